@@ -1,0 +1,1 @@
+"""Segment, type and correct white blood cells with weakly supervised cellular automata."""

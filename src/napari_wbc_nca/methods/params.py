@@ -1,0 +1,103 @@
+"""Parameters of the methods; free of torch, so that forms and command line load fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from napari_wbc_nca.params import Bounds
+
+Locate = Literal["evidence", "detector", "points", "boxes", "whole"]
+ProjectionName = Literal["model", "pca", "evidence", "centre"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """How a whole field or a single-cell crop is segmented."""
+
+    locate: Annotated[Locate, Bounds("How cells are found before they are segmented")] = "evidence"
+    pixel_size: Annotated[
+        float, Bounds("Side of a pixel; 0 takes the image's own", "µm", low=0, high=100)
+    ] = 0.0
+    diameter: Annotated[
+        float, Bounds("Diameter of a white blood cell; 0 estimates it", "px", low=0, high=10_000)
+    ] = 0.0
+    projection: Annotated[
+        ProjectionName,
+        Bounds("How the features become the response map; 'model' is the model's own choice"),
+    ] = "model"
+    maps: Annotated[bool, Bounds("Add response and most relevant channels as images")] = False
+    device: Annotated[Device, Bounds("Where the network runs", advanced=True)] = "auto"
+    seed: Annotated[int, Bounds("Seed of the firing cells", low=0, advanced=True)] = 0
+    fire_rate: Annotated[
+        float, Bounds("Share of cells updated a step", low=0.01, high=1, advanced=True)
+    ] = 0.5
+    tile: Annotated[
+        int, Bounds("Side of a tile of the field", "px", low=128, high=16_384, advanced=True)
+    ] = 2048
+    batch: Annotated[
+        int, Bounds("Windows segmented at a time", low=2, high=1024, advanced=True)
+    ] = 16
+
+
+@dataclass(frozen=True)
+class NcaTrainParams:
+    """How a network of `nca_wss` is trained; the paper's size by default."""
+
+    channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 32
+    hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 32
+    steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 32
+    fire_rate: Annotated[float, Bounds("Share of cells updated a step", low=0.01, high=1)] = 0.5
+    window: Annotated[int, Bounds("Side of a window", "model px", low=16, high=512)] = 64
+    diameter: Annotated[
+        float, Bounds("Diameter of a typical cell", "model px", low=4, high=512)
+    ] = 32.0
+    pixel_size: Annotated[float, Bounds("Side of a model pixel", "µm", low=0.01, high=10)] = 0.4
+    normalisation: Annotated[str, Bounds("Name of the stain normalisation")] = "density"
+    projection: Annotated[
+        Literal["pca", "evidence", "centre"], Bounds("Projection the model uses by default")
+    ] = "centre"
+    epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 128
+    samples_per_epoch: Annotated[
+        int, Bounds("Windows drawn an epoch; 0 takes one a sample", low=0)
+    ] = 0
+    batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 32
+    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-4
+    decay: Annotated[float, Bounds("Factor of the step size, each step", low=0.5, high=1)] = 0.9999
+    gamma: Annotated[
+        float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
+    ] = 2.0
+    centre_weight: Annotated[
+        float, Bounds("Weight of the loss of the centre projection", low=0, high=100)
+    ] = 1.0
+    clip: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
+    validation: Annotated[
+        float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
+    ] = 0.1
+    patience: Annotated[
+        int, Bounds("Epochs without improvement before stopping; 0 never stops", low=0)
+    ] = 0
+    checkpointing: Annotated[
+        bool, Bounds("Recompute states in the backward pass to save memory")
+    ] = False
+    seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
+    device: Annotated[Device, Bounds("Where the network trains")] = "auto"
+
+
+@dataclass(frozen=True)
+class NcaMaxTrainParams(NcaTrainParams):
+    """How a network of `nca_max` is trained; the paper's size by default."""
+
+    channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 128
+    hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 128
+    steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 64
+    epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 32
+    batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 16
+    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 4e-4
+    gamma: Annotated[
+        float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
+    ] = 0.0
+    checkpointing: Annotated[
+        bool, Bounds("Recompute states in the backward pass to save memory")
+    ] = True

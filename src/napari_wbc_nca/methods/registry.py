@@ -1,0 +1,75 @@
+"""Methods by name: data that points at code, which is imported when it is first called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams, SegmentParams
+
+
+@dataclass(frozen=True)
+class Method:
+    """One published method.
+
+    Attributes
+    ----------
+    name, title
+        Identifier, and what people read.
+    predict, train
+        ``"module:function"`` of the two generators every method has.
+    predict_params, train_params
+        Frozen dataclasses that own their parameters.
+    """
+
+    name: str
+    title: str
+    predict: str
+    train: str
+    predict_params: type
+    train_params: type
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            "nca_wss",
+            "NCA-WSS: weakly supervised segmentation (mean pooling)",
+            "napari_wbc_nca.methods.nca_wss:predict",
+            "napari_wbc_nca.methods.nca_wss:train",
+            SegmentParams,
+            NcaTrainParams,
+        ),
+        Method(
+            "nca_max",
+            "WBC-NCA: explainable classification (max pooling)",
+            "napari_wbc_nca.methods.nca_max:predict",
+            "napari_wbc_nca.methods.nca_max:train",
+            SegmentParams,
+            NcaMaxTrainParams,
+        ),
+    )
+}
+
+
+def get(name: str) -> Method:
+    """Return the method called `name`.
+
+    Raises
+    ------
+    ValueError
+        When there is none, with the names there are.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; known are {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def load(target: str) -> Callable[..., Any]:
+    """Import and return the function that ``"module:function"`` names."""
+    module, function = target.split(":")
+    loaded: Callable[..., Any] = getattr(import_module(module), function)
+    return loaded

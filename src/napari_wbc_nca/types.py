@@ -1,0 +1,165 @@
+"""What flows between the parts: image, checkpoint, cell, segmentation, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One plane to be segmented.
+
+    Attributes
+    ----------
+    pixels
+        ``(Y, X)`` or ``(Y, X, 3)``; a NumPy, dask or zarr array.
+    name
+        Stem under which outputs are filed.
+    pixel_size
+        Side of a pixel in µm; None where unknown.
+    source
+        File the pixels came from; None for arrays in memory.
+    """
+
+    pixels: Any
+    name: str = "image"
+    pixel_size: float | None = None
+    source: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Trained weights with everything that is needed to run them.
+
+    Attributes
+    ----------
+    method
+        Name in the registry of methods.
+    architecture
+        Keyword arguments of the method's network.
+    weights
+        Parameter name to float32 array.
+    classes
+        Class names in the order of the network's outputs.
+    diameter
+        Diameter in model pixels that a typical white blood cell has.
+    pixel_size
+        Side of a model pixel in µm.
+    window
+        Side of the window cut around a cell, in model pixels.
+    normalisation
+        Name of the stain normalisation, and its constants.
+    card
+        Data, licence, seed, epochs, metrics: what a reader must know.
+    name
+        Name under which the model is offered.
+    sha256
+        Hash of the file the weights came from; empty when never saved.
+    """
+
+    method: str
+    architecture: Mapping[str, Any]
+    weights: Mapping[str, npt.NDArray[np.float32]]
+    classes: tuple[str, ...]
+    diameter: float
+    pixel_size: float
+    window: int
+    normalisation: Mapping[str, Any]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "unnamed"
+    sha256: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One finished cell, in pixels of the image it was found in.
+
+    Attributes
+    ----------
+    centre
+        Located centre ``(y, x)``.
+    origin
+        Row and column of the masks' first pixel in the image.
+    mask, nucleus
+        ``(h, w)`` bool; the nucleus lies inside the mask.
+    response
+        ``(h, w)`` float32 in 0–1: how surely a pixel is the cell's; decides overlaps.
+    label_class
+        Class name.
+    probabilities
+        Class name to probability, in the checkpoint's order.
+    confidence
+        0–1: how far the mask and the class can be trusted; doubtful cells come first in a review.
+    maps
+        Name to ``(h, w)`` float32 map, when maps were asked for.
+    """
+
+    centre: tuple[float, float]
+    origin: tuple[int, int]
+    mask: npt.NDArray[np.bool_]
+    nucleus: npt.NDArray[np.bool_]
+    response: npt.NDArray[np.float32]
+    label_class: str
+    probabilities: Mapping[str, float]
+    confidence: float
+    maps: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Result of one image.
+
+    Attributes
+    ----------
+    labels
+        Name to ``(Y, X)`` uint32 label image: ``cell`` and ``nucleus`` with the same integers.
+        A zarr array when the input was lazy.
+    cells
+        One row a cell: label, class, class_probability, confidence, centroid_y, centroid_x,
+        box_y0, box_x0, box_y1, box_x1, area_px, nucleus_area_px, area_um2 (NaN where the
+        pixel size is unknown), and ``p_CLASS`` for every class.
+    maps
+        Name to ``(Y, X)`` float32 map.
+    provenance
+        Everything needed to run this again.
+    """
+
+    labels: Mapping[str, Any]
+    cells: pd.DataFrame
+    maps: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """A step of a long computation.
+
+    Attributes
+    ----------
+    done, total
+        Work finished and work known, in the computation's own unit.
+    message
+        What is being done, for people.
+    cells
+        Cells finished since the last progress; what a cancelled run keeps.
+    values
+        Figures by name, such as the losses of an epoch.
+    """
+
+    done: int
+    total: int
+    message: str = ""
+    cells: tuple[Cell, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
