@@ -1,0 +1,193 @@
+"""Label files of one picture or one folder: YOLO rows, Pascal VOC, points, types."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import numpy as np
+
+from napari_wbc_nca.io.samples import canonical
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Labels = tuple["npt.NDArray[np.float32]", tuple[str, ...]]
+"""``(N, 4)`` boxes y0, x0, y1, x1 in pixels, and the class name of each."""
+
+
+SMALLEST = 3.0
+"""Boxes narrower than this, in pixels, are slips of a labelling tool and left out."""
+
+
+class LabelError(ValueError):
+    """A label file that cannot be used; names file and line."""
+
+
+def _labels(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
+    array = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+    return array, tuple(canonical(name) for name in names)
+
+
+def _sized(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
+    array, known = _labels(boxes, names)
+    keep = (array[:, 2:] - array[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST
+    return array[keep], tuple(name for name, kept in zip(known, keep, strict=True) if kept)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LabelError(f"{path} is not a text file; expected UTF-8 text") from error
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Names listed one a line; ``#`` begins a comment, a tab ends the name."""
+    lines = (line.split("#")[0].split("\t")[0].strip() for line in _text(path).splitlines())
+    return tuple(line for line in lines if line)
+
+
+def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labels:
+    """Boxes of a YOLO file: rows of ``class cx cy w h``, relative to the picture's size.
+
+    Parameters
+    ----------
+    path
+        The label file; an empty one is a picture without cells.
+    size
+        Height and width of the picture in pixels.
+    classes
+        Class names in the order of the indices.
+
+    Raises
+    ------
+    LabelError
+        For a row that cannot be read, or an index without a class.
+    """
+    boxes, names = [], []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        index, values = _yolo_row(line, where)
+        if not 0 <= index < len(classes):
+            raise LabelError(
+                f"{where}: class index {index}, but there are {len(classes)} classes "
+                f"({', '.join(classes)}); give all class names"
+            )
+        boxes.append(_clipped(values, size))
+        names.append(classes[index])
+    return _sized(boxes, names)
+
+
+def _yolo_row(line: str, where: str) -> tuple[int, list[float]]:
+    cells = line.split()
+    try:
+        index, values = int(cells[0]), [float(cell) for cell in cells[1:]]
+    except ValueError:
+        values = []
+    if len(values) != 4 or not all(-0.5 <= value <= 1.5 for value in values):
+        raise LabelError(
+            f"{where}: {line.strip()!r}; expected 'class cx cy w h' with an integer and four "
+            "numbers in 0-1, relative to the picture's size"
+        )
+    return index, values
+
+
+def _clipped(values: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
+    """Box in pixels that lies within the picture; labels of cut cells often reach outside."""
+    cx, cy, width, height = values
+    corners = (cy - height / 2, cx - width / 2, cy + height / 2, cx + width / 2)
+    return tuple(
+        float(np.clip(corner, 0, 1)) * size[axis % 2] for axis, corner in enumerate(corners)
+    )
+
+
+def read_voc(path: Path) -> Labels:
+    """Boxes of a Pascal VOC file, in pixels as they are written there.
+
+    Raises
+    ------
+    LabelError
+        When the file is no XML, or an object has no name or box.
+    """
+    try:
+        root = ElementTree.fromstring(_text(path))
+    except ElementTree.ParseError as error:
+        raise LabelError(f"{path} is no readable XML: {error}") from error
+    boxes, names = [], []
+    for number, item in enumerate(root.iter("object"), start=1):
+        name = item.findtext("name")
+        texts = [item.findtext(f"bndbox/{edge}") for edge in ("ymin", "xmin", "ymax", "xmax")]
+        try:
+            box = [float(text) for text in texts if text is not None]
+        except ValueError:
+            box = []
+        if name is None or len(box) != 4:
+            raise LabelError(
+                f"{path}, object {number}: expected a name and a bndbox with ymin, xmin, ymax, "
+                f"xmax; found name {name!r} and {texts}"
+            )
+        boxes.append(box)
+        names.append(name)
+    return _sized(boxes, names)
+
+
+def read_points(path: Path) -> dict[str, Labels]:
+    """Points by picture name, from a table with columns ``image, y, x, class`` in any order.
+
+    Returns
+    -------
+    dict
+        Picture name as written to its points, as boxes without extent. A row with neither
+        ``y`` nor ``x`` lists a picture without cells.
+
+    Raises
+    ------
+    LabelError
+        For a missing column or a row that cannot be read.
+    """
+    points: dict[str, list[tuple[float, float]]] = {}
+    names: dict[str, list[str]] = {}
+    for where, row in _rows(path, ("image", "y", "x", "class")):
+        image = row["image"]
+        points.setdefault(image, [])
+        names.setdefault(image, [])
+        if not row["y"] and not row["x"]:
+            continue
+        try:
+            points[image].append((float(row["y"]), float(row["x"])))
+        except ValueError as error:
+            raise LabelError(
+                f"{where}: y is {row['y']!r} and x is {row['x']!r}; expected two numbers in pixels"
+            ) from error
+        names[image].append(row["class"])
+    return {image: _labels([[*p, *p] for p in points[image]], names[image]) for image in points}
+
+
+def read_types(path: Path) -> dict[str, str]:
+    """Class by picture name, from a table with columns ``image, class``; unknown ones left out."""
+    rows = _rows(path, ("image", "class"))
+    return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every row of a CSV with where it stands, stripped, checked for `columns`."""
+    reader = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
+    found = [name.strip().lower() for name in reader.fieldnames or ()]
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise LabelError(
+            f"{path}: no column {', '.join(missing)}; found {', '.join(found) or 'nothing'}, "
+            f"expected {', '.join(columns)}"
+        )
+    for values in reader:
+        where = f"{path}, line {reader.line_num}"
+        cells = list(values.values())
+        if None in values or None in cells:
+            raise LabelError(f"{where}: the row has not the {len(found)} columns of the header")
+        yield where, {name: str(cell).strip() for name, cell in zip(found, cells, strict=True)}

@@ -1,0 +1,142 @@
+"""One labelled picture, and the names that its cells can have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+TYPES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
+"""The five types of white blood cells that normal blood holds."""
+WBC = "wbc"
+"""A white blood cell of unknown type."""
+NONE = "none"
+"""No white blood cell: red cells, platelets, background."""
+
+_SYNONYMS = {
+    WBC: ("wbcs", "white blood cell", "leukocyte", "leucocyte"),
+    NONE: (
+        *("rbc", "rbcs", "red blood cell", "erythrocyte", "platelet", "platelets", "thrombocyte"),
+        *("background", "artefact", "artifact", "debris"),
+    ),
+}
+_CANONICAL = {name: target for target, names in _SYNONYMS.items() for name in names}
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""What a picture's file name ends with, lower case."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture with weak labels: classes, boxes or points, never pixels.
+
+    Attributes
+    ----------
+    path
+        File of the picture.
+    boxes
+        ``(N, 4)`` float32: y0, x0, y1, x1 in pixels, end exclusive. A point is a box without
+        extent. None where the whole picture is one cell.
+    names
+        Class of each box; just one where `boxes` is None.
+    group
+        What must stay on one side of a split, such as the slide.
+    source
+        Name of the data set it belongs to.
+    weight
+        How often it is drawn, relative to samples of other sources.
+    """
+
+    path: Path
+    boxes: npt.NDArray[np.float32] | None
+    names: tuple[str, ...]
+    group: str = ""
+    source: str = ""
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        count = 1 if self.boxes is None else len(self.boxes)
+        if len(self.names) != count:
+            raise ValueError(f"{self.path}: {len(self.names)} class names for {count} cells")
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedSample:
+    """One picture with masks that an expert drew; for evaluation only.
+
+    Attributes
+    ----------
+    path, mask
+        Files of the picture and of its mask: 0 background, 128 cytoplasm, 255 nucleus.
+    label_class
+        Class of the only white blood cell; None where unknown or where there are several.
+    boxes
+        ``(N, 4)`` float32 boxes of its white blood cells; None where there is no label file.
+    """
+
+    path: Path
+    mask: Path
+    label_class: str | None = None
+    boxes: npt.NDArray[np.float32] | None = None
+
+
+def canonical(name: str) -> str:
+    """Class name in the form that is used throughout.
+
+    Lower case; the usual words for red cells, platelets and background become ``none``, those
+    for a white blood cell of unknown type ``wbc``.
+
+    Examples
+    --------
+    >>> canonical("Neutrophil"), canonical("RBC"), canonical("Leukocyte")
+    ('neutrophil', 'none', 'wbc')
+    """
+    lower = name.strip().lower()
+    return _CANONICAL.get(lower, lower)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether `path` is a picture rather than a mask or a map that belongs to one."""
+    drawn = path.stem.endswith(("_mask", "_likelihood"))
+    return path.suffix.lower() in SUFFIXES and not drawn and not path.name.startswith(".")
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture in pixels; only its header is read.
+
+    Raises
+    ------
+    ValueError
+        When the file is no picture that can be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+    return height, width
+
+
+def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
+    """Pixels of a sample: ``(Y, X, 3)`` uint8.
+
+    Raises
+    ------
+    ValueError
+        When the file is no picture that can be read.
+    """
+    from PIL import Image
+
+    path = sample if isinstance(sample, Path) else sample.path
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from error

@@ -1,0 +1,126 @@
+"""Sources of a data set, and the ``.toml`` that lists them."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from napari_wbc_nca.io.labelfiles import LabelError, read_names
+
+
+Kind = Literal["auto", "boxes", "folders", "points"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where labelled pictures lie and how they are to be read.
+
+    Attributes
+    ----------
+    path
+        Folder, or CSV of points.
+    kind
+        ``folders``: a sub-folder of crops for each class. ``boxes``: a YOLO ``.txt`` or Pascal
+        VOC ``.xml`` beside each picture. ``points``: a CSV of ``image, y, x, class``.
+        ``auto`` looks which it is.
+    classes
+        Class names of YOLO indices; those in ``classes.txt`` where empty.
+    group
+        Regular expression on the file name with one group, which keeps together what must not be
+        split, such as a slide; each picture stands alone where empty.
+    types
+        CSV of ``image, class`` that gives the type of a picture's only white blood cell; taken
+        relative to `path`.
+    include, exclude
+        File names, stems or patterns of the pictures to take and to leave out.
+    weight
+        How often its samples are drawn, relative to other sources.
+    name
+        Name of the data set; the folder's where empty.
+    """
+
+    path: Path
+    kind: Kind = "auto"
+    classes: tuple[str, ...] = ()
+    group: str = ""
+    types: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    weight: float = 1.0
+    name: str = ""
+
+
+def read_toml(path: Path) -> list[Source]:
+    """Sources that a file of ``[[source]]`` tables lists.
+
+    Each table holds fields of `Source`. ``path`` may hold ``~`` and environment variables;
+    ``path``, and ``include`` and ``exclude`` where they are files that list names, are relative
+    to the ``.toml``.
+
+    Raises
+    ------
+    LabelError
+        When the file cannot be read, or a field is unknown or has a wrong type.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LabelError(f"{path} cannot be read as TOML: {error}") from error
+    tables = document.get("source")
+    if not isinstance(tables, list) or not tables:
+        raise LabelError(f"{path}: no [[source]] table; expected at least one with a path")
+    return [
+        _source(table, path.parent, f"{path}, source {number}")
+        for number, table in enumerate(tables, start=1)
+    ]
+
+
+def _source(table: Mapping[str, Any], base: Path, where: str) -> Source:
+    known = {field.name: field.type for field in fields(Source)}
+    for name, value in table.items():
+        if name not in known:
+            raise LabelError(f"{where}: unknown field {name!r}; known are {', '.join(known)}")
+        if not _fits(name, value):
+            raise LabelError(f"{where}: {name} is {value!r}; expected {_EXPECTED[name]}")
+    if "path" not in table:
+        raise LabelError(f"{where}: no path")
+    values = dict(table)
+    values["path"] = base / os.path.expandvars(Path(table["path"]).expanduser())
+    values["classes"] = tuple(table.get("classes", ()))
+    for name in ("include", "exclude"):
+        values[name] = _patterns(table.get(name, ()), base, where)
+    return Source(**values)
+
+
+_EXPECTED = {
+    **dict.fromkeys(("path", "group", "types", "name"), "a text"),
+    "kind": f"one of {', '.join(get_args(Kind))}",
+    "classes": "a list of texts",
+    "include": "a list of names or patterns, or a file that lists them",
+    "exclude": "a list of names or patterns, or a file that lists them",
+    "weight": "a number above 0",
+}
+
+
+def _fits(name: str, value: object) -> bool:
+    listed = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if name == "kind":
+        return value in get_args(Kind)
+    if name == "weight":
+        return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    if name == "classes":
+        return listed
+    return isinstance(value, str) or (listed and name in ("include", "exclude"))
+
+
+def _patterns(value: str | list[str] | tuple[str, ...], base: Path, where: str) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        return tuple(value)
+    path = base / value
+    if not path.is_file():
+        raise LabelError(f"{where}: {path} does not exist; expected a file that lists names")
+    return read_names(path)
