@@ -1,1 +1,46 @@
-"""Segment, type and correct white blood cells with weakly supervised cellular automata."""
+"""Segment, type and correct white blood cells with weakly supervised cellular automata.
+
+>>> import napari_wbc_nca as wbc
+>>> model = wbc.load_model("wbc-smear")  # doctest: +SKIP
+>>> found = wbc.segment("smear.jpg", model)  # doctest: +SKIP
+>>> found.cells[["label", "class", "area_px"]]  # doctest: +SKIP
+
+Each name is imported when it is first used, so that this package loads neither torch nor Qt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.io.zoo import resolve as load_model
+    from napari_wbc_nca.workflow.evaluate import evaluate
+    from napari_wbc_nca.workflow.segment import segment
+    from napari_wbc_nca.workflow.train import train
+
+__all__ = ["evaluate", "load_model", "segment", "train"]
+
+_TARGETS = {
+    "evaluate": "napari_wbc_nca.workflow.evaluate:evaluate",
+    "load_model": "napari_wbc_nca.io.zoo:resolve",
+    "segment": "napari_wbc_nca.workflow.segment:segment",
+    "train": "napari_wbc_nca.workflow.train:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function, or read the version, at its first use (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-wbc-nca")
+    if name not in _TARGETS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from napari_wbc_nca.methods.registry import load
+
+    return load(_TARGETS[name])
+
+
+def __dir__() -> list[str]:
+    """Public names, for completion."""
+    return [*__all__, "__version__"]

@@ -1,0 +1,68 @@
+"""What all tests share: where the data lies, and what happens to GUI tests without a display."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GUI = ROOT / "tests" / "gui"
+OPEN_WINDOW = "from qtpy.QtWidgets import QApplication; QApplication([])"
+
+
+@cache
+def no_window() -> str:
+    """Why no window can be opened here; empty where one can.
+
+    Qt aborts the process where it misses a library, so a process of its own tries.
+    """
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in displays):
+        return "no display: neither DISPLAY nor WAYLAND_DISPLAY is set; run under xvfb-run"
+    tried = subprocess.run(
+        [sys.executable, "-c", OPEN_WINDOW], capture_output=True, text=True, timeout=120
+    )
+    if tried.returncode == 0:
+        return ""
+    last = (tried.stderr.strip() or f"exit status {tried.returncode}").splitlines()[-1]
+    return f"Qt opens no window: {last}"
+
+
+# Plugins of other packages import napari and Qt's libraries, which takes seconds, and fails where a
+# machine lacks them: pyproject.toml turns their loading off, and what is used is named here.
+pytest_plugins = ["_hypothesis_pytestplugin"]
+if not no_window():
+    pytest_plugins += ["napari.utils._testsupport", "pytestqt.plugin"]
+
+
+class Windowless(pytest.Module):
+    """A module of GUI tests that cannot even be imported without a window."""
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        """Skip the module, saying why; in CI, where a window is promised, fail."""
+        if os.environ.get("CI"):
+            pytest.fail(f"GUI tests must run in CI, but {no_window()}", pytrace=False)
+        pytest.skip(no_window(), allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Module | None:
+    """Put a stand-in where a GUI test's module would be imported without a window."""
+    if no_window() and GUI in module_path.parents:
+        return Windowless.from_parent(parent, path=module_path)
+    return None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real images that lies beside a checkout; skips where there is none."""
+    folder = Path(os.environ.get("WBC_NCA_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data in {folder}; set WBC_NCA_DATA to the folder that holds 'smears'")
+    return folder
