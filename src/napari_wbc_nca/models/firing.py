@@ -1,0 +1,128 @@
+"""Which cells fire: δ of the NCA step, drawn by a counter-based generator.
+
+Whether a cell fires depends on the seed, the step and the cell's absolute position, and on
+nothing else: a tile draws what the whole field draws, and every device draws the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_WORD = 0xFFFF_FFFF
+# Multipliers of a 32-bit finaliser with low bias (hash-prospector); both are below 2**31, so
+# that their product with a 32-bit word fits a signed 64-bit integer.
+_FIRST = 0x21F0_AAAD
+_SECOND = 0x735A_2D97
+_GOLDEN = 0x9E37_79B9
+
+
+def _mix(word: Tensor) -> Tensor:
+    """Scramble 32-bit words held in int64; a bijection."""
+    word = ((word ^ (word >> 16)) * _FIRST) & _WORD
+    word = ((word ^ (word >> 15)) * _SECOND) & _WORD
+    return word ^ (word >> 15)
+
+
+def keys(seed: int, y: Tensor, x: Tensor) -> Tensor:
+    """Return what each cell's draws start from, the same for all steps.
+
+    Parameters
+    ----------
+    seed
+        Any integer; its lowest 64 bits count.
+    y, x
+        int64 absolute coordinates in pixels, negative ones too; broadcast against each other.
+
+    Returns
+    -------
+    Tensor
+        int64 words below 2**32, in the broadcast shape.
+    """
+    low = torch.tensor(seed & _WORD, dtype=torch.int64, device=y.device)
+    high = (seed >> 32) & _WORD
+    rows = _mix(_mix(_mix(low) ^ high) ^ (y & _WORD))
+    return _mix(rows ^ (x & _WORD))
+
+
+def fires_from(words: Tensor, steps: Tensor, rate: float) -> Tensor:
+    """Whether cells fire, from their :func:`keys` and int64 `steps` (they broadcast)."""
+    if rate >= 1:
+        return torch.ones_like(words ^ steps, dtype=torch.bool)
+    return _mix(words ^ ((steps * _GOLDEN) & _WORD)) < round(rate * 2**32)
+
+
+def fires(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor:
+    """Draw whether the cells at absolute `y`, `x` fire in `step`.
+
+    Parameters
+    ----------
+    seed
+        Any integer; its lowest 64 bits count.
+    step
+        Step of the rollout, from 0.
+    y, x
+        int64 absolute coordinates in pixels; broadcast against each other.
+    rate
+        Share of the cells that fire; all do from 1 on.
+
+    Returns
+    -------
+    Tensor
+        bool, in the broadcast shape; the same on every device.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rows = torch.arange(2)[:, None]
+    >>> fires(0, 0, rows, torch.arange(3), rate=1.0).tolist()
+    [[True, True, True], [True, True, True]]
+    """
+    count = torch.tensor(step, dtype=torch.int64, device=y.device)
+    return fires_from(keys(seed, y, x), count, rate)
+
+
+class Firing:
+    """Cells that fire in windows of one size.
+
+    Parameters
+    ----------
+    seed
+        Any integer.
+    origin
+        ``(B, 2)`` int64 absolute row and column of each window's first pixel.
+    size
+        Height and width of the windows in pixels.
+    rate
+        Share of the cells that fire.
+    """
+
+    # Steps are drawn several at a time while small, as each operation has a fixed cost.
+    _DRAWN_AT_ONCE = 2**17
+
+    def __init__(self, seed: int, origin: Tensor, size: tuple[int, int], rate: float) -> None:
+        height, width = size
+        y = origin[:, 0, None, None] + torch.arange(height, device=origin.device)[:, None]
+        x = origin[:, 1, None, None] + torch.arange(width, device=origin.device)
+        self._keys = keys(seed, y, x).reshape(1, -1)
+        self._rate = rate
+        self._every = torch.arange(self._keys.numel(), device=origin.device)
+        self._first = 0
+        self._drawn: list[Tensor] = []
+
+    def rows(self, step: int) -> Tensor:
+        """Flat indices, ascending, into ``(B, H, W)`` of the cells that fire in `step`."""
+        if self._rate >= 1:
+            return self._every
+        if not self._first <= step < self._first + len(self._drawn):
+            self._draw(step)
+        return self._drawn[step - self._first]
+
+    def _draw(self, step: int) -> None:
+        cells = self._keys.numel()
+        count = max(1, self._DRAWN_AT_ONCE // max(cells, 1))
+        first = step - step % count
+        steps = torch.arange(first, first + count, device=self._keys.device)[:, None]
+        fired = fires_from(self._keys, steps, self._rate)
+        self._first = first
+        self._drawn = [row.nonzero().squeeze(1) for row in fired]

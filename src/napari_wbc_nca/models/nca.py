@@ -1,0 +1,253 @@
+"""The neural cellular automaton of WBC-NCA and NCA-WSS.
+
+One network for both papers: they differ in its size and in how the last state is pooled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_wbc_nca.models.rollout import IMAGE_CHANNELS, Plan, Rollout, Weights, windows
+
+Pool = Literal["mean", "max"]
+_PIXELS_AT_ONCE = 2**16
+
+
+class NCA(nn.Module):
+    """Neural cellular automaton with a classifier over its last state.
+
+    A step perceives a cell's own state and two learned channel-wise 3×3 convolutions, and
+    adds ``δ · W₁ relu(W₀ (c, p₀ * c, p₁ * c) + b)``; δ is drawn per cell and step. The image
+    stays in the first three channels; reflection continues the state beyond its border.
+
+    Parameters
+    ----------
+    channels, hidden, steps
+        Channels of the state, width of the update's hidden layer, steps of a rollout.
+    classes
+        Outputs of the classifier.
+    pool
+        How the state becomes one vector: ``"mean"`` (NCA-WSS) or ``"max"`` (WBC-NCA).
+    head
+        Width of the classifier's hidden layer.
+    fire_rate
+        Share of the cells updated in a step.
+    readouts
+        Outputs of the linear readout of each pixel (cell, nucleus); 0 for none, as in
+        published checkpoints.
+    """
+
+    def __init__(
+        self,
+        channels: int = 32,
+        hidden: int = 32,
+        steps: int = 32,
+        classes: int = 6,
+        pool: Pool = "mean",
+        head: int = 128,
+        fire_rate: float = 0.5,
+        readouts: int = 2,
+    ) -> None:
+        super().__init__()
+        if channels <= IMAGE_CHANNELS:
+            raise ValueError(f"channels is {channels}; the image alone takes {IMAGE_CHANNELS}")
+        if pool not in ("mean", "max"):
+            raise ValueError(f"pool is {pool!r}; choose 'mean' or 'max'")
+        self.channels, self.steps, self.pool, self.fire_rate = channels, steps, pool, fire_rate
+        self.p0 = _perception(channels)
+        self.p1 = _perception(channels)
+        self.fc0 = nn.Linear(3 * channels, hidden)
+        self.fc1 = nn.Linear(hidden, channels, bias=False)
+        self.fc2 = nn.Linear(channels, head)
+        self.fc3 = nn.Linear(head, classes)
+        self.centre = nn.Linear(channels, readouts) if readouts else None
+        # Drawn small rather than zero: from zeros, training stands still for epochs.
+        nn.init.normal_(self.fc1.weight, std=0.03)
+
+    def rollout(
+        self,
+        image: Tensor,
+        seed: int = 0,
+        origin: Tensor | None = None,
+        *,
+        fire_rate: float | None = None,
+        steps: int | None = None,
+        checkpointing: bool = False,
+    ) -> Tensor:
+        """Run all steps; with a gradient where gradients are enabled.
+
+        Parameters
+        ----------
+        image
+            ``(B, 3, H, W)`` normalised float image, H and W at least 2.
+        seed
+            Seed of the cells that fire.
+        origin
+            ``(B, 2)`` int64 absolute row and column of each window's first pixel, which the
+            draws depend on; (0, 0) for all when None.
+        fire_rate, steps
+            In place of the network's own.
+        checkpointing
+            Compute the states anew in the backward pass instead of keeping them.
+
+        Returns
+        -------
+        Tensor
+            ``(B, H, W, C)`` state, contiguous.
+
+        Raises
+        ------
+        ValueError
+            For an image or origin of another shape.
+        """
+        plan = self._plan(image, seed, origin, fire_rate, steps, keep=not checkpointing)
+        if torch.is_grad_enabled():
+            state: Tensor = Rollout.apply(image, plan, *self._weights())
+            return state
+        run = self._run(image, plan, every=plan.steps)
+        while True:
+            try:
+                next(run)
+            except StopIteration as stop:
+                finished: Tensor = stop.value
+                return finished
+
+    def rollout_steps(
+        self,
+        image: Tensor,
+        seed: int = 0,
+        origin: Tensor | None = None,
+        *,
+        fire_rate: float | None = None,
+        steps: int | None = None,
+        every: int = 4,
+    ) -> Generator[tuple[int, int], None, Tensor]:
+        """Run all steps without a gradient, yielding on the way.
+
+        Parameters are those of :meth:`rollout`; `every` is how many steps of a few windows
+        pass between two yields.
+
+        Yields
+        ------
+        tuple of int
+            Window-steps done and window-steps in all.
+
+        Returns
+        -------
+        Tensor
+            ``(B, H, W, C)`` state.
+        """
+        return (
+            yield from self._run(image, self._plan(image, seed, origin, fire_rate, steps), every)
+        )
+
+    def _run(
+        self, image: Tensor, plan: Plan, every: int
+    ) -> Generator[tuple[int, int], None, Tensor]:
+        batch, _, height, width = image.shape
+        with torch.inference_mode():
+            states = image.new_empty(batch, height, width, self.channels)
+            parts = windows(image, self._weights(), plan)
+        done = 0
+        while True:
+            # The mode is left at each yield: it must not leak into whoever asks for the next.
+            with torch.inference_mode():
+                part, window = next(parts, (None, None))
+            if part is None or window is None:
+                return states
+            for first in range(0, plan.steps, max(every, 1)):
+                last = min(first + max(every, 1), plan.steps)
+                with torch.inference_mode():
+                    for number in range(first, last):
+                        window.step(number)
+                done += (last - first) * (part.stop - part.start)
+                yield done, batch * plan.steps
+            with torch.inference_mode():
+                states[part] = window.state
+
+    def classify(self, state: Tensor) -> Tensor:
+        """``(B, classes)`` logits of a ``(B, H, W, C)`` state."""
+        return self.head(self.pooled(state))
+
+    def pooled(self, state: Tensor) -> Tensor:
+        """``(B, C)`` mean or maximum over each window."""
+        if self.pool == "max":
+            return state.amax((1, 2))
+        # Window by window: one reduction over a batch is cut differently with its size.
+        return torch.stack([window.mean((0, 1)) for window in state])
+
+    def head(self, features: Tensor) -> Tensor:
+        """``(N, classes)`` logits of ``(N, C)`` features."""
+        rows = features if len(features) > 1 else features.expand(2, -1)
+        logits: Tensor = self.fc3(F.relu(self.fc2(rows)))
+        return logits[: len(features)]
+
+    def pixel_logits(self, state: Tensor) -> Tensor:
+        """``(B, H, W, classes)`` logits of each pixel's own features."""
+        flat = state.reshape(-1, self.channels)
+        logits = torch.cat([self.head(rows) for rows in flat.split(_PIXELS_AT_ONCE)])
+        return logits.view(*state.shape[:3], -1)
+
+    def readout(self, state: Tensor) -> Tensor:
+        """``(B, H, W, readouts)`` logits of each pixel being cell and nucleus.
+
+        Raises
+        ------
+        ValueError
+            For a network without readouts.
+        """
+        if self.centre is None:
+            raise ValueError("this network has no readout 'centre'; use another projection")
+        readout: Tensor = self.centre(state)
+        return readout
+
+    def forward(self, image: Tensor, seed: int = 0, origin: Tensor | None = None) -> Tensor:
+        """``(B, classes)`` logits of ``(B, 3, H, W)`` normalised images."""
+        return self.classify(self.rollout(image, seed, origin))
+
+    def _weights(self) -> Weights:
+        return Weights(
+            self.p0.weight, _bias(self.p0), self.p1.weight, _bias(self.p1),
+            self.fc0.weight, self.fc0.bias, self.fc1.weight,
+        )  # fmt: skip
+
+    def _plan(
+        self,
+        image: Tensor,
+        seed: int,
+        origin: Tensor | None,
+        fire_rate: float | None,
+        steps: int | None,
+        keep: bool = True,
+    ) -> Plan:
+        shape = tuple(image.shape)
+        if len(shape) != 4 or shape[1] != IMAGE_CHANNELS or min(shape[2:]) < 2:
+            raise ValueError(f"image has shape {shape}; expected (B, 3, H, W), H and W at least 2")
+        if origin is None:
+            origin = torch.zeros(shape[0], 2, dtype=torch.int64)
+        if tuple(origin.shape) != (shape[0], 2):
+            raise ValueError(f"origin has shape {tuple(origin.shape)}; expected ({shape[0]}, 2)")
+        return Plan(
+            seed,
+            self.fire_rate if fire_rate is None else fire_rate,
+            self.steps if steps is None else steps,
+            origin.to(image.device, torch.int64),
+            keep,
+        )
+
+
+def _perception(channels: int) -> nn.Conv2d:
+    """Channel-wise 3×3 convolution; the rollout brings its reflected border."""
+    return nn.Conv2d(channels, channels, 3, groups=channels, padding=1, padding_mode="reflect")
+
+
+def _bias(convolution: nn.Conv2d) -> Tensor:
+    """Bias of a convolution that has one."""
+    if convolution.bias is None:
+        raise ValueError("the perception needs a bias")
+    return convolution.bias
