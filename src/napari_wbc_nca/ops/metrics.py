@@ -1,0 +1,139 @@
+"""Agreement of masks, boxes and classes with the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Mask = npt.NDArray[np.bool_]
+Matrix = npt.NDArray[np.float64]
+
+
+def iou(a: Mask, b: Mask) -> float:
+    """Intersection over union of two masks; 1 when both are empty."""
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """Twice the intersection over the sum of two masks' areas; 1 when both are empty."""
+    total = np.count_nonzero(a) + np.count_nonzero(b)
+    return 2 * np.count_nonzero(a & b) / total if total else 1.0
+
+
+def box_iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Matrix:
+    """IoU ``(N, M)`` of boxes ``(N, 4)`` with boxes ``(M, 4)``, each ``y0, x0, y1, x1``.
+
+    Examples
+    --------
+    >>> box_iou([[0, 0, 2, 2]], [[0, 1, 2, 3], [5, 5, 6, 6]]).round(3).tolist()
+    [[0.333, 0.0]]
+    """
+    first = np.asarray(a, np.float64).reshape(-1, 1, 4)
+    second = np.asarray(b, np.float64).reshape(1, -1, 4)
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., 2:], second[..., 2:])
+    shared = (high - low).clip(0).prod(axis=-1)
+    union = _areas(first) + _areas(second) - shared
+    matrix: Matrix = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return matrix
+
+
+def _areas(boxes: Matrix) -> Matrix:
+    areas: Matrix = (boxes[..., 2:] - boxes[..., :2]).clip(0).prod(axis=-1)
+    return areas
+
+
+def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
+    """IoU ``(N, M)`` of the labels of two label images of one shape.
+
+    Rows and columns follow the sorted labels of either image, 0 left out.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
+    """
+    true, predicted = np.asarray(true), np.asarray(predicted)
+    if true.shape != predicted.shape:
+        raise ValueError(f"label images differ in shape: {true.shape} and {predicted.shape}")
+    rows, row = np.unique(true, return_inverse=True)
+    columns, column = np.unique(predicted, return_inverse=True)
+    pairs = row.ravel() * columns.size + column.ravel()
+    shared = np.bincount(pairs, minlength=rows.size * columns.size).reshape(rows.size, -1)
+    union = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0) - shared
+    matrix: Matrix = (shared / union)[np.ix_(rows != 0, columns != 0)]
+    return matrix
+
+
+def match(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.intp]:
+    """One-to-one pairs of rows and columns, as many as possible, then of the largest sum.
+
+    Parameters
+    ----------
+    scores
+        ``(N, M)``, 0–1.
+    minimum
+        Pairs need a positive score of at least this.
+
+    Returns
+    -------
+    ndarray
+        ``(K, 2)`` row and column indices, in the order of the rows.
+    """
+    values = np.asarray(scores, np.float64)
+    allowed = (values >= minimum) & (values > 0)
+    # Below one half in all, so that the sum never outweighs one more pair.
+    gain = allowed * (1 + values / (2 * max(1, min(values.shape))))
+    pairs: npt.NDArray[np.intp] = np.stack(linear_sum_assignment(gain, maximize=True), axis=1)
+    return pairs[allowed[pairs[:, 0], pairs[:, 1]]]
+
+
+def f1(hits: int, n_true: int, n_predicted: int) -> float:
+    """Harmonic mean of precision and recall; 1 when there was nothing and nothing was found."""
+    return 2 * hits / (n_true + n_predicted) if n_true + n_predicted else 1.0
+
+
+def f1_at_iou(true: npt.ArrayLike, predicted: npt.ArrayLike, minimum: float = 0.5) -> float:
+    """F1 of the labels of two label images, matched one to one at IoU ≥ `minimum`."""
+    scores = label_iou(true, predicted)
+    return f1(len(match(scores, minimum)), *scores.shape)
+
+
+def confusion(
+    true: Sequence[str], predicted: Sequence[str], classes: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Count cells ``(K, K)`` with true classes in rows and predicted ones in columns.
+
+    Raises
+    ------
+    ValueError
+        For a class that is not among `classes`.
+    """
+    unknown = sorted({*true, *predicted} - set(classes))
+    if unknown:
+        raise ValueError(f"unknown classes {', '.join(unknown)}; known are {', '.join(classes)}")
+    index = {name: position for position, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    for row, column in zip(true, predicted, strict=True):
+        counts[index[row], index[column]] += 1
+    return counts
+
+
+def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:
+    """Mean over the true classes of the share predicted right; NaN without any cell.
+
+    Examples
+    --------
+    >>> balanced_accuracy(["a", "a", "a", "b"], ["a", "a", "a", "a"])
+    0.5
+    """
+    truth, guess = np.asarray(true, dtype=object), np.asarray(predicted, dtype=object)
+    recalls = [float(np.mean(guess[truth == name] == name)) for name in sorted(set(true))]
+    return float(np.mean(recalls)) if recalls else float("nan")

@@ -1,0 +1,169 @@
+"""Overlapping cells become disjoint ones, whatever order they come in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from napari_wbc_nca.types import Cell
+
+Slices = tuple[slice, slice]
+Pair = tuple[int, int]
+
+
+def settle(cells: Sequence[Cell], shape: tuple[int, int], *, duplicate: float = 0.7) -> list[Cell]:
+    """Cells with disjoint masks, in raster order of their centres, whatever order they came in.
+
+    Of two cells that share more than `duplicate` of the smaller one, the more confident stays.
+    Any other shared pixel goes to the cell of larger response there, then to the nearer centre,
+    then to the centre that is first in raster order. Each cell keeps the piece (edge neighbours)
+    that holds its centre, else its largest; its nucleus is cut to that. What lies outside the
+    image is cut off, and cells left empty are dropped.
+
+    Parameters
+    ----------
+    cells
+        Cells with different centres.
+    shape
+        Height and width of the image in pixels.
+    duplicate
+        Share of the smaller mask, 0–1.
+    """
+    inside = [cell for cell in (_clip(cell, shape) for cell in cells) if cell.mask.any()]
+    ordered = sorted(inside, key=lambda cell: cell.centre)
+    shared = _overlaps(ordered)
+    kept = _unique(ordered, shared, duplicate)
+    masks = [cell.mask.copy() for cell in ordered]
+    for i, j in shared:
+        if i in kept and j in kept:
+            _divide(ordered[i], ordered[j], masks[i], masks[j])
+    whole = (_one_piece(ordered[i], masks[i]) for i in sorted(kept))
+    return [cell for cell in whole if cell.mask.any()]
+
+
+def box(cell: Cell) -> Slices:
+    """Rows and columns of the image that a cell's mask, which is not empty, spans."""
+    y, x = (
+        slice(start + int(held[0]), start + int(held[-1]) + 1)
+        for start, held in (
+            (cell.origin[axis], np.flatnonzero(cell.mask.any(axis=1 - axis))) for axis in (0, 1)
+        )
+    )
+    return y, x
+
+
+def within(cell: Cell, part: Slices) -> Slices:
+    """Part of the image in the coordinates of a cell's arrays."""
+    y, x = (
+        slice(span.start - start, span.stop - start)
+        for span, start in zip(part, cell.origin, strict=True)
+    )
+    return y, x
+
+
+def _clip(cell: Cell, shape: tuple[int, int]) -> Cell:
+    """Cell with its arrays cut to an image of `shape`."""
+    y, x = (
+        slice(max(0, -start), max(0, min(side, stop - start)))
+        for start, side, stop in zip(cell.origin, cell.mask.shape, shape, strict=True)
+    )
+    return replace(
+        cell,
+        origin=(cell.origin[0] + y.start, cell.origin[1] + x.start),
+        mask=cell.mask[y, x],
+        nucleus=cell.nucleus[y, x],
+        response=cell.response[y, x],
+        maps={name: values[y, x] for name, values in cell.maps.items()},
+    )
+
+
+def _overlaps(cells: Sequence[Cell]) -> dict[Pair, int]:
+    """Pairs ``i < j`` whose masks share a pixel, with how many they share."""
+    shared = {(i, j): _shared(cells[i], cells[j]) for i, j in _neighbours(cells)}
+    return {pair: pixels for pair, pixels in shared.items() if pixels}
+
+
+def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
+    """Pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
+    spans = [box(cell) for cell in cells]
+    boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in spans]).reshape(-1, 4)
+    order = np.argsort(boxes[:, 0], kind="stable")
+    y0, x0, y1, x1 = boxes[order].T
+    for first, stop in enumerate(np.searchsorted(y0, y1)):
+        below = slice(first + 1, stop)
+        beside = (x0[below] < x1[first]) & (x1[below] > x0[first])
+        for second in first + 1 + np.flatnonzero(beside):
+            i, j = sorted((int(order[first]), int(order[second])))
+            yield i, j
+
+
+def _common(a: Cell, b: Cell) -> Slices:
+    """Part of the image that the boxes of two neighbours share."""
+    y, x = (
+        slice(max(p.start, q.start), min(p.stop, q.stop))
+        for p, q in zip(box(a), box(b), strict=True)
+    )
+    return y, x
+
+
+def _shared(a: Cell, b: Cell) -> int:
+    """Count the pixels that the masks of two neighbours share."""
+    part = _common(a, b)
+    return int(np.count_nonzero(a.mask[within(a, part)] & b.mask[within(b, part)]))
+
+
+def _unique(cells: Sequence[Cell], shared: Mapping[Pair, int], duplicate: float) -> set[int]:
+    """Find the cells that no more confident one duplicates."""
+    area = [np.count_nonzero(cell.mask) for cell in cells]
+    rivals: dict[int, list[int]] = {i: [] for i in range(len(cells))}
+    for (i, j), pixels in shared.items():
+        if pixels > duplicate * min(area[i], area[j]):
+            rivals[i].append(j)
+            rivals[j].append(i)
+    kept: set[int] = set()
+    for i in sorted(rivals, key=lambda i: (-cells[i].confidence, i)):
+        if kept.isdisjoint(rivals[i]):
+            kept.add(i)
+    return kept
+
+
+def _divide(a: Cell, b: Cell, mask_a: npt.NDArray[np.bool_], mask_b: npt.NDArray[np.bool_]) -> None:
+    """Take each pixel that `a` and `b` share from the mask of the one that loses it.
+
+    Both are compared by their first masks, so that a third cell's claims change nothing; `a`
+    comes first in raster order.
+    """
+    part = _common(a, b)
+    in_a, in_b = within(a, part), within(b, part)
+    response_a, response_b = a.response[in_a], b.response[in_b]
+    nearer = _distance(a, part) <= _distance(b, part)
+    wins = (response_a > response_b) | ((response_a == response_b) & nearer)
+    both = a.mask[in_a] & b.mask[in_b]
+    mask_a[in_a] &= ~(both & ~wins)
+    mask_b[in_b] &= ~(both & wins)
+
+
+def _distance(cell: Cell, part: Slices) -> npt.NDArray[np.float64]:
+    """Squared distance of each pixel in a part of the image to a cell's centre."""
+    y, x = np.ogrid[part]
+    distance: npt.NDArray[np.float64] = (y - cell.centre[0]) ** 2 + (x - cell.centre[1]) ** 2
+    return distance
+
+
+def _one_piece(cell: Cell, mask: npt.NDArray[np.bool_]) -> Cell:
+    """Cell with the piece of `mask` at its centre, else the largest, and the nucleus cut to it."""
+    pieces, count = ndimage.label(mask)
+    if count > 1:
+        y, x = (round(at - start) for at, start in zip(cell.centre, cell.origin, strict=True))
+        inside = 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1]
+        at_centre = int(pieces[y, x]) if inside else 0
+        mask = pieces == (at_centre or 1 + int(np.bincount(pieces.ravel())[1:].argmax()))
+    return replace(cell, mask=mask, nucleus=cell.nucleus & mask)

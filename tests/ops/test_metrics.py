@@ -1,0 +1,108 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_wbc_nca.ops import metrics
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seeds)
+def test_iou_and_dice_against_sets_of_pixels(seed):
+    a, b = np.random.default_rng(seed).random((2, 4, 5)) < 0.5
+    first, second = (set(map(tuple, np.argwhere(mask).tolist())) for mask in (a, b))
+    assert metrics.iou(a, b) == pytest.approx(len(first & second) / len(first | second))
+    expected = 2 * len(first & second) / (len(first) + len(second))
+    assert metrics.dice(a, b) == pytest.approx(expected)
+
+
+def test_two_empty_masks_agree():
+    empty = np.zeros((3, 3), bool)
+    assert metrics.iou(empty, empty) == metrics.dice(empty, empty) == 1
+    assert metrics.iou(empty, ~empty) == metrics.dice(empty, ~empty) == 0
+
+
+corners = st.tuples(*[st.integers(0, 12)] * 4).map(
+    lambda v: (min(v[0], v[2]), min(v[1], v[3]), max(v[0], v[2]), max(v[1], v[3]))
+)
+
+
+@given(st.lists(corners, max_size=4), st.lists(corners, max_size=4))
+def test_box_iou_against_painted_boxes(a, b):
+    scores = metrics.box_iou(a, b)
+    assert scores.shape == (len(a), len(b))
+    for i, j in np.ndindex(scores.shape):
+        first, second = np.zeros((2, 12, 12), bool)
+        first[a[i][0] : a[i][2], a[i][1] : a[i][3]] = True
+        second[b[j][0] : b[j][2], b[j][1] : b[j][3]] = True
+        expected = metrics.iou(first, second) if (first | second).any() else 0
+        assert scores[i, j] == pytest.approx(expected)
+
+
+@given(seeds)
+def test_label_iou_against_masks(seed):
+    true, predicted = np.random.default_rng(seed).choice([0, 2, 5, 9], (2, 5, 6))
+    scores = metrics.label_iou(true.astype(np.uint32), predicted)
+    names = [[label for label in np.unique(image) if label] for image in (true, predicted)]
+    expected = [[metrics.iou(true == i, predicted == j) for j in names[1]] for i in names[0]]
+    np.testing.assert_allclose(scores, np.reshape(expected, scores.shape))
+
+
+def test_label_images_of_two_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 3\) and \(3, 2\)"):
+        metrics.label_iou(np.zeros((2, 3), int), np.zeros((3, 2), int))
+
+
+def best_matching(scores, minimum):
+    tall = scores if scores.shape[0] >= scores.shape[1] else scores.T
+    found = (0, 0.0)
+    for rows in permutations(range(tall.shape[0]), tall.shape[1]):
+        hits = [tall[i, j] for j, i in enumerate(rows) if tall[i, j] >= minimum and tall[i, j] > 0]
+        found = max(found, (len(hits), sum(hits)))
+    return found
+
+
+@given(st.integers(0, 4), st.integers(0, 4), seeds, st.sampled_from([0, 0.3, 0.5]))
+def test_matching_against_every_assignment(n, m, seed, minimum):
+    rng = np.random.default_rng(seed)
+    scores = rng.random((n, m)) * (rng.random((n, m)) < 0.7)
+    pairs = metrics.match(scores, minimum)
+    assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
+    hits, total = best_matching(scores, minimum)
+    assert len(pairs) == hits
+    assert scores[pairs[:, 0], pairs[:, 1]].sum() == pytest.approx(total)
+
+
+def test_one_more_pair_outweighs_a_better_one():
+    scores = [[1.0, 0.5], [0.5, 0.0]]
+    assert metrics.match(scores, 0.5).tolist() == [[0, 1], [1, 0]]
+
+
+def test_f1_at_iou_counts_hits_misses_and_false_alarms():
+    true, predicted = np.zeros((2, 10, 30), int)
+    true[0:10, 0:4], true[0:10, 10:14], true[0:10, 20:24] = 1, 2, 3
+    predicted[0:10, 1:4], predicted[0:10, 13:16] = 7, 8
+    assert metrics.f1_at_iou(true, predicted) == pytest.approx(2 * 1 / (3 + 2))
+    assert metrics.f1_at_iou(true, predicted, 0.1) == pytest.approx(2 * 2 / (3 + 2))
+    assert metrics.f1_at_iou(true * 0, predicted * 0) == 1
+    assert metrics.f1_at_iou(true, predicted * 0) == 0
+
+
+def test_confusion_has_true_classes_in_rows():
+    counts = metrics.confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b", "c"])
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_confusion_refuses_a_class_it_does_not_know():
+    with pytest.raises(ValueError, match="unknown classes z; known are a, b"):
+        metrics.confusion(["a"], ["z"], ["a", "b"])
+
+
+def test_balanced_accuracy_weighs_classes_alike():
+    true = ["a"] * 9 + ["b"]
+    assert metrics.balanced_accuracy(true, ["a"] * 10) == 0.5
+    assert metrics.balanced_accuracy(true, ["a"] * 8 + ["c", "b"]) == pytest.approx((8 / 9 + 1) / 2)
+    assert np.isnan(metrics.balanced_accuracy([], []))
