@@ -12,7 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_wbc_nca.models.rollout import IMAGE_CHANNELS, Plan, Rollout, Weights, windows
+from napari_wbc_nca.models.rollout import (
+    IMAGE_CHANNELS,
+    Plan,
+    Weights,
+    differentiable,
+    windows,
+)
 
 Pool = Literal["mean", "max"]
 _PIXELS_AT_ONCE = 2**16
@@ -107,8 +113,7 @@ class NCA(nn.Module):
         """
         plan = self._plan(image, seed, origin, fire_rate, steps, keep=not checkpointing)
         if torch.is_grad_enabled():
-            state: Tensor = Rollout.apply(image, plan, *self._weights())
-            return state
+            return differentiable(image, plan, self._weights())
         run = self._run(image, plan, every=plan.steps)
         while True:
             try:
@@ -190,7 +195,7 @@ class NCA(nn.Module):
     def pixel_logits(self, state: Tensor) -> Tensor:
         """``(B, H, W, classes)`` logits of each pixel's own features."""
         flat = state.reshape(-1, self.channels)
-        logits = torch.cat([self.head(rows) for rows in flat.split(_PIXELS_AT_ONCE)])
+        logits = torch.cat([self.head(rows) for rows in torch.split(flat, _PIXELS_AT_ONCE)])
         return logits.view(*state.shape[:3], -1)
 
     def readout(self, state: Tensor) -> Tensor:

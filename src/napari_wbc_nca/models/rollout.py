@@ -8,7 +8,7 @@ steps: their state then stays in the processor's cache.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -71,10 +71,23 @@ class Plan:
 
 
 class Trace(NamedTuple):
-    """What the gradient of one step needs: padded state, fired rows, hidden activations."""
+    """What the gradient of one step needs.
+
+    Attributes
+    ----------
+    state
+        ``(B, H+2, W+2, C)`` padded state before the step.
+    rows
+        ``(N,)`` flat indices of the cells that fired.
+    seen
+        Three ``(N, C)``: their own state and both convolutions.
+    hidden
+        ``(N, hidden)`` activations of the update's first layer.
+    """
 
     state: Tensor
     rows: Tensor
+    seen: list[Tensor]
     hidden: Tensor
 
 
@@ -120,7 +133,7 @@ class Window:
         batch, _, height, width = image.shape
         channels = len(weights.outer)
         self.weights = weights
-        self.parts = [part.t() for part in weights.inner.split(channels, dim=1)]
+        self.parts = [part.t().contiguous() for part in torch.split(weights.inner, channels, dim=1)]
         # The update leaves the image's channels as they are.
         self.outer = weights.outer.t().clone()
         self.outer[:, :IMAGE_CHANNELS] = 0
@@ -137,11 +150,11 @@ class Window:
         """``(B, H, W, C)`` view of the state."""
         return self.padded[:, 1:-1, 1:-1]
 
-    def perceive(self, padded: Tensor, rows: Tensor) -> list[Tensor]:
+    def perceive(self, rows: Tensor) -> list[Tensor]:
         """``(N, C)`` own state and both convolutions of the cells in `rows`."""
-        w, channels = self.weights, padded.shape[-1]
-        field = padded.permute(0, 3, 1, 2)
-        seen = [padded.view(-1, channels).index_select(0, self.inside[rows])]
+        w, channels = self.weights, self.padded.shape[-1]
+        field = self.padded.permute(0, 3, 1, 2)
+        seen = [self.padded.view(-1, channels).index_select(0, self.inside[rows])]
         for kernel, bias in ((w.kernel0, w.bias0), (w.kernel1, w.bias1)):
             convolved = F.conv2d(field, kernel, bias, groups=channels)
             seen.append(convolved.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, rows))
@@ -154,43 +167,50 @@ class Window:
             total.addmm_(part, weight)
         return total.relu_()
 
-    def step(self, number: int) -> tuple[Tensor, Tensor]:
-        """Update the cells that fire in step `number`; return their rows and activations."""
+    def step(self, number: int) -> None:
+        """Update the cells that fire in step `number`."""
         rows = self.firing.rows(number)
-        if not len(rows):
-            return rows, self.padded.new_zeros(0, len(self.weights.inner))
-        # A product of a single row takes another path and differs in its last bits.
-        computed = rows if len(rows) > 1 else rows.repeat(2)
-        hidden = self.hidden(self.perceive(self.padded, computed))[: max(len(rows), 2)]
-        update = hidden @ self.outer
-        flat = self.padded.view(-1, self.padded.shape[-1])
-        flat.index_add_(0, self.inside[rows], update[: len(rows)])
-        reflect(self.padded)
-        return rows, hidden[: len(rows)]
+        if len(rows):
+            self._update(rows)
 
     def trace(self, steps: int) -> list[Trace]:
         """Go through all steps and keep what their gradient needs."""
         kept = []
         for number in range(steps):
-            before = self.padded.clone()
-            kept.append(Trace(before, *self.step(number)))
+            rows = self.firing.rows(number)
+            if len(rows):
+                before = self.padded.clone()
+                kept.append(Trace(before, rows, *self._update(rows)))
         return kept
 
-    def back(self, traces: list[Trace], gradient: Tensor) -> tuple[Tensor, Weights]:
-        """Gradients of the first state's image and of the weights.
+    def _update(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Update the cells in `rows`; return what they saw, and their activations."""
+        # A product of a single row takes another path and differs in its last bits.
+        computed = rows if len(rows) > 1 else rows.repeat(2)
+        seen = self.perceive(computed)
+        hidden = self.hidden(seen)
+        after = torch.addmm(seen[0], hidden, self.outer)
+        count = len(rows)
+        flat = self.padded.view(-1, self.padded.shape[-1])
+        flat.index_copy_(0, self.inside[rows], after[:count])
+        reflect(self.padded)
+        return [part[:count] for part in seen], hidden[:count]
+
+    def back(self, traces: list[Trace], gradient: Tensor, total: Weights) -> Tensor:
+        """Add the weights' gradients to `total`; return that of the image.
 
         Parameters
         ----------
         traces
-            As :meth:`trace` returned them.
+            As :meth:`trace` returned them; consumed.
         gradient
             ``(B, H, W, C)`` of the last state, contiguous; overwritten.
+        total
+            Where the weights' gradients are summed.
         """
-        total = Weights(*(torch.zeros_like(weight) for weight in self.weights))
         while traces:
             gradient = self._back_step(traces.pop(), gradient, total)
-        total.outer[:IMAGE_CHANNELS] = 0
-        return gradient[..., :IMAGE_CHANNELS].permute(0, 3, 1, 2), total
+        return gradient[..., :IMAGE_CHANNELS].permute(0, 3, 1, 2)
 
     def _back_step(self, trace: Trace, gradient: Tensor, total: Weights) -> Tensor:
         """Add one step's gradients to `total`; return that of the state before it."""
@@ -198,68 +218,65 @@ class Window:
         flat = gradient.view(-1, channels)
         change = flat.index_select(0, trace.rows)
         total.outer.addmm_(change.t(), trace.hidden)
-        inner = torch.where(trace.hidden > 0, change @ self.outer.t(), 0)
+        inner = torch.ops.aten.threshold_backward(change @ self.outer.t(), trace.hidden, 0)
         total.inner_bias.add_(inner.sum(0))
-        seen = self.perceive(trace.state, trace.rows)
-        for part, grad in zip(seen, total.inner.split(channels, dim=1), strict=True):
+        columns = torch.split(total.inner, channels, dim=1)
+        for part, grad in zip(trace.seen, columns, strict=True):
             grad.addmm_(inner.t(), part)
+        flat.index_copy_(0, trace.rows, change.addmm_(inner, self.parts[0].t()))
         w = self.weights
-        for kernel, bias, part in ((0, 1, 1), (2, 3, 2)):
-            sparse = torch.zeros_like(flat)
-            sparse.index_copy_(0, trace.rows, inner @ self.parts[part].t())
+        for kernel, weight, kernel_grad, bias_grad in (
+            (w.kernel0, self.parts[1], total.kernel0, total.bias0),
+            (w.kernel1, self.parts[2], total.kernel1, total.bias1),
+        ):
+            sparse = torch.zeros_like(flat).index_copy_(0, trace.rows, inner @ weight.t())
             grads = torch.ops.aten.convolution_backward(
                 sparse.view(gradient.shape).permute(0, 3, 1, 2),
-                trace.state.permute(0, 3, 1, 2), w[kernel], [channels],
+                trace.state.permute(0, 3, 1, 2), kernel, [channels],
                 [1, 1], [0, 0], [1, 1], False, [0, 0], channels, [True, True, True],
             )  # fmt: skip
             gradient += fold(grads[0].permute(0, 2, 3, 1))
-            total[kernel].add_(grads[1])
-            total[bias].add_(grads[2])
-        flat.index_add_(0, trace.rows, inner @ self.parts[0].t())
+            kernel_grad.add_(grads[1])
+            bias_grad.add_(grads[2])
         return gradient
 
 
-class Rollout(torch.autograd.Function):
-    """Rollout with a gradient; see :func:`rollout`."""
+class _Rollout(torch.autograd.Function):
+    """All steps as one node of the gradient's graph."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, plan: Plan, *weights: Tensor) -> Tensor:
-        """``(B, H, W, C)`` state after the plan's steps."""
-        ctx.plan, ctx.windows = plan, []
+        ctx.plan, ctx.traces = plan, {}
         ctx.save_for_backward(image, *weights)
         states = []
         for part, window in windows(image, Weights(*weights), plan):
-            ctx.windows.append((part, window, window.trace(plan.steps) if plan.keep else None))
-            if not plan.keep:
-                ctx.windows[-1] = (part, None, None)
+            if plan.keep:
+                ctx.traces[part.start] = window.trace(plan.steps)
+            else:
                 for number in range(plan.steps):
                     window.step(number)
-            states.append(window.state.clone())
+            states.append(window.state)
         return torch.cat(states)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Gradients of the image and of each weight."""
         image, *weights = ctx.saved_tensors
         total = Weights(*(torch.zeros_like(weight) for weight in weights))
         images = torch.empty_like(image)
-        for part, window, traces in ctx.windows:
-            if window is None:
-                window = one_window(image, Weights(*weights), ctx.plan, part)
-                traces = window.trace(ctx.plan.steps)
-            images[part], grads = window.back(traces, gradients[0][part].clone())
-            for sum_, grad in zip(total, grads, strict=True):
-                sum_.add_(grad)
+        for part, window in windows(image, Weights(*weights), ctx.plan):
+            traces = ctx.traces.pop(part.start, None) or window.trace(ctx.plan.steps)
+            images[part] = window.back(traces, gradients[0][part].clone(), total)
+        total.outer[:IMAGE_CHANNELS] = 0
         return images, None, *total
 
 
-def one_window(image: Tensor, weights: Weights, plan: Plan, part: slice) -> Window:
-    """Windows `part` of the batch, before their first step."""
-    own = Plan(plan.seed, plan.rate, plan.steps, plan.origin[part], plan.keep)
-    return Window(image[part], weights, own)
+def differentiable(image: Tensor, plan: Plan, weights: Weights) -> Tensor:
+    """``(B, H, W, C)`` state after all steps, with a gradient."""
+    state: Tensor = _Rollout.apply(image, plan, *weights)  # type: ignore[no-untyped-call]
+    return state
 
 
 def windows(image: Tensor, weights: Weights, plan: Plan) -> Iterator[tuple[slice, Window]]:
-    """All windows of a batch, a few at a time."""
+    """Windows of a batch before their first step, a few at a time."""
     for part in chunks(image, len(weights.outer)):
-        yield part, one_window(image, weights, plan, part)
+        yield part, Window(image[part], weights, replace(plan, origin=plan.origin[part]))
