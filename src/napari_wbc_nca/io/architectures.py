@@ -1,0 +1,95 @@
+"""Names and shapes that a network's weights must have: told from its card, without building it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Shapes = dict[str, tuple[int, ...]]
+
+_SIZES: Mapping[str, tuple[int | None, int, int]] = {
+    # name: default, smallest, largest; the defaults are those of the network's own arguments
+    "channels": (None, 4, 512),
+    "hidden": (None, 1, 1024),
+    "steps": (None, 1, 1024),
+    "head": (128, 1, 4096),
+    "readouts": (2, 0, 64),
+}
+
+
+def nca_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
+    """Parameter name to shape of the neural cellular automaton.
+
+    Parameters
+    ----------
+    architecture
+        Arguments of the network: ``channels``, ``hidden`` and ``steps``; ``head`` and
+        ``readouts`` where they differ from the network's own.
+    classes
+        Number of class names.
+
+    Raises
+    ------
+    ValueError
+        For a size that is missing, no integer, or out of bounds.
+
+    Examples
+    --------
+    >>> nca_shapes({"channels": 32, "hidden": 64, "steps": 32}, classes=6)["fc0.weight"]
+    (64, 96)
+    """
+    size = {name: _size(architecture, name) for name in _SIZES}
+    channels, hidden, head, readouts = (
+        size[name] for name in ("channels", "hidden", "head", "readouts")
+    )
+    if architecture.get("classes", classes) != classes:
+        raise ValueError(
+            f"the architecture says {architecture['classes']!r} classes, "
+            f"but {classes} class names are listed"
+        )
+    shapes: Shapes = {
+        "p0.weight": (channels, 1, 3, 3),
+        "p0.bias": (channels,),
+        "p1.weight": (channels, 1, 3, 3),
+        "p1.bias": (channels,),
+        "fc0.weight": (hidden, 3 * channels),
+        "fc0.bias": (hidden,),
+        "fc1.weight": (channels, hidden),
+        "fc2.weight": (head, channels),
+        "fc2.bias": (head,),
+        "fc3.weight": (classes, head),
+        "fc3.bias": (classes,),
+    }
+    readout: Shapes = {"centre.weight": (readouts, channels), "centre.bias": (readouts,)}
+    return {**shapes, **readout} if readouts else shapes
+
+
+def _size(architecture: Mapping[str, Any], name: str) -> int:
+    default, low, high = _SIZES[name]
+    value = architecture.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}; expected an integer in {low}-{high}")
+    return value
+
+
+SHAPES: Mapping[str, Callable[[Mapping[str, Any], int], Shapes]] = {
+    "nca_wss": nca_shapes,
+    "nca_max": nca_shapes,
+}
+"""Method to the function that tells its weights' shapes."""
+
+
+def mismatches(expected: Shapes, found: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What is missing, unexpected or of another shape, one sentence each."""
+    missing = [
+        f"{name} {shape} is missing" for name, shape in expected.items() if name not in found
+    ]
+    extra = [
+        f"{name} {shape} is not expected" for name, shape in found.items() if name not in expected
+    ]
+    other = [
+        f"{name} is {found[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    return missing + extra + other

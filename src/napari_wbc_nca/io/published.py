@@ -1,0 +1,114 @@
+"""Import of checkpoints in the layout that the authors of WBC-NCA published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_wbc_nca.io.architectures import SHAPES, mismatches
+from napari_wbc_nca.io.weights import WeightsError, load_torch
+from napari_wbc_nca.types import Checkpoint
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+CLASSES = (
+    *("basophil", "eosinophil", "erythroblast", "myeloblast", "promyelocyte", "myelocyte"),
+    *("metamyelocyte", "neutrophil (banded)", "neutrophil (segmented)", "monocyte"),
+    *("lymphocyte (typical)", "lymphocyte (atypical)", "smudge cell"),
+)
+"""The thirteen classes of the published checkpoint, in the order of its outputs."""
+MEAN = (0.82069695, 0.7281261, 0.836143)
+STD = (0.16157213, 0.2490039, 0.09052657)
+STEPS = {"nca_max": 64, "nca_wss": 32}
+WINDOW = 64
+WINDOW_UM = 27.0
+"""Side of the papers' crops in µm: 25-29, by data set."""
+DIAMETER_UM = 13.0
+"""Diameter in µm of a typical white blood cell on a smear."""
+
+
+def import_published(
+    path: str | Path, classes: Sequence[str] = CLASSES, method: str = "nca_max"
+) -> Checkpoint:
+    """Read a published ``state_dict`` as a checkpoint of this program.
+
+    The published network convolves over (width, height), so the last two axes of ``p0.weight``
+    and ``p1.weight`` are swapped. Its probabilities are sigmoids (``card["activation"]``), its
+    inputs are normalised by the mean and standard deviation of its training data.
+
+    Parameters
+    ----------
+    path
+        Torch file, read without running any code of it.
+    classes
+        Class names in the order of the network's outputs.
+    method
+        ``nca_max`` or ``nca_wss``.
+
+    Raises
+    ------
+    WeightsError
+        When the file cannot be used, or its outputs are not as many as `classes`.
+    """
+    if method not in STEPS:
+        raise WeightsError(f"method is {method!r}; choose one of {', '.join(STEPS)}")
+    if isinstance(classes, str):
+        raise WeightsError(f"classes is the text {classes!r}; expected a list of class names")
+    arrays = load_torch(path)
+    architecture = _architecture(arrays, classes, method, Path(path))
+    for name in ("p0.weight", "p1.weight"):
+        arrays[name] = np.ascontiguousarray(arrays[name].swapaxes(-1, -2))
+    return Checkpoint(
+        method=method,
+        architecture=architecture,
+        weights=arrays,
+        classes=tuple(name.strip().lower() for name in classes),
+        diameter=WINDOW * DIAMETER_UM / WINDOW_UM,
+        pixel_size=WINDOW_UM / WINDOW,
+        window=WINDOW,
+        normalisation={"name": "published", "mean": list(MEAN), "std": list(STD)},
+        card={
+            "activation": "sigmoid",
+            "projection": "pca",
+            "resize": "bicubic",
+            "imported": Path(path).name,
+            "data": "as its authors describe it",
+            "licence": "as its authors state it; nothing is said in the file",
+        },
+        name=Path(path).stem.lower(),
+    )
+
+
+def _architecture(
+    arrays: Mapping[str, npt.NDArray[np.float32]],
+    classes: Sequence[str],
+    method: str,
+    path: Path,
+) -> dict[str, int | float | str]:
+    """Arguments of the network, from the shapes that must then fit all the others."""
+    found = {name: array.shape for name, array in arrays.items()}
+    try:
+        (channels, hidden), (outputs, head) = found["fc1.weight"], found["fc3.weight"]
+    except (KeyError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is no WBC-NCA checkpoint: fc1.weight and fc3.weight as matrices are "
+            f"expected; found {', '.join(list(found)[:12]) or 'nothing'}"
+        ) from error
+    sizes = {"channels": channels, "hidden": hidden, "steps": STEPS[method], "head": head}
+    try:
+        expected = SHAPES[method]({**sizes, "readouts": 0}, outputs)
+    except ValueError as error:
+        raise WeightsError(f"{path} cannot be imported: {error}") from error
+    if wrong := mismatches(expected, found):
+        raise WeightsError(f"{path} is no WBC-NCA checkpoint: {'; '.join(wrong[:3])}")
+    if outputs != len(classes):
+        raise WeightsError(
+            f"{path} has {outputs} outputs, but {len(classes)} classes were given "
+            f"({', '.join(classes)}); give all class names in the order of the outputs"
+        )
+    pool = "max" if method == "nca_max" else "mean"
+    return {**sizes, "classes": outputs, "pool": pool, "fire_rate": 0.5, "readouts": 0}

@@ -1,0 +1,246 @@
+"""Checkpoints on disk: safetensors with a JSON card inside, and torch files by torch's safe loader.
+
+Nothing in a file is ever run, and a file is used only when its card and the names and shapes of
+its weights agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wbc_nca.io.architectures import SHAPES, mismatches
+from napari_wbc_nca.io.cards import Card, CardError, from_json, to_json
+from napari_wbc_nca.types import Checkpoint
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+KEY = "napari_wbc_nca"
+"""Name in safetensors' metadata under which the card stands."""
+LARGEST = 2**30
+"""Bytes that a file of weights may have."""
+
+Arrays = Mapping[str, "npt.NDArray[np.float32]"]
+
+
+class WeightsError(ValueError):
+    """A file of weights that cannot be used; says what was found, expected, and what to do."""
+
+
+def save(checkpoint: Checkpoint, path: str | Path) -> str:
+    """Write a checkpoint to a ``.safetensors`` file; all of it or nothing.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file; equal checkpoints give equal files.
+
+    Raises
+    ------
+    WeightsError
+        When the checkpoint does not agree with itself, or the file cannot be written.
+    """
+    from safetensors.numpy import save as pack
+
+    target = Path(path)
+    if target.suffix != ".safetensors":
+        raise WeightsError(f"{target} does not end with .safetensors; rename it")
+    arrays = {
+        name: np.ascontiguousarray(checkpoint.weights[name], dtype=np.float32)
+        for name in sorted(checkpoint.weights)
+    }
+    try:
+        card = to_json(checkpoint)
+        _check(from_json(card), {name: array.shape for name, array in arrays.items()})
+        _check_finite(arrays)
+    except ValueError as error:
+        raise WeightsError(f"{target} is not written: {error}") from error
+    content = pack(arrays, metadata={KEY: card})
+    _replace(target, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _replace(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WeightsError(
+            f"{target} cannot be written: {error.strerror or error}; choose another folder, or "
+            "make room in this one"
+        ) from error
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a checkpoint from a ``.safetensors`` file.
+
+    Raises
+    ------
+    WeightsError
+        When the file is missing, truncated, of another kind, or does not agree with its card.
+    """
+    source = Path(path)
+    content = _read(source)
+    if _kind(content) == "torch":
+        raise WeightsError(
+            f"{source} is a torch file, which says nothing of its classes and scale; import it "
+            "once with: napari-wbc-nca models import FILE --method METHOD --classes CLASSES"
+        )
+    try:
+        metadata, shapes = _header(content)
+        if KEY not in metadata:
+            raise CardError(
+                f"it holds {len(shapes)} tensors but no card of napari-wbc-nca; expected a file "
+                "that this program trained or imported"
+            )
+        card = from_json(metadata[KEY])
+        _check(card, shapes)
+        arrays = _unpack(content)
+        _check_finite(arrays)
+    except ValueError as error:
+        raise WeightsError(f"{source} cannot be used: {error}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    return Checkpoint(weights=arrays, sha256=digest, **vars(card))
+
+
+def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Read parameter names and arrays from a torch file (``.pt``, ``.pth``), running no code.
+
+    Raises
+    ------
+    WeightsError
+        When the file is missing, truncated, of another kind, holds code, or is no plain mapping
+        of names to tensors.
+    """
+    import torch
+
+    source = Path(path)
+    if _kind(content := _read(source)) != "torch":
+        raise WeightsError(
+            f"{source} is {_described(content)}; expected a torch file of weights (.pt or .pth)"
+        )
+    try:
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{source} holds more than weights: loading it would run code that it brings, so it "
+            "is refused; save the network's state_dict alone and import that"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{source} is truncated or damaged: {error}; get it again") from error
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
+    ):
+        raise WeightsError(
+            f"{source} holds {_outline(loaded)}; expected a plain state_dict of names and tensors"
+        )
+    return {name: value.detach().float().numpy() for name, value in loaded.items()}
+
+
+def _outline(loaded: object) -> str:
+    if not isinstance(loaded, dict):
+        return f"a {type(loaded).__name__}"
+    return f"a dict with {', '.join(repr(name) for name in list(loaded)[:8]) or 'nothing'}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise WeightsError(f"{path} has {size} bytes; expected weights of at most {LARGEST}")
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+_SIGNATURES = {
+    b"PK\x03\x04": "torch",
+    b"\x80\x02": "torch",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"II*\x00": "a TIFF picture",
+    b"MM\x00*": "a TIFF picture",
+    b"\x89HDF": "an HDF5 file",
+    b"\x80": "a Python pickle",
+    b"\x1f\x8b": "a gzip file",
+    b"version https://git-lfs": "a Git LFS pointer and not the file itself",
+    b"<": "a web page or XML, as a failed download leaves",
+}
+
+
+def _kind(content: bytes) -> str:
+    """What the first bytes say: ``torch``, ``safetensors``, a description, or nothing."""
+    if content[8:9] == b"{" and content[7:8] == b"\x00":
+        return "safetensors"
+    matches = (kind for head, kind in _SIGNATURES.items() if content.startswith(head))
+    return next(matches, "")
+
+
+def _described(content: bytes) -> str:
+    if not content:
+        return "an empty file"
+    kind = _kind(content)
+    known = {"torch": "a ZIP archive or torch file", "safetensors": "a safetensors file"}
+    return known.get(kind, kind) or f"a file that begins with {content[:8]!r}"
+
+
+def _header(content: bytes) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
+    """Metadata, and shape by name, of a safetensors file whose size agrees with its header."""
+    if _kind(content) != "safetensors":
+        raise ValueError(f"it is {_described(content)}; expected a safetensors file")
+    end = 8 + int.from_bytes(content[:8], "little")
+    try:
+        header: dict[str, Any] = json.loads(content[8:end].decode("utf-8"))
+        metadata = header.pop("__metadata__", {})
+        shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+        types = {entry["dtype"] for entry in header.values()}
+        size = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        card = {str(name): str(value) for name, value in metadata.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError("its header cannot be read: it is truncated or damaged") from error
+    if end + size != len(content):
+        raise ValueError(
+            f"it has {len(content)} bytes where its header promises {end + size}: it is "
+            "truncated or damaged; get it again"
+        )
+    if types - {"F32"}:
+        raise ValueError(f"its numbers are {', '.join(sorted(types))}; expected F32")
+    return card, shapes
+
+
+def _unpack(content: bytes) -> dict[str, npt.NDArray[np.float32]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as unpack
+
+    try:
+        arrays: dict[str, npt.NDArray[np.float32]] = unpack(content)
+    except SafetensorError as error:
+        raise ValueError(f"it is damaged: {error}; get it again") from error
+    return arrays
+
+
+def _check(card: Card, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    expected = SHAPES[card.method](card.architecture, len(card.classes))
+    wrong = mismatches(expected, shapes)
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(
+            f"its weights do not fit {card.method} as its card describes it: "
+            f"{'; '.join(wrong[:3])}{more}"
+        )
+
+
+def _check_finite(arrays: Arrays) -> None:
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds NaN or infinity; expected finite weights")
