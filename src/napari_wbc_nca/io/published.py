@@ -58,15 +58,18 @@ def import_published(
         raise WeightsError(f"method is {method!r}; choose one of {', '.join(STEPS)}")
     if isinstance(classes, str):
         raise WeightsError(f"classes is the text {classes!r}; expected a list of class names")
+    names = tuple(name.strip().lower() for name in classes)
+    if len(set(names)) < len(names):
+        raise WeightsError(f"class names must differ from each other; given: {', '.join(names)}")
     arrays = load_torch(path)
-    architecture = _architecture(arrays, classes, method, Path(path))
+    architecture = _architecture(arrays, names, method, Path(path))
     for name in ("p0.weight", "p1.weight"):
         arrays[name] = np.ascontiguousarray(arrays[name].swapaxes(-1, -2))
     return Checkpoint(
         method=method,
         architecture=architecture,
         weights=arrays,
-        classes=tuple(name.strip().lower() for name in classes),
+        classes=names,
         diameter=WINDOW * DIAMETER_UM / WINDOW_UM,
         pixel_size=WINDOW_UM / WINDOW,
         window=WINDOW,
@@ -105,6 +108,9 @@ def _architecture(
         raise WeightsError(f"{path} cannot be imported: {error}") from error
     if wrong := mismatches(expected, found):
         raise WeightsError(f"{path} is no WBC-NCA checkpoint: {'; '.join(wrong[:3])}")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{path} is damaged: {name} holds NaN or infinity")
     if outputs != len(classes):
         raise WeightsError(
             f"{path} has {outputs} outputs, but {len(classes)} classes were given "
