@@ -73,7 +73,7 @@ def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
 
 
 def match(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.intp]:
-    """One-to-one pairs of rows and columns, as many as possible, then of the largest sum.
+    """One-to-one pairs of rows and columns whose scores have the largest sum.
 
     Parameters
     ----------
@@ -89,9 +89,8 @@ def match(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.intp]:
     """
     values = np.asarray(scores, np.float64)
     allowed = (values >= minimum) & (values > 0)
-    # Below one half in all, so that the sum never outweighs one more pair.
-    gain = allowed * (1 + values / (2 * max(1, min(values.shape))))
-    pairs: npt.NDArray[np.intp] = np.stack(linear_sum_assignment(gain, maximize=True), axis=1)
+    assigned = linear_sum_assignment(values * allowed, maximize=True)
+    pairs: npt.NDArray[np.intp] = np.stack(assigned, axis=1)
     return pairs[allowed[pairs[:, 0], pairs[:, 1]]]
 
 

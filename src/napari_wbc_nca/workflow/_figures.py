@@ -1,0 +1,101 @@
+"""Tables of an evaluation, made from its table of cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from napari_wbc_nca.ops.metrics import balanced_accuracy, f1
+from napari_wbc_nca.workflow._scores import MISSED, SCORES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+KEYS = ["projection", "data"]
+
+
+def detection(cells: pd.DataFrame) -> dict[str, float]:
+    """Counts, F1, and mean IoU and Dice of `cells`; a missed cell scores 0."""
+    true = cells[cells["cell"] > 0]
+    predicted, hits = int((cells["label"] > 0).sum()), int(cells["found"].sum())
+    return {
+        "cells": len(true),
+        "predicted": predicted,
+        "hits": hits,
+        "f1": f1(hits, len(true), predicted),
+        **{name: true[name].mean() for name in SCORES},
+    }
+
+
+def figures(cells: pd.DataFrame, types: Sequence[str]) -> dict[str, float]:
+    """All figures of `cells`: those of :func:`detection`, precision, recall and types.
+
+    Types are compared over the true cells of `types`. ``type_balanced`` is the accuracy among
+    those found, balanced over the types; in ``type_balanced_all`` a missed cell counts as wrong;
+    ``type_accuracy`` is the plain share of right ones among those found.
+    """
+    counted = detection(cells)
+    typed = cells[cells["true"].isin(types)]
+    found = typed[typed["found"]]
+    return counted | {
+        "precision": _share(counted["hits"], counted["predicted"]),
+        "recall": _share(counted["hits"], counted["cells"]),
+        "cell_iou_sd": cells.loc[cells["cell"] > 0, "cell_iou"].std(),
+        "typed_cells": len(typed),
+        "type_balanced": balanced_accuracy(list(found["true"]), list(found["predicted"])),
+        "type_balanced_all": balanced_accuracy(list(typed["true"]), list(_answers(typed))),
+        "type_accuracy": _share((found["true"] == found["predicted"]).sum(), len(found)),
+    }
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _answers(cells: pd.DataFrame) -> pd.Series[str]:
+    return cells["predicted"].where(cells["found"], MISSED)
+
+
+def summary(cells: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
+    """Figures of each projection over all data sets, and over each where there are several."""
+    table = _grouped(cells, KEYS, lambda part: figures(part, types))
+    if cells["data"].nunique() > 1:
+        both = _grouped(cells.assign(data="all"), KEYS, lambda part: figures(part, types))
+        table = pd.concat([both, table], ignore_index=True)
+    return table.dropna(axis="columns", how="all")
+
+
+def by_class(cells: pd.DataFrame) -> pd.DataFrame:
+    """Figures of the true cells of each class: how many are found and rightly typed."""
+
+    def of_class(part: pd.DataFrame) -> dict[str, float]:
+        right = part["found"] & (part["true"] == part["predicted"])
+        return {
+            "cells": len(part),
+            "found": part["found"].mean(),
+            "typed_right": _share(right.sum(), part["found"].sum()),
+            **{name: part[name].mean() for name in SCORES},
+        }
+
+    true = cells[cells["cell"] > 0]
+    return _grouped(true, [*KEYS, "true"], of_class).dropna(axis="columns", how="all")
+
+
+def confusion(cells: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
+    """Cells of each projection and true type in rows, predicted classes in columns."""
+    typed = cells[cells["true"].isin(types)]
+    answers = _answers(typed)
+    columns = [*types, *sorted(set(answers) - {*types, MISSED}), MISSED]
+    counts = pd.crosstab([typed["projection"], typed["true"]], answers)
+    return counts.reindex(columns=columns, fill_value=0).rename_axis(columns=None).reset_index()
+
+
+def _grouped(
+    cells: pd.DataFrame, keys: list[str], compute: Callable[[pd.DataFrame], dict[str, float]]
+) -> pd.DataFrame:
+    rows = [
+        dict(zip(keys, names, strict=True)) | compute(part)
+        for names, part in cells.groupby(keys, sort=False)
+    ]
+    return pd.DataFrame(rows)

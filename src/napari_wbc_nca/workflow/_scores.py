@@ -1,0 +1,106 @@
+"""One picture's prediction held against its truth, cell by cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_wbc_nca.ops import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_wbc_nca.types import Segmentation
+    from napari_wbc_nca.workflow._targets import Truth
+
+Row = dict[str, Any]
+
+SCORES = ("cell_iou", "cell_dice", "nucleus_iou", "box_iou")
+COLUMNS = {
+    **{"cell": "int64", "true": "str", "label": "int64", "predicted": "str"},
+    **{"confidence": "float64", "found": "bool"},
+    **dict.fromkeys(SCORES, "float64"),
+}
+"""What is known of a measured cell, and its type in a table."""
+MISSED = "missed"
+"""Predicted class of a cell that was not found."""
+
+
+def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
+    """Rows of the true cells of a picture, then of the predicted cells that are none.
+
+    Each true cell is paired with at most one predicted cell, so that the sum of their IoU is
+    largest: of masks, or of boxes that share at least `overlap`. A cell is found where the IoU is
+    at least `overlap`. In a crop the largest predicted cell is the one, and always found.
+
+    Returns
+    -------
+    DataFrame
+        With `COLUMNS`: ``cell`` counts from 1 and is 0 for a predicted cell that is none,
+        ``label`` is 0 for a missed one, whose scores are 0; scores that need a mask or box that
+        is not there are NaN.
+    """
+    shared = _agreement(truth, found)
+    partner = dict(metrics.match(shared, 0 if truth.boxes is None else overlap).tolist())
+    predicted: list[Row] = found.cells.to_dict("records")
+    rows = []
+    for i, name in enumerate(truth.names):
+        guess = predicted[partner[i]] if i in partner else None
+        iou = float(shared[i, partner[i]]) if i in partner else 0.0
+        row = {"cell": i + 1, "true": name, **_answer(guess)}
+        row["found"] = guess is not None and (truth.whole or iou >= overlap)
+        if truth.boxes is not None:
+            row["box_iou"] = iou
+        rows.append(row | _mask_scores(truth, i + 1, found, row["label"]))
+    spare = [guess for j, guess in enumerate(predicted) if j not in partner.values()]
+    rows += [{"cell": 0, "true": "", "found": False, **_answer(guess)} for guess in spare]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _answer(guess: Mapping[str, Any] | None) -> Row:
+    if guess is None:
+        return {"label": 0, "predicted": MISSED, "confidence": np.nan}
+    return {
+        "label": guess["label"],
+        "predicted": guess["class"],
+        "confidence": guess["confidence"],
+    }
+
+
+def _agreement(truth: Truth, found: Segmentation) -> npt.NDArray[np.float64]:
+    """Score ``(N, M)``, 0–1, of the true cells with the rows of the predicted ones."""
+    area = found.cells["area_px"].to_numpy(np.float64)
+    if truth.whole:
+        return (area / area.max(initial=1.0))[None]
+    if truth.cell is not None:
+        return metrics.label_iou(truth.cell, np.asarray(found.labels["cell"]))
+    boxes = found.cells[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(np.float64)
+    true = np.zeros((0, 4)) if truth.boxes is None else truth.boxes
+    points = (true[:, :2] == true[:, 2:]).all(axis=1)
+    return np.where(points[:, None], _holds(boxes, true[:, :2]), metrics.box_iou(true, boxes))
+
+
+def _holds(
+    boxes: npt.NDArray[np.float64], points: npt.NDArray[np.floating[Any]]
+) -> npt.NDArray[np.bool_]:
+    """Which points ``(N, M)`` lie in which boxes."""
+    at = points[:, None]
+    inside: npt.NDArray[np.bool_] = ((boxes[:, :2] <= at) & (at < boxes[:, 2:])).all(axis=-1)
+    return inside
+
+
+def _mask_scores(truth: Truth, number: int, found: Segmentation, label: int) -> Row:
+    if truth.cell is None or truth.nucleus is None:
+        return {}
+    if not label:
+        return {"cell_iou": 0.0, "cell_dice": 0.0, "nucleus_iou": 0.0}
+    true, nucleus = truth.cell == number, truth.nucleus == number
+    predicted = np.asarray(found.labels["cell"]) == label
+    return {
+        "cell_iou": metrics.iou(true, predicted),
+        "cell_dice": metrics.dice(true, predicted),
+        "nucleus_iou": metrics.iou(nucleus, np.asarray(found.labels["nucleus"]) == label),
+    }

@@ -1,0 +1,170 @@
+"""Measure a model against pictures with known cells."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io.datasets import NONE, WBC, read_rgb
+from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.params import as_dict, fields, from_mapping
+from napari_wbc_nca.types import Checkpoint, Image, Progress
+from napari_wbc_nca.workflow._cases import Case, cases, worst
+from napari_wbc_nca.workflow._figures import by_class, confusion, detection, summary
+from napari_wbc_nca.workflow._scores import COLUMNS, score
+from napari_wbc_nca.workflow._targets import Target, targets, truth
+from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Segmentation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was measured.
+
+    Attributes
+    ----------
+    cells
+        One row a true cell, and one a predicted cell that is none.
+    images
+        One row a picture and projection.
+    summary
+        One row a projection and data set.
+    classes
+        One row a projection, data set and true class.
+    confusion
+        Counts: true types in rows, predicted classes in columns.
+    worst
+        Projection to the cells of lowest IoU, the lowest first.
+    provenance
+        Model, data and every parameter.
+    """
+
+    cells: pd.DataFrame
+    images: pd.DataFrame
+    summary: pd.DataFrame
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
+    worst: dict[str, list[Case]]
+    provenance: dict[str, Any]
+
+
+def evaluate(
+    model: str | Path | Checkpoint,
+    data: str | Path,
+    *,
+    output: str | Path | None = None,
+    **values: Any,
+) -> Evaluation:
+    """Measure `model` on `data`, and write tables and plots into `output` where it is given.
+
+    Parameters
+    ----------
+    model
+        Name of a model, file of a checkpoint, or the checkpoint itself.
+    data
+        Folder of pictures with masks, or weakly labelled data in any form that training takes.
+    output
+        Folder for the report; made where it does not exist.
+    **values
+        Fields of `EvaluateParams` and `SegmentParams`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown parameter, and for data or a model that cannot be read.
+    """
+    own = {field.name for field in fields(EvaluateParams)}
+    params = from_mapping(EvaluateParams, {k: v for k, v in values.items() if k in own})
+    segment = from_mapping(SegmentParams, {k: v for k, v in values.items() if k not in own})
+    checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
+    measured = finish(run(checkpoint, targets(data, params), params, segment))
+    if output is not None:
+        from napari_wbc_nca.workflow._report import write
+
+        write(measured, output)
+    return measured
+
+
+def run(
+    checkpoint: Checkpoint,
+    pictures: Sequence[Target],
+    params: EvaluateParams,
+    segment: SegmentParams,
+) -> Generator[Progress, None, Evaluation]:
+    """Measure `checkpoint` on `pictures`, with a progress after each.
+
+    Crops of one cell are segmented with ``locate=whole``, whatever `segment` says.
+    """
+    names = listed(params.projections) or (segment.projection,)
+    settings = [
+        from_mapping(SegmentParams, as_dict(segment) | {"projection": name}) for name in names
+    ]
+    cells: list[pd.DataFrame] = []
+    images: list[dict[str, Any]] = []
+    shown: dict[str, list[Case]] = {name: [] for name in names}
+    for done, target in enumerate(pictures, start=1):
+        for name, setting in zip(names, settings, strict=True):
+            keys = {"projection": name, "data": target.sample.source, "image": target.name}
+            rows, held = measure(checkpoint, target, params, setting)
+            cells.append(rows.assign(**keys))
+            images.append(keys | detection(rows))
+            shown[name] = worst(shown[name] + held, params.worst)
+        yield Progress(done, len(pictures), f"measured {target.name}")
+    table = pd.concat(cells, ignore_index=True)[["projection", "data", "image", *COLUMNS]]
+    types = listed(params.types) or [c for c in checkpoint.classes if c not in (NONE, WBC)]
+    return Evaluation(
+        table,
+        pd.DataFrame(images).dropna(axis="columns", how="all"),
+        summary(table, types),
+        by_class(table),
+        confusion(table, types),
+        shown,
+        {
+            "model": checkpoint.name,
+            "sha256": checkpoint.sha256,
+            "images": len(pictures),
+            **as_dict(params),
+            **as_dict(segment),
+        },
+    )
+
+
+def measure(
+    checkpoint: Checkpoint, target: Target, params: EvaluateParams, segment: SegmentParams
+) -> tuple[pd.DataFrame, list[Case]]:
+    """Scores of one picture's cells, and the cells as they look."""
+    rgb = read_rgb(target.sample)
+    image = Image(rgb, target.name, source=str(target.sample.path))
+    setting = replace(segment, locate="whole") if target.whole else segment
+    found = finish(predict(image, checkpoint, setting))
+    true = truth(target)
+    rows = score(true, found, params.overlap)
+    return rows, cases(target.name, rgb, true, found, rows)
+
+
+def predict(
+    image: Image, checkpoint: Checkpoint, segment: SegmentParams
+) -> Generator[Progress, None, Segmentation]:
+    """Segment one picture as every other face of the program does."""
+    from napari_wbc_nca.workflow.segment import run
+
+    return run(image, checkpoint, segment)
+
+
+def finish(work: Generator[Progress, None, T]) -> T:
+    """Result of a computation that yields its progress."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result

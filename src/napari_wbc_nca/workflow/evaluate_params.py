@@ -1,0 +1,64 @@
+"""Parameters of an evaluation; free of torch, so that the command line loads fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from napari_wbc_nca.params import Bounds
+
+Kind = Literal["auto", "crops", "fields", "labels"]
+
+
+@dataclass(frozen=True)
+class EvaluateParams:
+    """What a model is measured against, and how."""
+
+    kind: Annotated[
+        Kind,
+        Bounds(
+            "'crops' of one cell or whole 'fields', with masks; 'labels' without masks: boxes, "
+            "points or a folder a class; 'auto' looks which it is"
+        ),
+    ] = "auto"
+    classes: Annotated[
+        str, Bounds("Class names of YOLO indices, comma-separated; from classes.txt where empty")
+    ] = ""
+    include: Annotated[str, Bounds("File that lists the pictures to use; all where empty")] = ""
+    types: Annotated[
+        str, Bounds("Types to measure, comma-separated; all that the model knows where empty")
+    ] = ""
+    projections: Annotated[
+        str, Bounds("Projections to compare, comma-separated; the model's own where empty")
+    ] = ""
+    overlap: Annotated[
+        float, Bounds("Smallest IoU at which a cell counts as found", low=0.01, high=1)
+    ] = 0.5
+    worst: Annotated[
+        int, Bounds("Cells in the picture of the worst", low=0, high=100, advanced=True)
+    ] = 12
+
+
+@dataclass(frozen=True)
+class CrossValidateParams(EvaluateParams):
+    """How a method is trained and measured in folds, on one data set or several."""
+
+    folds: Annotated[
+        int,
+        Bounds(
+            "Parts of each data set; each is measured by a model that has not seen it",
+            low=2,
+            high=100,
+        ),
+    ] = 5
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Names in a comma-separated text.
+
+    Examples
+    --------
+    >>> listed("pca, centre")
+    ('pca', 'centre')
+    """
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)

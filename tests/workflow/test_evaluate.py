@@ -1,0 +1,259 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as Picture
+
+from napari_wbc_nca.ops.labels import paint, table
+from napari_wbc_nca.ops.overlaps import settle
+from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
+from napari_wbc_nca.workflow import evaluate as module
+from napari_wbc_nca.workflow._targets import instances, targets
+from napari_wbc_nca.workflow.evaluate import evaluate
+from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
+
+CLASSES = ("neutrophil", "lymphocyte", "none")
+MODEL = Checkpoint("nca_wss", {}, {}, CLASSES, 32.0, 0.4, 64, {}, name="stand-in")
+
+
+def disc(shape, y, x, radius):
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(rows - y, columns - x) <= radius
+
+
+def cell(shape, y, x, radius, name):
+    mask = disc(shape, y, x, radius)
+    chances = {other: float(other == name) for other in CLASSES}
+    response = mask.astype(np.float32)
+    nucleus = disc(shape, y, x, radius / 2)
+    return Cell((y, x), (0, 0), mask, nucleus, response, name, chances, 0.9)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What the stand-in finds: stem of a picture, or (stem, projection), to discs and classes."""
+    known, asked = {}, []
+
+    def predict(image, checkpoint, params):
+        asked.append((image.name, params.locate, params.projection))
+        yield Progress(0, 1)
+        discs = known.get((image.name, params.projection), known.get(image.name, []))
+        cells = settle([cell(image.shape, *entry) for entry in discs], image.shape)
+        labels = {name: np.zeros(image.shape, np.uint32) for name in ("cell", "nucleus")}
+        paint(cells, **labels)
+        return Segmentation(labels, table(cells, CLASSES), {}, {})
+
+    monkeypatch.setattr(module, "predict", predict)
+    known["asked"] = asked
+    return known
+
+
+def draw(folder, name, discs, shape=(60, 80), boxes=None):
+    """A picture with its mask, and its YOLO file where boxes (y, x, radius, class) are given."""
+    folder.mkdir(exist_ok=True)
+    Picture.fromarray(np.full((*shape, 3), 220, np.uint8)).save(folder / f"{name}.png")
+    mask = np.zeros(shape, np.uint8)
+    for y, x, radius in discs:
+        mask[disc(shape, y, x, radius)] = 128
+        mask[disc(shape, y, x, radius / 2)] = 255
+    if discs:
+        Picture.fromarray(mask).save(folder / f"{name}_mask.png")
+    if boxes is not None:
+        rows = [
+            f"{k} {(x + 0.5) / shape[1]} {(y + 0.5) / shape[0]} "
+            f"{(2 * r + 1) / shape[1]} {(2 * r + 1) / shape[0]}"
+            for y, x, r, k in boxes
+        ]
+        (folder / f"{name}.txt").write_text("\n".join(rows))
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_crops_are_segmented_whole(tmp_path, answers):
+    shape = (40, 40)
+    for name, kind in (("a", "neutrophil"), ("b", "neutrophil"), ("c", "lymphocyte")):
+        draw(tmp_path, name, [(20, 20, 10)], shape)
+        answers[name] = [(20, 20, 10, kind)]
+    (tmp_path / "classes.csv").write_text("image,class\na,neutrophil\nb,lymphocyte\nc,lymphocyte\n")
+    answers["a"] = [(20, 24, 10, "neutrophil")]
+    measured = evaluate(MODEL, tmp_path)
+    assert answers["asked"] == [(name, "whole", "model") for name in "abc"]
+    shifted = iou(disc(shape, 20, 20, 10), disc(shape, 20, 24, 10))
+    nucleus = iou(disc(shape, 20, 20, 5), disc(shape, 20, 24, 5))
+    figures = measured.summary.iloc[0]
+    assert figures.cells == 3
+    assert figures.cell_iou == pytest.approx((2 + shifted) / 3)
+    assert figures.nucleus_iou == pytest.approx((2 + nucleus) / 3)
+    assert figures.cell_dice == pytest.approx((2 + 2 * shifted / (1 + shifted)) / 3)
+    assert figures.type_balanced == figures.type_balanced_all == pytest.approx((1 + 1 / 2) / 2)
+    assert figures.type_accuracy == pytest.approx(2 / 3)
+    assert "box_iou" not in measured.summary
+
+
+def test_a_crop_counts_the_type_however_bad_its_mask(tmp_path, answers):
+    draw(tmp_path, "a", [(20, 20, 10)], (40, 40))
+    (tmp_path / "classes.csv").write_text("image,class\na,neutrophil\n")
+    answers["a"] = [(5, 5, 3, "neutrophil")]
+    figures = evaluate(MODEL, tmp_path).summary.iloc[0]
+    assert (figures.cell_iou, figures.type_balanced_all) == (0, 1)
+
+
+def test_masks_of_fields_count_missed_and_spare_cells(tmp_path, answers):
+    draw(tmp_path, "two", [(20, 20, 10), (20, 60, 10)], boxes=[(20, 20, 10, 0), (20, 60, 10, 0)])
+    draw(tmp_path, "one", [(30, 30, 12)], boxes=[(30, 30, 12, 0), (8, 8, 4, 1)])
+    draw(tmp_path, "off", [(30, 30, 12)], boxes=[(30, 30, 12, 0)])
+    (tmp_path / "classes.csv").write_text("image,class\none,lymphocyte\noff,neutrophil\n")
+    answers["two"] = [(20, 20, 10, "neutrophil")]
+    answers["one"] = [(30, 30, 12, "lymphocyte"), (8, 8, 4, "neutrophil")]
+    answers["off"] = [(30, 46, 12, "neutrophil")]
+    measured = evaluate(MODEL, tmp_path)
+    assert {locate for _, locate, _ in answers["asked"]} == {"evidence"}
+    low = iou(disc((60, 80), 30, 30, 12), disc((60, 80), 30, 46, 12))
+    assert 0 < low < 0.5
+    figures = measured.summary.iloc[0]
+    assert figures.cell_iou == pytest.approx((1 + 0 + 1 + low) / 4)
+    assert figures.f1 == pytest.approx(2 * 2 / (4 + 4))
+    assert (figures.precision, figures.recall) == (0.5, 0.5)
+    # The type of a cell found at IoU < 0.5 counts as missed; cells of unknown type do not count.
+    assert figures.typed_cells == 2
+    assert (figures.type_balanced, figures.type_balanced_all) == (1, 0.5)
+    cells = measured.cells.set_index(["image", "cell"])
+    assert cells.loc[("two", 2), "predicted"] == "missed"
+    assert cells.loc[("one", 0), "predicted"] == "neutrophil"
+    counts = measured.confusion.set_index("true")
+    assert counts.loc["neutrophil", ["neutrophil", "missed"]].tolist() == [0, 1]
+    assert measured.images.set_index("image").f1.round(3).to_dict() == {
+        "off": 0,
+        "one": 0.667,
+        "two": 0.667,
+    }
+
+
+def test_touching_cells_are_divided_by_their_boxes():
+    mask = disc((40, 60), 20, 20, 10) | disc((40, 60), 20, 38, 10)
+    boxes = np.array([[10, 10, 31, 31], [10, 28, 31, 49]], np.float32)
+    whole, divided = instances(mask), instances(mask, boxes)
+    assert whole.max() == 1
+    assert divided.max() == 2
+    np.testing.assert_array_equal(divided > 0, mask)
+    np.testing.assert_array_equal(divided == 1, mask & (np.arange(60) <= 29))
+
+
+def test_a_box_divides_no_component_but_its_own():
+    mask = disc((40, 60), 20, 12, 10) | disc((40, 60), 20, 45, 10)
+    boxes = np.array([[10, 35, 31, 56], [10, 2, 31, 50], [0, 26, 5, 30]], np.float32)
+    assert instances(mask, boxes).max() == 2
+
+
+def labelled(tmp_path, answers):
+    draw(tmp_path, "a", [], boxes=[(20, 20, 10, 0), (40, 60, 10, 1), (10, 70, 5, 2)])
+    draw(tmp_path, "b", [], boxes=[(20, 20, 10, 1)])
+    (tmp_path / "classes.txt").write_text("neutrophil\nlymphocyte\nrbc\n")
+    answers["a"] = [(20, 21, 10, "neutrophil"), (40, 40, 10, "lymphocyte")]
+    answers["b"] = [(20, 20, 10, "neutrophil")]
+    return tmp_path
+
+
+def test_boxes_are_matched_by_the_boxes_of_labels(tmp_path, answers):
+    measured = evaluate(MODEL, labelled(tmp_path, answers))
+    figures = measured.summary.iloc[0]
+    shifted = 20 * 21 / (22 * 21)
+    assert (figures.cells, figures.predicted, figures.hits) == (3, 3, 2)
+    assert figures.f1 == pytest.approx(2 / 3)
+    assert figures.box_iou == pytest.approx((shifted + 1 + 0) / 3)
+    assert figures.type_balanced == pytest.approx((1 + 0) / 2)
+    assert figures.type_balanced_all == pytest.approx((1 + 0) / 2)
+    assert "cell_iou" not in measured.summary
+    rows = measured.classes.set_index("true")
+    assert rows.loc["lymphocyte", ["cells", "found", "typed_right"]].tolist() == [2, 0.5, 0]
+
+
+def test_points_are_found_by_the_box_that_holds_them(tmp_path, answers):
+    draw(tmp_path, "a", [])
+    (tmp_path / "points.csv").write_text(
+        "image,y,x,class\na.png,20,22,wbc\na.png,50,70,wbc\na.png,30,50,rbc\n"
+    )
+    answers["a"] = [(20, 20, 10, "neutrophil"), (50, 20, 5, "neutrophil")]
+    figures = evaluate(MODEL, tmp_path).summary.iloc[0]
+    assert (figures.cells, figures.predicted, figures.hits) == (2, 2, 1)
+
+
+def test_a_folder_a_class_measures_types(tmp_path, answers):
+    for name, kind in (("a", "neutrophil"), ("b", "lymphocyte"), ("c", "lymphocyte")):
+        draw(tmp_path / kind, name, [])
+    answers["a"] = [(20, 20, 10, "neutrophil"), (50, 60, 4, "lymphocyte")]
+    answers["b"] = [(20, 20, 10, "lymphocyte")]
+    measured = evaluate(MODEL, tmp_path)
+    assert measured.summary.iloc[0].type_balanced == 1
+    assert measured.summary.iloc[0].type_balanced_all == pytest.approx((1 + 0.5) / 2)
+    assert {locate for _, locate, _ in answers["asked"]} == {"whole"}
+
+
+def test_projections_are_compared(tmp_path, answers):
+    draw(tmp_path, "a", [(20, 20, 10)], (40, 40))
+    answers["a", "pca"] = []
+    answers["a", "centre"] = [(20, 20, 10, "neutrophil")]
+    measured = evaluate(MODEL, tmp_path, projections="pca, centre")
+    assert measured.summary.set_index("projection").cell_iou.to_dict() == {"pca": 0, "centre": 1}
+    with pytest.raises(ValueError, match="projection is 'pcx'; choose one of model, pca"):
+        evaluate(MODEL, tmp_path, projections="pcx")
+
+
+def test_pictures_are_chosen_by_list_and_type(tmp_path, answers):
+    labelled(tmp_path, answers)
+    (tmp_path / "list.tsv").write_text("b.png\n")
+    assert evaluate(MODEL, tmp_path, include=str(tmp_path / "list.tsv")).summary.cells[0] == 1
+    figures = evaluate(MODEL, tmp_path, types="neutrophil").summary.iloc[0]
+    assert (figures.cells, figures.typed_cells) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"types": "basophil"}, "no cell of the types basophil"),
+        ({"kind": "mask"}, "kind is 'mask'; choose one of auto"),
+        ({"steps": 3}, "unknown parameter 'steps'"),
+    ],
+)
+def test_bad_parameters_are_refused(tmp_path, answers, params, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(MODEL, labelled(tmp_path, answers), **params)
+
+
+def test_a_listed_picture_that_is_not_there_is_named(tmp_path, answers):
+    labelled(tmp_path, answers)
+    (tmp_path / "list.tsv").write_text("b\nz.png\n")
+    with pytest.raises(ValueError, match=r"list\.tsv lists z\.png, which the data does not hold"):
+        targets(tmp_path, EvaluateParams(include=str(tmp_path / "list.tsv")))
+
+
+def test_pictures_without_cells_stay_in_the_count(tmp_path, answers):
+    draw(tmp_path, "a", [], boxes=[])
+    draw(tmp_path, "b", [], boxes=[(20, 20, 10, 0)])
+    (tmp_path / "classes.txt").write_text("wbc\n")
+    answers["b"] = [(20, 20, 10, "neutrophil")]
+    measured = evaluate(MODEL, tmp_path)
+    assert measured.images.f1.tolist() == [1, 1]
+    assert measured.summary.f1.tolist() == [1]
+
+
+def test_the_report_holds_tables_plots_and_parameters(tmp_path, answers):
+    draw(tmp_path / "data", "a", [(20, 20, 10), (40, 60, 9)], boxes=[])
+    (tmp_path / "data" / "classes.csv").write_text("image,class\na,neutrophil\n")
+    answers["a"] = [(20, 21, 10, "neutrophil")]
+    measured = evaluate(MODEL, tmp_path / "data", output=tmp_path / "out", kind="fields", seed=3)
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == [
+        *("cells.csv", "classes.csv", "confusion.csv", "confusion_model.png", "evaluation.json"),
+        *("images.csv", "scores.png", "summary.csv", "summary.md", "worst_model.png"),
+    ]
+    again = pd.read_csv(tmp_path / "out" / "summary.csv")
+    pd.testing.assert_frame_equal(again, measured.summary, check_dtype=False)
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert record["model"] == "stand-in"
+    assert (record["kind"], record["seed"], record["overlap"]) == ("fields", 3, 0.5)
+    assert "| cell_iou |" in (tmp_path / "out" / "summary.md").read_text()
+    assert [case.score for case in measured.worst["model"]] == sorted(measured.cells.cell_iou)
