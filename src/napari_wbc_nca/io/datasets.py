@@ -1,16 +1,16 @@
-"""Weakly labelled data as it lies on disk: crops by class, fields with boxes or points."""
+"""Weakly labelled data as it lies on disk: crops with classes, fields with boxes or points."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from napari_wbc_nca.io.labelfiles import (
-    LabelError,
     Labels,
+    columns,
     read_names,
     read_points,
     read_types,
@@ -21,6 +21,7 @@ from napari_wbc_nca.io.samples import (
     NONE,
     TYPES,
     WBC,
+    LabelError,
     MaskedSample,
     Sample,
     canonical,
@@ -74,46 +75,51 @@ def read(data: str | Path, classes: Sequence[str] = ()) -> list[Sample]:
 def read_source(source: Source) -> list[Sample]:
     """Samples of one source, selected, grouped and typed as it says."""
     if not source.path.exists():
-        raise LabelError(f"{source.path} does not exist; expected a folder or a CSV of points")
+        raise LabelError(f"{source.path} does not exist; expected a folder, a CSV or a .toml")
     kind = _detected(source.path) if source.kind == "auto" else source.kind
-    if kind == "folders":
-        samples = _read_folders(source)
-    elif kind == "points":
-        samples = _read_points(source)
-    else:
-        samples = _read_boxes(source)
+    if source.path.is_file() and kind in ("boxes", "folders"):
+        raise LabelError(f"{source.path} is a file; {kind} are read from a folder")
+    samples = _READERS[kind](source)
     if not samples:
         raise LabelError(f"{source.path}: no picture is left after include and exclude")
     name = source.name or source.path.stem
-    return [replace(_grouped(s, source.group), source=name, weight=source.weight) for s in samples]
+    group = _pattern(source)
+    return [replace(_grouped(s, group), source=name, weight=source.weight) for s in samples]
 
 
 def _detected(path: Path) -> Kind:
     if path.is_file():
-        return "points"
-    files = [file for file in path.iterdir() if file.is_file()]
-    if any(is_picture(file) for file in files):
-        labelled = any(file.suffix in (".txt", ".xml") and _picture_of(file) for file in files)
-        return "points" if not labelled and _points_table(path).exists() else "boxes"
+        return "points" if {"y", "x"} <= set(columns(path)) else "crops"
+    if any(is_picture(file) for file in path.iterdir()):
+        return _detected_beside(path)
     if any(is_picture(file) for file in path.glob("*/*")):
         return "folders"
     raise LabelError(
         f"{path}: no pictures; expected a sub-folder of crops for each class, or pictures with "
-        "label files (.txt, .xml) or points.csv beside them"
+        "label files (.txt, .xml), points.csv or classes.csv beside them"
     )
 
 
-def _points_table(folder: Path) -> Path:
-    return folder / "points.csv"
+def _detected_beside(folder: Path) -> Kind:
+    pictures = (path for path in folder.iterdir() if is_picture(path))
+    if any(label.exists() for path in pictures for label in _label_files(path)):
+        return "boxes"
+    if (folder / _POINTS).exists():
+        return "points"
+    return "crops" if (folder / _CLASSES).exists() else "boxes"
 
 
-def _picture_of(label: Path) -> Path | None:
-    others = label.parent.glob(f"{_escaped(label.stem)}.*")
-    return next((path for path in others if is_picture(path)), None)
+_POINTS, _CLASSES = "points.csv", "classes.csv"
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\[\]*?])", r"[\1]", text)
+def _label_files(picture: Path) -> list[Path]:
+    """Where a picture's labels may stand: beside it, or in ``labels`` where it is in ``images``."""
+    folders = [picture.parent]
+    parts = picture.parent.parts
+    if "images" in parts:
+        last = len(parts) - 1 - parts[::-1].index("images")
+        folders.append(Path(*parts[:last], "labels", *parts[last + 1 :]))
+    return [folder / f"{picture.stem}{end}" for folder in folders for end in (".txt", ".xml")]
 
 
 def _read_folders(source: Source) -> list[Sample]:
@@ -121,7 +127,7 @@ def _read_folders(source: Source) -> list[Sample]:
     pictures = [path for folder in folders for path in sorted(folder.iterdir()) if is_picture(path)]
     samples = []
     for path in _selected(pictures, source):
-        if any(path.with_suffix(suffix).exists() for suffix in (".txt", ".xml")):
+        if any(label.exists() for label in _label_files(path)):
             raise LabelError(
                 f"{path} has a label file beside it, so {path.parent} holds fields and not crops "
                 f"of one class; give {path.parent} itself"
@@ -142,15 +148,15 @@ def _read_boxes(source: Source) -> list[Sample]:
 
 
 def _read_labels(path: Path, source: Source) -> Labels:
-    text, xml = path.with_suffix(".txt"), path.with_suffix(".xml")
-    if text.exists():
-        return read_yolo(text, picture_size(path), _yolo_classes(source))
-    if xml.exists():
-        return read_voc(xml)
-    raise LabelError(
-        f"{path} has no label file; expected {text.name} or {xml.name} beside it "
-        "(an empty .txt where there are no cells), or leave the picture out"
-    )
+    label = next((file for file in _label_files(path) if file.exists()), None)
+    if label is None:
+        raise LabelError(
+            f"{path} has no label file; expected {path.stem}.txt or {path.stem}.xml beside it "
+            "(an empty .txt where there are no cells), or leave the picture out"
+        )
+    if label.suffix == ".xml":
+        return read_voc(label)
+    return read_yolo(label, picture_size(path), _yolo_classes(source))
 
 
 def _yolo_classes(source: Source) -> tuple[str, ...]:
@@ -173,20 +179,40 @@ def _typed(names: tuple[str, ...], known: str | None) -> tuple[str, ...]:
 
 
 def _read_points(source: Source) -> list[Sample]:
-    table = _points_table(source.path) if source.path.is_dir() else source.path
-    if not table.exists():
-        raise LabelError(f"{table} does not exist; expected columns image, y, x, class")
-    points = read_points(table)
-    pictures = {table.parent / name: labels for name, labels in points.items()}
-    for path, (boxes, _) in pictures.items():
+    table = source.path / _POINTS if source.path.is_dir() else source.path
+    points = {table.parent / name: labels for name, labels in read_points(table).items()}
+    for path, (boxes, _) in points.items():
         if not path.exists():
             raise LabelError(f"{table} lists {path.name}, which is not in {path.parent}")
-        if ((boxes < 0) | (boxes > (*picture_size(path), *picture_size(path)))).any():
+        size = picture_size(path)
+        if ((boxes < 0) | (boxes > (*size, *size))).any():
             raise LabelError(
-                f"{table}: a point of {path.name} lies outside the picture of "
-                f"{picture_size(path)} (height, width) pixels"
+                f"{table}: a point of {path.name} lies outside its {size} (height, width) pixels"
             )
-    return [Sample(path, *pictures[path]) for path in _selected(sorted(pictures), source)]
+    return [Sample(path, *points[path]) for path in _selected(sorted(points), source)]
+
+
+def _read_crops(source: Source) -> list[Sample]:
+    table = source.path / _CLASSES if source.path.is_dir() else source.path
+    types = read_types(table)
+    known = {
+        path: types.get(path.stem, types.get(path.name))
+        for path in sorted(table.parent.iterdir())
+        if is_picture(path)
+    }
+    listed = [path for path, name in known.items() if name is not None]
+    if len(listed) < len(types):
+        missing = set(types) - {name for path in listed for name in (path.stem, path.name)}
+        raise LabelError(f"{table} lists {min(missing)}, which is not in {table.parent}")
+    return [Sample(path, None, (str(known[path]),)) for path in _selected(listed, source)]
+
+
+_READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
+    "boxes": _read_boxes,
+    "folders": _read_folders,
+    "points": _read_points,
+    "crops": _read_crops,
+}
 
 
 def _selected(pictures: Sequence[Path], source: Source) -> list[Path]:
@@ -204,15 +230,29 @@ def _matches(path: Path, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, p) for p in patterns for name in (path.name, path.stem))
 
 
-def _grouped(sample: Sample, pattern: str) -> Sample:
-    if not pattern:
-        return replace(sample, group=sample.path.stem)
-    found = re.search(pattern, sample.path.name)
-    if found is None or not found.groups():
+def _pattern(source: Source) -> re.Pattern[str] | None:
+    if not source.group:
+        return None
+    try:
+        pattern = re.compile(source.group)
+    except re.error as error:
         raise LabelError(
-            f"{sample.path}: the group {pattern!r} finds nothing in its name; expected a regular "
-            "expression with one group in parentheses"
+            f"{source.path}: the group {source.group!r} is no regular expression: {error}"
+        ) from error
+    if pattern.groups != 1:
+        raise LabelError(
+            f"{source.path}: the group {source.group!r} has {pattern.groups} pairs of "
+            "parentheses; expected one, around what names the group"
         )
+    return pattern
+
+
+def _grouped(sample: Sample, pattern: re.Pattern[str] | None) -> Sample:
+    if pattern is None:
+        return replace(sample, group=sample.path.stem)
+    found = pattern.search(sample.path.name)
+    if found is None or found.group(1) is None:
+        raise LabelError(f"{sample.path}: the group {pattern.pattern!r} finds nothing in its name")
     return replace(sample, group=found.group(1))
 
 
@@ -235,11 +275,14 @@ def read_masks(
         When no picture has a mask.
     """
     path = Path(folder)
+    if not path.is_dir():
+        raise LabelError(f"{path} is no folder; expected one with NAME_mask.png files")
     table = path / "classes.csv"
     types: Mapping[str, str] = read_types(table) if table.exists() else {}
+    pictures = {file.stem: file for file in path.iterdir() if is_picture(file)}
     samples = []
     for mask in sorted(path.glob("*_mask.png")):
-        picture = _picture_of(mask.with_name(mask.name.replace("_mask", "")))
+        picture = pictures.get(mask.stem.removesuffix("_mask"))
         if picture is None:
             raise LabelError(f"{mask} has no picture beside it")
         label = picture.with_suffix(".txt")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
 
-from napari_wbc_nca.io.samples import canonical
+from napari_wbc_nca.io.samples import LabelError, canonical
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,10 +22,6 @@ Labels = tuple["npt.NDArray[np.float32]", tuple[str, ...]]
 
 SMALLEST = 3.0
 """Boxes narrower than this, in pixels, are slips of a labelling tool and left out."""
-
-
-class LabelError(ValueError):
-    """A label file that cannot be used; names file and line."""
 
 
 def _labels(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
@@ -43,6 +40,8 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise LabelError(f"{path} is not a text file; expected UTF-8 text") from error
+    except OSError as error:
+        raise LabelError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -159,14 +158,23 @@ def read_points(path: Path) -> dict[str, Labels]:
         names.setdefault(image, [])
         if not row["y"] and not row["x"]:
             continue
-        try:
-            points[image].append((float(row["y"]), float(row["x"])))
-        except ValueError as error:
-            raise LabelError(
-                f"{where}: y is {row['y']!r} and x is {row['x']!r}; expected two numbers in pixels"
-            ) from error
+        if not row["class"]:
+            raise LabelError(f"{where}: no class is named")
+        points[image].append(_point(row, where))
         names[image].append(row["class"])
     return {image: _labels([[*p, *p] for p in points[image]], names[image]) for image in points}
+
+
+def _point(row: Mapping[str, str], where: str) -> tuple[float, float]:
+    try:
+        y, x = float(row["y"]), float(row["x"])
+    except ValueError:
+        y = x = math.nan
+    if not math.isfinite(y + x):
+        raise LabelError(
+            f"{where}: y is {row['y']!r} and x is {row['x']!r}; expected two numbers in pixels"
+        )
+    return y, x
 
 
 def read_types(path: Path) -> dict[str, str]:
@@ -175,19 +183,30 @@ def read_types(path: Path) -> dict[str, str]:
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Every row of a CSV with where it stands, stripped, checked for `columns`."""
-    reader = csv.DictReader(_text(path).splitlines(), skipinitialspace=True)
-    found = [name.strip().lower() for name in reader.fieldnames or ()]
-    missing = [name for name in columns if name not in found]
+def columns(path: Path) -> tuple[str, ...]:
+    """Names of a CSV's columns, lower case."""
+    header = next(csv.reader(_text(path).splitlines(), skipinitialspace=True), [])
+    return tuple(name.strip().lower() for name in header)
+
+
+def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every row of a CSV with where it stands, stripped, checked for `expected` columns."""
+    found = columns(path)
+    missing = [name for name in expected if name not in found]
     if missing:
         raise LabelError(
             f"{path}: no column {', '.join(missing)}; found {', '.join(found) or 'nothing'}, "
-            f"expected {', '.join(columns)}"
+            f"expected {', '.join(expected)}"
         )
-    for values in reader:
+    reader = csv.reader(_text(path).splitlines(), skipinitialspace=True)
+    next(reader)
+    for cells in reader:
         where = f"{path}, line {reader.line_num}"
-        cells = list(values.values())
-        if None in values or None in cells:
-            raise LabelError(f"{where}: the row has not the {len(found)} columns of the header")
-        yield where, {name: str(cell).strip() for name, cell in zip(found, cells, strict=True)}
+        if not cells:
+            continue
+        if len(cells) != len(found):
+            raise LabelError(f"{where}: {len(cells)} values for {len(found)} columns")
+        row = {name: cell.strip() for name, cell in zip(found, cells, strict=True)}
+        if not row["image"]:
+            raise LabelError(f"{where}: no image is named")
+        yield where, row

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_wbc_nca.io.labelfiles import LabelError
+from napari_wbc_nca.io.samples import LabelError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -48,7 +48,8 @@ def _shrunk(paths: Sequence[Path], size: int) -> npt.NDArray[np.float32]:
     grey = np.stack([shrink(path, size) for path in paths]).reshape(len(paths), -1)
     grey -= grey.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(grey, axis=1, keepdims=True)
-    return np.divide(grey, norm, out=np.zeros_like(grey), where=norm > 0)
+    grey /= np.where(norm > 0, norm, 1)
+    return grey
 
 
 def shrink(path: Path, size: int) -> npt.NDArray[np.float32]:

@@ -31,6 +31,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """What a picture's file name ends with, lower case."""
 
 
+class LabelError(ValueError):
+    """Labelled data that cannot be used; names file and line."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One picture with weak labels: classes, boxes or points, never pixels.
@@ -111,7 +115,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
     Raises
     ------
-    ValueError
+    LabelError
         When the file is no picture that can be read.
     """
     from PIL import Image
@@ -120,7 +124,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as picture:
             width, height = picture.size
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+        raise LabelError(f"{path} cannot be read as a picture: {error}") from error
     return height, width
 
 
@@ -129,14 +133,19 @@ def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
 
     Raises
     ------
-    ValueError
-        When the file is no picture that can be read.
+    LabelError
+        When the file is no picture that can be read, or has more than 8 bits a channel.
     """
     from PIL import Image
 
     path = sample if isinstance(sample, Path) else sample.path
     try:
         with Image.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise LabelError(
+                    f"{path} has pixels of mode {picture.mode}; expected 8 bits a channel: scale "
+                    "its brightness to 0-255 and save it anew"
+                )
             return np.asarray(picture.convert("RGB"))
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+        raise LabelError(f"{path} cannot be read as a picture: {error}") from error

@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from napari_wbc_nca.io.labelfiles import LabelError, read_names
+from napari_wbc_nca.io.labelfiles import read_names
+from napari_wbc_nca.io.samples import LabelError
 
-
-Kind = Literal["auto", "boxes", "folders", "points"]
+Kind = Literal["auto", "boxes", "folders", "points", "crops"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ class Source:
     Attributes
     ----------
     path
-        Folder, or CSV of points.
+        Folder, or CSV of points or classes.
     kind
-        ``folders``: a sub-folder of crops for each class. ``boxes``: a YOLO ``.txt`` or Pascal
-        VOC ``.xml`` beside each picture. ``points``: a CSV of ``image, y, x, class``.
-        ``auto`` looks which it is.
+        ``folders``: a sub-folder of crops for each class. ``crops``: a CSV of ``image, class``,
+        ``classes.csv`` in a folder. ``boxes``: a YOLO ``.txt`` or Pascal VOC ``.xml`` beside each
+        picture, or in ``labels`` where the picture is in ``images``. ``points``: a CSV of
+        ``image, y, x, class``, ``points.csv`` in a folder. ``auto`` looks which it is.
     classes
         Class names of YOLO indices; those in ``classes.txt`` where empty.
     group
@@ -79,7 +80,9 @@ def read_toml(path: Path) -> list[Source]:
     ]
 
 
-def _source(table: Mapping[str, Any], base: Path, where: str) -> Source:
+def _source(table: Any, base: Path, where: str) -> Source:
+    if not isinstance(table, Mapping):
+        raise LabelError(f"{where}: {table!r}; expected a table")
     known = {field.name: field.type for field in fields(Source)}
     for name, value in table.items():
         if name not in known:
