@@ -12,13 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_wbc_nca.models.rollout import (
-    IMAGE_CHANNELS,
-    Plan,
-    Weights,
-    differentiable,
-    windows,
-)
+from napari_wbc_nca.models.rollout import rollout, rollout_steps
+from napari_wbc_nca.models.step import IMAGE_CHANNELS, Plan, Weights
 
 Pool = Literal["mean", "max"]
 _PIXELS_AT_ONCE = 2**16
@@ -112,15 +107,7 @@ class NCA(nn.Module):
             For an image or origin of another shape.
         """
         plan = self._plan(image, seed, origin, fire_rate, steps, keep=not checkpointing)
-        if torch.is_grad_enabled():
-            return differentiable(image, plan, self._weights())
-        run = self._run(image, plan, every=plan.steps)
-        while True:
-            try:
-                next(run)
-            except StopIteration as stop:
-                finished: Tensor = stop.value
-                return finished
+        return rollout(image, self._weights(), plan)
 
     def rollout_steps(
         self,
@@ -130,50 +117,23 @@ class NCA(nn.Module):
         *,
         fire_rate: float | None = None,
         steps: int | None = None,
-        every: int = 4,
     ) -> Generator[tuple[int, int], None, Tensor]:
-        """Run all steps without a gradient, yielding on the way.
+        """Run all steps without a gradient; parameters are those of :meth:`rollout`.
 
-        Parameters are those of :meth:`rollout`; `every` is how many steps of a few windows
-        pass between two yields.
+        Closing the generator stops the rollout within a step.
 
         Yields
         ------
         tuple of int
-            Window-steps done and window-steps in all.
+            Window-steps done and window-steps in all, several times a second.
 
         Returns
         -------
         Tensor
-            ``(B, H, W, C)`` state.
+            ``(B, H, W, C)`` state, contiguous.
         """
-        return (
-            yield from self._run(image, self._plan(image, seed, origin, fire_rate, steps), every)
-        )
-
-    def _run(
-        self, image: Tensor, plan: Plan, every: int
-    ) -> Generator[tuple[int, int], None, Tensor]:
-        batch, _, height, width = image.shape
-        with torch.inference_mode():
-            states = image.new_empty(batch, height, width, self.channels)
-            parts = windows(image, self._weights(), plan)
-        done = 0
-        while True:
-            # The mode is left at each yield: it must not leak into whoever asks for the next.
-            with torch.inference_mode():
-                part, window = next(parts, (None, None))
-            if part is None or window is None:
-                return states
-            for first in range(0, plan.steps, max(every, 1)):
-                last = min(first + max(every, 1), plan.steps)
-                with torch.inference_mode():
-                    for number in range(first, last):
-                        window.step(number)
-                done += (last - first) * (part.stop - part.start)
-                yield done, batch * plan.steps
-            with torch.inference_mode():
-                states[part] = window.state
+        plan = self._plan(image, seed, origin, fire_rate, steps)
+        return rollout_steps(image, self._weights(), plan)
 
     def classify(self, state: Tensor) -> Tensor:
         """``(B, classes)`` logits of a ``(B, H, W, C)`` state."""
@@ -231,8 +191,8 @@ class NCA(nn.Module):
         keep: bool = True,
     ) -> Plan:
         shape = tuple(image.shape)
-        if len(shape) != 4 or shape[1] != IMAGE_CHANNELS or min(shape[2:]) < 2:
-            raise ValueError(f"image has shape {shape}; expected (B, 3, H, W), H and W at least 2")
+        if len(shape) != 4 or shape[1] != IMAGE_CHANNELS or not shape[0] or min(shape[2:]) < 2:
+            raise ValueError(f"image has shape {shape}; expected (B, 3, H, W), B ≥ 1, H and W ≥ 2")
         if origin is None:
             origin = torch.zeros(shape[0], 2, dtype=torch.int64)
         if tuple(origin.shape) != (shape[0], 2):
