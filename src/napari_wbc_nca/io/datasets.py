@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from napari_wbc_nca.io.labelfiles import (
@@ -29,6 +27,7 @@ from napari_wbc_nca.io.samples import (
     picture_size,
     read_rgb,
 )
+from napari_wbc_nca.io.selection import grouped, selected
 from napari_wbc_nca.io.sources import Kind, Source, read_toml
 
 __all__ = [
@@ -83,8 +82,11 @@ def read_source(source: Source) -> list[Sample]:
     if not samples:
         raise LabelError(f"{source.path}: no picture is left after include and exclude")
     name = source.name or source.path.stem
-    group = _pattern(source)
-    return [replace(_grouped(s, group), source=name, weight=source.weight) for s in samples]
+    groups = grouped([sample.path for sample in samples], source)
+    return [
+        replace(sample, group=group, source=name, weight=source.weight)
+        for sample, group in zip(samples, groups, strict=True)
+    ]
 
 
 def _detected(path: Path) -> Kind:
@@ -126,7 +128,7 @@ def _read_folders(source: Source) -> list[Sample]:
     folders = sorted(folder for folder in source.path.iterdir() if folder.is_dir())
     pictures = [path for folder in folders for path in sorted(folder.iterdir()) if is_picture(path)]
     samples = []
-    for path in _selected(pictures, source):
+    for path in selected(pictures, source):
         if any(label.exists() for label in _label_files(path)):
             raise LabelError(
                 f"{path} has a label file beside it, so {path.parent} holds fields and not crops "
@@ -140,7 +142,7 @@ def _read_boxes(source: Source) -> list[Sample]:
     pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
     types = read_types(source.path / source.types) if source.types else {}
     samples = []
-    for path in _selected(pictures, source):
+    for path in selected(pictures, source):
         boxes, names = _read_labels(path, source)
         known = types.get(path.stem, types.get(path.name))
         samples.append(Sample(path, boxes, _typed(names, known)))
@@ -189,7 +191,7 @@ def _read_points(source: Source) -> list[Sample]:
             raise LabelError(
                 f"{table}: a point of {path.name} lies outside its {size} (height, width) pixels"
             )
-    return [Sample(path, *points[path]) for path in _selected(sorted(points), source)]
+    return [Sample(path, *points[path]) for path in selected(sorted(points), source)]
 
 
 def _read_crops(source: Source) -> list[Sample]:
@@ -204,7 +206,7 @@ def _read_crops(source: Source) -> list[Sample]:
     if len(listed) < len(types):
         missing = set(types) - {name for path in listed for name in (path.stem, path.name)}
         raise LabelError(f"{table} lists {min(missing)}, which is not in {table.parent}")
-    return [Sample(path, None, (str(known[path]),)) for path in _selected(listed, source)]
+    return [Sample(path, None, (str(known[path]),)) for path in selected(listed, source)]
 
 
 _READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
@@ -213,47 +215,6 @@ _READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
     "points": _read_points,
     "crops": _read_crops,
 }
-
-
-def _selected(pictures: Sequence[Path], source: Source) -> list[Path]:
-    """Pictures that `include` takes and `exclude` does not; each pattern must match one."""
-    left = [path for path in pictures if not source.include or _matches(path, source.include)]
-    for pattern in (*source.include, *source.exclude):
-        if not any(_matches(path, (pattern,)) for path in pictures):
-            raise LabelError(
-                f"{source.path}: include or exclude names {pattern!r}, which matches none"
-            )
-    return [path for path in left if not _matches(path, source.exclude)]
-
-
-def _matches(path: Path, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, p) for p in patterns for name in (path.name, path.stem))
-
-
-def _pattern(source: Source) -> re.Pattern[str] | None:
-    if not source.group:
-        return None
-    try:
-        pattern = re.compile(source.group)
-    except re.error as error:
-        raise LabelError(
-            f"{source.path}: the group {source.group!r} is no regular expression: {error}"
-        ) from error
-    if pattern.groups != 1:
-        raise LabelError(
-            f"{source.path}: the group {source.group!r} has {pattern.groups} pairs of "
-            "parentheses; expected one, around what names the group"
-        )
-    return pattern
-
-
-def _grouped(sample: Sample, pattern: re.Pattern[str] | None) -> Sample:
-    if pattern is None:
-        return replace(sample, group=sample.path.stem)
-    found = pattern.search(sample.path.name)
-    if found is None or found.group(1) is None:
-        raise LabelError(f"{sample.path}: the group {pattern.pattern!r} finds nothing in its name")
-    return replace(sample, group=found.group(1))
 
 
 def read_masks(

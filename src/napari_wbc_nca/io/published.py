@@ -92,21 +92,14 @@ def _architecture(
     method: str,
     path: Path,
 ) -> dict[str, int | float | str]:
-    """Arguments of the network, from the shapes that must then fit all the others."""
-    found = {name: array.shape for name, array in arrays.items()}
-    try:
-        (channels, hidden), (outputs, head) = found["fc1.weight"], found["fc3.weight"]
-    except (KeyError, ValueError) as error:
-        raise WeightsError(
-            f"{path} is no WBC-NCA checkpoint: fc1.weight and fc3.weight as matrices are "
-            f"expected; found {', '.join(list(found)[:12]) or 'nothing'}"
-        ) from error
-    sizes = {"channels": channels, "hidden": hidden, "steps": STEPS[method], "head": head}
+    """Arguments of the network, once all shapes and the number of `classes` fit."""
+    sizes, outputs = _sizes(arrays, path)
+    sizes["steps"] = STEPS[method]
     try:
         expected = SHAPES[method]({**sizes, "readouts": 0}, outputs)
     except ValueError as error:
         raise WeightsError(f"{path} cannot be imported: {error}") from error
-    if wrong := mismatches(expected, found):
+    if wrong := mismatches(expected, {name: array.shape for name, array in arrays.items()}):
         raise WeightsError(f"{path} is no WBC-NCA checkpoint: {'; '.join(wrong[:3])}")
     for name, array in arrays.items():
         if not np.isfinite(array).all():
@@ -118,3 +111,15 @@ def _architecture(
         )
     pool = "max" if method == "nca_max" else "mean"
     return {**sizes, "classes": outputs, "pool": pool, "fire_rate": 0.5, "readouts": 0}
+
+
+def _sizes(arrays: Mapping[str, npt.NDArray[np.float32]], path: Path) -> tuple[dict[str, int], int]:
+    """Sizes of the network and number of its outputs, from two matrices that tell them all."""
+    try:
+        (channels, hidden), (outputs, head) = arrays["fc1.weight"].shape, arrays["fc3.weight"].shape
+    except (KeyError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is no WBC-NCA checkpoint: fc1.weight and fc3.weight as matrices are "
+            f"expected; found {', '.join(list(arrays)[:12]) or 'nothing'}"
+        ) from error
+    return {"channels": channels, "hidden": hidden, "head": head}, outputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -37,7 +37,8 @@ class Source:
         CSV of ``image, class`` that gives the type of a picture's only white blood cell; taken
         relative to `path`.
     include, exclude
-        File names, stems or patterns of the pictures to take and to leave out.
+        File names, stems or patterns of the pictures to take and to leave out; in a ``.toml``
+        also ``.txt`` files that list them.
     weight
         How often its samples are drawn, relative to other sources.
     name
@@ -59,8 +60,7 @@ def read_toml(path: Path) -> list[Source]:
     """Sources that a file of ``[[source]]`` tables lists.
 
     Each table holds fields of `Source`. ``path`` may hold ``~`` and environment variables;
-    ``path``, and ``include`` and ``exclude`` where they are files that list names, are relative
-    to the ``.toml``.
+    ``path``, and the ``.txt`` files of ``include`` and ``exclude``, are relative to the ``.toml``.
 
     Raises
     ------
@@ -101,10 +101,9 @@ def _source(table: Any, base: Path, where: str) -> Source:
 
 _EXPECTED = {
     **dict.fromkeys(("path", "group", "types", "name"), "a text"),
+    **dict.fromkeys(("include", "exclude"), "names, patterns or .txt files that list them"),
     "kind": f"one of {', '.join(get_args(Kind))}",
     "classes": "a list of texts",
-    "include": "a list of names or patterns, or a file that lists them",
-    "exclude": "a list of names or patterns, or a file that lists them",
     "weight": "a number above 0",
 }
 
@@ -120,10 +119,14 @@ def _fits(name: str, value: object) -> bool:
     return isinstance(value, str) or (listed and name in ("include", "exclude"))
 
 
-def _patterns(value: str | list[str] | tuple[str, ...], base: Path, where: str) -> tuple[str, ...]:
-    if not isinstance(value, str):
-        return tuple(value)
-    path = base / value
-    if not path.is_file():
-        raise LabelError(f"{where}: {path} does not exist; expected a file that lists names")
-    return read_names(path)
+def _patterns(value: str | Sequence[str], base: Path, where: str) -> tuple[str, ...]:
+    patterns: list[str] = []
+    for item in [value] if isinstance(value, str) else value:
+        path = base / item
+        if not item.endswith(".txt"):
+            patterns.append(item)
+        elif path.is_file():
+            patterns.extend(read_names(path))
+        else:
+            raise LabelError(f"{where}: {path} does not exist; expected a file that lists names")
+    return tuple(patterns)

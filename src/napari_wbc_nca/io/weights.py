@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_wbc_nca.io.architectures import SHAPES, mismatches
 from napari_wbc_nca.io.cards import Card, CardError, from_json, to_json
+from napari_wbc_nca.io.signatures import described, kind
 from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def load(path: str | Path) -> Checkpoint:
     """
     source = Path(path)
     content = _read(source)
-    if _kind(content) == "torch":
+    if kind(content) == "torch":
         raise WeightsError(
             f"{source} is a torch file, which says nothing of its classes and scale; import it "
             "once with: napari-wbc-nca models import FILE --method METHOD --classes CLASSES"
@@ -125,9 +126,9 @@ def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
     import torch
 
     source = Path(path)
-    if _kind(content := _read(source)) != "torch":
+    if kind(content := _read(source)) != "torch":
         raise WeightsError(
-            f"{source} is {_described(content)}; expected a torch file of weights (.pt or .pth)"
+            f"{source} is {described(content)}; expected a torch file of weights (.pt or .pth)"
         )
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
@@ -163,41 +164,10 @@ def _read(path: Path) -> bytes:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-_SIGNATURES = {
-    b"PK\x03\x04": "torch",
-    b"\x80\x02": "torch",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"II*\x00": "a TIFF picture",
-    b"MM\x00*": "a TIFF picture",
-    b"\x89HDF": "an HDF5 file",
-    b"\x80": "a Python pickle",
-    b"\x1f\x8b": "a gzip file",
-    b"version https://git-lfs": "a Git LFS pointer and not the file itself",
-    b"<": "a web page or XML, as a failed download leaves",
-}
-
-
-def _kind(content: bytes) -> str:
-    """What the first bytes say: ``torch``, ``safetensors``, a description, or nothing."""
-    if content[8:9] == b"{" and content[7:8] == b"\x00":
-        return "safetensors"
-    matches = (kind for head, kind in _SIGNATURES.items() if content.startswith(head))
-    return next(matches, "")
-
-
-def _described(content: bytes) -> str:
-    if not content:
-        return "an empty file"
-    kind = _kind(content)
-    known = {"torch": "a ZIP archive or torch file", "safetensors": "a safetensors file"}
-    return known.get(kind, kind) or f"a file that begins with {content[:8]!r}"
-
-
 def _header(content: bytes) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
     """Metadata, and shape by name, of a safetensors file whose size agrees with its header."""
-    if _kind(content) != "safetensors":
-        raise ValueError(f"it is {_described(content)}; expected a safetensors file")
+    if kind(content) != "safetensors":
+        raise ValueError(f"it is {described(content)}; expected a safetensors file")
     end = 8 + int.from_bytes(content[:8], "little")
     try:
         header: dict[str, Any] = json.loads(content[8:end].decode("utf-8"))
