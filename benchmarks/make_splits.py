@@ -1,6 +1,6 @@
 """Write which pictures train and which measure, into ``benchmarks/splits``.
 
-    python benchmarks/make_splits.py ../shared/data
+    python benchmarks/make_splits.py DATA
 
 Each file lists names one a line, ready for ``include`` and ``exclude`` of a training ``.toml``;
 what follows a tab is for people.
