@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -40,22 +41,20 @@ if not no_window():
     pytest_plugins += ["napari.utils._testsupport", "pytestqt.plugin"]
 
 
-class Windowless(pytest.Module):
-    """A module of GUI tests that cannot even be imported without a window."""
+class Windowless(pytest.File):
+    """Stands for the folder of GUI tests, which cannot even be imported without a window."""
 
-    def collect(self) -> list[pytest.Item | pytest.Collector]:
-        """Skip the module, saying why; in CI, where a window is promised, fail."""
+    def collect(self) -> NoReturn:
+        """Skip the folder, saying why; in CI, where a window is promised, fail."""
         if os.environ.get("CI"):
             pytest.fail(f"GUI tests must run in CI, but {no_window()}", pytrace=False)
-        pytest.skip(no_window(), allow_module_level=True)
+        pytest.skip(f"GUI tests: {no_window()}", allow_module_level=True)
 
 
-def pytest_pycollect_makemodule(
-    module_path: Path, parent: pytest.Collector
-) -> pytest.Module | None:
-    """Put a stand-in where a GUI test's module would be imported without a window."""
-    if no_window() and GUI in module_path.parents:
-        return Windowless.from_parent(parent, path=module_path)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Put the stand-in where the GUI tests would be collected without a window."""
+    if path == GUI and no_window():
+        return Windowless.from_parent(parent, path=path)
     return None
 
 
