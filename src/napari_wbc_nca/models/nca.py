@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_wbc_nca.models.rollout import rollout, rollout_steps
-from napari_wbc_nca.models.step import IMAGE_CHANNELS, Plan, Weights
+from napari_wbc_nca.models.step import IMAGE_CHANNELS, Plan, Weights, enough
 
 Pool = Literal["mean", "max"]
 _PIXELS_AT_ONCE = 2**16
@@ -148,8 +148,7 @@ class NCA(nn.Module):
 
     def head(self, features: Tensor) -> Tensor:
         """``(N, classes)`` logits of ``(N, C)`` features."""
-        rows = features if len(features) > 1 else features.expand(2, -1)
-        logits: Tensor = self.fc3(F.relu(self.fc2(rows)))
+        logits: Tensor = self.fc3(F.relu(self.fc2(enough(features))))
         return logits[: len(features)]
 
     def pixel_logits(self, state: Tensor) -> Tensor:

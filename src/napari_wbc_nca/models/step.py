@@ -16,6 +16,9 @@ from torch import Tensor
 from napari_wbc_nca.models.firing import Firing
 
 IMAGE_CHANNELS = 3
+# Products of a few rows, or of a few a thread, take other paths and differ in their last bits;
+# from a handful of rows a thread on, a row's result does not depend on how many there are.
+_FEWEST_ROWS = 256
 
 
 class Weights(NamedTuple):
@@ -103,6 +106,24 @@ def fold(gradient: Tensor) -> Tensor:
     return gradient[:, 1:-1, 1:-1]
 
 
+def enough(rows: Tensor) -> Tensor:
+    """Repeat a few `rows` up to a number whose matrix product is bit-equal to any larger one.
+
+    Parameters
+    ----------
+    rows
+        ``(N, ...)``, N at least 1.
+
+    Returns
+    -------
+    Tensor
+        `rows` first, and as many again as needed.
+    """
+    if len(rows) >= _FEWEST_ROWS:
+        return rows
+    return rows[torch.arange(_FEWEST_ROWS, device=rows.device) % len(rows)]
+
+
 class Window:
     """A few windows on their way through the steps.
 
@@ -172,9 +193,7 @@ class Window:
 
     def _update(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
         """Update the cells in `rows`; return what they saw, and their activations."""
-        # A product of a single row takes another path and differs in its last bits.
-        computed = rows if len(rows) > 1 else rows.repeat(2)
-        seen = self.perceive(computed)
+        seen = self.perceive(enough(rows))
         hidden = self.hidden(seen)
         after = torch.addmm(seen[0], hidden, self.outer)
         count = len(rows)

@@ -1,0 +1,74 @@
+"""Relevance of the pooled channels for a class: ε-rule of layer-wise relevance propagation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def relevance(
+    pooled: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    w3: Tensor,
+    b3: Tensor,
+    target: int | Tensor,
+    epsilon: float = 1e-9,
+) -> Tensor:
+    """How much each channel contributed to the logit of a class.
+
+    From the class's logit back through both linear layers of the classifier,
+    ``R_i = Σ_j a_i w_ij R_j / (z_j + ε sign z_j)`` with ``z_j = Σ_i a_i w_ij + b_j`` and
+    ``sign 0 = 1`` (WBC-NCA); the ReLU between them passes relevance on. Each bias keeps its
+    share: the relevances sum to the logit only at ε = 0 without biases.
+
+    Parameters
+    ----------
+    pooled
+        ``(B, C)`` pooled state.
+    w2, b2
+        ``(head, C)`` and ``(head,)`` of the first layer.
+    w3, b3
+        ``(classes, head)`` and ``(classes,)`` of the second.
+    target
+        Index of the class to explain, one for all or ``(B,)`` int64.
+    epsilon
+        Stabiliser; at 0 a layer's output that is exactly 0 gives NaN.
+
+    Returns
+    -------
+    Tensor
+        ``(B, C)`` relevance, signed.
+
+    Raises
+    ------
+    ValueError
+        For a negative `epsilon` or a target that is no class.
+
+    Examples
+    --------
+    >>> import torch
+    >>> one, none = torch.eye(2), torch.zeros(2)
+    >>> relevance(torch.tensor([[3.0, 5.0]]), one, none, one, none, target=1).tolist()
+    [[0.0, 5.0]]
+    """
+    if not epsilon >= 0:
+        raise ValueError(f"epsilon is {epsilon!r}; it must be at least 0")
+    targets = torch.as_tensor(target, device=pooled.device).expand(len(pooled))
+    if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < len(w3):
+        raise ValueError(f"target is {target}; classes are numbered 0 to {len(w3) - 1}")
+    before = F.linear(pooled, w2, b2)
+    hidden = F.relu(before)
+    logits = F.linear(hidden, w3, b3)
+    chosen = F.one_hot(targets, len(w3)).to(logits)
+    back = _through(hidden, w3, logits, logits * chosen, epsilon)
+    return _through(pooled, w2, before, back, epsilon)
+
+
+def _through(
+    inputs: Tensor, weight: Tensor, outputs: Tensor, back: Tensor, epsilon: float
+) -> Tensor:
+    """Relevance of a linear layer's `inputs` from that of its `outputs`."""
+    sign = torch.where(outputs >= 0, 1.0, -1.0).to(outputs)
+    return inputs * ((back / (outputs + epsilon * sign)) @ weight)
