@@ -1,0 +1,176 @@
+"""Images on disk and in memory: read, and refused with a reason where they cannot be used."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_wbc_nca.io import memory, omezarr, png16, tiff
+from napari_wbc_nca.io.pixels import (
+    Contrast,
+    ImageError,
+    channels_last,
+    check_finite,
+    check_type,
+    contrast,
+    is_lazy,
+    to_rgb,
+)
+from napari_wbc_nca.types import Image
+
+__all__ = ["Contrast", "ImageError", "check", "contrast", "read", "to_rgb"]
+
+SMALLEST = 8
+"""Side in pixels below which nothing can be seen in an image."""
+_TIFF = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".lsm", ".stk")
+_KNOWN = "PNG, JPEG, TIFF, OME-Zarr"
+
+
+def read(path: str | Path) -> Image:
+    """Image in a PNG, JPEG, BMP, TIFF or OME-Zarr file.
+
+    OME-Zarr and large TIFF are read lazily, when their pixels are needed.
+
+    Returns
+    -------
+    Image
+        Pixels ``(Y, X)`` or ``(Y, X, C)`` as they are stored; the size of a pixel where the
+        file says it.
+
+    Raises
+    ------
+    ImageError
+        When the file is missing, truncated, of another kind, a stack, or larger than memory.
+    """
+    source = Path(path).expanduser()
+    try:
+        pixels, pixel_size = _read(source)
+    except ImageError as error:
+        raise ImageError(f"{source}: {error}") from error
+    except OSError as error:
+        raise ImageError(
+            f"{source}: it cannot be read ({error.strerror or error}); expected {_KNOWN}"
+        ) from error
+    return Image(pixels, stem(source), pixel_size, str(source))
+
+
+def stem(path: Path) -> str:
+    """Name of a file without its endings, ``.ome.tif`` and ``.ome.zarr`` included."""
+    return path.stem.removesuffix(".ome") or path.name
+
+
+def _read(path: Path) -> tuple[Any, float | None]:
+    if not path.exists():
+        raise ImageError("there is no such file; check the path")
+    if omezarr.is_zarr(path):
+        return omezarr.read(path)
+    if path.is_dir():
+        raise ImageError("it is a folder and no OME-Zarr image; give an image file")
+    if path.stat().st_size == 0:
+        raise ImageError("the file is empty (0 bytes); copy or export it again")
+    if path.suffix.lower() in _TIFF:
+        return tiff.read(path)
+    if png16.is_deep(path):
+        return png16.read(path), None
+    return _picture(path), None
+
+
+def _picture(path: Path) -> Any:
+    from PIL import Image as Pictures
+    from PIL import UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pictures.DecompressionBombWarning)
+            with Pictures.open(path) as picture:
+                _check_picture(picture)
+                if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+                    return np.asarray(picture.convert("RGB"))
+                if picture.mode in ("P", "PA"):
+                    return np.asarray(picture.convert("RGBA" if _see_through(picture) else "RGB"))
+                return np.asarray(picture)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"it is no image that can be read; expected {_KNOWN}; export it as TIFF"
+        ) from error
+    except Pictures.DecompressionBombError as error:
+        raise ImageError(
+            "it has too many pixels for a picture that must be decoded at once; save it as "
+            "OME-Zarr or as a tiled TIFF"
+        ) from error
+    except (OSError, SyntaxError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ImageError(
+            f"its data cannot be read ({error}); it is truncated or damaged; export it again"
+        ) from error
+
+
+def _see_through(picture: Any) -> bool:
+    return picture.mode == "PA" or "transparency" in picture.info
+
+
+def _check_picture(picture: Any) -> None:
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        raise ImageError(
+            f"it is a stack of {frames} planes; choose one plane and save it by itself"
+        )
+    _check_memory(math.prod(picture.size) * len(picture.getbands()))
+
+
+def _check_memory(size: int) -> None:
+    free = memory.available()
+    if size > free:
+        raise ImageError(
+            f"it needs {memory.gibibytes(size)} at once and {memory.gibibytes(free)} of memory "
+            "are free; save it as OME-Zarr or as a tiled TIFF, which are read in parts, or give "
+            "a dask array"
+        )
+
+
+def check(image: Image) -> Image:
+    """Return `image` with its channels last, when it can be segmented.
+
+    Pixels keep their type; a zarr array becomes a dask array. Of a lazy image only a sample is
+    read, and NaN elsewhere is reported when it is met.
+
+    Raises
+    ------
+    ImageError
+        Naming the image, what was found, what was expected and what to do.
+    """
+    try:
+        pixels = channels_last(image.pixels)
+        check_type(pixels.dtype)
+        if min(pixels.shape[:2]) < SMALLEST:
+            raise ImageError(
+                f"it is {pixels.shape[0]} by {pixels.shape[1]} pixels; expected at least "
+                f"{SMALLEST} by {SMALLEST}"
+            )
+        _check_fits(pixels)
+        contrast(pixels)
+        if not is_lazy(pixels):
+            check_finite(pixels)
+        _check_size(image.pixel_size)
+    except ImageError as error:
+        raise ImageError(f"{image.source or image.name}: {error}") from error
+    return replace(image, pixels=pixels)
+
+
+def _check_fits(pixels: Any) -> None:
+    """Refuse colours, as float32, that do not fit into memory: all, or of one lazy block."""
+    parts = pixels.chunks[:2] if is_lazy(pixels) else [(size,) for size in pixels.shape[:2]]
+    _check_memory(max(parts[0]) * max(parts[1]) * 3 * np.dtype(np.float32).itemsize)
+
+
+def _check_size(pixel_size: float | None) -> None:
+    if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
+        raise ImageError(
+            f"its pixel size is {pixel_size} µm; expected a number above 0, or none where unknown"
+        )

@@ -1,0 +1,262 @@
+"""Pixels of any kind as RGB in 0–255: channel order, alpha, bit depth; arrays in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+COLOURS = (3, 4)
+"""Lengths of a channel axis: RGB and RGBA."""
+_SAMPLE = 2048
+"""Side in pixels up to which a whole image is its own sample."""
+_PATCHES, _PATCH = 16, 64
+"""A larger image is sampled by 16 × 16 patches of 64 × 64 pixels."""
+_BRIGHTEST_FRACTION = 2.0
+"""Floats up to this are fractions of white; interpolation overshoots 1 a little."""
+_UNDERSHOOT = 0.02
+"""Share of the brightest value by which interpolation may fall below 0."""
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; says what was found, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What an image's numbers mean.
+
+    Attributes
+    ----------
+    white
+        Number that is shown as 255.
+    opaque
+        Alpha of an opaque pixel.
+    """
+
+    white: float = 255.0
+    opaque: float = 255.0
+
+
+def as_array(pixels: Any) -> Any:
+    """NumPy array where the pixels are in memory, else a dask array; nothing is read yet."""
+    if hasattr(pixels, "coords") and hasattr(pixels, "dims"):  # xarray wraps one of the others
+        pixels = pixels.data
+    if isinstance(pixels, np.memmap):
+        return _dask(np.asarray(pixels))
+    if isinstance(pixels, np.ndarray) or hasattr(pixels, "__dask_graph__"):
+        return pixels
+    if hasattr(pixels, "shape") and hasattr(pixels, "dtype"):
+        return _dask(pixels)
+    return np.asarray(pixels)
+
+
+def _dask(pixels: Any) -> Any:
+    import dask.array as da
+
+    return da.from_array(pixels, chunks=getattr(pixels, "chunks", None) or "auto")
+
+
+def is_lazy(pixels: Any) -> bool:
+    """Whether `pixels` are read when they are needed, not before."""
+    return not isinstance(pixels, np.ndarray)
+
+
+def channels_last(pixels: Any) -> Any:
+    """``(Y, X, 3)`` or ``(Y, X, 4)`` view of an image, whatever the order of its axes.
+
+    Leading axes of length 1 are dropped. An axis of three or four after the plane, else before
+    it, holds the channels.
+
+    Raises
+    ------
+    ImageError
+        When the image is empty, has one channel, or is a stack.
+    """
+    array = as_array(pixels)
+    if 0 in array.shape or array.ndim == 0:
+        raise ImageError(f"it is empty: its shape is {array.shape}; choose another image")
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 3 and array.shape[-1] in COLOURS:
+        return array
+    if array.ndim == 3 and array.shape[0] in COLOURS:
+        return array.transpose(1, 2, 0)
+    raise ImageError(_misshapen(array.shape))
+
+
+def _misshapen(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 or (len(shape) == 3 and min(shape[0], shape[-1]) <= 2):
+        few = 1 if len(shape) == 2 else min(shape[0], shape[-1])
+        return (
+            f"it has {few} channel{'s' * (few > 1)} (shape {shape}) where three channels are "
+            "needed: red, green and blue; give the colour image of the stained smear"
+        )
+    if len(shape) < 2:
+        return f"its shape is {shape}; expected (Y, X, 3)"
+    return (
+        f"it is a stack of planes: its shape is {shape}, expected (Y, X, 3); choose one plane and "
+        "save it by itself, or open the stack in napari, where the plane can be chosen"
+    )
+
+
+def check_type(dtype: Any) -> None:
+    """Refuse what cannot be brightness.
+
+    Raises
+    ------
+    ImageError
+        For anything but integers and real floats.
+    """
+    if np.dtype(dtype).kind not in "uif":
+        raise ImageError(
+            f"its numbers are {np.dtype(dtype)}; expected integers or floats that mean "
+            "brightness, such as uint8, uint16 or float32; convert the image"
+        )
+
+
+def sample(pixels: Any) -> npt.NDArray[Any]:
+    """Pixels ``(N, C)`` of an image ``(Y, X, C)`` that depend on its shape only.
+
+    All of a small image; of a large one an even grid of patches, so that a lazy one is read in
+    few places, and alike however it is cut into chunks.
+    """
+    rows, columns = (_starts(int(size)) for size in pixels.shape[:2])
+    if len(rows) == len(columns) == 1:
+        return np.asarray(pixels).reshape(-1, pixels.shape[2])
+    height, width = (min(_PATCH, size) if size > _SAMPLE else size for size in pixels.shape[:2])
+    patches = [pixels[y : y + height, x : x + width] for y in rows for x in columns]
+    if is_lazy(pixels):
+        import dask
+
+        patches = list(dask.compute(*patches))
+    return np.concatenate([np.asarray(patch).reshape(-1, pixels.shape[2]) for patch in patches])
+
+
+def _starts(size: int) -> list[int]:
+    if size <= _SAMPLE:
+        return [0]
+    return [round(start) for start in np.linspace(0, size - _PATCH, _PATCHES)]
+
+
+def contrast(pixels: Any) -> Contrast:
+    """What the numbers of an image mean, judged once from a sample of all of it.
+
+    ``uint8`` is taken as it is. Other integers get the smallest even bit depth from 8 on that
+    holds the brightest sampled value: cameras store 10, 12 or 14 bits in 16. Floats are
+    fractions of white where none exceeds 2, else read as integers are.
+
+    Parameters
+    ----------
+    pixels
+        ``(Y, X, 3)``, ``(Y, X, 4)`` or channels first.
+
+    Raises
+    ------
+    ImageError
+        For numbers that are no brightness: negative, NaN or infinite, or all transparent.
+    """
+    array = channels_last(pixels)
+    check_type(array.dtype)
+    if array.dtype == np.uint8 and array.shape[2] == 3:
+        return Contrast()
+    values = sample(array)
+    check_finite(values)
+    lowest, highest = float(values.min()), float(values[:, :3].max())
+    if lowest < -_UNDERSHOOT * max(highest, 0.0):
+        raise ImageError(
+            f"its values reach from {lowest:g} to {highest:g}; expected brightness, 0 or more: "
+            "give the image before it was standardised, or add an offset"
+        )
+    white = _white(array.dtype, highest)
+    if array.shape[2] == 3:
+        return Contrast(white)
+    alpha = float(values[:, 3].max())
+    if alpha <= 0:
+        raise ImageError(
+            "it is transparent all over: its fourth channel is 0; remove the fourth channel"
+        )
+    return Contrast(white, max(white, _white(array.dtype, alpha)))
+
+
+def _white(dtype: Any, highest: float) -> float:
+    if np.dtype(dtype).kind == "f" and highest <= _BRIGHTEST_FRACTION:
+        return 1.0
+    bits = ceil(np.log2(max(highest, 1.0) + 1))
+    return float(2 ** max(8, bits + bits % 2) - 1)
+
+
+def check_finite(values: npt.NDArray[Any]) -> None:
+    """Refuse NaN and infinity.
+
+    Raises
+    ------
+    ImageError
+        With how many there are.
+    """
+    if values.dtype.kind != "f":
+        return
+    wrong = values.size - int(np.count_nonzero(np.isfinite(values)))
+    if wrong:
+        raise ImageError(
+            f"{wrong} of {values.size} values are NaN or infinite; expected finite brightness: "
+            "crop the image, or fill them with the background's colour"
+        )
+
+
+def to_rgb(pixels: Any, contrast: Contrast | None = None) -> Any:
+    """Colours of an image in 0–255, transparent pixels over white.
+
+    Parameters
+    ----------
+    pixels
+        ``(Y, X, 3)`` or ``(Y, X, 4)``, or channels first; NumPy, dask or zarr.
+    contrast
+        What the numbers mean, where `pixels` are only a part of an image; found by
+        :func:`contrast` when None.
+
+    Returns
+    -------
+    ``(Y, X, 3)`` float32, a dask array where `pixels` are lazy
+
+    Raises
+    ------
+    ImageError
+        When `pixels` are no colour image; of a lazy image NaN is found when it is computed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_rgb(np.full((1, 1, 3), 0.5))[0, 0].tolist()
+    [127.5, 127.5, 127.5]
+    >>> to_rgb(np.uint8([[[10, 20, 30, 0]]]), Contrast())[0, 0].tolist()
+    [255.0, 255.0, 255.0]
+    """
+    array = channels_last(pixels)
+    check_type(array.dtype)
+    meaning = _contrast(array) if contrast is None else contrast
+    if not is_lazy(array):
+        return _convert(array, meaning)
+    whole = array.rechunk({2: -1})
+    return whole.map_blocks(
+        _convert, meaning, dtype=np.float32, chunks=(*whole.chunks[:2], (3,)), meta=_EMPTY
+    )
+
+
+_contrast = contrast
+_EMPTY = np.empty((0, 0, 0), np.float32)
+
+
+def _convert(block: npt.NDArray[Any], contrast: Contrast) -> npt.NDArray[np.float32]:
+    check_finite(block)
+    # 255 first: 16-bit numbers times 255 are exact in float32.
+    colours = block[..., :3].astype(np.float32) * np.float32(255) / np.float32(contrast.white)
+    np.clip(colours, 0, 255, out=colours)
+    if block.shape[2] == 4:
+        alpha = block[..., 3:].astype(np.float32) / np.float32(contrast.opaque)
+        np.clip(alpha, 0, 1, out=alpha)
+        colours = colours * alpha + 255 * (1 - alpha)
+    return np.asarray(colours, np.float32)
