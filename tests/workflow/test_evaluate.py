@@ -98,7 +98,7 @@ def test_a_crop_counts_the_type_however_bad_its_mask(tmp_path, answers):
     (tmp_path / "classes.csv").write_text("image,class\na,neutrophil\n")
     answers["a"] = [(5, 5, 3, "neutrophil")]
     figures = evaluate(MODEL, tmp_path).summary.iloc[0]
-    assert (figures.cell_iou, figures.type_balanced_all) == (0, 1)
+    assert (figures.cell_iou, figures.f1, figures.type_balanced_all) == (0, 0, 1)
 
 
 def test_masks_of_fields_count_missed_and_spare_cells(tmp_path, answers):

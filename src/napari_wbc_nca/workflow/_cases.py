@@ -34,8 +34,10 @@ class Case:
         IoU with the truth.
     rgb
         ``(h, w, 3)`` uint8: the cell and its surroundings.
-    true, predicted
-        ``(h, w)`` bool masks of the cell; the true one is a filled box where only a box is known.
+    true
+        ``(h, w)`` bool mask of the cell; a filled box where only a box is known.
+    predicted
+        ``(h, w)`` bool mask of all predicted cells.
     """
 
     title: str
@@ -83,13 +85,13 @@ def _case(
     found: Segmentation,
     row: Mapping[Any, Any],
 ) -> Case:
-    label = row["label"]
-    predicted = (np.asarray(found.labels["cell"]) == label) & (label > 0)
-    rows, columns = np.nonzero(true | predicted)
+    labels = np.asarray(found.labels["cell"])
+    rows, columns = np.nonzero(true | ((labels == row["label"]) & (labels > 0)))
     part = tuple(
         slice(max(0, int(held.min()) - MARGIN), int(held.max()) + 1 + MARGIN)
         for held in (rows, columns)
     )
     score = row["box_iou"] if np.isnan(row["cell_iou"]) else row["cell_iou"]
-    title = f"{name}  {score:.2f}\n{row['true']} → {row['predicted']}"
-    return Case(title, score, rgb[part], true[part], predicted[part])
+    short = name if len(name) <= 20 else f"{name[:19]}…"
+    title = f"{short}  {score:.2f}\n{row['true']} → {row['predicted']}"
+    return Case(title, score, rgb[part], true[part], labels[part] > 0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from napari_wbc_nca.io.samples import WBC
 from napari_wbc_nca.ops.metrics import balanced_accuracy, f1
 from napari_wbc_nca.workflow._scores import MISSED, SCORES
 
@@ -18,7 +19,7 @@ KEYS = ["projection", "data"]
 def detection(cells: pd.DataFrame) -> dict[str, float]:
     """Counts, F1, and mean IoU and Dice of `cells`; a missed cell scores 0."""
     true = cells[cells["cell"] > 0]
-    predicted, hits = int((cells["label"] > 0).sum()), int(cells["found"].sum())
+    predicted, hits = int((cells["label"] > 0).sum()), int(cells["hit"].sum())
     return {
         "cells": len(true),
         "predicted": predicted,
@@ -67,14 +68,14 @@ def summary(cells: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
 
 
 def by_class(cells: pd.DataFrame) -> pd.DataFrame:
-    """Figures of the true cells of each class: how many are found and rightly typed."""
+    """Figures of the true cells of each class; ``typed_right`` is a share of those found."""
 
     def of_class(part: pd.DataFrame) -> dict[str, float]:
-        right = part["found"] & (part["true"] == part["predicted"])
+        found = part[part["found"] & (part["true"] != WBC)]
         return {
             "cells": len(part),
             "found": part["found"].mean(),
-            "typed_right": _share(right.sum(), part["found"].sum()),
+            "typed_right": _share((found["true"] == found["predicted"]).sum(), len(found)),
             **{name: part[name].mean() for name in SCORES},
         }
 
@@ -87,8 +88,16 @@ def confusion(cells: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
     typed = cells[cells["true"].isin(types)]
     answers = _answers(typed)
     columns = [*types, *sorted(set(answers) - {*types, MISSED}), MISSED]
-    counts = pd.crosstab([typed["projection"], typed["true"]], answers)
-    return counts.reindex(columns=columns, fill_value=0).rename_axis(columns=None).reset_index()
+    rows = [name for name in types if name in set(typed["true"])]
+
+    def counts(part: pd.DataFrame) -> pd.DataFrame:
+        table = pd.crosstab(part["true"], answers[part.index])
+        return table.reindex(index=rows, columns=columns, fill_value=0)
+
+    tables = {name: counts(part) for name, part in typed.groupby("projection", sort=False)}
+    if not tables:
+        return pd.DataFrame(columns=["projection", "true", *columns])
+    return pd.concat(tables, names=["projection"]).rename_axis(columns=None).reset_index()
 
 
 def _grouped(

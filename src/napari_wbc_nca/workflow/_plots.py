@@ -65,6 +65,14 @@ def confusion(counts: pd.DataFrame) -> Figure:
     return figure
 
 
+def transfer(mean: pd.DataFrame, sd: pd.DataFrame) -> Figure:
+    """Mean and standard deviation of each pair of training set (row) and test set (column)."""
+    labels = mean.map("{:.3f}".format) + "\n± " + sd.map("{:.3f}".format)
+    figure = heatmap(mean, labels.to_numpy())
+    figure.axes[0].set(xlabel="tested on", ylabel="trained on")
+    return figure
+
+
 def heatmap(values: pd.DataFrame, labels: npt.NDArray[np.object_]) -> Figure:
     """Table of `values`, 0–1, as shades with `labels` written on them."""
     shades = values.to_numpy(float)

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 SCORES = ("cell_iou", "cell_dice", "nucleus_iou", "box_iou")
 COLUMNS = {
     **{"cell": "int64", "true": "str", "label": "int64", "predicted": "str"},
-    **{"confidence": "float64", "found": "bool"},
+    **{"confidence": "float64", "hit": "bool", "found": "bool"},
     **dict.fromkeys(SCORES, "float64"),
 }
 """What is known of a measured cell, and its type in a table."""
@@ -33,15 +33,16 @@ def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
     """Rows of the true cells of a picture, then of the predicted cells that are none.
 
     Each true cell is paired with at most one predicted cell, so that the sum of their IoU is
-    largest: of masks, or of boxes that share at least `overlap`. A cell is found where the IoU is
-    at least `overlap`. In a crop the largest predicted cell is the one, and always found.
+    largest: of masks, or of boxes that share at least `overlap`; in a crop, with the largest
+    predicted cell.
 
     Returns
     -------
     DataFrame
         With `COLUMNS`: ``cell`` counts from 1 and is 0 for a predicted cell that is none,
         ``label`` is 0 for a missed one, whose scores are 0; scores that need a mask or box that
-        is not there are NaN.
+        is not there are NaN. ``hit``: the IoU is at least `overlap`. ``found``: a hit, or the
+        cell of a crop, whose type counts however bad its mask is.
     """
     shared = _agreement(truth, found)
     partner = dict(metrics.match(shared, 0 if truth.boxes is None else overlap).tolist())
@@ -51,12 +52,15 @@ def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
         guess = predicted[partner[i]] if i in partner else None
         iou = float(shared[i, partner[i]]) if i in partner else 0.0
         row = {"cell": i + 1, "true": name, **_answer(guess)}
-        row["found"] = guess is not None and (truth.whole or iou >= overlap)
+        row |= _mask_scores(truth, i + 1, found, row["label"])
         if truth.boxes is not None:
             row["box_iou"] = iou
-        rows.append(row | _mask_scores(truth, i + 1, found, row["label"]))
+        row["hit"] = row.get("cell_iou", iou) >= overlap
+        row["found"] = row["hit"] or (truth.whole and guess is not None)
+        rows.append(row)
     spare = [guess for j, guess in enumerate(predicted) if j not in partner.values()]
-    rows += [{"cell": 0, "true": "", "found": False, **_answer(guess)} for guess in spare]
+    none = {"cell": 0, "true": "", "hit": False, "found": False}
+    rows += [none | _answer(guess) for guess in spare]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 

@@ -88,7 +88,7 @@ def evaluate(
     checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
     measured = finish(run(checkpoint, targets(data, params), params, segment))
     if output is not None:
-        from napari_wbc_nca.workflow._report import write
+        from napari_wbc_nca.workflow.report import write
 
         write(measured, output)
     return measured

@@ -1,57 +1,96 @@
-"""Files of an evaluation: tables, plots, provenance."""
+"""Files and texts of an evaluation: tables, plots, provenance."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.workflow import _plots
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_wbc_nca.workflow.cross_validate import Transfer
     from napari_wbc_nca.workflow.evaluate import Evaluation
 
 TABLES = ("summary", "classes", "confusion", "images", "cells")
+COMPARED = ("cell_iou", "nucleus_iou", "f1", "type_balanced", "type_balanced_all", "type_accuracy")
+"""Figures that a train × test matrix shows."""
 
 
-def write(measured: Evaluation, folder: str | Path) -> list[Path]:
+def write(measured: Evaluation, folder: str | Path) -> None:
     """Write ``summary.md``, a CSV a table, plots and ``evaluation.json`` into `folder`.
 
     The files appear only when all of them are complete.
-
-    Returns
-    -------
-    list of Path
-        The files written.
     """
+    with _completed(folder) as part:
+        for name in TABLES:
+            getattr(measured, name).to_csv(part / f"{name}.csv", index=False)
+        (part / "summary.md").write_text(text(measured), encoding="utf-8")
+        _record(measured.provenance, part)
+        _plots.draw(measured, part)
+
+
+def write_transfer(measured: Transfer, folder: str | Path) -> None:
+    """Write ``transfer.md``, a CSV a table, a plot a figure and ``evaluation.json``."""
+    with _completed(folder) as part:
+        measured.folds.to_csv(part / "folds.csv", index=False)
+        measured.table.to_csv(part / "transfer.csv", index=False)
+        (part / "transfer.md").write_text(transfer_text(measured), encoding="utf-8")
+        _record(measured.provenance, part)
+        for (projection, figure), mean, sd in _matrices(measured):
+            _plots.save(_plots.transfer(mean, sd), part / f"{figure}_{projection}.png")
+
+
+@contextmanager
+def _completed(folder: str | Path) -> Iterator[Path]:
+    """Folder whose files move to `folder` at the end."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".part-") as part:
-        new = Path(part)
-        for name in TABLES:
-            getattr(measured, name).to_csv(new / f"{name}.csv", index=False)
-        (new / "summary.md").write_text(text(measured), encoding="utf-8")
-        record = json.dumps(measured.provenance, indent=2)
-        (new / "evaluation.json").write_text(record, encoding="utf-8")
-        _plots.draw(measured, new)
-        written = []
-        for path in sorted(new.iterdir()):
+        yield Path(part)
+        for path in Path(part).iterdir():
             os.replace(path, Path(folder) / path.name)
-            written.append(Path(folder) / path.name)
-    return written
+
+
+def _record(provenance: dict[str, Any], folder: Path) -> None:
+    text = json.dumps(provenance, indent=2)
+    (folder / "evaluation.json").write_text(text, encoding="utf-8")
 
 
 def text(measured: Evaluation) -> str:
-    """Summary, classes and confusion of an evaluation as Markdown, for people."""
-    title = f"# {measured.provenance['model']}\n"
+    """Summary, classes and confusion of an evaluation as Markdown."""
     across = measured.summary.set_index("projection").T.rename_axis("figure").reset_index()
     tables = {"Summary": across, "Classes": measured.classes, "Confusion": measured.confusion}
-    return title + "".join(
-        f"\n## {name}\n\n{markdown(table)}\n" for name, table in tables.items() if not table.empty
-    )
+    parts = [f"## {name}\n\n{markdown(table)}" for name, table in tables.items() if len(table)]
+    return "\n\n".join([f"# {measured.provenance['model']}", *parts]) + "\n"
+
+
+def transfer_text(measured: Transfer) -> str:
+    """Train × test matrices as Markdown, mean ± SD; training sets in rows."""
+    parts = [f"# {measured.provenance['method']}: trained in rows, tested in columns, mean ± SD"]
+    for (projection, figure), mean, sd in _matrices(measured):
+        table = mean.map("{:.3f}".format) + " ± " + sd.map("{:.3f}".format)
+        parts.append(f"## {figure}, {projection}\n\n{markdown(table.reset_index())}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _matrices(
+    measured: Transfer,
+) -> Iterator[tuple[tuple[str, str], pd.DataFrame, pd.DataFrame]]:
+    """Projection and figure, means, and standard deviations of each matrix that is shown."""
+    shown = measured.table[measured.table["figure"].isin(COMPARED)]
+    for (projection, figure), rows in shown.groupby(["projection", "figure"], sort=False):
+        names = list(dict.fromkeys(rows["train"]))
+        mean, sd = (
+            rows.pivot(index="train", columns="test", values=value).loc[names, names]
+            for value in ("mean", "sd")
+        )
+        yield (str(projection), str(figure)), mean, sd
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as Picture
+
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.params import NcaTrainParams
+from napari_wbc_nca.ops.labels import paint, table
+from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
+from napari_wbc_nca.workflow import evaluate
+from napari_wbc_nca.workflow.cross_validate import cross_validate
+from napari_wbc_nca.workflow.evaluate import finish
+from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams
+from napari_wbc_nca.workflow.report import transfer_text, write_transfer
+
+
+def crops(folder, shade, slides=4):
+    """Two crops a slide, a neutrophil and a lymphocyte, in a folder a class, with a data.toml."""
+    rng = np.random.default_rng(shade)
+    for slide in range(slides):
+        for name in ("neutrophil", "lymphocyte"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 255, (32, 32, 3)).astype(np.uint8)
+            Picture.fromarray(pixels).save(folder / name / f"S{slide}_{name[0]}.png")
+    listing = folder.parent / f"{folder.name}.toml"
+    listing.write_text(f"[[source]]\npath = '{folder.name}'\ngroup = '(S\\d+)_'\n")
+    return listing
+
+
+@pytest.fixture
+def taught(monkeypatch):
+    """Names that each training saw; its model is right on the types of sets it was trained on."""
+    seen = []
+
+    def train(samples, params, init=None):
+        yield Progress(1, 1, "epoch 1")
+        seen.append([sample.path for sample in samples])
+        sources = sorted({sample.source for sample in samples})
+        classes = ("neutrophil", "lymphocyte", "none")
+        return Checkpoint("nca_wss", {}, {}, classes, 32.0, 0.4, 64, {}, card={"sets": sources})
+
+    def predict(image, checkpoint, params):
+        yield Progress(0, 1)
+        source = Path(image.source)
+        known = source.parents[1].name in checkpoint.card["sets"]
+        name = source.parent.name if known else "neutrophil"
+        mask = np.ones(image.shape, bool)
+        chances = {other: float(other == name) for other in checkpoint.classes}
+        cells = [Cell((16, 16), (0, 0), mask, mask, mask.astype("f4"), name, chances, 1.0)]
+        labels = {key: np.zeros(image.shape, np.uint32) for key in ("cell", "nucleus")}
+        paint(cells, **labels)
+        return Segmentation(labels, table(cells, checkpoint.classes), {}, {})
+
+    monkeypatch.setattr(registry, "load", lambda target: train)
+    monkeypatch.setattr(evaluate, "predict", predict)
+    return seen
+
+
+def test_no_slide_is_trained_on_and_measured(tmp_path, taught):
+    listing = crops(tmp_path / "lab", 1)
+    steps = cross_validate("nca_wss", [listing], CrossValidateParams(folds=2))
+    measured = finish(steps)
+    assert len(taught) == 2
+    slides = [{path.name.split("_")[0] for path in paths} for paths in taught]
+    assert slides[0].isdisjoint(slides[1])
+    assert [len(paths) for paths in taught] == [4, 4]
+    assert measured.folds.cells.tolist() == [4, 4]
+    assert measured.provenance["train"]["channels"] == 32
+
+
+def test_each_set_is_measured_by_models_of_every_set(tmp_path, taught):
+    data = [crops(tmp_path / "one", 1), crops(tmp_path / "two", 2)]
+    train = NcaTrainParams(seed=5)
+    work = cross_validate("nca_wss", data, CrossValidateParams(folds=2), train)
+    messages = []
+    while True:
+        try:
+            messages.append(next(work).message)
+        except StopIteration as stop:
+            measured = stop.value
+            break
+    assert messages[0] == "train on one, fold 1 of 2: epoch 1"
+    assert measured.folds.groupby(["train", "test"]).cells.sum().to_dict() == {
+        **{("one", "one"): 8, ("two", "two"): 8},
+        **{("one", "two"): 16, ("two", "one"): 16},
+    }
+    types = measured.table[measured.table.figure == "type_balanced"]
+    means = types.set_index(["train", "test"])["mean"].to_dict()
+    assert means == {
+        **{("one", "one"): 1, ("two", "two"): 1},
+        **{("one", "two"): 0.5, ("two", "one"): 0.5},
+    }
+    assert measured.provenance["train"]["seed"] == 5
+    write_transfer(measured, tmp_path / "out")
+    assert len(pd.read_csv(tmp_path / "out" / "folds.csv")) == 8
+    assert (tmp_path / "out" / "type_balanced_model.png").exists()
+    assert "| one | 1.000 ± 0.000 | 0.500 ± 0.000 |" in transfer_text(measured)
+
+
+def test_too_few_slides_are_refused(tmp_path, taught):
+    listing = crops(tmp_path / "lab", 1, slides=3)
+    with pytest.raises(ValueError, match="3 groups cannot make 5 folds"):
+        finish(cross_validate("nca_wss", [listing], CrossValidateParams()))
+
+
+def test_sets_that_share_a_picture_are_refused(tmp_path, taught):
+    data = [crops(tmp_path / "one", 1), crops(tmp_path / "two", 1)]
+    with pytest.raises(ValueError, match="show the same picture"):
+        finish(cross_validate("nca_wss", data, CrossValidateParams(folds=2)))
+
+
+def test_sets_of_one_name_are_refused(tmp_path, taught):
+    data = [crops(tmp_path / "a" / "lab", 1), crops(tmp_path / "b" / "lab", 2)]
+    with pytest.raises(ValueError, match="have one name"):
+        finish(cross_validate("nca_wss", data, CrossValidateParams(folds=2)))
