@@ -1,0 +1,132 @@
+"""Form rows made from a params dataclass: label, unit, bounds and tooltip have one owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from magicgui.widgets import create_widget
+from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
+
+from napari_wbc_nca.params import Field, fields
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
+
+LARGEST = 2**31 - 1
+"""Largest value that a spin box without an upper bound takes."""
+
+
+def caption(field: Field) -> str:
+    """Label of a parameter, with its unit where the widget cannot show one itself.
+
+    Examples
+    --------
+    >>> from napari_wbc_nca.methods.params import SegmentParams
+    >>> [caption(field) for field in fields(SegmentParams) if field.name in ("tile", "fire_rate")]
+    ['Fire rate', 'Tile (px)']
+    """
+    unit = f" ({field.bounds.unit})" if field.type is int and field.bounds.unit else ""
+    return field.name.replace("_", " ").capitalize() + unit
+
+
+def options(field: Field, hidden: Iterable[str] = ()) -> dict[str, Any]:
+    """Keyword arguments with which magicgui draws `field`.
+
+    Parameters
+    ----------
+    field
+        A field of a params dataclass.
+    hidden
+        Choices that are not offered.
+    """
+    if field.choices:
+        return {"choices": [name for name in field.choices if name not in set(hidden)]}
+    if field.type not in (int, float):
+        return {}
+    low, high = field.bounds.low, field.bounds.high
+    bounds = {
+        "min": -LARGEST if low is None else low,
+        "max": LARGEST if high is None else high,
+    }
+    return bounds if field.type is float else {name: int(value) for name, value in bounds.items()}
+
+
+def widget_for(field: Field, hidden: Iterable[str] = ()) -> ValueWidget[Any]:
+    """Widget that edits `field`, at its default, with its help as the tooltip."""
+    widget = create_widget(
+        value=field.default,
+        annotation=field.type,
+        name=field.name,
+        options=options(field, hidden),
+    )
+    native = widget.native
+    native.setToolTip(field.bounds.help)
+    native.setAccessibleName(caption(field))
+    native.setAccessibleDescription(field.bounds.help)
+    if field.type is float and field.bounds.unit:
+        native.setSuffix(f" {field.bounds.unit}")
+    native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return cast("ValueWidget[Any]", widget)
+
+
+class ParamsForm:
+    """Rows for some fields of a params dataclass.
+
+    Parameters
+    ----------
+    cls
+        Params dataclass.
+    names
+        Fields that are shown.
+    hidden
+        Field name to choices that are not offered.
+    """
+
+    def __init__(
+        self,
+        cls: type,
+        names: Iterable[str],
+        hidden: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        wanted, hidden = set(names), hidden or {}
+        shown = [field for field in fields(cls) if field.name in wanted]
+        self.captions = {field.name: caption(field) for field in shown}
+        self.widgets = {
+            field.name: widget_for(field, hidden.get(field.name, ())) for field in shown
+        }
+        if unknown := wanted - set(self.widgets):
+            raise ValueError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
+
+    def native(self, name: str) -> QWidget:
+        """Qt widget that edits field `name`."""
+        widget: QWidget = self.widgets[name].native
+        return widget
+
+    def values(self) -> dict[str, Any]:
+        """Field name to the value shown."""
+        return {name: widget.value for name, widget in self.widgets.items()}
+
+    def add_to(self, layout: QFormLayout, names: Iterable[str]) -> None:
+        """Append rows for `names` to `layout`."""
+        for name in names:
+            add_row(layout, self.captions[name], self.native(name))
+
+
+def add_row(layout: QFormLayout, text: str, widget: QWidget) -> None:
+    """Append `widget` with a label that shares its tooltip and names it to screen readers."""
+    label = QLabel(text)
+    label.setBuddy(widget)
+    label.setToolTip(widget.toolTip())
+    if not widget.accessibleName():
+        widget.setAccessibleName(text)
+    layout.addRow(label, widget)
+
+
+def form_layout(parent: QWidget) -> QFormLayout:
+    """Install on `parent` the layout that all forms share, so that their fields align."""
+    layout = QFormLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(6)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return layout

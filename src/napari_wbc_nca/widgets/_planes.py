@@ -1,0 +1,214 @@
+"""Which planes a layer has, and where each of them lies in the world."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pint
+from napari.utils.transforms import Affine
+
+from napari_wbc_nca.types import Image
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from napari.layers import Layer
+
+Index = tuple[int, ...]
+"""Position of a plane along the leading axes of a layer; empty for a single plane."""
+
+ANISOTROPY = 0.01
+"""Relative difference of a pixel's sides above which it has no one size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The planes of an image layer, whatever its channel order.
+
+    Attributes
+    ----------
+    layer
+        Layer that results are bound to, also after it was renamed or removed.
+    pixels
+        ``(..., Y, X)`` or ``(..., Y, X, C)``: level 0, channels last.
+    lead
+        Lengths of the leading axes (time, Z).
+    channel
+        Axis of the layer that holds channels, counted from the layer's last axis; None where
+        napari shows the layer as RGB or there is one channel.
+    """
+
+    layer: Layer
+    pixels: Any
+    lead: Index
+    channel: int | None
+
+    @property
+    def axes(self) -> list[int]:
+        """Axes of the layer that results have too: all but the channels."""
+        ndim = self.layer.ndim
+        return [axis for axis in range(ndim) if axis - ndim != self.channel]
+
+    def planes(self) -> Iterator[Index]:
+        """Positions of all planes."""
+        yield from np.ndindex(*self.lead)
+
+    def image(self, index: Index) -> Image:
+        """The plane at `index`, still lazy where the layer is."""
+        name = "-".join([self.layer.name, *(str(i) for i in index)])
+        return Image(self.pixels[index], name, pixel_size(self), self.layer.source.path)
+
+
+def source_of(layer: Layer) -> Source:
+    """Sort the axes of an image layer into leading axes, plane and channels.
+
+    An axis of three or four before or after the plane holds channels: ``(3, Y, X)`` is an RGB
+    image, not a stack of three.
+
+    Raises
+    ------
+    ValueError
+        When the layer has fewer than two axes.
+    """
+    pixels = layer.data[0] if layer.multiscale else layer.data
+    if pixels.ndim < 2:
+        raise ValueError(
+            f"layer {layer.name!r} has shape {pixels.shape}; expected an image with at least "
+            f"two axes. Choose another layer."
+        )
+    if layer.rgb:
+        return Source(layer, pixels, pixels.shape[:-3], None)
+    if pixels.ndim >= 3 and pixels.shape[-1] in (3, 4):
+        return Source(layer, pixels, pixels.shape[:-3], -1)
+    if pixels.ndim >= 3 and pixels.shape[-3] in (3, 4):
+        return Source(layer, np.moveaxis(pixels, -3, -1), pixels.shape[:-3], -3)
+    return Source(layer, pixels, pixels.shape[:-2], None)
+
+
+def current_index(source: Source, point: Sequence[float]) -> Index:
+    """Position of the plane that is nearest to what the viewer shows.
+
+    Parameters
+    ----------
+    source
+        Planes of a layer.
+    point
+        Position of the viewer's sliders in the world.
+    """
+    inside = source.layer.world_to_data(tuple(point)[-source.layer.ndim :])
+    return tuple(
+        int(np.clip(round(at), 0, length - 1))
+        for at, length in zip(inside, source.lead, strict=False)
+    )
+
+
+def pixel_size(source: Source) -> float | None:
+    """Side of a pixel in µm; None where the layer has no unit of length or oblong pixels."""
+    layer = source.layer
+    try:
+        sides = [
+            float(abs(layer.scale[axis]) * (1 * layer.units[axis]).to("um").magnitude)
+            for axis in source.axes[-2:]
+        ]
+    except pint.DimensionalityError:
+        return None
+    if math.isclose(*sides, rel_tol=ANISOTROPY):
+        return math.sqrt(sides[0] * sides[1])
+    return None
+
+
+OURS = "napari_wbc_nca"
+"""Key in the metadata of layers that we made."""
+
+
+def placement(source: Source, index: Index | None, *, flat: bool = False) -> dict[str, Any]:
+    """Keyword arguments that put a result where its plane is.
+
+    Parameters
+    ----------
+    source
+        Planes the result was computed from.
+    index
+        The one plane that the result, of shape ``(1, ..., Y, X)``, belongs to; None where the
+        result has all planes.
+    flat
+        Whether the result has the shape ``(Y, X)`` and is to be seen on all planes.
+    """
+    layer, keep = source.layer, source.axes[-2:] if flat else source.axes
+    move = Affine(
+        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear
+    )
+    shift = np.zeros(layer.ndim)
+    if index is not None:
+        shift[: len(index)] = index
+    square = np.ix_(keep, keep)
+    return {
+        "scale": layer.scale[keep],
+        "translate": np.asarray(move(shift))[keep],
+        "rotate": layer.rotate[square],
+        "shear": _shear_matrix(layer)[square],
+        "affine": layer.affine.affine_matrix[np.ix_([*keep, layer.ndim], [*keep, layer.ndim])],
+        "units": [layer.units[axis] for axis in keep],
+        "axis_labels": [layer.axis_labels[axis] for axis in keep],
+    }
+
+
+def _shear_matrix(layer: Layer) -> npt.NDArray[np.float64]:
+    matrix = np.eye(layer.ndim)
+    matrix[np.triu_indices(layer.ndim, 1)] = layer.shear
+    return matrix
+
+
+def to_plane(
+    source: Source, other: Layer, positions: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Positions of another layer as positions of `source`.
+
+    Parameters
+    ----------
+    source
+        Planes of a layer.
+    other
+        Points or Shapes layer.
+    positions
+        ``(N, D)`` in data coordinates of `other`.
+
+    Returns
+    -------
+    ``(N, lead + 2)``: leading axes, then y and x in pixels. Axes that `other` does not have are
+    NaN: such a position belongs to all planes.
+    """
+    layer, axes, found = source.layer, source.axes, []
+    for position in positions:
+        world = np.asarray(other.data_to_world(position), float)[-layer.ndim :]
+        missing = layer.ndim - len(world)
+        inside = np.asarray(layer.world_to_data((0.0,) * missing + tuple(world)), float)
+        inside[:missing] = np.nan
+        found.append(inside[axes])
+    return np.array(found, float).reshape(-1, len(axes))
+
+
+def on_plane(positions: npt.NDArray[np.float64], index: Index) -> npt.NDArray[np.bool_]:
+    """Which positions, as :func:`to_plane` returns them, lie on the plane at `index`."""
+    lead = positions[:, : len(index)]
+    inside = np.logical_or(np.isnan(lead), np.round(lead) == np.asarray(index))
+    return np.asarray(inside.all(axis=1), bool)
+
+
+def boxes_in(source: Source, shapes: Layer) -> npt.NDArray[np.float64]:
+    """Boxes around the shapes of a layer, in pixels of `source`.
+
+    Returns
+    -------
+    ``(N, lead + 4)``: leading axes as in :func:`to_plane`, then y0, x0, y1, x1.
+    """
+    lead = len(source.lead)
+    rows = []
+    for vertices in shapes.data:
+        corners = to_plane(source, shapes, np.asarray(vertices, float))
+        low, high = corners[:, lead:].min(axis=0), corners[:, lead:].max(axis=0)
+        rows.append(np.concatenate([corners[0, :lead], low, high]))
+    return np.array(rows, float).reshape(-1, lead + 4)

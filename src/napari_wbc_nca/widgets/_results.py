@@ -1,0 +1,198 @@
+"""Layers made from the segmentations of a run, in the place of what they were computed from."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_wbc_nca.params import as_dict
+from napari_wbc_nca.types import Segmentation
+from napari_wbc_nca.widgets._colours import colormap, colours
+from napari_wbc_nca.widgets._planes import OURS, Index, placement
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from napari import Viewer
+    from napari.layers import Layer
+
+    from napari_wbc_nca.widgets._run import Request
+
+TITLES = {"cell": "cells", "nucleus": "nuclei"}
+Found = Mapping[Index, Segmentation]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The layers of one run.
+
+    Attributes
+    ----------
+    request
+        What was asked for.
+    table
+        All cells of the run.
+    layers
+        Name of the result to its layer.
+    prints
+        Name of the result to the :func:`fingerprint` it had when it was made.
+    """
+
+    request: Request
+    table: pd.DataFrame
+    layers: dict[str, Layer]
+    prints: dict[str, int]
+
+    def untouched(self, viewer: Viewer) -> bool:
+        """Whether all layers are still there and nobody changed them."""
+        return all(
+            layer in viewer.layers and fingerprint(layer) == self.prints[name]
+            for name, layer in self.layers.items()
+        )
+
+
+def show(viewer: Viewer, request: Request, found: Found) -> Result:
+    """Add the layers that `request` wants; layers that are there stay as they are.
+
+    Parameters
+    ----------
+    viewer
+        Viewer that gets the layers.
+    request
+        What was asked for.
+    found
+        Results by plane; planes without one stay empty.
+    """
+    table = cells_table(request, found)
+    place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
+    common = place | {"metadata": _metadata(request, found)}
+    layers: dict[str, Layer] = {}
+    for name in map_names(request, found):
+        maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
+        layers[name] = viewer.add_image(
+            stacked(request, maps, np.float32),
+            name=f"{request.source.layer.name} {name}",
+            colormap="magma",
+            opacity=0.7,
+            visible=False,
+            **common,
+        )
+    for name in TITLES:
+        if name in request.wanted:
+            layers[name] = viewer.add_labels(
+                label_stack(request, found, name),
+                name=f"{request.source.layer.name} {TITLES[name]}",
+                opacity=0.5,
+                **common,
+            )
+            _dress(layers[name], table)
+    return Result(request, table, layers, {n: fingerprint(la) for n, la in layers.items()})
+
+
+def refresh(result: Result, request: Request, found: Found) -> Result:
+    """Put new results of the same planes into the layers of an untouched `result`."""
+    table = cells_table(request, found)
+    for name, layer in result.layers.items():
+        if name in TITLES:
+            layer.data = label_stack(request, found, name)
+            _dress(layer, table)
+        else:
+            maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
+            layer.data = stacked(request, maps, np.float32)
+        layer.metadata = _metadata(request, found)
+    prints = {name: fingerprint(layer) for name, layer in result.layers.items()}
+    return Result(request, table, result.layers, prints)
+
+
+def cells_table(request: Request, found: Found) -> pd.DataFrame:
+    """Cells of all planes in one table, numbered as in :func:`label_stack`.
+
+    The column ``index`` ties a row to its label in napari; ``axis_0`` and so on hold a plane's
+    position.
+    """
+    tables, offset = [], 0
+    for index in request.planes:
+        if index in found:
+            table = found[index].cells.copy()
+            table["label"] += offset
+            offset += len(table)
+            for axis, at in enumerate(index):
+                table[f"axis_{axis}"] = at
+            tables.append(table)
+    cells = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if "label" not in cells:
+        cells = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
+    cells.insert(0, "index", cells["label"])
+    return cells
+
+
+def label_stack(request: Request, found: Found, name: str) -> Any:
+    """Label image ``(..., Y, X)`` of a run; no integer stands on two planes.
+
+    A single plane without leading axes is passed on as it is: it may be larger than memory.
+    """
+    if not request.source.lead and found:
+        return found[()].labels[name]
+    numbered, offset = {}, 0
+    for index in request.planes:
+        if index in found:
+            labels = np.asarray(found[index].labels[name])
+            numbered[index] = np.where(labels > 0, labels + np.uint32(offset), 0)
+            offset += len(found[index].cells)
+    return stacked(request, numbered, np.uint32)
+
+
+def stacked(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
+    """Planes in one array ``(..., Y, X)``; ``(1, ..., Y, X)`` where one plane was asked for."""
+    source = request.source
+    if not source.lead and planes:
+        return planes[()]
+    height, width = source.image(request.planes[0]).shape
+    single = len(request.planes) == 1
+    lead = (1,) * len(source.lead) if single else source.lead
+    out: npt.NDArray[Any] = np.zeros((*lead, height, width), dtype)
+    for index, plane in planes.items():
+        out[(0,) * len(lead) if single else index] = plane
+    return out
+
+
+def map_names(request: Request, found: Found) -> Iterable[str]:
+    """Names of the maps that become layers, each once."""
+    if "maps" not in request.wanted:
+        return ()
+    return dict.fromkeys(name for seg in found.values() for name in seg.maps)
+
+
+def fingerprint(layer: Layer) -> int:
+    """Number that changes with every edit of a layer's pixels or features."""
+    print_ = zlib.crc32(np.ascontiguousarray(layer.data).data)
+    features = layer.features.to_csv(index=False) if hasattr(layer, "features") else ""
+    return zlib.crc32(features.encode(), print_)
+
+
+def class_colours(table: pd.DataFrame) -> dict[str, str]:
+    """Colour of every class that the model knows, whether or not a cell has it."""
+    known = [str(column)[2:] for column in table if str(column).startswith("p_")]
+    return colours([*known, *sorted(table["class"])])
+
+
+def _dress(layer: Layer, table: pd.DataFrame) -> None:
+    layer.features = table
+    layer.colormap = colormap(table, class_colours(table))
+
+
+def _metadata(request: Request, found: Found) -> dict[str, Any]:
+    layer = request.source.layer
+    return {
+        OURS: {
+            "source": layer.name,
+            "source_id": str(layer.unique_id),
+            "model": request.model,
+            "params": as_dict(request.params),
+            "provenance": [dict(segmentation.provenance) for segmentation in found.values()],
+        }
+    }

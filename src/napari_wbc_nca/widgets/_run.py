@@ -1,0 +1,157 @@
+"""What a run is asked to do, how it goes plane by plane, and what it has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
+from napari_wbc_nca.widgets._planes import Index, Source, on_plane
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.methods.params import SegmentParams
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One click on the button.
+
+    Attributes
+    ----------
+    source, planes
+        What is segmented.
+    model
+        Name or file of a checkpoint.
+    params
+        Parameters of the workflow.
+    wanted
+        Which of ``cell``, ``nucleus`` and ``maps`` become layers.
+    points
+        ``(N, lead + 2)`` positions, see :func:`napari_wbc_nca.widgets._planes.to_plane`.
+    boxes
+        ``(N, lead + 4)`` boxes: leading axes, then y0, x0, y1, x1.
+    """
+
+    source: Source
+    planes: tuple[Index, ...]
+    model: str
+    params: SegmentParams
+    wanted: frozenset[str]
+    points: npt.NDArray[np.float64] | None = None
+    boxes: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a run.
+
+    Attributes
+    ----------
+    plane
+        Number of the plane among those of the request.
+    progress
+        What the workflow reported.
+    checkpoint
+        Model that is being used.
+    segmentation
+        Result of the plane, in the plane's last step.
+    """
+
+    plane: int
+    progress: Progress
+    checkpoint: Checkpoint
+    segmentation: Segmentation | None = None
+
+
+@dataclass(eq=False)
+class Finished:
+    """What a run has finished so far; grows with every step, and survives a cancel."""
+
+    request: Request
+    checkpoint: Checkpoint | None = None
+    cells: dict[Index, list[Cell]] = field(default_factory=dict)
+    done: dict[Index, Segmentation] = field(default_factory=dict)
+
+    def add(self, step: Step) -> None:
+        """Take in one step."""
+        index = self.request.planes[step.plane]
+        self.checkpoint = step.checkpoint
+        self.cells.setdefault(index, []).extend(step.progress.cells)
+        if step.segmentation is not None:
+            self.done[index] = step.segmentation
+
+    def share(self, step: Step) -> float:
+        """Finished part after `step`, 0–1: of the planes, or of what is done to the only one."""
+        planes = len(self.request.planes)
+        if planes > 1:
+            return (step.plane + (step.segmentation is not None)) / planes
+        return min(1.0, step.progress.done / step.progress.total) if step.progress.total else 0.0
+
+    def centres(self) -> npt.NDArray[np.float64]:
+        """Centres of all cells, ``(N, lead + 2)``: leading axes, then y and x in pixels."""
+        rows = [(*index, *cell.centre) for index, cells in self.cells.items() for cell in cells]
+        return np.array(rows, float).reshape(-1, len(self.request.source.lead) + 2)
+
+    def segmentations(self) -> dict[Index, Segmentation]:
+        """Results by plane; of an unfinished plane, its finished cells."""
+        from napari_wbc_nca.workflow import segment
+
+        found = dict(self.done)
+        for index, cells in self.cells.items():
+            if index not in found and cells and self.checkpoint is not None:
+                image = self.request.source.image(index)
+                found[index] = segment.assemble(cells, image, self.checkpoint, self.request.params)
+        return found
+
+
+def work(request: Request) -> Generator[Step, None, None]:
+    """Segment the planes of `request` one by one; runs in a thread.
+
+    The workflow is imported here: it loads torch, which would hold up the window for seconds.
+    """
+    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.workflow import segment
+
+    checkpoint = zoo.resolve(request.model)
+    for number, index in enumerate(request.planes):
+        points, boxes = (_of_plane(given, index) for given in (request.points, request.boxes))
+        steps = segment.run(
+            request.source.image(index), checkpoint, request.params, points=points, boxes=boxes
+        )
+        segmentation = yield from _steps(steps, number, checkpoint)
+        end = Progress(1, 1, "done")
+        yield Step(number, end, checkpoint, segmentation)
+
+
+def estimate(request: Request) -> Generator[None, None, float]:
+    """Diameter in pixels of a typical white blood cell on the first plane; runs in a thread."""
+    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.workflow import segment
+
+    yield
+    checkpoint = zoo.resolve(request.model)
+    image = request.source.image(request.planes[0])
+    return float(segment.estimate_diameter(image, checkpoint, request.params))
+
+
+def _steps(
+    steps: Generator[Progress, None, Segmentation], number: int, checkpoint: Checkpoint
+) -> Generator[Step, None, Segmentation]:
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            result: Segmentation = end.value
+            return result
+        yield Step(number, progress, checkpoint)
+
+
+def _of_plane(given: npt.NDArray[Any] | None, index: Index) -> npt.NDArray[Any] | None:
+    if given is None:
+        return None
+    return given[on_plane(given, index)][:, len(index) :]

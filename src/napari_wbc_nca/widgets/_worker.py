@@ -1,0 +1,138 @@
+"""A generator that runs in a thread, reports in the window's thread and can be cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, QTimer, Signal
+
+PATIENCE = 1000
+"""Milliseconds that a cancelled computation has to stop; then it is left behind."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The error that ended a computation."""
+
+    error: Exception
+
+
+def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
+    """Yield what `steps` yields; return what it returns, or the :class:`Failure` that ended it.
+
+    The thread's own loop takes a RuntimeError, which is what torch raises, for a sign that the
+    window has gone, and drops it.
+    """
+    try:
+        return (yield from steps)
+    except Exception as error:
+        return Failure(error)
+
+
+class Job(QObject):
+    """One computation in a thread. Exactly one of the last three signals ends it.
+
+    Parameters
+    ----------
+    steps
+        Generator that is run to its end or until it is cancelled.
+    parent
+        Widget that the job belongs to.
+    """
+
+    yielded = Signal(object)
+    returned = Signal(object)
+    cancelled = Signal()
+    failed = Signal(object)
+
+    def __init__(self, steps: Generator[Any, None, Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.running = False
+        self._worker = create_worker(guarded, steps)
+        self._worker.yielded.connect(self._on_yielded)
+        self._worker.returned.connect(self._on_returned)
+        self._worker.finished.connect(self._on_cancelled)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self.running = True
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Stop at the next yield, or leave the thread behind when that takes too long."""
+        self._worker.quit()
+        QTimer.singleShot(PATIENCE, self._on_cancelled)
+
+    def _on_yielded(self, value: object) -> None:
+        if self.running:
+            self.yielded.emit(value)
+
+    def _on_returned(self, value: object) -> None:
+        if not self._end():
+            return
+        if isinstance(value, Failure):
+            self.failed.emit(value.error)
+        else:
+            self.returned.emit(value)
+
+    def _on_cancelled(self) -> None:
+        if self._end():
+            self.cancelled.emit()
+
+    def _end(self) -> bool:
+        """Whether this call is the one that ends the job."""
+        ended, self.running = self.running, False
+        return ended
+
+
+class Clock:
+    """Time that a phase of a computation still needs; a new message begins a new phase."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._start = time.monotonic()
+
+    def remaining(self, phase: str, share: float) -> str:
+        """Text such as "about 12 s left"; empty while nothing can be said.
+
+        Parameters
+        ----------
+        phase
+            What is being done.
+        share
+            Finished part of it, 0–1.
+        """
+        if phase != self._phase:
+            self._phase, self._start = phase, time.monotonic()
+        elapsed = time.monotonic() - self._start
+        return f"about {duration(left(elapsed, share))} left" if share > 0 and elapsed > 1 else ""
+
+
+def left(elapsed: float, share: float) -> float:
+    """Seconds still needed when `share` (0–1) of the work took `elapsed` seconds.
+
+    Examples
+    --------
+    >>> left(10.0, 0.25)
+    30.0
+    """
+    return elapsed * (1 - share) / share
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Examples
+    --------
+    >>> duration(0.2), duration(75), duration(4000)
+    ('1 s', '1 min 15 s', '1 h 6 min')
+    """
+    whole = max(1, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

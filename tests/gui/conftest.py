@@ -1,0 +1,77 @@
+"""A window with the docked widget, and a workflow that answers at once.
+
+What the widget does is tested with cells that are plain dark squares; that the real workflow
+fits in is tested in ``test_real.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+from squares import CHECKPOINT, Workflow, assemble
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.widgets.segment import SegmentWidget
+from napari_wbc_nca.workflow import segment
+
+
+@pytest.fixture
+def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    fake = Workflow()
+    monkeypatch.setattr(segment, "run", fake.run)
+    monkeypatch.setattr(segment, "assemble", assemble)
+    monkeypatch.setattr(segment, "estimate_diameter", lambda *_: 20.0)
+    monkeypatch.setattr(zoo, "names", lambda: ("wbc-smear", "wbc-types"))
+    monkeypatch.setattr(zoo, "resolve", lambda name: CHECKPOINT)
+    return fake
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def widget(viewer: Any, workflow: Workflow) -> SegmentWidget:
+    docked = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(docked, name="Segment WBCs")
+    return docked
+
+
+@pytest.fixture
+def click(qtbot: Any) -> Callable[[Any], None]:
+    """Press a button with the mouse, as a person does."""
+
+    def press(button: Any) -> None:
+        assert button.isVisible()
+        assert button.isEnabled()
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    return press
+
+
+@pytest.fixture
+def finish(qtbot: Any) -> Callable[[SegmentWidget], None]:
+    """Wait until a widget's computation has ended."""
+
+    def wait(docked: SegmentWidget) -> None:
+        qtbot.waitUntil(lambda: not docked.running and docked.button.isEnabled(), timeout=20_000)
+
+    return wait
+
+
+@pytest.fixture
+def notes() -> Iterator[list[str]]:
+    """Messages of the notifications that napari shows."""
+    shown: list[str] = []
+
+    def keep(notification: Any) -> None:
+        shown.append(notification.message)
+
+    notification_manager.notification_ready.connect(keep)
+    yield shown
+    notification_manager.notification_ready.disconnect(keep)

@@ -1,0 +1,109 @@
+"""A workflow that answers at once: dark squares are cells."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_wbc_nca.ops.labels import paint, table
+from napari_wbc_nca.ops.overlaps import settle
+from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import SegmentParams
+
+CHECKPOINT = Checkpoint(
+    method="nca_wss",
+    architecture={},
+    weights={},
+    classes=("neutrophil", "lymphocyte"),
+    diameter=32.0,
+    pixel_size=0.4,
+    window=64,
+    normalisation={},
+    name="squares",
+)
+
+
+def smear(*corners: tuple[int, int], shape: tuple[int, int] = (90, 120)) -> np.ndarray:
+    """White ``(Y, X, 3)`` uint8 picture with a dark square of 20 pixels at each corner."""
+    pixels = np.full((*shape, 3), 255, np.uint8)
+    for y, x in corners:
+        pixels[y : y + 20, x : x + 20] = 40
+    return pixels
+
+
+def square_cells(image: Image) -> list[Cell]:
+    """Dark components; the first is a lymphocyte, the others are neutrophils."""
+    pixels = np.asarray(image.pixels)
+    grey = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
+    marked, _ = ndimage.label(grey < grey.max() / 2)
+    cells = []
+    for number, (rows, columns) in enumerate(ndimage.find_objects(marked)):
+        mask = marked[rows, columns] == number + 1
+        name = CHECKPOINT.classes[number == 0]
+        probabilities = {known: 0.9 if known == name else 0.1 for known in CHECKPOINT.classes}
+        cells.append(
+            Cell(
+                centre=((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2),
+                origin=(rows.start, columns.start),
+                mask=mask,
+                nucleus=ndimage.binary_erosion(mask, iterations=4),
+                response=mask.astype(np.float32),
+                label_class=name,
+                probabilities=probabilities,
+                confidence=0.9,
+                maps={"response": mask.astype(np.float32)},
+            )
+        )
+    return cells
+
+
+def assemble(
+    cells: Sequence[Cell], image: Image, checkpoint: Checkpoint, params: SegmentParams
+) -> Segmentation:
+    settled = settle(cells, image.shape)
+    labels = {name: np.zeros(image.shape, np.uint32) for name in ("cell", "nucleus")}
+    paint(settled, labels["cell"], labels["nucleus"])
+    maps = {"response": (labels["cell"] > 0).astype(np.float32)} if params.maps else {}
+    cells_table = table(settled, checkpoint.classes, image.pixel_size)
+    return Segmentation(labels, cells_table, maps, {"model": checkpoint.name})
+
+
+@dataclass
+class Workflow:
+    """Stand-in for the workflow; a test sets what goes wrong, and reads what was asked."""
+
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    error: Exception | None = None
+    slow: bool = False
+    stuck: threading.Event | None = None
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def run(
+        self,
+        image: Image,
+        checkpoint: Checkpoint,
+        params: SegmentParams,
+        points: np.ndarray | None = None,
+        boxes: np.ndarray | None = None,
+    ) -> Generator[Progress, None, Segmentation]:
+        self.calls.append({"image": image, "params": params, "points": points, "boxes": boxes})
+        yield Progress(0, 4, "finding cells")
+        cells = square_cells(image)
+        for number, cell in enumerate(cells):
+            yield Progress(number + 1, len(cells) + 1, "segmenting cells", cells=(cell,))
+            while self.slow and not self.go.is_set():
+                time.sleep(0.02)
+                yield Progress(number + 1, len(cells) + 1, "segmenting cells")
+            if self.stuck is not None:
+                self.stuck.wait(20)
+            if self.error is not None:
+                raise self.error
+        return assemble(cells, image, checkpoint, params)

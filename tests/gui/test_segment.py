@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from squares import smear
+
+from napari_wbc_nca.widgets._planes import OURS
+
+
+def test_click_adds_labels_with_features(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear", scale=(0.1, 0.1), units="um")
+    click(widget.button)
+    assert not widget.button.isEnabled()
+    finish(widget)
+    cells = viewer.layers["smear cells"]
+    assert isinstance(cells, Labels)
+    assert cells.data.dtype == np.uint32
+    assert cells.data[15, 15] == 1
+    assert cells.data[55, 75] == 2
+    assert cells.data[0, 0] == 0
+    assert list(cells.features["index"]) == [1, 2]
+    assert list(cells.features["class"]) == ["lymphocyte", "neutrophil"]
+    np.testing.assert_allclose(cells.features["area_um2"], 400 * 0.01)
+    np.testing.assert_allclose(cells.extent.world, viewer.layers["smear"].extent.world)
+    assert cells.units == viewer.layers["smear"].units
+    assert widget.status.text() == "2 cells: 1 lymphocyte, 1 neutrophil"
+    assert "neutrophil" in widget.legend.text()
+
+
+def test_labels_can_be_edited_and_undone(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10)), name="smear")
+    click(widget.button)
+    finish(widget)
+    cells = viewer.layers["smear cells"]
+    cells.selected_label = 7
+    cells.paint((80, 100), 7)
+    assert cells.data[80, 100] == 7
+    cells.undo()
+    assert cells.data[80, 100] == 0
+
+
+def test_second_run_keeps_edits_of_the_first(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10)), name="smear")
+    click(widget.button)
+    finish(widget)
+    viewer.layers["smear cells"].paint((80, 100), 7)
+    click(widget.button)
+    finish(widget)
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["smear", "smear cells", "smear cells [1]"]
+    assert 7 in viewer.layers["smear cells"].data
+    assert 7 not in viewer.layers["smear cells [1]"].data
+
+
+def test_nuclei_and_maps_are_added_when_asked(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10)), name="smear")
+    click(widget.form.wanted["nucleus"])
+    click(widget.form.wanted["maps"])
+    click(widget.button)
+    finish(widget)
+    nuclei = viewer.layers["smear nuclei"].data
+    assert 0 < np.count_nonzero(nuclei) < np.count_nonzero(viewer.layers["smear cells"].data)
+    assert viewer.layers["smear response"].data.dtype == np.float32
+    assert widget.form.image.layer is viewer.layers["smear"]
+
+
+def test_result_is_bound_to_its_image_when_the_user_moves_on(
+    viewer, widget, workflow, click, finish, qtbot
+):
+    workflow.slow = True
+    viewer.add_image(smear((10, 10)), name="first", translate=(5, 7))
+    source = viewer.layers["first"]
+    click(widget.button)
+    qtbot.waitUntil(lambda: bool(workflow.calls))
+    viewer.add_image(smear((60, 90)), name="second")
+    assert widget.form.image.layer is viewer.layers["second"]
+    source.name = "renamed"
+    viewer.layers.remove(source)
+    workflow.go.set()
+    finish(widget)
+    cells = viewer.layers["renamed cells"]
+    assert cells.data[15, 15] == 1
+    assert cells.data[65, 95] == 0
+    assert tuple(cells.translate) == (5, 7)
+    assert cells.metadata[OURS]["source_id"] == str(source.unique_id)
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_cancel_returns_within_two_seconds_and_keeps_cells(
+    viewer, widget, workflow, click, finish, qtbot, stuck
+):
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear")
+    workflow.slow = not stuck
+    workflow.stuck = threading.Event() if stuck else None
+    click(widget.button)
+    qtbot.waitUntil(lambda: "segmenting" in widget.status.text())
+    start = time.monotonic()
+    click(widget.progress.cancel)
+    finish(widget)
+    assert time.monotonic() - start < 2
+    assert list(np.unique(viewer.layers["smear cells"].data)) == [0, 1]
+    assert widget.status.text() == "Cancelled. 1 cell: 1 lymphocyte"
+    assert not widget.progress.isVisible()
+    if workflow.stuck is not None:
+        workflow.stuck.set()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("image is empty; open another"), "image is empty; open another"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "Lower Tile and Batch"),
+        (RuntimeError("mat1 and mat2"), "Try device cpu"),
+        (KeyError("weights"), "Try device cpu"),
+    ],
+)
+def test_errors_become_notifications_with_a_remedy(
+    viewer, widget, workflow, click, finish, notes, error, words
+):
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear")
+    workflow.error = error
+    click(widget.button)
+    finish(widget)
+    assert any(words in note for note in notes)
+    assert widget.status.text() == "Stopped by an error. 1 cell: 1 lymphocyte"
+    workflow.error = None
+    click(widget.button)
+    finish(widget)
+    assert widget.status.text() == "2 cells: 1 lymphocyte, 1 neutrophil"
+
+
+def test_without_an_image_the_message_says_where_to_find_one(viewer, widget, click, notes):
+    click(widget.button)
+    assert "Open Sample" in notes[-1]
+    assert widget.button.isEnabled()
+
+
+def test_with_nothing_ticked_the_message_says_so(viewer, widget, click, notes):
+    viewer.add_image(smear((10, 10)))
+    click(widget.form.wanted["cell"])
+    click(widget.button)
+    assert notes == ["Nothing is to be added. Tick Cells, Nuclei or Maps."]
+
+
+def test_image_without_cells_gives_an_empty_layer(viewer, widget, click, finish):
+    viewer.add_image(smear(), name="blank")
+    click(widget.button)
+    finish(widget)
+    assert not viewer.layers["blank cells"].data.any()
+    assert widget.status.text() == "No white blood cell found"
+
+
+def test_projection_is_switched_live_in_an_untouched_layer(viewer, widget, workflow, click, finish):
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear")
+    click(widget.button)
+    finish(widget)
+    widget.form.params.widgets["projection"].value = "pca"
+    finish(widget)
+    assert [layer.name for layer in viewer.layers] == ["smear", "smear cells"]
+    call = workflow.calls[-1]
+    assert (call["params"].projection, call["params"].locate) == ("pca", "points")
+    np.testing.assert_allclose(call["points"], [(20, 20), (60, 80)])
+
+
+def test_projection_switch_keeps_edits(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10)), name="smear")
+    click(widget.button)
+    finish(widget)
+    viewer.layers["smear cells"].paint((80, 100), 7)
+    widget.form.params.widgets["projection"].value = "pca"
+    finish(widget)
+    assert 7 in viewer.layers["smear cells"].data
+    assert 7 not in viewer.layers["smear cells [1]"].data
+
+
+def test_closing_the_dock_stops_the_run_and_later_layers_are_no_trouble(
+    viewer, widget, workflow, click, qtbot
+):
+    workflow.slow = True
+    viewer.add_image(smear((10, 10)), name="smear")
+    click(widget.button)
+    qtbot.waitUntil(lambda: bool(workflow.calls))
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil(lambda: not widget.running)
+    viewer.add_image(smear((60, 90)), name="later")
+
+
+def test_form_is_narrow_and_every_field_has_a_name_and_a_tooltip(viewer, widget):
+    from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QPushButton
+
+    assert widget.minimumSizeHint().width() <= 380
+    fields = [
+        *widget.findChildren(QComboBox),
+        *widget.findChildren(QAbstractSpinBox),
+    ]
+    assert len(fields) > 8
+    for found in fields:
+        assert found.accessibleName(), found
+        assert found.toolTip() or found.parent().toolTip(), found.accessibleName()
+    assert all(button.text() for button in widget.findChildren(QPushButton))
