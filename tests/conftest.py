@@ -30,8 +30,9 @@ def no_window() -> str:
     )
     if tried.returncode == 0:
         return ""
-    last = (tried.stderr.strip() or f"exit status {tried.returncode}").splitlines()[-1]
-    return f"Qt opens no window: {last}"
+    lines = tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"]
+    # Python names an error last; Qt names it first, and then aborts.
+    return f"Qt opens no window: {lines[-1 if tried.returncode == 1 else 0]}"
 
 
 # Plugins of other packages import napari and Qt's libraries, which takes seconds, and fails where a
