@@ -1,0 +1,113 @@
+"""Make the figures of the method pages from the bundled smears and models.
+
+``python docs/scripts/figures.py`` writes ``docs/images/*.png``; figures of a model that is not
+bundled are left out, with a note.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io.images import read
+from napari_wbc_nca.methods.network import build
+from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.methods.view import View
+from napari_wbc_nca.ops.stain import background, sample
+from napari_wbc_nca.ops.threshold import mask_from_response, otsu
+from napari_wbc_nca.workflow.segment import segment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+IMAGES = Path(__file__).parents[1] / "images"
+MODEL = "wbc-smear"
+STEPS = (0, 4, 12, 20, 32)
+
+
+def smear(name: str) -> Any:
+    """Bundled picture ``(Y, X, 3)``."""
+    with as_file(files("napari_wbc_nca") / "samples" / f"{name}.jpg") as path:
+        return np.asarray(read(path).pixels)
+
+
+def panels(titles: list[str], images: list[Any], **shown: Any) -> tuple[Figure, Any]:
+    """A row of pictures with titles."""
+    figure, axes = plt.subplots(1, len(images), figsize=(3 * len(images), 3), layout="constrained")
+    for axis, title, image in zip(axes, titles, images, strict=True):
+        axis.imshow(image, **({} if image.ndim == 3 else shown))
+        axis.set_title(title, fontsize=10)
+        axis.set_axis_off()
+    return figure, axes
+
+
+def density() -> Figure:
+    """Stain normalisation of a field with a strong cast and fall-off."""
+    rgb = smear("typed")
+    light = background(sample(rgb))
+    shape = rgb.shape[:2]
+    empty = np.exp(light(np.zeros_like(rgb), (0, 0), shape)) - 1
+    q = light(rgb, (0, 0), shape)
+    titles = ["field", "its empty background", "density (red, green, blue as colours)"]
+    return panels(titles, [rgb, np.clip(empty / 255, 0, 1), np.clip(q, 0, 1)])[0]
+
+
+def first_cell() -> tuple[Any, Any, torch.Tensor]:
+    """Network, normalised window ``(3, h, w)``, and its origin, of the surest cell of a smear."""
+    model, rgb = zoo.resolve(MODEL), smear("smear-1")
+    found = segment(rgb, model)
+    cell = found.cells.sort_values("confidence").iloc[-1]
+    view = View(rgb, found.provenance["diameter"] / model.diameter, model.normalisation)
+    middle = (cell["centroid_y"] / view.factor, cell["centroid_x"] / view.factor)
+    part = view.window(middle, model.window)
+    origin = torch.tensor([[part[0].start, part[1].start]])
+    return build(model, "cpu"), view.read(part), origin
+
+
+def steps() -> Figure:
+    """State of a window during the rollout: the channels that vary most in the end."""
+    network, window, origin = first_cell()
+    times = sorted({min(step, network.steps) for step in STEPS})
+    with torch.inference_mode():
+        states = [network.rollout(window[None], origin=origin, steps=t)[0] for t in times]
+    channels = states[-1][..., 3:].std((0, 1)).argsort(descending=True)[:3] + 3
+    low, high = (torch.quantile(states[-1][..., channels], q) for q in (0.01, 0.99))
+    images = [((s[..., channels] - low) / (high - low)).clip(0, 1).numpy() for s in states]
+    return panels([f"after {t} steps" for t in times], images)[0]
+
+
+def projections() -> Figure:
+    """Response of each projection, with the mask that Otsu's threshold makes of it."""
+    network, window, origin = first_cell()
+    with torch.inference_mode():
+        state = network.rollout(window[None], origin=origin)
+        responses = {name: make(network, state)[0].numpy() for name, make in PROJECTIONS.items()}
+    image = np.clip(1 - np.moveaxis(window.numpy(), 0, -1), 0, 1)
+    figure, axes = panels(["window", *responses], [image, *responses.values()], cmap="magma")
+    for axis, response in zip(axes[1:], responses.values(), strict=True):
+        middle = ((response.shape[0] - 1) / 2, (response.shape[1] - 1) / 2)
+        mask = mask_from_response(response, otsu(response), middle)
+        axis.contour(mask, [0.5], colors="cyan", linewidths=1.5)
+    return figure
+
+
+def main() -> None:
+    """Write all figures."""
+    IMAGES.mkdir(exist_ok=True)
+    made = {"density": density, "steps": steps, "projections": projections}
+    for name, make in made.items():
+        if make is not density and MODEL not in zoo.names():
+            print(f"{name}: left out, there is no model {MODEL!r}")
+            continue
+        make().savefig(IMAGES / f"{name}.png", dpi=100, bbox_inches="tight")
+        print(IMAGES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
