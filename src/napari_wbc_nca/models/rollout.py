@@ -21,7 +21,7 @@ from torch import Tensor
 from napari_wbc_nca.models.step import Plan, Trace, Weights, Window
 
 # Bytes of state that go through all steps together: in cache, or in an accelerator's memory.
-_CHUNK = 2**20
+_CHUNK = 2**21
 _CHUNK_ACCELERATOR = 2**30
 _SECONDS_BETWEEN_YIELDS = 0.1
 
