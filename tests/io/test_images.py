@@ -379,3 +379,11 @@ def test_zarr_arrays_become_lazy(tmp_path):
     image = check(Image(array))
     assert isinstance(image.pixels, da.Array)
     equal(image, RGB)
+
+
+def test_tiff_stored_in_one_block_larger_than_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff, "LAZY", 100)
+    monkeypatch.setattr(memory, "available", lambda: 2000)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", compression="zlib", rowsperstrip=40)
+    refused(path, "blocks of", "free memory", "tiled TIFF")

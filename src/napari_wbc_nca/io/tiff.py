@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +20,8 @@ from napari_wbc_nca.io.pixels import ImageError
 
 LAZY = 2**28
 """Bytes of pixels above which a file is read in parts, when they are needed."""
+_CHUNK = 2**23
+"""Bytes read at a time."""
 _DAMAGE = (ValueError, KeyError, IndexError, struct.error, zlib.error, EOFError)
 """What tifffile raises where bytes are missing."""
 _SMEAR = (0.01, 5.0)
@@ -84,21 +89,63 @@ def _lazy(path: Path, series: Any) -> Any:
     """A dask array over a memory map, or over tiles that are decoded when they are needed."""
     import dask.array as da
     import tifffile
-    import zarr
 
     if series.dataoffset is not None:
         mapped = tifffile.memmap(path, series=0, mode="r")
-        return da.from_array(mapped, chunks="auto")
-    store: Any = tifffile.imread(path, series=0, level=0, aszarr=True)
-    array: Any = zarr.open(store, mode="r")
-    block = math.prod(array.chunks) * array.dtype.itemsize
-    if block > memory.available():
+        return da.from_array(mapped, chunks=_chunks(series, None))
+    blocks = _Blocks(str(path), series.shape, series.dtype)
+    stored = blocks.chunks
+    size = math.prod(stored) * series.dtype.itemsize
+    if size > memory.available():
         raise ImageError(
-            f"it is stored in blocks of {memory.gibibytes(block)}, more than the "
+            f"it is stored in blocks of {memory.gibibytes(size)}, more than the "
             f"{memory.gibibytes(memory.available())} of free memory; save it as OME-Zarr or as a "
             "tiled TIFF"
         )
-    return da.from_zarr(array)
+    return da.from_array(blocks, chunks=_chunks(series, stored))
+
+
+def _chunks(series: Any, stored: tuple[int, ...] | None) -> Any:
+    """Chunks of whole stored blocks that are worth a read each."""
+    from dask.array.core import normalize_chunks
+
+    return normalize_chunks(
+        "auto", shape=series.shape, limit=_CHUNK, dtype=series.dtype, previous_chunks=stored
+    )
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Array that opens its file for each block: nothing stays open, and it can be sent away."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of what is decoded at once."""
+        with self._open() as array:
+            return tuple(array.chunks)
+
+    def __getitem__(self, index: Any) -> Any:
+        with self._open() as array:
+            return array[index]
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        import tifffile
+        import zarr
+
+        store: Any = tifffile.imread(self.path, series=0, level=0, aszarr=True)
+        try:
+            yield zarr.open(store, mode="r")
+        finally:
+            store.close()
 
 
 def _by_pillow(path: Path, error: Exception) -> Any:

@@ -1,0 +1,170 @@
+"""The files of a segmentation, all of them or none."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wbc_nca.io.overlay import draw
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.types import Image, Segmentation
+
+SUFFIXES = ("_labels.tif", "_nuclei.tif", "_cells.csv", "_overlay.png", ".json", "_maps.tif")
+"""What follows the image's name in the name of each file."""
+_TILE = 512
+_REMEDIES = {
+    errno.ENOSPC: "make room there, or choose another folder",
+    errno.EDQUOT: "make room there, or choose another folder",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+}
+
+Writer = Callable[[Path], None]
+
+
+class OutputError(ValueError):
+    """A file that cannot be written; says which, why, and what to do."""
+
+
+def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[Path]:
+    """Write labels, table, overlay picture and provenance of an image into `folder`.
+
+    ``NAME_labels.tif`` and ``NAME_nuclei.tif`` (uint16, or uint32 where needed, with the size of
+    a pixel where it is known), ``NAME_cells.csv``, ``NAME_overlay.png``, ``NAME.json``, and
+    ``NAME_maps.tif`` where there are maps. Labels that are read lazily are written tile by tile.
+    Files of that name are replaced, and only when all new ones are complete.
+
+    Returns
+    -------
+    list of Path
+        The files, in that order.
+
+    Raises
+    ------
+    OutputError
+        When one cannot be written; then none is.
+    """
+    target = Path(folder)
+    stem = re.sub(r'[\\/:*?"<>|\0]', "_", image.name) or "image"
+    size = image.pixel_size
+    writers: list[Writer] = [
+        lambda path: _write_labels(path, segmentation.labels["cell"], size),
+        lambda path: _write_labels(path, segmentation.labels["nucleus"], size),
+        lambda path: segmentation.cells.to_csv(path, index=False, encoding="utf-8"),
+        lambda path: draw(image.pixels, segmentation).save(path, format="PNG"),
+        lambda path: _write_json(path, segmentation.provenance),
+    ]
+    if segmentation.maps:
+        writers.append(lambda path: _write_maps(path, segmentation.maps))
+    files = [target / f"{stem}{suffix}" for suffix, _ in zip(SUFFIXES, writers, strict=False)]
+    _write_all(dict(zip(files, writers, strict=True)))
+    return files
+
+
+def _write_all(writers: Mapping[Path, Writer]) -> None:
+    """Write each file under a temporary name beside it, then give all their names."""
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in writers}
+    at = next(iter(writers))
+    try:
+        at.parent.mkdir(parents=True, exist_ok=True)
+        for at, writer in writers.items():
+            writer(partial[at])
+        for at, temporary in partial.items():
+            os.replace(temporary, at)
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
+        raise OutputError(f"{at} cannot be written: {error.strerror or error}; {remedy}") from error
+    finally:
+        for temporary in partial.values():
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:
+    """Write a label image so that Fiji and others know its numbers and its scale."""
+    import tifffile
+
+    if isinstance(labels, np.ndarray) and int(labels.max(initial=0)) <= np.iinfo(np.uint16).max:
+        known = pixel_size is not None
+        tifffile.imwrite(
+            path,
+            labels.astype(np.uint16),
+            imagej=True,
+            compression="zlib",
+            resolution=_per_unit(pixel_size, 1),
+            metadata={"axes": "YX", **({"unit": "um"} if known else {})},
+        )
+        return
+    tifffile.imwrite(  # ImageJ's own form has neither tiles nor uint32
+        path,
+        _tiles(labels),
+        shape=labels.shape,
+        dtype=np.uint32,
+        tile=(_TILE, _TILE),
+        bigtiff=True,
+        photometric="minisblack",
+        compression="zlib",
+        resolution=_per_unit(pixel_size, 1e4),
+        resolutionunit="NONE" if pixel_size is None else "CENTIMETER",
+    )
+
+
+def _per_unit(pixel_size: float | None, unit: float) -> tuple[float, float] | None:
+    """Pixels across and down in a unit of so many µm."""
+    return None if pixel_size is None else (unit / pixel_size, unit / pixel_size)
+
+
+def _tiles(labels: Any) -> Iterator[npt.NDArray[np.uint32]]:
+    """Tiles in raster order; those that reach over the edge are filled up with 0."""
+    height, width = labels.shape
+    for y in range(0, height, _TILE):
+        for x in range(0, width, _TILE):
+            tile = np.zeros((_TILE, _TILE), np.uint32)
+            part = np.asarray(labels[y : y + _TILE, x : x + _TILE])
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
+
+
+def _write_maps(path: Path, maps: Mapping[str, Any]) -> None:
+    import tifffile
+
+    tifffile.imwrite(
+        path,
+        np.stack([np.asarray(values, np.float32) for values in maps.values()]),
+        imagej=True,
+        compression="zlib",
+        metadata={"axes": "CYX", "Labels": list(maps)},
+    )
+
+
+def _write_json(path: Path, provenance: Mapping[str, Any]) -> None:
+    text = json.dumps(_plain(provenance), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """`value` in terms of JSON; what is not finite becomes null."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

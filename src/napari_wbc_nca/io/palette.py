@@ -1,0 +1,46 @@
+"""One colour a class, the same in layers, legends and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+KNOWN = {
+    "neutrophil": "#009e73",
+    "eosinophil": "#d55e00",
+    "basophil": "#0072b2",
+    "lymphocyte": "#f0e442",
+    "monocyte": "#56b4e9",
+}
+"""Of the palette by Okabe and Ito, which people with any colour vision tell apart."""
+OTHERS = ("#e69f00", "#cc79a7", "#44aa99", "#aa4499", "#999933", "#882255", "#88ccee", "#117733")
+
+
+def colours(classes: Iterable[str]) -> dict[str, str]:
+    """Colour of each class; unknown classes take free colours in their order, then again.
+
+    Examples
+    --------
+    >>> colours(["monocyte", "blast"])
+    {'monocyte': '#56b4e9', 'blast': '#e69f00'}
+    """
+    found: dict[str, str] = {}
+    free = 0
+    for name in dict.fromkeys(classes):
+        if name in KNOWN:
+            found[name] = KNOWN[name]
+        else:
+            found[name] = OTHERS[free % len(OTHERS)]
+            free += 1
+    return found
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue of a colour written ``#rrggbb``.
+
+    Examples
+    --------
+    >>> rgb("#ff8000")
+    (255, 128, 0)
+    """
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return red, green, blue
