@@ -93,16 +93,6 @@ def test_f1_at_iou_counts_hits_misses_and_false_alarms():
     assert metrics.f1_at_iou(true, predicted * 0) == 0
 
 
-def test_confusion_has_true_classes_in_rows():
-    counts = metrics.confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b", "c"])
-    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
-
-
-def test_confusion_refuses_a_class_it_does_not_know():
-    with pytest.raises(ValueError, match="unknown classes z; known are a, b"):
-        metrics.confusion(["a"], ["z"], ["a", "b"])
-
-
 def test_balanced_accuracy_weighs_classes_alike():
     true = ["a"] * 9 + ["b"]
     assert metrics.balanced_accuracy(true, ["a"] * 10) == 0.5

@@ -230,6 +230,13 @@ def test_a_listed_picture_that_is_not_there_is_named(tmp_path, answers):
         targets(tmp_path, EvaluateParams(include=str(tmp_path / "list.tsv")))
 
 
+def test_a_mask_of_another_size_is_refused(tmp_path, answers):
+    draw(tmp_path, "a", [(20, 20, 10)], (40, 40))
+    Picture.fromarray(np.zeros((40, 50), np.uint8)).save(tmp_path / "a_mask.png")
+    with pytest.raises(ValueError, match=r"a_mask\.png is \(40, 50\) pixels and a\.png \(40, 40\)"):
+        evaluate(MODEL, tmp_path)
+
+
 def test_pictures_without_cells_stay_in_the_count(tmp_path, answers):
     draw(tmp_path, "a", [], boxes=[])
     draw(tmp_path, "b", [], boxes=[(20, 20, 10, 0)])

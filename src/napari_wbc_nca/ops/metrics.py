@@ -105,26 +105,6 @@ def f1_at_iou(true: npt.ArrayLike, predicted: npt.ArrayLike, minimum: float = 0.
     return f1(len(match(scores, minimum)), *scores.shape)
 
 
-def confusion(
-    true: Sequence[str], predicted: Sequence[str], classes: Sequence[str]
-) -> npt.NDArray[np.int64]:
-    """Count cells ``(K, K)`` with true classes in rows and predicted ones in columns.
-
-    Raises
-    ------
-    ValueError
-        For a class that is not among `classes`.
-    """
-    unknown = sorted({*true, *predicted} - set(classes))
-    if unknown:
-        raise ValueError(f"unknown classes {', '.join(unknown)}; known are {', '.join(classes)}")
-    index = {name: position for position, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    for row, column in zip(true, predicted, strict=True):
-        counts[index[row], index[column]] += 1
-    return counts
-
-
 def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:
     """Mean over the true classes of the share predicted right; NaN without any cell.
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from napari_wbc_nca.io.datasets import NONE, WBC, MaskedSample, Sample, read, read_masks
 from napari_wbc_nca.io.labelfiles import read_names
+from napari_wbc_nca.io.samples import picture_size
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed
 
 Labels = npt.NDArray[np.uint32]
@@ -116,7 +117,13 @@ def _included(found: list[Target], include: str) -> list[Target]:
 
 
 def truth(target: Target) -> Truth:
-    """Read the true white blood cells of a picture."""
+    """Read the true white blood cells of a picture.
+
+    Raises
+    ------
+    ValueError
+        When a mask is not of its picture's size.
+    """
     sample = target.sample
     if target.mask is None:
         if sample.boxes is None:
@@ -126,8 +133,14 @@ def truth(target: Target) -> Truth:
         return Truth(names, target.whole, sample.boxes[true])
     with Picture.open(target.mask) as picture:
         grey = np.asarray(picture.convert("L"))
-    whole = (grey >= CELL).astype(np.uint32)
-    cell = whole if target.whole else instances(grey >= CELL, sample.boxes)
+    size = picture_size(sample.path)
+    if grey.shape != size:
+        raise ValueError(
+            f"{target.mask} is {grey.shape} pixels and {sample.path.name} {size} (height, width); "
+            "give the mask of this picture"
+        )
+    mask = grey >= CELL
+    cell = mask.astype(np.uint32) if target.whole else instances(mask, sample.boxes)
     names = (target.masked_class,) * int(cell.max())
     return Truth(names, target.whole, cell=cell, nucleus=cell * (grey >= NUCLEUS))
 

@@ -15,7 +15,7 @@ from napari_wbc_nca.methods import registry
 from napari_wbc_nca.ops.folds import stratified_folds
 from napari_wbc_nca.params import as_dict, check
 from napari_wbc_nca.workflow._targets import Target, targets
-from napari_wbc_nca.workflow.evaluate import Evaluation, run
+from napari_wbc_nca.workflow.evaluate import Evaluation, measure
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
@@ -88,7 +88,7 @@ def cross_validate(
         checkpoint: Checkpoint = yield from _said(learn(seen, train), f"train on {where}")
         for other, part in sets.items():
             unseen = [target for target, own in part if other != name or own == fold]
-            work = run(checkpoint, unseen, params, segment)
+            work = measure(checkpoint, unseen, params, segment)
             measured: Evaluation = yield from _said(work, f"{where}, measure {other}")
             figures = measured.summary.drop_duplicates("projection").drop(columns="data")
             rows.append(figures.assign(train=name, test=other, fold=fold + 1))

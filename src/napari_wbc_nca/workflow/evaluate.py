@@ -11,8 +11,9 @@ import pandas as pd
 
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.io.datasets import NONE, WBC, read_rgb
-from napari_wbc_nca.methods.params import SegmentParams
-from napari_wbc_nca.params import as_dict, fields, from_mapping
+from napari_wbc_nca.io.images import read
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.params import as_dict, check, fields, from_mapping
 from napari_wbc_nca.types import Checkpoint, Image, Progress
 from napari_wbc_nca.workflow._cases import Case, cases, worst
 from napari_wbc_nca.workflow._figures import by_class, confusion, detection, summary
@@ -21,6 +22,7 @@ from napari_wbc_nca.workflow._targets import Target, targets, truth
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed
 
 if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import SegmentParams
     from napari_wbc_nca.types import Segmentation
 
 T = TypeVar("T")
@@ -75,18 +77,19 @@ def evaluate(
     output
         Folder for the report; made where it does not exist.
     **values
-        Fields of `EvaluateParams` and `SegmentParams`.
+        Fields of `EvaluateParams` and of the method's prediction parameters.
 
     Raises
     ------
     ValueError
         For an unknown parameter, and for data or a model that cannot be read.
     """
+    checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
+    known = registry.get(checkpoint.method).predict_params
     own = {field.name for field in fields(EvaluateParams)}
     params = from_mapping(EvaluateParams, {k: v for k, v in values.items() if k in own})
-    segment = from_mapping(SegmentParams, {k: v for k, v in values.items() if k not in own})
-    checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
-    measured = finish(run(checkpoint, targets(data, params), params, segment))
+    segment = from_mapping(known, {k: v for k, v in values.items() if k not in own})
+    measured = finish(run(checkpoint, data, params, segment))
     if output is not None:
         from napari_wbc_nca.workflow.report import write
 
@@ -95,6 +98,20 @@ def evaluate(
 
 
 def run(
+    checkpoint: Checkpoint, data: str | Path, params: EvaluateParams, segment: SegmentParams
+) -> Generator[Progress, None, Evaluation]:
+    """Measure `checkpoint` on `data` step by step; as :func:`evaluate`.
+
+    Yields
+    ------
+    Progress
+        After each picture.
+    """
+    measured = yield from measure(checkpoint, targets(data, check(params)), params, check(segment))
+    return replace(measured, provenance={"data": str(data), **measured.provenance})
+
+
+def measure(
     checkpoint: Checkpoint,
     pictures: Sequence[Target],
     params: EvaluateParams,
@@ -106,7 +123,7 @@ def run(
     """
     names = listed(params.projections) or (segment.projection,)
     settings = [
-        from_mapping(SegmentParams, as_dict(segment) | {"projection": name}) for name in names
+        from_mapping(type(segment), as_dict(segment) | {"projection": name}) for name in names
     ]
     cells: list[pd.DataFrame] = []
     images: list[dict[str, Any]] = []
@@ -114,7 +131,7 @@ def run(
     for done, target in enumerate(pictures, start=1):
         for name, setting in zip(names, settings, strict=True):
             keys = {"projection": name, "data": target.sample.source, "image": target.name}
-            rows, held = measure(checkpoint, target, params, setting)
+            rows, held = _measure(checkpoint, target, params, setting)
             cells.append(rows.assign(**keys))
             images.append(keys | detection(rows))
             shown[name] = worst(shown[name] + held, params.worst)
@@ -138,17 +155,15 @@ def run(
     )
 
 
-def measure(
+def _measure(
     checkpoint: Checkpoint, target: Target, params: EvaluateParams, segment: SegmentParams
 ) -> tuple[pd.DataFrame, list[Case]]:
     """Scores of one picture's cells, and the cells as they look."""
-    rgb = read_rgb(target.sample)
-    image = Image(rgb, target.name, source=str(target.sample.path))
     setting = replace(segment, locate="whole") if target.whole else segment
-    found = finish(predict(image, checkpoint, setting))
+    found = finish(predict(read(target.sample.path), checkpoint, setting))
     true = truth(target)
     rows = score(true, found, params.overlap)
-    return rows, cases(target.name, rgb, true, found, rows)
+    return rows, cases(target.name, read_rgb(target.sample), true, found, rows)
 
 
 def predict(

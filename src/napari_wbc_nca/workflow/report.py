@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from napari_wbc_nca.workflow import _plots
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from napari_wbc_nca.workflow.cross_validate import Transfer
     from napari_wbc_nca.workflow.evaluate import Evaluation
 
@@ -37,14 +37,15 @@ def write(measured: Evaluation, folder: str | Path) -> None:
 
 
 def write_transfer(measured: Transfer, folder: str | Path) -> None:
-    """Write ``transfer.md``, a CSV a table, a plot a figure and ``evaluation.json``."""
+    """Write ``transfer.md``, a CSV a table, plots of matrices and ``evaluation.json``."""
     with _completed(folder) as part:
         measured.folds.to_csv(part / "folds.csv", index=False)
         measured.table.to_csv(part / "transfer.csv", index=False)
         (part / "transfer.md").write_text(transfer_text(measured), encoding="utf-8")
         _record(measured.provenance, part)
-        for (projection, figure), mean, sd in _matrices(measured):
-            _plots.save(_plots.transfer(mean, sd), part / f"{figure}_{projection}.png")
+        for (figure, projection), mean, sd in _matrices(measured):
+            if len(mean) > 1:
+                _plots.save(_plots.transfer(mean, sd), part / f"{figure}_{projection}.png")
 
 
 @contextmanager
@@ -72,25 +73,29 @@ def text(measured: Evaluation) -> str:
 
 def transfer_text(measured: Transfer) -> str:
     """Train × test matrices as Markdown, mean ± SD; training sets in rows."""
-    parts = [f"# {measured.provenance['method']}: trained in rows, tested in columns, mean ± SD"]
-    for (projection, figure), mean, sd in _matrices(measured):
-        table = mean.map("{:.3f}".format) + " ± " + sd.map("{:.3f}".format)
-        parts.append(f"## {figure}, {projection}\n\n{markdown(table.reset_index())}")
-    return "\n\n".join(parts) + "\n"
+    title = f"# {measured.provenance['method']}: mean ± SD by what was measured (columns)"
+    tables = []
+    for (figure, projection), mean, sd in _matrices(measured):
+        both = mean.map("{:.3f}".format) + " ± " + sd.map("{:.3f}".format)
+        both.insert(0, "trained on", both.index)
+        both.insert(0, "projection", projection)
+        both.insert(0, "figure", figure)
+        tables.append(both)
+    return f"{title}\n\n{markdown(pd.concat(tables))}\n"
 
 
 def _matrices(
     measured: Transfer,
 ) -> Iterator[tuple[tuple[str, str], pd.DataFrame, pd.DataFrame]]:
-    """Projection and figure, means, and standard deviations of each matrix that is shown."""
+    """Figure and projection, means, and standard deviations of each matrix that is shown."""
     shown = measured.table[measured.table["figure"].isin(COMPARED)]
-    for (projection, figure), rows in shown.groupby(["projection", "figure"], sort=False):
+    for (figure, projection), rows in shown.groupby(["figure", "projection"], sort=False):
         names = list(dict.fromkeys(rows["train"]))
         mean, sd = (
             rows.pivot(index="train", columns="test", values=value).loc[names, names]
             for value in ("mean", "sd")
         )
-        yield (str(projection), str(figure)), mean, sd
+        yield (str(figure), str(projection)), mean, sd
 
 
 def markdown(table: pd.DataFrame) -> str:
