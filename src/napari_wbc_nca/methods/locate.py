@@ -1,0 +1,126 @@
+"""Where the cells of a field are, and how large: the network applied densely."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.methods.view import Part, View
+from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.ops.tiling import Tile, tiles
+from napari_wbc_nca.types import Progress
+
+Centre = tuple[float, float]
+
+_SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameters
+_APART = 0.6  # least distance of two peaks, in diameters
+_LEAST = 0.35  # least probability of a peak
+
+
+def locate(
+    network: NCA, view: View, diameter: float, tile: int, seed: int, fire_rate: float
+) -> Generator[Progress, None, list[Centre]]:
+    """Find the white blood cells of a field, tile by tile.
+
+    The probability of a cell is smoothed over an eighth of a diameter; its peaks are moved to
+    the centre of the probability around them. What is found does not depend on the tiles.
+
+    Parameters
+    ----------
+    network
+        Of the checkpoint.
+    view
+        The field at the model's scale.
+    diameter
+        Of a typical cell, in model pixels.
+    tile
+        Side of a tile in model pixels.
+    seed, fire_rate
+        Of the rollout.
+
+    Returns
+    -------
+    list of (y, x)
+        Centres in model pixels, in raster order.
+    """
+    reach = int(np.ceil(diameter * (4 * _SMOOTH + _APART + 1))) + 1
+    parts = list(tiles(view.shape, tile, reach))
+    centres: list[Centre] = []
+    for number, part in enumerate(parts):
+        yield Progress(number, len(parts), "Looking for cells")
+        probability = yield from dense(network, view, _ranges(part.halo), seed, fire_rate)
+        centres += _peaks(probability, diameter, part)
+    return sorted(centres)
+
+
+def dense(
+    network: NCA, view: View, part: Part, seed: int, fire_rate: float
+) -> Generator[Progress, None, npt.NDArray[np.float32]]:
+    """Probability of a cell at each model pixel of `part`, as in a rollout of the whole field."""
+    halo = network.steps + 2
+    outer = tuple(
+        range(max(0, span.start - halo), min(size, span.stop + halo))
+        for span, size in zip(part, view.shape, strict=True)
+    )
+    image = view.read((outer[0], outer[1]))[None].to(next(network.parameters()).device)
+    origin = torch.tensor([[outer[0].start, outer[1].start]])
+    steps = network.rollout_steps(image, seed, origin, fire_rate=fire_rate)
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as stop:
+            state = stop.value
+            break
+        yield Progress(done, total, "Looking for cells")
+    with torch.inference_mode():
+        response = cell_probability(network, state)[0].cpu().numpy()
+    inner = tuple(
+        slice(span.start - around.start, span.stop - around.start)
+        for span, around in zip(part, outer, strict=True)
+    )
+    return np.ascontiguousarray(response[inner])
+
+
+def cell_probability(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """``(B, H, W)`` by the centre readout; by the evidence where there is none."""
+    if network.centre is not None:
+        return PROJECTIONS["centre"](network, state)
+    return PROJECTIONS["evidence"](network, state).sigmoid()
+
+
+def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:
+    """Centres whose peaks lie in the tile's core, in the field's coordinates."""
+    smooth = ndi.gaussian_filter(probability, diameter * _SMOOTH, truncate=4, mode="nearest")
+    side = 2 * int(diameter * _APART) + 1
+    peak = (smooth == ndi.maximum_filter(smooth, side)) & (smooth > _LEAST)
+    inner = np.zeros_like(peak)
+    inner[tile.inner] = True
+    centres = []
+    for y, x in np.argwhere(peak & inner).tolist():
+        dy, dx = _offset(smooth, (y, x), round(diameter / 2))
+        # Whole numbers first: what a tile adds must not change the last bits.
+        centres.append((tile.halo[0].start + y + dy, tile.halo[1].start + x + dx))
+    return centres
+
+
+def _offset(smooth: npt.NDArray[np.float32], peak: tuple[int, int], radius: int) -> Centre:
+    """From a peak to the centre of the probability above one half around it."""
+    spans = [
+        np.arange(max(-radius, -p), min(radius + 1, size - p))
+        for p, size in zip(peak, smooth.shape, strict=True)
+    ]
+    around = smooth[np.ix_(spans[0] + peak[0], spans[1] + peak[1])].astype(np.float64)
+    weight = np.clip(around - 0.5, 0, None)
+    if weight.sum() == 0:
+        return 0.0, 0.0
+    down, across = weight.sum(1) @ spans[0], weight.sum(0) @ spans[1]
+    return float(down / weight.sum()), float(across / weight.sum())
+
+
+def _ranges(part: tuple[slice, slice]) -> Part:
+    return range(part[0].start, part[0].stop), range(part[1].start, part[1].stop)

@@ -1,0 +1,12 @@
+"""NCA-WSS: weakly supervised segmentation of white blood cells, mean pooling."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from napari_wbc_nca.methods.prediction import predict
+from napari_wbc_nca.methods.training import train as _train
+
+__all__ = ["predict", "train"]
+
+train = partial(_train, "nca_wss", "mean")

@@ -1,0 +1,53 @@
+"""From the NCA's features to one response map of the cell, and one of its nucleus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn.functional import avg_pool2d
+
+from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.ops.pca import project
+
+Projection = Callable[[NCA, torch.Tensor], torch.Tensor]
+"""``(network, state (B, H, W, C)) -> (B, H, W)`` response, larger where the cell is."""
+
+_EVIDENCE_MEAN = 5  # side of the square over which evidence is averaged
+
+
+def pca(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """First principal component of each window's features, all channels, as NCA-WSS has it."""
+    windows = [torch.from_numpy(project(window.cpu().numpy())) for window in state]
+    return torch.stack(windows)
+
+
+def evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    r"""What the class head makes of each pixel's own features.
+
+    .. math:: r = \mathrm{mean}_{5\times5}\Big(\log\sum_{c \ne none} e^{z_c} - z_{none}\Big)
+
+    The last class is taken for none, as in all models trained here; without any readout (a
+    published checkpoint, which knows no such class) it is the log-sum-exp alone.
+    """
+    logits = network.pixel_logits(state)
+    if network.centre is None:
+        response = logits.logsumexp(-1)
+    else:
+        response = logits[..., :-1].logsumexp(-1) - logits[..., -1]
+    margin = _EVIDENCE_MEAN // 2
+    smooth = avg_pool2d(response[:, None], _EVIDENCE_MEAN, 1, margin, count_include_pad=False)
+    return smooth[:, 0]
+
+
+def centre(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """Probability by the linear readout that was taught by the middles and surroundings of boxes."""
+    return network.readout(state)[..., 0].sigmoid()
+
+
+def nucleus(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """Probability of nucleus by the second linear readout."""
+    return network.readout(state)[..., 1].sigmoid()
+
+
+PROJECTIONS: dict[str, Projection] = {"pca": pca, "evidence": evidence, "centre": centre}

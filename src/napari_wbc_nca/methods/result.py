@@ -1,0 +1,80 @@
+"""From finished cells to a segmentation."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.ops.labels import paint, table
+from napari_wbc_nca.ops.overlaps import box, settle, within
+from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
+
+_CHUNK = 1024
+_MAPPED = 20  # cells up to which each gets maps of its own
+
+
+def collect(
+    cells: Sequence[Cell],
+    image: Image,
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    diameter: float | None = None,
+) -> Segmentation:
+    """Labels without overlaps, table and maps of the cells of one image.
+
+    Label images are zarr arrays in a temporary folder where the image is lazy.
+
+    Parameters
+    ----------
+    cells
+        In any order.
+    image, checkpoint, params
+        What they were found in, with and by.
+    diameter
+        Diameter in pixels that was used; kept in the provenance.
+    """
+    settled = settle(cells, image.shape)
+    labels = {name: _blank(image) for name in ("cell", "nucleus")}
+    paint(settled, labels["cell"], labels["nucleus"])
+    pixel_size = params.pixel_size or image.pixel_size
+    found = {} if diameter is None else {"diameter": round(diameter, 2)}
+    return Segmentation(
+        labels=labels,
+        cells=table(settled, checkpoint.classes, pixel_size),
+        maps=_maps(settled, image.shape) if params.maps else {},
+        provenance={**found, "cells": len(settled), "complete": True},
+    )
+
+
+def _blank(image: Image) -> Any:
+    """Empty labels of an image: NumPy for NumPy, zarr on disk for all that is lazy."""
+    if isinstance(image.pixels, np.ndarray):
+        return np.zeros(image.shape, np.uint32)
+    import zarr
+
+    folder = tempfile.mkdtemp(prefix="wbc-labels-")
+    chunks = (min(_CHUNK, image.shape[0]), min(_CHUNK, image.shape[1]))
+    array = zarr.create_array(folder, shape=image.shape, chunks=chunks, dtype="uint32")
+    weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
+    return array
+
+
+def _maps(cells: Sequence[Cell], shape: tuple[int, int]) -> Mapping[str, Any]:
+    """The response of all cells in one map, and each cell's own maps by its label."""
+    maps = {"response": np.zeros(shape, np.float32)}
+    for cell in cells:
+        part = box(cell)
+        response = cell.response[within(cell, part)]
+        maps["response"][part] = np.maximum(maps["response"][part], response)
+    for label, cell in enumerate(cells[:_MAPPED], start=1):
+        part = box(cell)
+        for name, values in cell.maps.items():
+            own = maps[f"cell {label} {name}"] = np.zeros(shape, np.float32)
+            own[part] = values[within(cell, part)]
+    return maps

@@ -1,0 +1,127 @@
+"""How large a white blood cell is in an image: given, computed, or estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.io.images import check
+from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.methods.locate import dense
+from napari_wbc_nca.methods.network import build
+from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.view import Part, View
+from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.types import Checkpoint, Image, Progress
+
+FILL = 0.92
+"""Diameter of a disk of a cell's area, relative to the side of the box drawn around it."""
+
+_COARSE = 100  # shorter side of the first look at a field, in model pixels
+_SAMPLED = 256  # side of the parts that are looked at in a large field, in model pixels
+_ROUNDS = 4
+_SETTLED = 1.12  # ratio of two estimates that counts as the same
+_SURE = 0.7  # least mean probability of a region that is measured
+_FINEST = 12.0  # least diameter in image pixels that is looked for
+
+
+def estimate(
+    image: Image, checkpoint: Checkpoint, params: SegmentParams
+) -> Generator[Progress, None, float]:
+    """Diameter in image pixels that a run with these parameters uses."""
+    check(image)
+    network = build(checkpoint, params.device)
+    return (
+        yield from image_diameter(
+            to_rgb(image.pixels), image.pixel_size, network, checkpoint, params, None
+        )
+    )
+
+
+def image_diameter(
+    rgb: Any,
+    pixel_size: float | None,
+    network: NCA,
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    boxes: npt.NDArray[Any] | None,
+) -> Generator[Progress, None, float]:
+    """Diameter as given, else by the pixel size, else by the boxes, else estimated.
+
+    The estimate looks at the field coarsely, measures what the network takes for white blood
+    cells, and looks again at the scale so found, until that changes no more. Where nothing is
+    found it looks twice as finely.
+    """
+    if params.diameter:
+        return params.diameter
+    size = params.pixel_size or pixel_size
+    if size:
+        return checkpoint.diameter * checkpoint.pixel_size / size
+    if boxes is not None and len(boxes):
+        sides = np.asarray(boxes, float)[:, 2:] - np.asarray(boxes, float)[:, :2]
+        return FILL * float(np.median(np.sqrt(sides.prod(1))))
+    first = checkpoint.diameter * min(rgb.shape[:2]) / _COARSE
+    guess, found = max(first, _FINEST), None
+    for number in range(_ROUNDS):
+        yield Progress(number, _ROUNDS, "Estimating the scale")
+        measured = yield from _measure(rgb, guess, network, checkpoint, params)
+        if measured is None:
+            if found is not None or guess <= _FINEST:
+                break
+            guess = max(guess / 2, _FINEST)
+            continue
+        settled = max(measured / guess, guess / measured) < _SETTLED
+        found = guess = measured
+        if settled:
+            break
+    return found or first
+
+
+def _measure(
+    rgb: Any, guess: float, network: NCA, checkpoint: Checkpoint, params: SegmentParams
+) -> Generator[Progress, None, float | None]:
+    """Typical diameter of what is found where cells are taken to be `guess` wide."""
+    view = View(rgb, guess / checkpoint.diameter, checkpoint.normalisation)
+    middle = tuple((size - 1) / 2 for size in view.shape)
+    diameters: list[float] = []
+    weights: list[float] = []
+    for part in _sampled(view.shape):
+        probability = yield from dense(network, view, part, params.seed, params.fire_rate)
+        regions, count = ndi.label(ndi.binary_fill_holes(probability > 0.5))
+        index = range(1, count + 1)
+        areas = ndi.sum(regions > 0, regions, index)
+        sure = ndi.mean(probability, regions, index)
+        if params.locate == "whole":
+            centres = np.asarray(ndi.center_of_mass(regions > 0, regions, index)).reshape(-1, 2)
+            offset = np.hypot(*(centres - middle).T) / min(view.shape)
+            sure = sure * np.exp(-((offset / 0.15) ** 2))
+            weights += [float(a * s**4) for a, s in zip(areas, sure, strict=True)]
+            diameters += np.sqrt(4 * areas / np.pi).tolist()
+            continue
+        kept = sure > _SURE
+        diameters += np.sqrt(4 * areas[kept] / np.pi).tolist()
+        weights += (areas[kept] * sure[kept] ** 4).tolist()
+    if not diameters:
+        return None
+    order = np.argsort(diameters)
+    total = np.cumsum(np.asarray(weights)[order])
+    typical = np.asarray(diameters)[order][np.searchsorted(total, total[-1] / 2)]
+    return float(typical) * view.factor if typical > 4 else None
+
+
+def _sampled(shape: tuple[int, int]) -> list[Part]:
+    """The whole field where it is small, else nine parts spread evenly over it."""
+    if max(shape) <= 3 * _SAMPLED:
+        return [(range(shape[0]), range(shape[1]))]
+    spans = [
+        sorted({max(0, round(f * (size - _SAMPLED))) for f in (0.0, 0.5, 1.0)}) for size in shape
+    ]
+    return [
+        (range(y, min(y + _SAMPLED, shape[0])), range(x, min(x + _SAMPLED, shape[1])))
+        for y in spans[0]
+        for x in spans[1]
+    ]

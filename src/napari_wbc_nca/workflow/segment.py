@@ -1,0 +1,147 @@
+"""Segment one image with any model, and record how it was done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io.images import read
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.network import choose
+from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.result import collect
+from napari_wbc_nca.params import as_dict, check, from_mapping
+from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
+
+_BLOCK = 2**20
+
+
+def segment(image: Any, model: str | Path | Checkpoint, **params: Any) -> Segmentation:
+    """Segment and type the white blood cells of one image.
+
+    Parameters
+    ----------
+    image
+        File, array ``(Y, X, 3)`` or :class:`~napari_wbc_nca.types.Image`.
+    model
+        Name of a bundled or downloaded model, file, or checkpoint.
+    **params
+        Fields of the method's prediction parameters, and `points` ``(N, 2)`` or `boxes`
+        ``(N, 4)`` in pixels.
+
+    Returns
+    -------
+    Segmentation
+        Labels, table of cells, maps and provenance.
+
+    Raises
+    ------
+    ValueError
+        For an image, a model or a parameter that cannot be used, saying what to do.
+
+    Examples
+    --------
+    >>> from napari_wbc_nca.io.samples import sample_paths  # doctest: +SKIP
+    >>> segment("smear.png", "wbc-smear").cells[["label", "class"]]  # doctest: +SKIP
+    """
+    checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
+    given = {name: params.pop(name, None) for name in ("points", "boxes")}
+    chosen = from_mapping(registry.get(checkpoint.method).predict_params, params)
+    steps = run(as_image(image), checkpoint, chosen, **given)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: Segmentation = stop.value
+            return result
+
+
+def as_image(image: Any) -> Image:
+    """Image of a file, an array or an image."""
+    if isinstance(image, Image):
+        return image
+    return read(image) if isinstance(image, (str, Path)) else Image(image)
+
+
+def run(
+    image: Image,
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    points: npt.NDArray[Any] | None = None,
+    boxes: npt.NDArray[Any] | None = None,
+) -> Generator[Progress, None, Segmentation]:
+    """Segment an image step by step; parameters as in :func:`segment`.
+
+    Yields
+    ------
+    Progress
+        With the cells finished since the last.
+    """
+    check(params)
+    predict = registry.load(registry.get(checkpoint.method).predict)
+    result = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
+    return replace(result, provenance=provenance(image, checkpoint, params, result.provenance))
+
+
+def assemble(
+    cells: Sequence[Cell], image: Image, checkpoint: Checkpoint, params: SegmentParams
+) -> Segmentation:
+    """Segmentation of the cells that a cancelled run had finished."""
+    result = collect(cells, image, checkpoint, params)
+    record = provenance(image, checkpoint, params, {**result.provenance, "complete": False})
+    return replace(result, provenance=record)
+
+
+def estimate_diameter(image: Image, checkpoint: Checkpoint, params: SegmentParams) -> float:
+    """Diameter in pixels that a run with these parameters would use."""
+    steps = registry.load("napari_wbc_nca.methods.scale:estimate")(image, checkpoint, params)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return float(stop.value)
+
+
+def provenance(
+    image: Image, checkpoint: Checkpoint, params: SegmentParams, found: Any
+) -> dict[str, Any]:
+    """Everything needed to run this again, and what the run `found` out by itself."""
+    return {
+        "program": f"napari-wbc-nca {version('napari-wbc-nca')}",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "input": {
+            "name": image.name,
+            "source": image.source,
+            "shape": list(image.shape),
+            "pixel_size": image.pixel_size,
+            "sha256": _sha256(image.source),
+        },
+        "model": {
+            "name": checkpoint.name,
+            "method": checkpoint.method,
+            "classes": list(checkpoint.classes),
+            "sha256": checkpoint.sha256,
+        },
+        "parameters": as_dict(params),
+        "device": choose(params.device).type,
+        **found,
+    }
+
+
+def _sha256(source: str | None) -> str | None:
+    """Hash of a file; None for folders and for arrays in memory."""
+    if source is None or not Path(source).is_file():
+        return None
+    digest = hashlib.sha256()
+    with Path(source).open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
