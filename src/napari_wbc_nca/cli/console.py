@@ -1,0 +1,140 @@
+"""What people see: results on standard output, progress and failures on standard error."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_wbc_nca.types import Progress
+
+T = TypeVar("T")
+
+WIDTH = 120
+"""Columns where the output is no terminal."""
+CELL_COLUMNS = {
+    "label": "{}",
+    "class": "{}",
+    "class_probability": "{:.2f}",
+    "confidence": "{:.2f}",
+    "centroid_y": "{:.0f}",
+    "centroid_x": "{:.0f}",
+    "area_px": "{}",
+    "area_um2": "{:.1f}",
+}
+"""Columns of the table of cells that are shown, and how; the file has them all."""
+
+
+def out() -> Console:
+    """Console on standard output."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def err() -> Console:
+    """Console on standard error."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=WIDTH)
+
+
+def say(text: str) -> None:
+    """Write a line of a result; nothing in it is markup, and it is not broken."""
+    out().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Write a line that is no result."""
+    err().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show a table."""
+    shown = Table(*(_head(head) for head in heads))
+    for row in rows:
+        shown.add_row(*map(_plain, row))
+    out().print(shown)
+
+
+def _head(text: str) -> Any:
+    from rich.table import Column
+
+    return Column(_plain(text), overflow="fold")
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)
+
+
+def cells(found: pd.DataFrame) -> None:
+    """Show the table of cells."""
+    columns = [name for name in CELL_COLUMNS if name in found and not found[name].isna().all()]
+    rows = [
+        [CELL_COLUMNS[name].format(value) for name, value in zip(columns, row, strict=True)]
+        for row in found[columns].itertuples(index=False)
+    ]
+    table([name.replace("_", " ") for name in columns], rows)
+
+
+def types(found: pd.DataFrame) -> str:
+    """Numbers of cells by class, the commonest first.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> types(pd.DataFrame({"class": ["monocyte", "basophil", "monocyte"]}))
+    '2 monocyte, 1 basophil'
+    """
+    return ", ".join(f"{n} {name}" for name, n in Counter(found["class"]).most_common()) or "none"
+
+
+def follow(steps: Generator[Progress, None, T], title: str) -> T:
+    """Result of a computation, with a bar for its progress and a line for its figures."""
+    console = err()
+    bar = Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed:g}/{task.total:g}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(title, total=1)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            text = f"{title}: {step.message}" if step.message else title
+            bar.update(task, completed=step.done, total=max(step.total, 1), description=text)
+            if step.values:
+                figures = ", ".join(f"{name} {value:.4g}" for name, value in step.values.items())
+                console.print(f"{step.done}/{step.total}: {figures}", markup=False, highlight=False)
+
+
+def describe(error: Exception) -> str:
+    """What went wrong; with where, when it is none of the errors that say what to do."""
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    tell("".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {error}"
+
+
+def stop(error: Exception) -> typer.Exit:
+    """Exit with status 1, having said why."""
+    tell(f"Error: {describe(error)}")
+    return typer.Exit(1)

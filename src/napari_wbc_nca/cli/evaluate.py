@@ -1,0 +1,130 @@
+"""``evaluate``: a model, or a method in folds, against known cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_wbc_nca.cli import console
+from napari_wbc_nca.cli.options import make, with_fields
+from napari_wbc_nca.cli.segment import PREDICT, load
+from napari_wbc_nca.cli.train import TRAIN
+from napari_wbc_nca.params import fields
+from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams, EvaluateParams
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import SegmentParams
+
+OWN = {field.name for field in fields(CrossValidateParams)}
+
+
+@with_fields({"evaluate": EvaluateParams, **PREDICT})
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="Name or file of a model; with --folds, name of a method.")
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Pictures with masks, or labelled as for training; several with --folds."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for tables and plots.")
+    ] = Path("wbc-evaluation"),
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train in so many folds, and test on each data set.", metavar="K"),
+    ] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(help="Parameter of the training in folds, such as epochs=20; repeatable."),
+    ] = None,
+    **values: Any,
+) -> None:
+    """Measure a model on pictures whose cells are known, or a method in folds."""
+    own = {name: value for name, value in values.items() if name in OWN}
+    segment = {name: value for name, value in values.items() if name not in OWN}
+    if folds is not None:
+        _folds(model, data, output, own | {"folds": folds}, segment, train or [])
+        return
+    if len(data) > 1 or train:
+        raise typer.BadParameter("several data sets, or --train, need --folds")
+    from napari_wbc_nca.workflow import evaluate as workflow
+    from napari_wbc_nca.workflow import report
+
+    checkpoint = load(model)
+    params = make(EvaluateParams, own)
+    settings: SegmentParams = make(PREDICT[checkpoint.method], segment)
+    try:
+        measured = console.follow(
+            workflow.run(checkpoint, data[0], params, settings), f"{checkpoint.name} on {data[0]}"
+        )
+        report.write(measured, output)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(report.text(measured))
+    console.say(f"Tables and plots are in {output}")
+
+
+def _folds(
+    method: str,
+    data: list[Path],
+    output: Path,
+    own: dict[str, Any],
+    segment: dict[str, Any],
+    train: list[str],
+) -> None:
+    from napari_wbc_nca.workflow import cross_validate, report
+
+    if method not in TRAIN:
+        raise typer.BadParameter(
+            f"with --folds, the first argument is a method: {', '.join(TRAIN)}; got {method!r}"
+        )
+    params = make(CrossValidateParams, own)
+    settings: SegmentParams = make(PREDICT[method], segment)
+    learn: Any = make(TRAIN[method], assigned(train, TRAIN[method]))
+    try:
+        steps = cross_validate.cross_validate(method, data, params, learn, settings)
+        measured = console.follow(steps, method)
+        report.write_transfer(measured, output)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(report.transfer_text(measured))
+    console.say(f"Tables and plots are in {output}")
+
+
+def assigned(texts: list[str], cls: type) -> dict[str, Any]:
+    """Values written ``name=value``, in the types of the fields of `cls`.
+
+    Raises
+    ------
+    typer.BadParameter
+        For what is not of that form, is no field, or has another type.
+    """
+    types = {field.name: field.type for field in fields(cls)}
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or name not in types:
+            raise typer.BadParameter(
+                f"{text!r}: expected name=value with a name of {', '.join(types)}",
+                param_hint="--train",
+            )
+        found[name] = _value(text, value.strip(), types[name])
+    return found
+
+
+def _value(text: str, value: str, kind: Any) -> Any:
+    known = {**dict.fromkeys(("true", "yes"), True), **dict.fromkeys(("false", "no"), False)}
+    try:
+        if kind is bool:
+            return known[value.lower()]
+        return kind(value) if kind in (int, float) else value
+    except (KeyError, ValueError) as error:
+        raise typer.BadParameter(
+            f"{text!r}: expected a value of type {kind.__name__}", param_hint="--train"
+        ) from error

@@ -1,0 +1,101 @@
+"""``models``: what is at hand, and what comes in."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_wbc_nca.cli import console
+
+app = typer.Typer(help="List, describe, import and verify models.", no_args_is_help=True)
+
+
+@app.command("list")
+def names() -> None:
+    """List the models at hand."""
+    from napari_wbc_nca.io import zoo
+
+    rows = []
+    for name in zoo.names():
+        try:
+            found = zoo.info(name)
+        except ValueError as error:
+            rows.append([name, "damaged", str(error), ""])
+            continue
+        classes = ", ".join(found["classes"])
+        rows.append([name, found["method"], classes, f"{found['parameters']:,}"])
+    if not rows:
+        console.say("No model is at hand.")
+        return
+    console.table(["name", "method", "classes", "parameters"], rows)
+
+
+@app.command()
+def info(model: Annotated[str, typer.Argument(help="Name of a model, or a file.")]) -> None:
+    """Show the card of a model as JSON: classes, scale, data, licence, metrics, hash."""
+    from napari_wbc_nca.io import zoo
+
+    try:
+        found = zoo.info(model)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    console.say(json.dumps(found, indent=2, ensure_ascii=False, default=str))
+
+
+@app.command()
+def verify(
+    model: Annotated[str | None, typer.Argument(help="Name or file; all models if none.")] = None,
+) -> None:
+    """Check that models are whole and as they were published; exit status 1 if one is not."""
+    from napari_wbc_nca.io import zoo
+
+    found = zoo.verify(model)
+    console.table(["model", "state"], [[name, why or "whole"] for name, why in found.items()])
+    if any(found.values()):
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def take(
+    file: Annotated[Path, typer.Argument(help="Published checkpoint (.pt or .pth).")],
+    method: Annotated[str, typer.Option(help="Method that it was trained with.")] = "nca_max",
+    classes: Annotated[
+        str,
+        typer.Option(
+            help="Class names in the order of its outputs, comma-separated.",
+            show_default="the thirteen of the WBC-NCA paper",
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File for the model (.safetensors).", show_default="own models"
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name among your models, where no file is given.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Import a checkpoint in the layout that the authors of WBC-NCA published.
+
+    No code that the file may hold is run.
+    """
+    from napari_wbc_nca.io import published, weights, zoo
+
+    if output is not None and output.exists() and not force:
+        raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
+    listed = tuple(part for part in classes.split(",") if part.strip()) or published.CLASSES
+    try:
+        checkpoint = published.import_published(file, listed, method)
+        if output is not None:
+            weights.save(checkpoint, output)
+            console.say(f"Written: {output}")
+            return
+        own = name or re.sub(r"[^a-z0-9_-]+", "-", file.stem.lower()).strip("-_")
+        path = zoo.register(checkpoint, own)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(f"{own} is now among your models: {path}")

@@ -1,0 +1,175 @@
+"""``segment`` and ``demo``: images in, labels, table, overlay and provenance out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from napari_wbc_nca.cli import console
+from napari_wbc_nca.cli.options import make, with_fields
+from napari_wbc_nca.methods import registry
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.io.places import Places
+    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.types import Checkpoint, Image, Segmentation
+
+MODEL = "wbc-smear"
+"""Model that is used where none is named."""
+PREDICT = {name: method.predict_params for name, method in registry.METHODS.items()}
+
+Model = Annotated[str, typer.Option(help="Name of a model, or file of a checkpoint.")]
+Sample = Literal["smear-1", "smear-2", "typed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is the same for all inputs of a run."""
+
+    checkpoint: Checkpoint
+    params: SegmentParams
+    output: Path
+    points: Places | None = None
+    boxes: Places | None = None
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
+        "wbc-demo"
+    ),
+    sample: Annotated[Sample, typer.Option(help="Which of the bundled images.")] = "smear-1",
+    model: Model = MODEL,
+) -> None:
+    """Segment a real blood smear that comes with the program."""
+    from napari_wbc_nca.io.bundled import SAMPLES, sample_path
+    from napari_wbc_nca.io.images import read
+
+    checkpoint = load(model)
+    job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output)
+    try:
+        found, files = run(read(sample_path(sample)), job)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")
+    console.cells(found.cells)
+    console.say(f"Cells: {console.types(found.cells)}")
+    console.say("Written:")
+    for path in files:
+        console.say(f"  {path}")
+
+
+@with_fields(PREDICT)
+def segment(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Images (PNG, JPEG, TIFF, OME-Zarr), folders or patterns like 's*.tif'."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")],
+    model: Model = MODEL,
+    points: Annotated[
+        Path | None, typer.Option(help="CSV of y,x[,image] in pixels, for --locate points.")
+    ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="CSV of y0,x0,y1,x1[,image] in px, for --locate boxes.")
+    ] = None,
+    **values: Any,
+) -> None:
+    """Segment and type the white blood cells of images.
+
+    For each image, NAME_labels.tif, NAME_nuclei.tif, NAME_cells.csv,
+    NAME_overlay.png and NAME.json are written. The exit status is 1 when some
+    inputs failed; the others are done.
+    """
+    from napari_wbc_nca.cli.inputs import find
+
+    checkpoint = load(model)
+    params: SegmentParams = make(PREDICT[checkpoint.method], values)
+    found = find(inputs)
+    places = {"points": points, "boxes": boxes}
+    job = Job(checkpoint, params, output, **_places(places, params, len(found.files)))
+    rows = {argument: ("failed", why, "") for argument, why in found.failed.items()}
+    for argument, why in found.failed.items():
+        console.tell(f"Failed: {argument}: {why}")
+    last = None
+    for path, name in found.files.items():
+        row, last = _one(path, name, job)
+        rows[str(path)] = row
+    if len(rows) == 1 and last is not None:
+        console.cells(last.cells)
+    console.table(["input", "cells", "types", "time"], [(key, *row) for key, row in rows.items()])
+    console.say(f"Results are in {output}")
+    if any(cells == "failed" for cells, _, _ in rows.values()):
+        raise typer.Exit(1)
+
+
+def load(model: str) -> Checkpoint:
+    """Checkpoint of a name or file; wrong usage where there is none."""
+    from napari_wbc_nca.io import zoo
+
+    try:
+        return zoo.resolve(model)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--model") from error
+
+
+def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation, list[Path]]:
+    """Segment one image and write its files."""
+    from napari_wbc_nca.io import outputs
+    from napari_wbc_nca.io.images import check
+    from napari_wbc_nca.workflow import segment as workflow
+
+    checked = check(image)
+    given = {
+        name: places.of(path or Path(image.name), checked.shape)
+        for name, places in (("points", job.points), ("boxes", job.boxes))
+        if places is not None
+    }
+    steps = workflow.run(checked, job.checkpoint, job.params, **given)
+    found = console.follow(steps, image.name)
+    sized = replace(checked, pixel_size=job.params.pixel_size or checked.pixel_size)
+    return found, outputs.write(found, sized, job.output)
+
+
+def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segmentation | None]:
+    """Row of the table for one input; a failure is told, and the others go on."""
+    from napari_wbc_nca.io.images import read
+
+    start = time.perf_counter()
+    try:
+        found, _ = run(replace(read(path), name=name), job, path)
+    except Exception as error:
+        why = console.describe(error)
+        console.tell(f"Failed: {why}" if str(path) in why else f"Failed: {path}: {why}")
+        return ("failed", why, ""), None
+    spent = f"{time.perf_counter() - start:.1f} s"
+    return (str(len(found.cells)), console.types(found.cells), spent), found
+
+
+def _places(
+    files: dict[str, Path | None], params: SegmentParams, count: int
+) -> dict[str, Places | None]:
+    """Points and boxes of the files; wrong usage where they and `locate` do not agree."""
+    from napari_wbc_nca.io import places
+
+    found: dict[str, Places | None] = {}
+    for name, path in files.items():
+        if (path is None) == (params.locate == name):
+            raise typer.BadParameter(f"--locate {name} and --{name} FILE need each other")
+        if path is None:
+            continue
+        try:
+            forms = places.POINTS if name == "points" else places.BOXES
+            found[name] = given = places.read(path, forms)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=f"--{name}") from error
+        if count > 1 and not given.images:
+            raise typer.BadParameter(
+                f"{path} has no column image, and there are {count} images", param_hint=f"--{name}"
+            )
+    return found

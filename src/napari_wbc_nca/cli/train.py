@@ -1,0 +1,91 @@
+"""``train``: weak labels in, checkpoint out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_wbc_nca.cli import console
+from napari_wbc_nca.cli.options import make, with_fields
+from napari_wbc_nca.cli.segment import load
+from napari_wbc_nca.methods import registry
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Checkpoint
+
+TRAIN = {name: method.train_params for name, method in registry.METHODS.items()}
+
+
+@with_fields(TRAIN)
+def train(
+    method: Annotated[str, typer.Argument(help=f"One of {', '.join(TRAIN)}.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of crops by class, of fields with labels, or a .toml of these."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File for the weights (.safetensors).")
+    ],
+    classes: Annotated[
+        str, typer.Option(help="Class names of YOLO indices, comma-separated, if not in the data.")
+    ] = "",
+    init: Annotated[
+        str, typer.Option(help="Model to start from, by name or file.", show_default="none")
+    ] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was stopped.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE, start anew.")] = False,
+    **values: Any,
+) -> None:
+    """Train a model from weak labels: classes, boxes or points, no masks.
+
+    Beside FILE stands FILE.state until training ends; --resume goes on from it.
+    """
+    from napari_wbc_nca.io import datasets, weights
+
+    if method not in TRAIN:
+        raise typer.BadParameter(f"unknown method {method!r}; known are {', '.join(TRAIN)}")
+    params: Any = make(TRAIN[method], values)
+    state = output.with_name(f"{output.name}.state")
+    _check_files(output, state, resume, force)
+    start = load(init) if init else None
+    try:
+        named = [name.strip() for name in classes.split(",") if name.strip()]
+        samples = datasets.read(data, named)
+        work = registry.load(registry.get(method).train)
+        steps = work(samples, params, init=start, state_file=state)
+        trained: Checkpoint = console.follow(steps, method)
+        digest = weights.save(replace(trained, name=output.stem), output)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(f"Classes: {', '.join(trained.classes)}")
+    console.say(f"Written: {output} (SHA-256 {digest})")
+
+
+def _check_files(output: Path, state: Path, resume: bool, force: bool) -> None:
+    """Refuse before training what could not be written after it, or would lose something."""
+    if output.suffix != ".safetensors":
+        raise typer.BadParameter(f"{output} does not end with .safetensors", param_hint="--output")
+    if resume and force:
+        raise typer.BadParameter("--resume goes on and --force starts anew; give one of them")
+    if resume and not state.exists():
+        raise typer.BadParameter(f"there is nothing to go on with: no {state}")
+    if output.exists() and not (force or resume):
+        raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
+    if state.exists() and not (force or resume):
+        raise typer.BadParameter(
+            f"{state} is left from a training that was stopped; give --resume to go on, or --force "
+            "to start anew"
+        )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if force:
+            state.unlink(missing_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{output} cannot be written: {error.strerror}; choose another folder"
+        ) from error

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from napari_wbc_nca.methods.params import NcaTrainParams, SegmentParams
+from napari_wbc_nca.types import Progress
+from napari_wbc_nca.workflow import cross_validate, evaluate, report
+from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams, EvaluateParams
+
+
+@pytest.fixture
+def measured(model, monkeypatch):
+    """Stand-ins for measuring and for writing; the list of their calls."""
+    calls = []
+
+    def stand_in(*arguments):
+        calls.append(arguments)
+        yield Progress(1, 1, "measured a")
+        return SimpleNamespace()
+
+    monkeypatch.setattr(evaluate, "run", stand_in)
+    monkeypatch.setattr(cross_validate, "cross_validate", stand_in)
+    for name in ("write", "write_transfer"):
+        monkeypatch.setattr(report, name, lambda _, folder: calls.append(folder))
+    for name in ("text", "transfer_text"):
+        monkeypatch.setattr(report, name, lambda _: "cell IoU | 0.900")
+    return calls
+
+
+def test_model_is_measured_and_reported(wbc, measured, model, tmp_path):
+    options = ["--projections", "pca,centre", "--diameter", 40]
+    done = wbc("evaluate", "tiny", tmp_path, "-o", tmp_path / "r", *options)
+    assert done.status == 0
+    params = EvaluateParams(projections="pca,centre")
+    assert measured == [
+        (model, tmp_path, params, SegmentParams(diameter=40)),
+        tmp_path / "r",
+    ]
+    assert "cell IoU | 0.900" in done.out
+    assert "Tables and plots are in" in done.out
+
+
+def test_method_is_measured_in_folds(wbc, measured, tmp_path):
+    options = ["--folds", 3, "--train", "epochs=2", "--train", "checkpointing=yes", "--seed", 5]
+    done = wbc("evaluate", "nca_wss", tmp_path, tmp_path / "b", "-o", tmp_path / "r", *options)
+    assert done.status == 0
+    assert measured[0] == (
+        "nca_wss",
+        [tmp_path, tmp_path / "b"],
+        CrossValidateParams(folds=3),
+        NcaTrainParams(epochs=2, checkpointing=True),
+        SegmentParams(seed=5),
+    )
+
+
+def test_failure_says_why(wbc, model, monkeypatch, tmp_path):
+    def fail(*_):
+        raise ValueError("no pictures; give a folder")
+        yield
+
+    monkeypatch.setattr(evaluate, "run", fail)
+    done = wbc("evaluate", "tiny", tmp_path)
+    assert (done.status, done.err) == (1, "Error: no pictures; give a folder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tiny"], "Missing argument"),
+        (["unknown", "d"], "neither a file nor the name of a model"),
+        (["tiny", "d", "e"], "several data sets, or --train, need --folds"),
+        (["tiny", "d", "--train", "epochs=3"], "several data sets, or --train, need --folds"),
+        (["tiny", "d", "--folds", "3"], "the first argument is a method: nca_wss, nca_max"),
+        (["nca_wss", "d", "--folds", "1"], "Invalid value for '--folds'"),
+        (["nca_wss", "d", "--folds", "3", "--train", "epoch=3"], "expected name=value"),
+        (["nca_wss", "d", "--folds", "3", "--train", "epochs"], "expected name=value"),
+        (["nca_wss", "d", "--folds", "3", "--train", "epochs=x"], "a value of type int"),
+        (["nca_wss", "d", "--folds", "3", "--train", "epochs=0"], "epochs is 0; it must be at"),
+        (["nca_wss", "d", "--folds", "3", "--train", "checkpointing=3"], "a value of type bool"),
+    ],
+)
+def test_wrong_usage(wbc, measured, arguments, message):
+    done = wbc("evaluate", *arguments)
+    assert done.status == 2
+    assert message in done.err
+    assert measured == []

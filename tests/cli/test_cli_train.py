@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from napari_wbc_nca.io import datasets, weights
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams
+from napari_wbc_nca.types import Progress
+
+
+class Training:
+    """Stand-in for a method's training."""
+
+    def __init__(self, checkpoint):
+        self.checkpoint, self.calls, self.fail = checkpoint, [], None
+
+    def __call__(self, samples, params, init=None, state_file=None):
+        self.calls.append((samples, params, init, state_file))
+        yield Progress(1, 2, "Training", values={"loss": 0.123456})
+        if self.fail is not None:
+            raise self.fail
+        return self.checkpoint
+
+
+@pytest.fixture
+def training(model, monkeypatch):
+    stand_in = Training(model)
+    monkeypatch.setattr(registry, "load", lambda _: stand_in)
+    monkeypatch.setattr(datasets, "read", lambda data, classes: (data, classes))
+
+    def save(checkpoint, path):
+        path.write_text(checkpoint.name)
+        return "5a"
+
+    monkeypatch.setattr(weights, "save", save)
+    return stand_in
+
+
+def test_training_writes_the_weights(wbc, training, tmp_path):
+    file = tmp_path / "new" / "mine.safetensors"
+    done = wbc("train", "nca_wss", tmp_path, "-o", file, "--classes", "wbc, rbc")
+    assert done.status == 0
+    assert file.read_text() == "mine"
+    assert training.calls == [
+        (
+            (tmp_path, ["wbc", "rbc"]),
+            NcaTrainParams(),
+            None,
+            file.with_name("mine.safetensors.state"),
+        )
+    ]
+    assert "1/2: loss 0.1235" in done.err
+    assert "Classes: neutrophil, none" in done.out
+    assert "SHA-256 5a" in done.out
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("nca_wss", NcaTrainParams(epochs=3, checkpointing=True)),
+        ("nca_max", NcaMaxTrainParams(epochs=3, checkpointing=True)),
+    ],
+)
+def test_the_method_knows_its_defaults(wbc, training, model, tmp_path, method, expected):
+    options = ["--epochs", 3, "--checkpointing", "--init", "tiny"]
+    assert wbc("train", method, tmp_path, "-o", tmp_path / "a.safetensors", *options).status == 0
+    assert training.calls[0][1] == expected
+    assert training.calls[0][2] is model
+
+
+def test_failed_training_writes_nothing(wbc, training, tmp_path):
+    training.fail = ValueError("no cell has a type; label some")
+    done = wbc("train", "nca_wss", tmp_path, "-o", tmp_path / "a.safetensors")
+    assert (done.status, "Error: no cell has a type; label some" in done.err) == (1, True)
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_force_replaces_and_starts_anew(wbc, training, tmp_path):
+    file, state = tmp_path / "a.safetensors", tmp_path / "a.safetensors.state"
+    file.write_text("old")
+    state.write_text("old")
+    assert wbc("train", "nca_wss", tmp_path, "-o", file, "--force").status == 0
+    assert (file.read_text(), state.exists()) == ("a", False)
+
+
+def test_resume_keeps_the_state_for_the_method(wbc, training, tmp_path):
+    state = tmp_path / "a.safetensors.state"
+    state.write_text("old")
+    assert (
+        wbc("train", "nca_wss", tmp_path, "-o", tmp_path / "a.safetensors", "--resume").status == 0
+    )
+    assert state.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nca_wss", "."], "Missing option '--output'"),
+        (["cellpose", ".", "-o", "a.safetensors"], "unknown method 'cellpose'; known are nca_wss"),
+        (["nca_wss", ".", "-o", "a.pt"], "a.pt does not end with .safetensors"),
+        (["nca_wss", ".", "-o", "old.safetensors"], "old.safetensors exists; choose another name"),
+        (["nca_wss", ".", "-o", "half.safetensors"], "left from a training that was stopped"),
+        (["nca_wss", ".", "-o", "a.safetensors", "--resume"], "there is nothing to go on with"),
+        (["nca_wss", ".", "-o", "half.safetensors", "--resume", "--force"], "give one of them"),
+        (["nca_wss", ".", "-o", "a.safetensors", "--init", "unknown"], "name of a model"),
+        (["nca_wss", ".", "-o", "a.safetensors", "--epochs", "0"], "Invalid value for '--epochs'"),
+    ],
+)
+def test_wrong_usage(wbc, training, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.safetensors").write_text("old")
+    (tmp_path / "half.safetensors.state").write_text("half")
+    done = wbc("train", *arguments)
+    assert done.status == 2
+    assert message in done.err
+    assert training.calls == []
+    assert (tmp_path / "old.safetensors").read_text() == "old"
+    assert (tmp_path / "half.safetensors.state").exists()
+
+
+def test_help_shows_the_default_of_each_method(wbc):
+    shown = wbc("train", "--help").out
+    assert "nca_wss: 32, nca_max: 128" in shown.replace("  ", " ")
+
+
+def test_name_of_the_checkpoint_is_that_of_its_file(wbc, training, tmp_path, model):
+    training.checkpoint = replace(model, name="unnamed")
+    assert wbc("train", "nca_max", tmp_path, "-o", tmp_path / "b.safetensors").status == 0
+    assert (tmp_path / "b.safetensors").read_text() == "b"
