@@ -144,8 +144,8 @@ def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segment
     try:
         found, _ = run(replace(read(path), name=name), job, path)
     except Exception as error:
-        why = console.describe(error)
-        console.tell(f"Failed: {why}" if str(path) in why else f"Failed: {path}: {why}")
+        why = console.describe(error).removeprefix(f"{path}: ")
+        console.tell(f"Failed: {path}: {why}")
         return ("failed", why, ""), None
     spent = f"{time.perf_counter() - start:.1f} s"
     return (str(len(found.cells)), console.types(found.cells), spent), found
