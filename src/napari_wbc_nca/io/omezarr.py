@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[Any, float | None]:
         ) from error
     if isinstance(found, zarr.Array):
         return da.from_zarr(found), None
-    group = found["0"] if "bioformats2raw.layout" in _attributes(found) else found
+    group: Any = found["0"] if "bioformats2raw.layout" in _attributes(found) else found
     scales = _attributes(group).get("multiscales")
     if not scales:
         raise ImageError(

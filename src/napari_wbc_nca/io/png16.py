@@ -56,7 +56,7 @@ def read(path: Path) -> npt.NDArray[np.uint16]:
     high, low = (
         _decoded(np.hstack([lines[:, :1], lines[:, first::2]]), width, colours) for first in (1, 2)
     )
-    return (high.astype(np.uint16) << 8) | low
+    return (high.astype(np.uint16) << np.uint16(8)) | low.astype(np.uint16)
 
 
 def _truncated() -> ImageError:

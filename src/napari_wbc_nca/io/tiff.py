@@ -191,6 +191,6 @@ def _ome(text: str) -> float | None:
         return None  # the pixels are there; only their size stays unknown
     for element in root.iter():
         if element.tag.rpartition("}")[2] == "Pixels":
-            sides = [float(element.get(f"PhysicalSize{axis}", "nan")) for axis in "YX"]
-            return side(*sides, element.get("PhysicalSizeXUnit", "µm"))
+            y, x = (float(element.get(f"PhysicalSize{axis}", "nan")) for axis in "YX")
+            return side(y, x, element.get("PhysicalSizeXUnit", "µm"))
     return None
