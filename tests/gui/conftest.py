@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from napari.utils.notifications import notification_manager
+from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
-from squares import CHECKPOINT, Workflow, assemble
+from squares import CHECKPOINT, MANIFEST, Workflow, assemble
 
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.widgets.segment import SegmentWidget
@@ -31,14 +32,24 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
+def plugin() -> None:
+    """Make our manifest known before the window opens, installed or not."""
+    manager = PluginManager.instance()
+    manager.discover()
+    if "napari-wbc-nca" not in manager:
+        manager.register(PluginManifest.from_file(MANIFEST))
+
+
+@pytest.fixture
+def viewer(plugin: None, make_napari_viewer: Callable[..., Any]) -> Any:
     return make_napari_viewer(show=True)
 
 
 @pytest.fixture
 def widget(viewer: Any, workflow: Workflow) -> SegmentWidget:
-    docked = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(docked, name="Segment WBCs")
+    """The widget as the menu opens it."""
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    assert isinstance(docked, SegmentWidget)
     return docked
 
 

@@ -6,11 +6,14 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
+import napari_wbc_nca
+from napari_wbc_nca.io.images import check, to_rgb
 from napari_wbc_nca.ops.labels import paint, table
 from napari_wbc_nca.ops.overlaps import settle
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
@@ -18,6 +21,7 @@ from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
 
+MANIFEST = Path(napari_wbc_nca.__file__).parent / "napari.yaml"
 CHECKPOINT = Checkpoint(
     method="nca_wss",
     architecture={},
@@ -41,9 +45,7 @@ def smear(*corners: tuple[int, int], shape: tuple[int, int] = (90, 120)) -> np.n
 
 def square_cells(image: Image) -> list[Cell]:
     """Dark components; the first is a lymphocyte, the others are neutrophils."""
-    pixels = np.asarray(image.pixels)
-    grey = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
-    marked, _ = ndimage.label(grey < grey.max() / 2)
+    marked, _ = ndimage.label(np.asarray(to_rgb(check(image).pixels)).max(axis=-1) < 128)
     cells = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(marked)):
         mask = marked[rows, columns] == number + 1
@@ -73,7 +75,7 @@ def assemble(
     paint(settled, labels["cell"], labels["nucleus"])
     maps = {"response": (labels["cell"] > 0).astype(np.float32)} if params.maps else {}
     cells_table = table(settled, checkpoint.classes, image.pixel_size)
-    return Segmentation(labels, cells_table, maps, {"model": checkpoint.name})
+    return Segmentation(labels, cells_table, maps, {"diameter": 20.0})
 
 
 @dataclass

@@ -29,6 +29,7 @@ class LayerBox(QComboBox):
         super().__init__()
         self.kind = kind
         self.setToolTip(tip)
+        self.setPlaceholderText(f"no {kind.__name__} layer")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     @property
@@ -50,7 +51,7 @@ class LayerBox(QComboBox):
                 self.addItem(layer.name, layer)
             if offered:
                 self.setCurrentIndex(offered.index(after or offered[-1]))
-        if self.layer is not before:
+        if self.layer != before:  # not "is": napari hands plugins a new proxy each time
             self.currentIndexChanged.emit(self.currentIndex())
 
 
@@ -61,18 +62,18 @@ class ViewerWidget(QWidget):
 
     Parameters
     ----------
-    viewer
-        Viewer that the widget is docked to.
+    napari_viewer
+        Viewer that the widget is docked to; napari goes by this parameter's name.
     """
 
     EVENTS = ("inserted", "removed", "reordered", "renamed")
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = napari_viewer
         for name in self.EVENTS:
-            getattr(viewer.layers.events, name).connect(self._layers_event)
-        viewer.layers.selection.events.active.connect(self._active_event)
+            getattr(napari_viewer.layers.events, name).connect(self._layers_event)
+        napari_viewer.layers.selection.events.active.connect(self._active_event)
 
     def on_layers(self) -> None:
         """React to layers that were added, removed, moved or renamed."""

@@ -1,4 +1,4 @@
-"""One colour a class, the same in layers, legend and pictures of the docs."""
+"""Cells counted by class, and shown in their class's colour."""
 
 from __future__ import annotations
 
@@ -7,38 +7,18 @@ from typing import TYPE_CHECKING
 
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_wbc_nca.io.palette import colours
+
 if TYPE_CHECKING:
     import pandas as pd
 
-KNOWN = {
-    "neutrophil": "#009e73",
-    "eosinophil": "#d55e00",
-    "basophil": "#0072b2",
-    "lymphocyte": "#f0e442",
-    "monocyte": "#56b4e9",
-}
-"""Of the palette by Okabe and Ito, which people with any colour vision tell apart."""
-OTHERS = ("#e69f00", "#cc79a7", "#44aa99", "#aa4499", "#999933", "#882255", "#88ccee", "#117733")
 NEW = "#ffffff"
 """Cells that a person added, whose class nobody knows yet."""
 
 
-def colours(classes: Iterable[str]) -> dict[str, str]:
-    """Colour of each class; unknown classes take free colours in their order, then again.
-
-    Examples
-    --------
-    >>> colours(["monocyte", "blast"])
-    {'monocyte': '#56b4e9', 'blast': '#e69f00'}
-    """
-    found, free = {}, 0
-    for name in dict.fromkeys(classes):
-        if name in KNOWN:
-            found[name] = KNOWN[name]
-        else:
-            found[name] = OTHERS[free % len(OTHERS)]
-            free += 1
-    return found
+def class_colours(table: pd.DataFrame) -> dict[str, str]:
+    """Colour of every class that a table of cells has, as in the overlay picture."""
+    return colours(sorted(set(table["class"])))
 
 
 def colormap(table: pd.DataFrame, classes: Mapping[str, str]) -> DirectLabelColormap:
@@ -65,22 +45,22 @@ def plural(name: str) -> str:
 
 
 def count(number: int, name: str) -> str:
-    """Number and name of cells.
+    r"""Number and name of cells, which no line break parts.
 
     Examples
     --------
     >>> count(1, "lymphocyte"), count(2, "neutrophil")
-    ('1 lymphocyte', '2 neutrophils')
+    ('1\xa0lymphocyte', '2\xa0neutrophils')
     """
-    return f"{number} {name if number == 1 else plural(name)}"
+    return f"{number}\N{NO-BREAK SPACE}{name if number == 1 else plural(name)}"
 
 
 def summary(names: Iterable[str]) -> str:
-    """Sentence that counts cells by class, the commonest class first.
+    r"""Sentence that counts cells by class, the commonest class first.
 
     Examples
     --------
-    >>> summary(["neutrophil", "lymphocyte", "neutrophil"])
+    >>> summary(["neutrophil", "lymphocyte", "neutrophil"]).replace("\xa0", " ")
     '3 cells: 2 neutrophils, 1 lymphocyte'
     """
     counts = tally(names)

@@ -17,6 +17,10 @@ LARGEST = 2**31 - 1
 """Largest value that a spin box without an upper bound takes."""
 
 
+LABEL_WIDTH = 72
+"""Width in pixels that labels share, so that the fields of several forms align."""
+
+
 def caption(field: Field) -> str:
     """Label of a parameter, with its unit where the widget cannot show one itself.
 
@@ -30,7 +34,7 @@ def caption(field: Field) -> str:
     return field.name.replace("_", " ").capitalize() + unit
 
 
-def options(field: Field, hidden: Iterable[str] = ()) -> dict[str, Any]:
+def options(field: Field, hidden: Iterable[str], texts: Mapping[str, str]) -> dict[str, Any]:
     """Keyword arguments with which magicgui draws `field`.
 
     Parameters
@@ -39,9 +43,12 @@ def options(field: Field, hidden: Iterable[str] = ()) -> dict[str, Any]:
         A field of a params dataclass.
     hidden
         Choices that are not offered.
+    texts
+        Choice to the words it is offered in, where its name says too little.
     """
     if field.choices:
-        return {"choices": [name for name in field.choices if name not in set(hidden)]}
+        offered = [choice for choice in field.choices if choice not in set(hidden)]
+        return {"choices": [(texts.get(choice, choice), choice) for choice in offered]}
     if field.type not in (int, float):
         return {}
     low, high = field.bounds.low, field.bounds.high
@@ -52,13 +59,15 @@ def options(field: Field, hidden: Iterable[str] = ()) -> dict[str, Any]:
     return bounds if field.type is float else {name: int(value) for name, value in bounds.items()}
 
 
-def widget_for(field: Field, hidden: Iterable[str] = ()) -> ValueWidget[Any]:
+def widget_for(
+    field: Field, hidden: Iterable[str] = (), texts: Mapping[str, str] | None = None
+) -> ValueWidget[Any]:
     """Widget that edits `field`, at its default, with its help as the tooltip."""
     widget = create_widget(
         value=field.default,
         annotation=field.type,
         name=field.name,
-        options=options(field, hidden),
+        options=options(field, hidden, texts or {}),
     )
     native = widget.native
     native.setToolTip(field.bounds.help)
@@ -81,6 +90,8 @@ class ParamsForm:
         Fields that are shown.
     hidden
         Field name to choices that are not offered.
+    texts
+        Field name to the words of its choices.
     """
 
     def __init__(
@@ -88,12 +99,14 @@ class ParamsForm:
         cls: type,
         names: Iterable[str],
         hidden: Mapping[str, Iterable[str]] | None = None,
+        texts: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        wanted, hidden = set(names), hidden or {}
+        wanted, hidden, texts = set(names), hidden or {}, texts or {}
         shown = [field for field in fields(cls) if field.name in wanted]
         self.captions = {field.name: caption(field) for field in shown}
         self.widgets = {
-            field.name: widget_for(field, hidden.get(field.name, ())) for field in shown
+            field.name: widget_for(field, hidden.get(field.name, ()), texts.get(field.name))
+            for field in shown
         }
         if unknown := wanted - set(self.widgets):
             raise ValueError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
@@ -117,6 +130,7 @@ def add_row(layout: QFormLayout, text: str, widget: QWidget) -> None:
     """Append `widget` with a label that shares its tooltip and names it to screen readers."""
     label = QLabel(text)
     label.setBuddy(widget)
+    label.setMinimumWidth(LABEL_WIDTH)
     label.setToolTip(widget.toolTip())
     if not widget.accessibleName():
         widget.setAccessibleName(text)

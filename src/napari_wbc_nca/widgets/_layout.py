@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_wbc_nca.widgets._forms import ParamsForm, form_layout
+ACCENT = """
+QPushButton { background: #3d5fc4; color: white; font-weight: bold; font-size: 14px; }
+QPushButton:hover { background: #4f73dd; }
+QPushButton:disabled { background: transparent; color: gray; }
+"""
+"""Readable in napari's dark and light themes alike."""
 
 
 def row(*widgets: QWidget) -> QWidget:
@@ -24,22 +34,40 @@ def big_button(text: str, tip: str) -> QPushButton:
     button = QPushButton(text)
     button.setToolTip(tip)
     button.setMinimumHeight(40)
-    font = button.font()
-    font.setBold(True)
-    font.setPointSizeF(font.pointSizeF() * 1.15)
-    button.setFont(font)
+    button.setStyleSheet(ACCENT)
     return button
 
 
-def collapsed(title: str, form: ParamsForm, names: tuple[str, ...]) -> QCollapsible:
-    """Rows of `form` that are shown on request."""
-    section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
-    section.setDuration(0)
-    content = QWidget()
-    form.add_to(form_layout(content), names)
-    section.setContent(content)
-    section.collapse(animate=False)
-    return section
+class Section(QWidget):
+    """A headline that shows and hides what stands below it.
+
+    Parameters
+    ----------
+    title
+        Text of the headline.
+    content
+        Widget that is hidden at first.
+    """
+
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__()
+        self.title = title
+        self.content = content
+        self.headline = QPushButton()
+        self.headline.setCheckable(True)
+        self.headline.setStyleSheet("QPushButton { text-align: left; padding: 4px; }")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.headline)
+        layout.addWidget(content)
+        self.headline.toggled.connect(self.open)
+        self.open(False)
+
+    def open(self, shown: bool) -> None:
+        """Show or hide the content."""
+        self.headline.setText(f"{'▾' if shown else '▸'} {self.title}")
+        self.headline.setChecked(shown)
+        self.content.setVisible(shown)
 
 
 class ProgressRow(QWidget):

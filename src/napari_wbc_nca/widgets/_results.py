@@ -12,7 +12,7 @@ import pandas as pd
 
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Segmentation
-from napari_wbc_nca.widgets._colours import colormap, colours
+from napari_wbc_nca.widgets._colours import class_colours, colormap
 from napari_wbc_nca.widgets._planes import OURS, Index, placement
 
 if TYPE_CHECKING:
@@ -172,12 +172,6 @@ def fingerprint(layer: Layer) -> int:
     print_ = zlib.crc32(np.ascontiguousarray(layer.data).data)
     features = layer.features.to_csv(index=False) if hasattr(layer, "features") else ""
     return zlib.crc32(features.encode(), print_)
-
-
-def class_colours(table: pd.DataFrame) -> dict[str, str]:
-    """Colour of every class that the model knows, whether or not a cell has it."""
-    known = [str(column)[2:] for column in table if str(column).startswith("p_")]
-    return colours([*known, *sorted(table["class"])])
 
 
 def _dress(layer: Layer, table: pd.DataFrame) -> None:

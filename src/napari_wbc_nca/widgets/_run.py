@@ -97,6 +97,11 @@ class Finished:
         rows = [(*index, *cell.centre) for index, cells in self.cells.items() for cell in cells]
         return np.array(rows, float).reshape(-1, len(self.request.source.lead) + 2)
 
+    def diameter(self) -> float:
+        """Diameter in pixels that the only plane was segmented at; 0 where there is no one."""
+        found = {seg.provenance.get("diameter", 0.0) for seg in self.done.values()}
+        return float(found.pop()) if len(found) == 1 else 0.0
+
     def segmentations(self) -> dict[Index, Segmentation]:
         """Results by plane; of an unfinished plane, its finished cells."""
         from napari_wbc_nca.workflow import segment
@@ -120,6 +125,8 @@ def work(request: Request) -> Generator[Step, None, None]:
     checkpoint = zoo.resolve(request.model)
     for number, index in enumerate(request.planes):
         points, boxes = (_of_plane(given, index) for given in (request.points, request.boxes))
+        if len(request.planes) > 1 and any(g is not None and not len(g) for g in (points, boxes)):
+            continue  # nobody marked a cell on this plane
         steps = segment.run(
             request.source.image(index), checkpoint, request.params, points=points, boxes=boxes
         )

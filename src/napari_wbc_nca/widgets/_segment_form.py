@@ -14,7 +14,7 @@ from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.widgets._base import LayerBox
 from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout
-from napari_wbc_nca.widgets._layout import collapsed, row
+from napari_wbc_nca.widgets._layout import Section, row
 from napari_wbc_nca.widgets._model import ModelBox
 from napari_wbc_nca.widgets._planes import (
     OURS,
@@ -30,6 +30,16 @@ from napari_wbc_nca.widgets._scale import ScaleBox
 ADVANCED = ("seed", "fire_rate", "tile", "batch")
 HIDDEN = {"locate": ("detector",)}
 """Choices whose model does not exist yet."""
+TEXTS = {
+    "projection": {"model": "the model's own"},
+    "locate": {
+        "evidence": "by evidence",
+        "points": "at points",
+        "boxes": "in boxes",
+        "whole": "whole image is one cell",
+    },
+}
+"""Choices whose names say too little by themselves."""
 CURRENT, ALL = "current plane", "all planes"
 
 
@@ -49,7 +59,7 @@ class SegmentForm(QWidget):
             "maps": _check("Maps", "Add the response and the most relevant channels as images"),
         }
         names = ("projection", "locate", "device", *ADVANCED)
-        self.params = ParamsForm(SegmentParams, names, HIDDEN)
+        self.params = ParamsForm(SegmentParams, names, HIDDEN, TEXTS)
         self.points = LayerBox(Points, "One point on each cell")
         self.boxes = LayerBox(Shapes, "One shape around each cell")
         self.scale = ScaleBox()
@@ -119,10 +129,14 @@ class SegmentForm(QWidget):
         self.params.add_to(form, ("projection", "locate"))
         self._add_optional(form, "points", "Points", self.points)
         self._add_optional(form, "boxes", "Boxes", self.boxes)
-        add_row(form, "Scale", self.scale)
+        add_row(form, "Scale", self.scale.mode)
+        form.addRow("", self.scale)
         self.params.add_to(form, ("device",))
         layout.addWidget(fields)
-        layout.addWidget(collapsed("Advanced", self.params, ADVANCED))
+        details = QWidget()
+        self.params.add_to(form_layout(details), ADVANCED)
+        self.advanced = Section("Advanced", details)
+        layout.addWidget(self.advanced)
 
     def _add_optional(self, form: QFormLayout, name: str, text: str, widget: QWidget) -> None:
         add_row(form, text, widget)

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout
 from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.params import as_dict, from_mapping
 from napari_wbc_nca.widgets._base import ViewerWidget
-from napari_wbc_nca.widgets._colours import legend, summary
+from napari_wbc_nca.widgets._circle import Circle
+from napari_wbc_nca.widgets._colours import class_colours, legend, summary
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
-from napari_wbc_nca.widgets._results import Result, class_colours, refresh, show
+from napari_wbc_nca.widgets._results import Result, refresh, show
 from napari_wbc_nca.widgets._run import Finished, Request, Step, estimate, work
-from napari_wbc_nca.widgets._scale import Circle
 from napari_wbc_nca.widgets._segment_form import SegmentForm
 from napari_wbc_nca.widgets._worker import Clock, Job
 
@@ -30,18 +30,18 @@ class SegmentWidget(ViewerWidget):
 
     Parameters
     ----------
-    viewer
+    napari_viewer
         Viewer whose layers are offered and that gets the results.
     """
 
-    def __init__(self, viewer: Viewer) -> None:
-        super().__init__(viewer)
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
         self.form = SegmentForm()
         self.button = big_button("Segment WBCs", "Find, segment and type the white blood cells")
         self.progress = ProgressRow()
         self.status = _text()
         self.legend = _text()
-        self.circle = Circle(viewer)
+        self.circle = Circle(self.viewer)
         self.result: Result | None = None
         self._job: Job | None = None
         self._finished: Finished | None = None
@@ -57,7 +57,7 @@ class SegmentWidget(ViewerWidget):
         self.form.source_changed.connect(self._show_circle)
         self.form.scale.changed.connect(self._show_circle)
         self.form.scale.estimate_wanted.connect(self.estimate)
-        self.form.offer(viewer.layers, viewer.layers.selection.active)
+        self.form.offer(self.viewer.layers, self.viewer.layers.selection.active)
 
     @property
     def running(self) -> bool:
@@ -75,7 +75,8 @@ class SegmentWidget(ViewerWidget):
         """Show the last result by another projection; the cells are not searched again."""
         if self.result is None or self._first is None or self.running:
             return
-        if any(layer in self.viewer.layers for layer in self.result.layers.values()):
+        shown = any(layer in self.viewer.layers for layer in self.result.layers.values())
+        if shown and len(self.result.table):
             self._segment(again(self._first, projection))
 
     def estimate(self) -> None:
@@ -175,6 +176,7 @@ class SegmentWidget(ViewerWidget):
         else:
             self.result = show(self.viewer, finished.request, found)
         self._first = self._first or finished
+        self.form.scale.set_found(finished.diameter())
         names = list(self.result.table["class"])
         self._set_running(False, prefix + summary(names))
         self.legend.setText(legend(names, class_colours(self.result.table)))
@@ -189,9 +191,11 @@ class SegmentWidget(ViewerWidget):
 
 
 def again(first: Finished, projection: str) -> Request:
-    """The request of the run `first` by another projection, at the centres that it found."""
+    """The request of the run `first` by another projection, where and at the scale it found."""
     request = first.request
-    params = from_mapping(SegmentParams, as_dict(request.params) | {"projection": projection})
+    given = as_dict(request.params)
+    scale = {"diameter": given["diameter"] or first.diameter()}
+    params = from_mapping(SegmentParams, given | scale | {"projection": projection})
     if params.locate != "evidence":
         return replace(request, params=params)
     return replace(request, params=replace(params, locate="points"), points=first.centres())

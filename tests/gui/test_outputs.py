@@ -1,0 +1,98 @@
+"""Files: the manifest, its samples, and the reader of our outputs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from imageio.v3 import imwrite
+from npe2 import PluginManifest
+from squares import CHECKPOINT, MANIFEST, assemble, smear, square_cells
+
+from napari_wbc_nca.io.bundled import SAMPLES, sample_path
+from napari_wbc_nca.io.images import read as read_image
+from napari_wbc_nca.io.outputs import write
+from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.types import Image
+from napari_wbc_nca.widgets._reader import get_reader
+
+
+def test_every_command_of_the_manifest_can_be_imported():
+    manifest = PluginManifest.from_file(MANIFEST)
+    manifest.validate_imports()
+    assert manifest.contributions.menus["napari/layers/segment"][0].command == (
+        "napari-wbc-nca.segment"
+    )
+
+
+def test_samples_have_the_names_and_titles_that_the_program_has():
+    shown = PluginManifest.from_file(MANIFEST).contributions.sample_data
+    assert {sample.key: sample.display_name for sample in shown} == SAMPLES
+
+
+@pytest.mark.parametrize("key", list(SAMPLES))
+def test_sample_opens(viewer, key):
+    (layer,) = viewer.open_sample("napari-wbc-nca", key)
+    assert layer.rgb
+    assert layer.name == key
+    np.testing.assert_array_equal(layer.data, read_image(sample_path(key)).pixels)
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Outputs of one picture, as the command line writes them."""
+    pixels = smear((10, 10), (50, 70))
+    picture = tmp_path / "field.png"
+    imwrite(picture, pixels)
+    image = Image(pixels, "field", 0.1, str(picture))
+    found = assemble(square_cells(image), image, CHECKPOINT, SegmentParams())
+    found.provenance.update(
+        program="napari-wbc-nca 0.1.0",
+        input={"name": "field", "source": str(picture), "pixel_size": 0.1},
+        parameters={"pixel_size": 0.0},
+    )
+    folder = tmp_path / "out"
+    write(found, image, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["field_labels.tif", "field_cells.csv", "field_nuclei.tif"])
+def test_labels_open_with_their_table(viewer, outputs, name):
+    (layer,) = viewer.open(outputs / name, plugin="napari-wbc-nca")
+    assert list(layer.features["index"]) == [1, 2]
+    assert list(layer.features["class"]) == ["lymphocyte", "neutrophil"]
+    assert layer.data[20, 20] == 1
+    assert layer.data[60, 80] == 2
+    assert tuple(layer.scale) == (1, 1)
+    assert layer.get_color(1) is not None
+
+
+def test_record_opens_image_and_labels_at_their_scale(viewer, outputs):
+    layers = viewer.open(outputs / "field.json", plugin="napari-wbc-nca")
+    assert [layer.name for layer in layers] == ["field", "field_labels", "field_nuclei"]
+    for layer in layers:
+        assert np.allclose(layer.scale, 0.1)
+        assert str(layer.units[0]) == "micrometer"
+    assert layers[0].rgb
+
+
+def test_record_without_its_image_opens_the_labels(outputs):
+    (outputs.parent / "field.png").unlink()
+    path = str(outputs / "field.json")
+    reader = get_reader(path)
+    assert reader is not None
+    kinds = [kind for _, _, kind in reader(path)]
+    assert kinds == ["labels", "labels"]
+
+
+def test_files_of_others_are_left_alone(tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"program": "something else"}))
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    alone = tmp_path / "alone_labels.tif"
+    alone.touch()
+    for path in (other, broken, alone, tmp_path / "missing_cells.csv"):
+        assert get_reader(str(path)) is None
+    assert get_reader([]) is None
