@@ -90,7 +90,7 @@ def cell_probability(network: NCA, state: torch.Tensor) -> torch.Tensor:
     """``(B, H, W)`` by the centre readout; by the evidence where there is none."""
     if network.centre is not None:
         return PROJECTIONS["centre"](network, state)
-    return PROJECTIONS["evidence"](network, state).sigmoid()
+    return PROJECTIONS["evidence"](network, state)
 
 
 def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:

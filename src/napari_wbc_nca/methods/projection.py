@@ -11,21 +11,27 @@ from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.ops.pca import project
 
 Projection = Callable[[NCA, torch.Tensor], torch.Tensor]
-"""``(network, state (B, H, W, C)) -> (B, H, W)`` response, larger where the cell is."""
+"""``(network, state (B, H, W, C)) -> (B, H, W)`` response in 0–1, larger where the cell is."""
 
 _EVIDENCE_MEAN = 5  # side of the square over which evidence is averaged
 
 
 def pca(network: NCA, state: torch.Tensor) -> torch.Tensor:
     """First principal component of each window's features, all channels, as NCA-WSS has it."""
-    windows = [torch.from_numpy(project(window.cpu().numpy())) for window in state]
-    return torch.stack(windows)
+    return torch.stack([_unit(torch.from_numpy(project(w.cpu().numpy()))) for w in state])
+
+
+def _unit(response: torch.Tensor) -> torch.Tensor:
+    """Scaled to 0–1; zeros where constant."""
+    low, high = response.min(), response.max()
+    return (response - low) / (high - low) if high > low else torch.zeros_like(response)
 
 
 def evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
     r"""What the class head makes of each pixel's own features.
 
-    .. math:: r = \mathrm{mean}_{5\times5}\Big(\log\sum_{c \ne none} e^{z_c} - z_{none}\Big)
+    .. math:: r = \sigma\Big(\mathrm{mean}_{5\times5}
+        \big(\log\sum_{c \ne none} e^{z_c} - z_{none}\big)\Big)
 
     The last class is taken for none, as in all models trained here; without any readout (a
     published checkpoint, which knows no such class) it is the log-sum-exp alone.
@@ -37,7 +43,7 @@ def evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
         response = logits[..., :-1].logsumexp(-1) - logits[..., -1]
     margin = _EVIDENCE_MEAN // 2
     smooth = avg_pool2d(response[:, None], _EVIDENCE_MEAN, 1, margin, count_include_pad=False)
-    return smooth[:, 0]
+    return smooth[:, 0].sigmoid()
 
 
 def centre(network: NCA, state: torch.Tensor) -> torch.Tensor:

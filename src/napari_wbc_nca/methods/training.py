@@ -206,9 +206,7 @@ class _Run:
         if state_file is not None and state_file.exists():
             self._restore(state_file)
 
-    def epochs(
-        self, learn: Windows, validate: Windows | None
-    ) -> Generator[Progress, None, None]:
+    def epochs(self, learn: Windows, validate: Windows | None) -> Generator[Progress, None, None]:
         """Train until the last epoch, or until validation has not improved for long."""
         params, state = self.params, self.state
         while state.epoch < params.epochs:

@@ -38,7 +38,9 @@ class View:
         self.source_shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         height, width = resampled_shape(self.source_shape, factor)
         self.shape = (max(height, 2), max(width, 2))
-        self._normalise = stain.fit(normalisation, stain.sample(rgb))
+        sample = stain.sample(rgb)
+        self._normalise = stain.fit(normalisation, sample)
+        self._light = stain.background(sample)
 
     def read(self, part: Part) -> torch.Tensor:
         """``(3, h, w)`` float32 of some rows and columns."""
@@ -60,6 +62,14 @@ class View:
             for span, size in zip(part, self.source_shape, strict=True)
         )
         return rows, columns
+
+    def to_image(self, centre: tuple[float, float]) -> tuple[float, float]:
+        """A position in model pixels as one in image pixels."""
+        return (centre[0] + 0.5) * self.factor - 0.5, (centre[1] + 0.5) * self.factor - 0.5
+
+    def density(self, box: tuple[slice, slice]) -> npt.NDArray[np.float32]:
+        """``(h, w, 3)`` optical density of image pixels, whatever the network is shown."""
+        return self._light(self._source(*box), (box[0].start, box[1].start), self.source_shape)
 
     def enlarge(self, response: npt.NDArray[Any], part: Part) -> npt.NDArray[np.float32]:
         """A map of the model pixels in `part`, linearly interpolated at the image's pixels."""

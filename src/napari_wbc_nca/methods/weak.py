@@ -115,7 +115,9 @@ def sample_diameter(sample: Sample, shape: tuple[int, ...]) -> float:
     if sample.boxes is None:
         return _WHOLE * min(shape[:2])
     height, width = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
-    cut = (sample.boxes[:, :2] <= 1).any(1) | (sample.boxes[:, 2:] >= np.subtract(shape[:2], 1)).any(1)
+    cut = (sample.boxes[:, :2] <= 1).any(1) | (
+        sample.boxes[:, 2:] >= np.subtract(shape[:2], 1)
+    ).any(1)
     sides = np.where(cut, np.maximum(height, width), np.sqrt(height * width)) * FILL
     white = np.asarray([name != NONE for name in sample.names], bool)
     if (sides[white] > 0).any():
@@ -143,7 +145,10 @@ def _mark(
     if form == "crop":
         target[:] = IGNORED
     if form != "box":
-        rim, middle = _disk(target.shape, centre, diameter * 0.7), _disk(target.shape, centre, diameter * 0.2)
+        rim, middle = (
+            _disk(target.shape, centre, diameter * 0.7),
+            _disk(target.shape, centre, diameter * 0.2),
+        )
         target[rim & (target == OUTSIDE)] = IGNORED
         target[middle] = CYTOPLASM  # whether it is nucleus as well is not known
         return
@@ -167,8 +172,6 @@ def _mark(
     target[there][nucleus[inside]] = NUCLEUS
 
 
-def _disk(
-    shape: tuple[int, ...], centre: npt.NDArray[Any], radius: float
-) -> npt.NDArray[np.bool_]:
+def _disk(shape: tuple[int, ...], centre: npt.NDArray[Any], radius: float) -> npt.NDArray[np.bool_]:
     y, x = np.ogrid[: shape[0], : shape[1]]
     return np.asarray(np.hypot(y + 0.5 - centre[0], x + 0.5 - centre[1]) <= radius)

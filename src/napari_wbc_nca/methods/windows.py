@@ -107,7 +107,7 @@ class Windows:
                 place = self._none[random.integers(len(self._none))]
                 sample, centre = self._sample(place), place.centre
             else:
-                sample = self.samples[random.integers(len(self.samples))]
+                sample = self.samples[int(random.integers(len(self.samples)))]
                 height, width = sample.target.shape
                 centre = (random.uniform(0, height), random.uniform(0, width))
             image, target = self._cut(sample, centre, random)
@@ -152,13 +152,13 @@ def _turn(random: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[n
     angle = random.uniform(0, 2 * np.pi)
     rotation = np.asarray([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     scale = np.exp(np.clip(random.normal(0, 0.18), -0.45, 0.45) + random.normal(0, 0.04, 2))
-    return rotation * scale * (1, random.choice((-1, 1)))
+    return np.asarray(rotation * scale * (1, random.choice((-1, 1))))
 
 
 def _stain(image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
     """Another laboratory's stain, light and focus: mixed and scaled channels, blur, noise."""
-    mix = np.eye(3) + random.normal(0, 0.07, (3, 3))
-    mix *= np.exp(random.normal(0, 0.2) + random.normal(0, 0.12, (3, 1)))
+    mix = np.eye(3) + random.normal(0, 0.12, (3, 3))
+    mix *= np.exp(random.normal(0, 0.3) + random.normal(0, 0.2, (3, 1)))
     stained = torch.einsum("ij,jyx->iyx", torch.from_numpy(mix.astype(np.float32)), image)
     if random.random() < 0.5:
         stained = _blur(stained, random.uniform(0.3, 1.1))

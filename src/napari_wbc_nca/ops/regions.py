@@ -84,9 +84,7 @@ def _colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), (_BINS,) * 3)
 
 
-def _log_ratio(
-    bins: npt.NDArray[np.intp], inside: Mask, outside: Mask
-) -> npt.NDArray[np.float64]:
+def _log_ratio(bins: npt.NDArray[np.intp], inside: Mask, outside: Mask) -> npt.NDArray[np.float64]:
     def share(mask: Mask) -> npt.NDArray[np.float64]:
         counts = np.bincount(bins[mask], minlength=_BINS**3).reshape((_BINS,) * 3)
         smooth = ndi.gaussian_filter(counts.astype(float), 1)

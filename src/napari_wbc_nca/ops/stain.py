@@ -112,7 +112,7 @@ NORMALISATIONS: dict[str, Fit] = {
     "density": lambda sample, constants: background(sample, 6),
     "density_even": lambda sample, constants: background(sample, 1),
     "standard": lambda sample, constants: _standard(sample),
-    "fixed": lambda sample, constants: Affine(constants["mean"], constants["std"]),
+    "published": lambda sample, constants: Affine(constants["mean"], constants["std"]),
 }
 
 

@@ -54,7 +54,7 @@ def segment(image: Any, model: str | Path | Checkpoint, **params: Any) -> Segmen
     """
     checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
     given = {name: params.pop(name, None) for name in ("points", "boxes")}
-    chosen = from_mapping(registry.get(checkpoint.method).predict_params, params)
+    chosen: SegmentParams = from_mapping(registry.get(checkpoint.method).predict_params, params)
     steps = run(as_image(image), checkpoint, chosen, **given)
     while True:
         try:
@@ -87,7 +87,7 @@ def run(
     """
     check(params)
     predict = registry.load(registry.get(checkpoint.method).predict)
-    result = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
+    result: Segmentation = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
     return replace(result, provenance=provenance(image, checkpoint, params, result.provenance))
 
 

@@ -1,0 +1,162 @@
+"""From located centres to finished cells."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.io.datasets import NONE
+from napari_wbc_nca.methods.locate import Centre
+from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.methods.view import Part, View
+from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.models.relevance import relevance
+from napari_wbc_nca.ops.regions import nucleus_region
+from napari_wbc_nca.ops.threshold import mask_from_response, otsu
+from napari_wbc_nca.types import Cell, Checkpoint, Progress
+
+Map = npt.NDArray[np.float32]
+
+_MAPPED_CHANNELS = 3  # most relevant channels shown of a cell
+_EPSILON = 1e-6  # of the relevance propagation
+_RING = 3  # width of the surroundings a mask is compared with, in thirtieths of its window
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """What turns centres into cells: a network, its checkpoint, parameters and a field."""
+
+    network: NCA
+    checkpoint: Checkpoint
+    params: SegmentParams
+    view: View
+
+    def cells(self, centres: Sequence[Centre]) -> Generator[Progress, None, list[Cell]]:
+        """Cells at `centres` (model pixels), a batch of windows at a time."""
+        finished: list[Cell] = []
+        for first in range(0, len(centres), self.params.batch):
+            some = centres[first : first + self.params.batch]
+            states, parts = yield from self._states(some, first, len(centres))
+            found = [
+                self._cell(centre, state, part, centres)
+                for centre, state, part in zip(some, states, parts, strict=True)
+            ]
+            done = tuple(cell for cell in found if cell is not None)
+            finished += done
+            yield Progress(first + len(some), len(centres), "Segmenting cells", cells=done)
+        return finished
+
+    def _states(
+        self, centres: Sequence[Centre], first: int, total: int
+    ) -> Generator[Progress, None, tuple[list[torch.Tensor], list[Part]]]:
+        """``(h, w, C)`` states of the windows around `centres`; all windows have one size."""
+        parts = [self.view.window(centre, self.checkpoint.window) for centre in centres]
+        images = torch.stack([self.view.read(part) for part in parts])
+        origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
+        device = next(self.network.parameters()).device
+        steps = self.network.rollout_steps(
+            images.to(device), self.params.seed, origin, fire_rate=self.params.fire_rate
+        )
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return list(stop.value), parts
+            yield Progress(first, total, "Segmenting cells")
+
+    def _cell(
+        self, centre: Centre, state: torch.Tensor, part: Part, centres: Sequence[Centre]
+    ) -> Cell | None:
+        """The cell at `centre`; None where the network sees no white blood cell."""
+        probabilities = self._probabilities(state)
+        if self.params.locate == "evidence" and probabilities.get(NONE, 0.0) > 0.5:
+            return None
+        name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
+        response = self._response(state)
+        box = self.view.box(part)
+        corner = (box[0].start, box[1].start)
+        middle = self.view.to_image(centre)
+        fine = self.view.enlarge(response, part)
+        own = _nearest(fine.shape, middle, [self.view.to_image(c) for c in centres], corner)
+        at = (middle[0] - corner[0], middle[1] - corner[1])
+        mask = mask_from_response(np.where(own, fine, 0), otsu(response), at)
+        if not mask.any():
+            return None
+        return Cell(
+            centre=middle,
+            origin=corner,
+            mask=mask,
+            nucleus=nucleus_region(self.view.density(box), mask),
+            response=fine,
+            label_class=name,
+            probabilities=probabilities,
+            confidence=probabilities[name] * _contrast(fine, mask),
+            maps=self._maps(state, name, part) if self.params.maps else {},
+        )
+
+    def _response(self, state: torch.Tensor) -> Map:
+        """Response of a window's state, by the projection asked for or the model's own."""
+        asked = self.params.projection
+        chosen = self.checkpoint.card.get("projection", "pca") if asked == "model" else asked
+        with torch.inference_mode():
+            response: Map = PROJECTIONS[chosen](self.network, state[None])[0].cpu().numpy()
+        return response
+
+    def _probabilities(self, state: torch.Tensor) -> Mapping[str, float]:
+        """Probability of each class of a window's ``(h, w, C)`` state."""
+        with torch.inference_mode():
+            logits = self.network.classify(state[None])[0].double().cpu()
+        sigmoid = self.checkpoint.card.get("activation") == "sigmoid"
+        values = logits.sigmoid() if sigmoid else logits.softmax(0)
+        return dict(zip(self.checkpoint.classes, values.tolist(), strict=True))
+
+    def _maps(self, state: torch.Tensor, name: str, part: Part) -> dict[str, Map]:
+        """Most relevant channels for class `name`, in their order, scaled to 0–1."""
+        network, target = self.network, self.checkpoint.classes.index(name)
+        with torch.inference_mode():
+            pooled = network.pooled(state[None])
+            scores = relevance(
+                pooled,
+                network.fc2.weight,
+                network.fc2.bias,
+                network.fc3.weight,
+                network.fc3.bias,
+                target,
+                _EPSILON,
+            )[0].cpu()
+        maps = {}
+        for rank, channel in enumerate(scores.argsort(descending=True)[:_MAPPED_CHANNELS], 1):
+            values = state[..., int(channel)].cpu().numpy()
+            low, high = float(values.min()), float(values.max())
+            scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+            title = f"{rank}: channel {int(channel)}, relevance {float(scores[channel]):+.2f}"
+            maps[title] = self.view.enlarge(scaled, part)
+        return maps
+
+
+def _nearest(
+    shape: tuple[int, ...], middle: Centre, centres: Sequence[Centre], corner: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Pixels of a window to which no other centre is nearer: touching cells are parted there."""
+    y, x = np.ogrid[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]]
+    own = (y - middle[0]) ** 2 + (x - middle[1]) ** 2
+    result = np.ones(shape, bool)
+    for cy, cx in centres:
+        inside = 0 <= cy - corner[0] < shape[0] and 0 <= cx - corner[1] < shape[1]
+        if inside and (cy, cx) != middle:
+            result &= own <= (y - cy) ** 2 + (x - cx) ** 2
+    return result
+
+
+def _contrast(response: Map, mask: npt.NDArray[np.bool_]) -> float:
+    """Mean response within a mask less that around it: 1 for a sharp and certain outline."""
+    width = max(1, min(mask.shape) * _RING // 30)
+    ring = ndi.binary_dilation(mask, iterations=width) & ~mask
+    around = float(response[ring].mean()) if ring.any() else 0.0
+    return float(np.clip(response[mask].mean() - around, 0, 1))
