@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +12,17 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.datasets import NONE
-from napari_wbc_nca.methods.locate import Centre
-from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.methods.projection import PROJECTIONS
-from napari_wbc_nca.methods.view import Part, View
-from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.models.relevance import relevance
 from napari_wbc_nca.ops.regions import nucleus_region
 from napari_wbc_nca.ops.threshold import mask_from_response, otsu
 from napari_wbc_nca.types import Cell, Checkpoint, Progress
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.locate import Centre
+    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.methods.view import Part, View
+    from napari_wbc_nca.models.nca import NCA
 
 Map = npt.NDArray[np.float32]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,12 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.methods.projection import PROJECTIONS
-from napari_wbc_nca.methods.view import Part, View
-from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.types import Progress
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.view import Part, View
+    from napari_wbc_nca.models.nca import NCA
 
 Centre = tuple[float, float]
 

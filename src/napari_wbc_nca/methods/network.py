@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from napari_wbc_nca.methods.params import Device
 from napari_wbc_nca.models.nca import NCA
-from napari_wbc_nca.types import Checkpoint
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import Device
+    from napari_wbc_nca.types import Checkpoint
 
 
 def build(checkpoint: Checkpoint, device: Device = "auto") -> NCA:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,14 @@ from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cells import Segmenter
 from napari_wbc_nca.methods.locate import Centre, locate
 from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.methods.view import View
-from napari_wbc_nca.models.nca import NCA
-from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.models.nca import NCA
+    from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
 
 Places = npt.NDArray[Any]
 

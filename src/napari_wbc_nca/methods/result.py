@@ -6,14 +6,16 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.ops.labels import paint, table
 from napari_wbc_nca.ops.overlaps import box, settle, within
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import SegmentParams
 
 _CHUNK = 1024
 _MAPPED = 20  # cells up to which each gets maps of its own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,12 @@ from napari_wbc_nca.io.images import check
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.locate import dense
 from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.methods.view import Part, View
-from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.types import Checkpoint, Image, Progress
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.models.nca import NCA
 
 FILL = 0.92
 """Diameter of a disk of a cell's area, relative to the side of the box drawn around it."""

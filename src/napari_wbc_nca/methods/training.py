@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from torch import nn
 
 from napari_wbc_nca.io.datasets import NONE, TYPES, WBC, Sample
 from napari_wbc_nca.methods.losses import centre_loss, focal_loss
-from napari_wbc_nca.methods.params import NcaTrainParams
 from napari_wbc_nca.methods.weak import Prepared, prepare
 from napari_wbc_nca.methods.windows import Batch, Windows
 from napari_wbc_nca.models.nca import NCA, Pool
 from napari_wbc_nca.params import as_dict, check
 from napari_wbc_nca.types import Checkpoint, Progress
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import NcaTrainParams
 
 _VALIDATION_BATCHES = 4
 

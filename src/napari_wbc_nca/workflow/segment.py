@@ -8,18 +8,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.network import choose
-from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.params import as_dict, check, from_mapping
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.methods.params import SegmentParams
 
 _BLOCK = 2**20
 
