@@ -47,7 +47,7 @@ def evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
 
 
 def centre(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    """Probability by the linear readout that was taught by the middles and surroundings of boxes."""
+    """Probability by the linear readout that was taught by middles and surroundings of boxes."""
     return network.readout(state)[..., 0].sigmoid()
 
 

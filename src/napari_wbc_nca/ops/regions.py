@@ -75,13 +75,13 @@ def _ellipse_radius(
     shape: tuple[int, ...], half_axes: tuple[float, float]
 ) -> npt.NDArray[np.float64]:
     y, x = (np.arange(n) - (n - 1) / 2 for n in shape)
-    return np.hypot(y[:, None] / half_axes[0], x[None] / half_axes[1])
+    return np.asarray(np.hypot(y[:, None] / half_axes[0], x[None] / half_axes[1]))
 
 
 def _colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     low, high = _RANGE
     index = ((np.asarray(density) - low) / (high - low) * _BINS).clip(0, _BINS - 1).astype(np.intp)
-    return np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), (_BINS,) * 3)
+    return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), (_BINS,) * 3))
 
 
 def _log_ratio(bins: npt.NDArray[np.intp], inside: Mask, outside: Mask) -> npt.NDArray[np.float64]:
