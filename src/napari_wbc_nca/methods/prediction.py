@@ -111,7 +111,10 @@ def _given(
             f"{'y, x' if columns == 2 else 'y0, x0, y1, x1'} in pixels"
         )
     centres = array if columns == 2 else (array[:, :2] + array[:, 2:]) / 2
-    outside = ((centres < -0.5) | (centres > np.subtract(shape, 0.5))).any(1)
+    if columns == 4 and not (array[:, 2:] > array[:, :2]).all():
+        raise ValueError("a box has no height or width; expected y0 < y1 and x0 < x1 in pixels")
+    # Written so that NaN is outside.
+    outside = ~((centres >= -0.5) & (centres <= np.subtract(shape, 0.5))).all(1)
     if outside.any():
         first = centres[outside][0].round(1).tolist()
         raise ValueError(

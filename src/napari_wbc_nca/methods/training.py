@@ -17,6 +17,7 @@ from torch import nn
 
 from napari_wbc_nca.io.datasets import NONE, TYPES, WBC, Sample
 from napari_wbc_nca.methods.losses import centre_loss, focal_loss
+from napari_wbc_nca.methods.network import choose
 from napari_wbc_nca.methods.weak import Prepared, prepare
 from napari_wbc_nca.methods.windows import Batch, Windows
 from napari_wbc_nca.models.nca import NCA, Pool
@@ -90,6 +91,8 @@ def train(
         When there is nothing to learn from, or `init` does not fit.
     """
     check(params)
+    if init is not None:
+        _check_fit(init, method, samples)
     classes = classes_of(samples) if init is None else init.classes
     normalisation = {"name": params.normalisation} if init is None else dict(init.normalisation)
     architecture = _architecture(params, pool, classes) if init is None else dict(init.architecture)
@@ -123,7 +126,7 @@ def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        When fewer than two classes are labelled.
+        When no cell has a type.
     """
     found = {name for sample in samples for name in sample.names} - {NONE, WBC}
     if not found:
@@ -131,6 +134,27 @@ def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
             "no cell has a type, only 'wbc' and 'none' were found; label some cells by their type"
         )
     return (*(t for t in TYPES if t in found), *sorted(found - set(TYPES)), NONE)
+
+
+def _check_fit(init: Checkpoint, method: str, samples: Sequence[Sample]) -> None:
+    """Refuse a checkpoint that training of these samples cannot start from."""
+    if init.method != method:
+        raise ValueError(
+            f"{init.name} is a model of {init.method}, not of {method}; train {init.method}, "
+            "or start from another model"
+        )
+    if init.classes[-1] != NONE or "centre.weight" not in init.weights:
+        raise ValueError(
+            f"{init.name} has no class {NONE!r} at the end or no readout of pixels, as models "
+            "that were trained elsewhere; train anew, without a model to start from"
+        )
+    found = {name for sample in samples for name in sample.names} - {WBC, *init.classes}
+    if found:
+        raise ValueError(
+            f"the samples have classes that {init.name} does not know: "
+            f"{', '.join(sorted(found))}; it knows {', '.join(init.classes)}. Leave them out, or "
+            "train anew"
+        )
 
 
 def split(
@@ -199,8 +223,7 @@ class _Run:
 
     def __init__(self, learner: Learner, params: NcaTrainParams, state_file: Path | None) -> None:
         self.params, self.state_file, self.state = params, state_file, State()
-        accelerator = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "mps": "mps"}[params.device]
-        self.fabric = Fabric(accelerator=accelerator, devices=1)
+        self.fabric = Fabric(accelerator=choose(params.device).type, devices=1)
         adam = torch.optim.Adam(learner.parameters(), params.learning_rate, betas=(0.9, 0.999))
         self.learner, self.adam = self.fabric.setup(learner, adam)
         self.network = learner.network
@@ -284,11 +307,9 @@ class _Run:
             right.append(batch.allowed.gather(1, found[:, None])[:, 0][single].float())
             cell = batch.allowed[:, :-1].any(1)
             hits.append(((found < len(windows.classes) - 1) == cell)[batch.allowed.any(1)].float())
-        return {
-            "validation_loss": float(np.mean(losses)),
-            "validation_accuracy": float(torch.cat(right).mean()),
-            "validation_wbc_accuracy": float(torch.cat(hits).mean()),
-        }
+        shares = {"accuracy": torch.cat(right), "wbc_accuracy": torch.cat(hits)}
+        accuracies = {f"validation_{k}": float(v.mean()) for k, v in shares.items() if len(v)}
+        return {"validation_loss": float(np.mean(losses)), **accuracies}
 
     def _save(self) -> None:
         if self.state_file is None:

@@ -141,21 +141,27 @@ def _mark(
     diameter: float,
 ) -> None:
     """Write what one cell's label says into `target`."""
-    centre = (box[:2] + box[2:]) / 2
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
     if form == "crop":
         target[:] = IGNORED
     if form != "box":
-        rim, middle = (
-            _disk(target.shape, centre, diameter * 0.7),
-            _disk(target.shape, centre, diameter * 0.2),
-        )
+        rim = _disk(target.shape, centre, diameter * 0.7)
         target[rim & (target == OUTSIDE)] = IGNORED
-        target[middle] = CYTOPLASM  # whether it is nucleus as well is not known
-        return
-    half = (box[2:] - box[:2]) / 2
-    if 2 * half.max() < _SMALLEST * diameter:
+        # Whether the middle is nucleus as well is not known.
+        target[_disk(target.shape, centre, diameter * 0.2)] = CYTOPLASM
+    elif 2 * half.max() < _SMALLEST * diameter:
         target[_disk(target.shape, centre, float(half.max()) * 1.2)] = IGNORED
-        return
+    else:
+        _mark_region(target, density, centre, half)
+
+
+def _mark_region(
+    target: npt.NDArray[np.uint8],
+    density: npt.NDArray[Any],
+    centre: npt.NDArray[Any],
+    half: npt.NDArray[Any],
+) -> None:
+    """Write the region and nucleus that the colours in a box speak of."""
     reach = round(float(half.max()) * _CONTEXT)
     corner = np.round(centre - reach).astype(int)
     inside = tuple(

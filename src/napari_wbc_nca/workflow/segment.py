@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
@@ -90,16 +92,28 @@ def run(
     check(params)
     predict = registry.load(registry.get(checkpoint.method).predict)
     result: Segmentation = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
-    return replace(result, provenance=provenance(image, checkpoint, params, result.provenance))
+    found = {**result.provenance, **_given(points, boxes)}
+    return replace(result, provenance=provenance(image, checkpoint, params, found))
 
 
 def assemble(
-    cells: Sequence[Cell], image: Image, checkpoint: Checkpoint, params: SegmentParams
+    cells: Sequence[Cell],
+    image: Image,
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    points: npt.NDArray[Any] | None = None,
+    boxes: npt.NDArray[Any] | None = None,
 ) -> Segmentation:
-    """Segmentation of the cells that a cancelled run had finished."""
+    """Segmentation of the `cells` that a cancelled run had finished."""
     result = collect(cells, image, checkpoint, params)
-    record = provenance(image, checkpoint, params, {**result.provenance, "complete": False})
-    return replace(result, provenance=record)
+    found = {**result.provenance, **_given(points, boxes), "complete": False}
+    return replace(result, provenance=provenance(image, checkpoint, params, found))
+
+
+def _given(*places: npt.NDArray[Any] | None) -> dict[str, Any]:
+    """Points and boxes that came with a call, as JSON has them."""
+    named = zip(("points", "boxes"), places, strict=True)
+    return {name: np.asarray(given).tolist() for name, given in named if given is not None}
 
 
 def estimate_diameter(image: Image, checkpoint: Checkpoint, params: SegmentParams) -> float:
