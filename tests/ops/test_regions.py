@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_wbc_nca.ops.metrics import iou
+from napari_wbc_nca.ops.regions import cell_region, nucleus_region
+
+SIDE = 72
+BACKGROUND, RED_CELL = (0.0, 0.0, 0.0), (0.05, 0.35, 0.45)
+CYTOPLASM, NUCLEUS = (0.25, 0.45, 0.15), (0.9, 1.0, 0.35)
+
+
+def disc(centre, radius, side=SIDE):
+    y, x = np.ogrid[:side, :side]
+    return np.hypot(y - centre[0], x - centre[1]) < radius
+
+
+def window(radius=18, nucleus=9, centre=(35.5, 35.5), noise=0.03):
+    """Densities of a cell between red cells, with its mask and its nucleus's."""
+    density = np.zeros((SIDE, SIDE, 3)) + BACKGROUND
+    for red in ((10, 10), (60, 14), (12, 62), (62, 58)):
+        density[disc(red, 9)] = RED_CELL
+    cell, inner = disc(centre, radius), disc((centre[0] + 3, centre[1] - 2), nucleus)
+    density[cell], density[inner] = CYTOPLASM, NUCLEUS
+    density += np.random.default_rng(0).normal(0, noise, density.shape)
+    return density.astype(np.float32), cell, inner
+
+
+SEEN = np.ones((SIDE, SIDE), bool)
+
+
+@pytest.mark.parametrize("radius", [16, 18, 22])
+def test_a_box_becomes_the_cell(radius):
+    density, cell, _ = window(radius)
+    assert iou(cell_region(density, (radius, radius), SEEN), cell) > 0.9
+
+
+def test_a_loose_box_does_not_take_its_corners():
+    density, cell, _ = window(17)
+    assert iou(cell_region(density, (20, 20), SEEN), cell) > 0.9
+
+
+def test_a_cell_cut_by_the_border_is_found_in_what_is_seen():
+    density, cell, _ = window()
+    seen = SEEN.copy()
+    seen[:28] = False  # the image begins within the cell
+    density[~seen] = 0
+    region = cell_region(density, (18, 18), seen) & seen
+    assert iou(region, cell & seen) > 0.9
+
+
+def test_colours_that_say_nothing_leave_the_ellipse():
+    flat = np.zeros((SIDE, SIDE, 3), np.float32)
+    region = cell_region(flat, (20, 12), SEEN)
+    y, x = (np.arange(SIDE) - 35.5) / 20, (np.arange(SIDE) - 35.5) / 12
+    assert iou(region, np.hypot(y[:, None], x[None]) < 0.95) > 0.95
+
+
+def test_a_window_without_surroundings_leaves_the_ellipse():
+    density, _, _ = window()
+    seen = disc((35.5, 35.5), 10)
+    region = cell_region(density, (18, 18), seen)
+    assert iou(region, disc((35.5, 35.5), 0.95 * 18)) > 0.95
+
+
+def test_a_region_is_one_piece_without_holes():
+    density, cell, _ = window()
+    density[33:38, 33:38] = BACKGROUND  # a vacuole
+    density[4:10, 40:46] = CYTOPLASM  # a fleck of the same colour
+    region = cell_region(density, (18, 18), SEEN)
+    assert region[33:38, 33:38].all()
+    assert not region[4:10, 40:46].any()
+    assert iou(region, cell) > 0.9
+
+
+def test_nucleus_is_the_dark_part_of_the_cell():
+    density, cell, inner = window()
+    found = nucleus_region(density, cell)
+    assert not (found & ~cell).any()
+    assert iou(found, inner) > 0.85
+
+
+def test_nucleus_may_be_in_pieces():
+    density, cell, inner = window(nucleus=0)
+    pieces = disc((30, 30), 5) | disc((42, 42), 5)
+    density[pieces] = NUCLEUS
+    assert not inner.any()
+    assert iou(nucleus_region(density, cell), pieces) > 0.75
+
+
+def test_no_cell_and_no_contrast_have_no_nucleus():
+    density, cell, _ = window()
+    assert not nucleus_region(density, np.zeros_like(cell)).any()
+    assert not nucleus_region(np.zeros_like(density), cell).any()

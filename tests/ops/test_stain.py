@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_wbc_nca.ops import stain
+
+SHAPE = (60, 80)
+SPOTS = ((15, 20), (45, 60), (20, 65))
+
+
+def falling_light(shape=SHAPE):
+    """Background that darkens towards the corners, another way in each channel."""
+    y, x = np.meshgrid(*(np.arange(n) / n * 2 - 1 for n in shape), indexing="ij")
+    light = -0.2 * y**2 - 0.15 * x**2 + 0.1 * x * y + 0.05 * y
+    return np.exp(np.log(np.asarray([230.0, 220, 240]) + 1) + light[..., None] * (1, 1.2, 0.8)) - 1
+
+
+def stained(rgb, factor=0.4, radius=6):
+    """`rgb` with spots that let `factor` of the light through, and where they lie."""
+    y, x = np.ogrid[: rgb.shape[0], : rgb.shape[1]]
+    spots = np.zeros(rgb.shape[:2], bool)
+    for cy, cx in SPOTS:
+        spots |= np.hypot(y - cy, x - cx) < radius
+    return np.where(spots[..., None], rgb * factor, rgb), spots
+
+
+def test_background_with_fall_off_has_no_density():
+    clean, spots = stained(falling_light())
+    noisy = clean * np.exp(np.random.default_rng(0).normal(0, 0.015, clean.shape))
+    density = stain.background(noisy)(clean, (0, 0), SHAPE)
+    assert density.dtype == np.float32
+    assert np.abs(density[~spots]).max() < 0.04
+    np.testing.assert_allclose(density[spots], -np.log(0.4), atol=0.05)
+
+
+def test_even_background_does_not_follow_the_light():
+    rgb = falling_light()
+    density = stain.fit({"name": "density_even"}, rgb)(rgb, (0, 0), SHAPE)
+    assert np.ptp(density) > 0.4
+
+
+def test_density_is_the_formula():
+    background = stain.Polynomial(np.log([[200.0, 100, 50]]))
+    rgb = np.asarray([[[199, 99, 49], [0, 0, 0]]])
+    expected = [[[0, 0, 0], np.log([200, 100, 50])]]
+    np.testing.assert_allclose(background(rgb, (5, 7), (20, 20)), expected, atol=1e-6)
+
+
+def test_terms_are_relative_to_the_whole_field():
+    coefficients = np.zeros((6, 3))
+    coefficients[1] = 1  # grows with y alone
+    density = stain.Polynomial(coefficients)(np.zeros((1, 1, 3)), (5, 9), (20, 10))
+    np.testing.assert_allclose(density, 5 / 20 * 2 - 1)
+
+
+def test_standard_has_mean_zero_and_deviation_one():
+    rgb = stained(falling_light())[0]
+    scaled = stain.fit({"name": "standard"}, rgb)(rgb, (0, 0), SHAPE)
+    np.testing.assert_allclose(scaled.mean((0, 1)), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std((0, 1)), 1, atol=1e-3)
+
+
+def test_constant_colours_stay_finite():
+    rgb = np.full((9, 9, 3), 128, np.uint8)
+    for name in ("density", "density_even", "standard"):
+        assert np.abs(stain.fit({"name": name}, rgb)(rgb, (0, 0), (9, 9))).max() < 1e-3
+
+
+def test_published_reads_its_constants():
+    constants = {"name": "published", "mean": (0.5, 0.25, 0), "std": (0.5, 0.25, 2)}
+    rgb = np.full((1, 1, 3), 255.0)
+    assert stain.fit(constants, rgb)(rgb, (0, 0), (1, 1)).tolist() == [[[1, 3, 0.5]]]
+
+
+@pytest.mark.parametrize("name", ["density", "density_even", "standard"])
+@given(data=st.data())
+def test_a_part_equals_the_whole_bit_for_bit(name, data):
+    rgb = np.random.default_rng(1).integers(0, 256, (*SHAPE, 3)).astype(np.float32)
+    normalise = stain.fit({"name": name}, stain.sample(rgb))
+    y0, x0 = (data.draw(st.integers(0, size - 1)) for size in SHAPE)
+    y1, x1 = data.draw(st.integers(y0 + 1, SHAPE[0])), data.draw(st.integers(x0 + 1, SHAPE[1]))
+    part = normalise(rgb[y0:y1, x0:x1], (y0, x0), SHAPE)
+    np.testing.assert_array_equal(part, normalise(rgb, (0, 0), SHAPE)[y0:y1, x0:x1])
+
+
+def test_sample_is_small_and_spread_evenly():
+    field = np.arange(900 * 1200).reshape(900, 1200)[..., None].repeat(3, -1)
+    sample = stain.sample(field)
+    assert 4000 <= sample.shape[0] * sample.shape[1] < 8000
+    step = int(sample[0, 1, 0])
+    np.testing.assert_array_equal(sample, field[::step, ::step])
+
+
+def test_unknown_name_is_refused():
+    message = "unknown stain normalisation 'macenko'; known are density, density_even, standard"
+    with pytest.raises(ValueError, match=message):
+        stain.fit({"name": "macenko"}, np.zeros((2, 2, 3)))
