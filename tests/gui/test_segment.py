@@ -93,6 +93,18 @@ def test_result_is_bound_to_its_image_when_the_user_moves_on(
     assert cells.metadata[OURS]["source_id"] == str(source.unique_id)
 
 
+def test_new_cells_are_selected_unless_the_user_is_busy(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10)), name="smear")
+    click(widget.form.wanted["nucleus"])
+    click(widget.button)
+    finish(widget)
+    assert viewer.layers.selection.active is viewer.layers["smear cells"]
+    viewer.add_points(name="marks")
+    click(widget.button)
+    finish(widget)
+    assert viewer.layers.selection.active is viewer.layers["marks"]
+
+
 @pytest.mark.parametrize("stuck", [False, True])
 def test_cancel_returns_within_two_seconds_and_keeps_cells(
     viewer, widget, workflow, click, finish, qtbot, stuck

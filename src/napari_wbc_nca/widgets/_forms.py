@@ -17,7 +17,7 @@ LARGEST = 2**31 - 1
 """Largest value that a spin box without an upper bound takes."""
 
 
-LABEL_WIDTH = 72
+LABEL_WIDTH = 76
 """Width in pixels that labels share, so that the fields of several forms align."""
 
 

@@ -67,18 +67,8 @@ def source_of(layer: Layer) -> Source:
 
     An axis of three or four before or after the plane holds channels: ``(3, Y, X)`` is an RGB
     image, not a stack of three.
-
-    Raises
-    ------
-    ValueError
-        When the layer has fewer than two axes.
     """
     pixels = layer.data[0] if layer.multiscale else layer.data
-    if pixels.ndim < 2:
-        raise ValueError(
-            f"layer {layer.name!r} has shape {pixels.shape}; expected an image with at least "
-            f"two axes. Choose another layer."
-        )
     if layer.rgb:
         return Source(layer, pixels, pixels.shape[:-3], None)
     if pixels.ndim >= 3 and pixels.shape[-1] in (3, 4):

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.widgets._run import Request
 
-TITLES = {"cell": "cells", "nucleus": "nuclei"}
+TITLES = {"nucleus": "nuclei", "cell": "cells"}
+"""Names of labels layers; the last added is on top."""
+LARGEST = 2**28
+"""Pixels above which labels are not compared with what they were."""
 Found = Mapping[Index, Segmentation]
 
 
@@ -45,12 +48,14 @@ class Result:
     request: Request
     table: pd.DataFrame
     layers: dict[str, Layer]
-    prints: dict[str, int]
+    prints: dict[str, int | None]
 
     def untouched(self, viewer: Viewer) -> bool:
         """Whether all layers are still there and nobody changed them."""
         return all(
-            layer in viewer.layers and fingerprint(layer) == self.prints[name]
+            layer in viewer.layers
+            and self.prints[name] is not None
+            and fingerprint(layer) == self.prints[name]
             for name, layer in self.layers.items()
         )
 
@@ -68,6 +73,7 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
         Results by plane; planes without one stay empty.
     """
     table = cells_table(request, found)
+    before = viewer.layers.selection.active
     place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
     common = place | {"metadata": _metadata(request, found)}
     layers: dict[str, Layer] = {}
@@ -90,6 +96,9 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
                 **common,
             )
             _dress(layers[name], table)
+    # Ready for corrections, unless the user is busy with another layer.
+    busy = before is not None and before != request.source.layer
+    viewer.layers.selection.active = before if busy else next(reversed(layers.values()))
     return Result(request, table, layers, {n: fingerprint(la) for n, la in layers.items()})
 
 
@@ -167,11 +176,16 @@ def map_names(request: Request, found: Found) -> Iterable[str]:
     return dict.fromkeys(name for seg in found.values() for name in seg.maps)
 
 
-def fingerprint(layer: Layer) -> int:
-    """Number that changes with every edit of a layer's pixels or features."""
-    print_ = zlib.crc32(np.ascontiguousarray(layer.data).data)
+def fingerprint(layer: Layer) -> int | None:
+    """Number that changes with every edit of a layer's pixels or features.
+
+    None for layers that are too large to be read whole; they count as edited.
+    """
+    data = layer.data
+    if data.size > LARGEST:
+        return None
     features = layer.features.to_csv(index=False) if hasattr(layer, "features") else ""
-    return zlib.crc32(features.encode(), print_)
+    return zlib.crc32(np.ascontiguousarray(data).data, zlib.crc32(features.encode()))
 
 
 def _dress(layer: Layer, table: pd.DataFrame) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,6 +135,11 @@ def work(request: Request) -> Generator[Step, None, None]:
         segmentation = yield from _steps(steps, number, checkpoint)
         end = Progress(1, 1, "done")
         yield Step(number, end, checkpoint, segmentation)
+
+
+def preload() -> None:
+    """Load torch and the networks in a thread, while the user still looks at the form."""
+    Thread(target=import_module, args=("napari_wbc_nca.workflow.segment",), daemon=True).start()
 
 
 def estimate(request: Request) -> Generator[None, None, float]:

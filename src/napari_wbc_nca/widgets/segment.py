@@ -17,7 +17,7 @@ from napari_wbc_nca.widgets._colours import class_colours, legend, summary
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._results import Result, refresh, show
-from napari_wbc_nca.widgets._run import Finished, Request, Step, estimate, work
+from napari_wbc_nca.widgets._run import Finished, Request, Step, estimate, preload, work
 from napari_wbc_nca.widgets._segment_form import SegmentForm
 from napari_wbc_nca.widgets._worker import Clock, Job
 
@@ -58,6 +58,7 @@ class SegmentWidget(ViewerWidget):
         self.form.scale.changed.connect(self._show_circle)
         self.form.scale.estimate_wanted.connect(self.estimate)
         self.form.offer(self.viewer.layers, self.viewer.layers.selection.active)
+        preload()
 
     @property
     def running(self) -> bool:

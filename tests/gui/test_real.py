@@ -1,0 +1,88 @@
+"""The real workflow behind the button."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from checkpoints import checkpoint
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io.bundled import sample_path
+from napari_wbc_nca.io.weights import save
+from napari_wbc_nca.widgets._planes import OURS
+from napari_wbc_nca.workflow.segment import segment
+
+BUNDLED = "wbc-smear"
+
+
+@pytest.fixture
+def real(viewer):
+    """The widget over a bundled smear, with nothing replaced."""
+    viewer.open_sample("napari-wbc-nca", "smear-1")
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    return docked
+
+
+def test_click_gives_the_labels_that_python_gives(viewer, real, click, finish, notes, tmp_path):
+    path = tmp_path / "random.safetensors"
+    save(checkpoint(), path)
+    points = [(150.0, 200.0), (300.0, 420.0)]
+    viewer.add_points(points, name="points")
+    real.form.model.open(str(path))
+    real.form.params.widgets["locate"].value = "points"
+    real.form.scale.set_diameter(90)
+    click(real.button)
+    finish(real)
+    assert not notes
+    expected = segment(
+        sample_path("smear-1"), path, locate="points", points=np.array(points), diameter=90
+    )
+    cells = viewer.layers["smear-1 cells"]
+    np.testing.assert_array_equal(cells.data, expected.labels["cell"])
+    assert list(cells.features["class"]) == list(expected.cells["class"])
+    assert cells.metadata[OURS]["provenance"][0]["complete"]
+
+
+def test_missing_device_is_a_notification(viewer, real, click, finish, notes, tmp_path):
+    path = tmp_path / "random.safetensors"
+    save(checkpoint(), path)
+    real.form.model.open(str(path))
+    import torch
+
+    missing = "mps" if not torch.mps.is_available() else "cuda"
+    real.form.params.widgets["device"].value = missing
+    click(real.button)
+    finish(real)
+    assert "is not there" in notes[-1]
+
+
+@pytest.mark.skipif(BUNDLED not in zoo.names(), reason=f"{BUNDLED} is not bundled")
+def test_bundled_model_finds_the_cell_of_the_sample(viewer, real, click, finish, notes):
+    click(real.button)
+    finish(real)
+    assert not notes
+    assert list(viewer.layers["smear-1 cells"].features["class"]) == ["neutrophil"]
+    real.form.params.widgets["projection"].value = "pca"
+    finish(real)
+    assert [layer.name for layer in viewer.layers] == ["smear-1", "smear-1 cells"]
+
+
+def test_labels_of_a_lazy_image_can_be_edited(viewer, real, click, finish, notes, tmp_path):
+    path = tmp_path / "random.safetensors"
+    save(checkpoint(), path)
+    pixels = da.from_array(viewer.layers["smear-1"].data, chunks=(200, 200, 3))
+    viewer.add_image(pixels, rgb=True, name="lazy")
+    real.form.model.open(str(path))
+    real.form.params.widgets["locate"].value = "whole"
+    real.form.scale.set_diameter(90)
+    click(real.button)
+    finish(real)
+    assert not notes
+    cells = viewer.layers["lazy cells"]
+    assert not isinstance(cells.data, np.ndarray)
+    cells.selected_label = 9
+    cells.paint((400, 500), 9)
+    assert cells.data[400, 500] == 9
+    cells.undo()
+    assert cells.data[400, 500] == 0
