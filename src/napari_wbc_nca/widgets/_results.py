@@ -76,17 +76,7 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     before = viewer.layers.selection.active
     place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
     common = place | {"metadata": _metadata(request, found)}
-    layers: dict[str, Layer] = {}
-    for name in map_names(request, found):
-        maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
-        layers[name] = viewer.add_image(
-            stacked(request, maps, np.float32),
-            name=f"{request.source.layer.name} {name}",
-            colormap="magma",
-            opacity=0.7,
-            visible=False,
-            **common,
-        )
+    layers = _add_maps(viewer, request, found, common)
     for name in TITLES:
         if name in request.wanted:
             layers[name] = viewer.add_labels(
@@ -102,6 +92,23 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     return Result(request, table, layers, {n: fingerprint(la) for n, la in layers.items()})
 
 
+def _add_maps(
+    viewer: Viewer, request: Request, found: Found, common: Mapping[str, Any]
+) -> dict[str, Layer]:
+    """Add maps as images that are not shown at first; there may be many."""
+    return {
+        name: viewer.add_image(
+            map_stack(request, found, name),
+            name=f"{request.source.layer.name} {name}",
+            colormap="magma",
+            opacity=0.7,
+            visible=False,
+            **common,
+        )
+        for name in map_names(request, found)
+    }
+
+
 def refresh(result: Result, request: Request, found: Found) -> Result:
     """Put new results of the same planes into the layers of an untouched `result`."""
     table = cells_table(request, found)
@@ -110,8 +117,7 @@ def refresh(result: Result, request: Request, found: Found) -> Result:
             layer.data = label_stack(request, found, name)
             _dress(layer, table)
         else:
-            maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
-            layer.data = stacked(request, maps, np.float32)
+            layer.data = map_stack(request, found, name)
         layer.metadata = _metadata(request, found)
     prints = {name: fingerprint(layer) for name, layer in result.layers.items()}
     return Result(request, table, result.layers, prints)
@@ -153,6 +159,12 @@ def label_stack(request: Request, found: Found, name: str) -> Any:
             numbered[index] = np.where(labels > 0, labels + np.uint32(offset), 0)
             offset += len(found[index].cells)
     return stacked(request, numbered, np.uint32)
+
+
+def map_stack(request: Request, found: Found, name: str) -> Any:
+    """Map ``(..., Y, X)`` of a run; 0 on planes that do not have it."""
+    maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
+    return stacked(request, maps, np.float32)
 
 
 def stacked(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
