@@ -30,7 +30,7 @@ def window(radius=18, nucleus=9, centre=(35.5, 35.5), noise=0.03):
 SEEN = np.ones((SIDE, SIDE), bool)
 
 
-@pytest.mark.parametrize("radius", [14, 18, 22])
+@pytest.mark.parametrize("radius", [16, 18, 22])
 def test_a_box_becomes_the_cell(radius):
     density, cell, _ = window(radius)
     half = radius / 0.94  # boxes are drawn a little wider than their cells
