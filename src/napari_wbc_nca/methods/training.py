@@ -235,7 +235,7 @@ class _Run:
         """Train until the last epoch, or until validation has not improved for long."""
         params, state = self.params, self.state
         while state.epoch < params.epochs:
-            if params.patience and state.epoch - state.best_epoch > params.patience:
+            if params.patience and state.epoch - state.best_epoch >= params.patience:
                 break
             values = yield from self._epoch(learn)
             if validate is not None:
