@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.losses import FocalLoss
+
+from napari_wbc_nca.methods.losses import centre_loss, focal_loss
+from napari_wbc_nca.methods.weak import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE
+
+LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (7, 4)))
+SETS = [[True, True, False, False], [False, False, False, True], [True, True, True, True]]
+
+
+def single(classes):
+    return torch.nn.functional.one_hot(torch.tensor(classes), 4).bool()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0, 3.5])
+def test_single_classes_give_monais_focal_loss(gamma):
+    allowed = single([0, 1, 2, 3, 3, 0, 1])
+    theirs = FocalLoss(gamma=gamma, use_softmax=True, reduction="sum")(LOGITS, allowed.double())
+    assert float(focal_loss(LOGITS, allowed, gamma)) == pytest.approx(float(theirs) / 7, rel=1e-5)
+
+
+def test_gamma_zero_is_cross_entropy():
+    classes = [3, 1, 2, 0, 3, 0, 1]
+    expected = torch.nn.functional.cross_entropy(LOGITS, torch.tensor(classes))
+    torch.testing.assert_close(focal_loss(LOGITS, single(classes), 0.0), expected)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_several_classes_count_by_their_sum(gamma):
+    total = 0.0
+    for logits, allowed in zip(LOGITS.numpy(), SETS, strict=False):
+        shares = np.exp(logits) / np.exp(logits).sum()
+        p = sum(share for share, may in zip(shares, allowed, strict=True) if may)
+        total += -((1 - p) ** gamma) * np.log(p)
+    found = focal_loss(LOGITS[:3], torch.tensor(SETS), gamma)
+    assert float(found) == pytest.approx(total / 3, abs=1e-9)
+
+
+def test_windows_without_a_set_are_left_out():
+    allowed = single([0, 1, 2, 3, 3, 0, 1])
+    fewer = allowed.clone()
+    fewer[2:] = False
+    expected = focal_loss(LOGITS[:2], allowed[:2], 2.0)
+    torch.testing.assert_close(focal_loss(LOGITS, fewer, 2.0), expected)
+
+
+def test_no_set_at_all_teaches_nothing():
+    logits = LOGITS.clone().requires_grad_()
+    loss = focal_loss(logits, torch.zeros(7, 4, dtype=torch.bool), 2.0)
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_a_certain_answer_has_a_finite_gradient():
+    logits = torch.tensor([[80.0, -80, -80], [80, 80, -80]], requires_grad=True)
+    focal_loss(logits, torch.tensor([[True, True, False]] * 2), 2.0).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def some_target():
+    target = torch.full((2, 5, 6), OUTSIDE, dtype=torch.uint8)
+    target[:, 1:4, 1:4], target[:, 2, 2] = CYTOPLASM, NUCLEUS
+    target[0, :, 5], target[1, 1, 1] = IGNORED, IGNORED
+    return target
+
+
+def test_centre_loss_is_the_formula():
+    target = some_target()
+    readout = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 5, 6, 2)))
+    entropy, dice = 0.0, 0.0
+    for part, inside in enumerate(([CYTOPLASM, NUCLEUS], [NUCLEUS])):
+        p = 1 / (1 + np.exp(-readout[..., part].numpy()))
+        wanted = np.isin(target.numpy(), inside)
+        known = target.numpy() != IGNORED
+        entropy -= (np.where(wanted, np.log(p), np.log(1 - p)) * known).sum()
+        shared = (p * wanted * known).sum()
+        dice += 1 - (2 * shared + 1) / ((p * known).sum() + (wanted & known).sum() + 1)
+    expected = entropy / readout.numel() + 0.3 * dice / 2
+    assert float(centre_loss(readout, target)) == pytest.approx(expected)
+
+
+def test_centre_loss_does_not_see_ignored_pixels():
+    target = some_target()
+    readout = torch.zeros(2, 5, 6, 2, requires_grad=True)
+    centre_loss(readout, target).backward()
+    assert not readout.grad[target == IGNORED].any()
+    assert (readout.grad[target != IGNORED] != 0).all()
