@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import planted
+import pytest
+import torch
+
+from napari_wbc_nca.methods import nca_max, nca_wss
+from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams, SegmentParams
+from napari_wbc_nca.methods.training import classes_of, split
+from napari_wbc_nca.methods.weak import Place, Prepared
+from napari_wbc_nca.types import Image
+
+SIZE = {"channels": 6, "hidden": 8, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"}
+TINY = NcaTrainParams(
+    **SIZE, epochs=1, samples_per_epoch=8, batch=4, validation=0.0, learning_rate=1e-2
+)
+
+
+def train(samples, params=TINY, **more):
+    return planted.run(nca_wss.train(samples, params, **more))
+
+
+def same(first, second):
+    return all(np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
+
+
+def epochs_of(yielded):
+    return [progress for progress in yielded if progress.values]
+
+
+@pytest.fixture(scope="module")
+def learnt(fields):
+    params = replace(TINY, epochs=2, samples_per_epoch=512, batch=16, validation=0.3)
+    return train(fields, params)
+
+
+def test_two_epochs_learn_what_a_white_blood_cell_is(learnt):
+    yielded, checkpoint = learnt
+    values = epochs_of(yielded)[-1].values
+    assert values["validation_wbc_accuracy"] > 0.9
+    assert checkpoint.card["validation"]["validation_loss"] == min(
+        epoch.values["validation_loss"] for epoch in epochs_of(yielded)
+    )
+
+
+def test_what_was_learnt_segments_another_field(learnt):
+    image = Image(planted.smear((40, 44), (84, 110), shape=(120, 150), red=((90, 40),)))
+    params = SegmentParams(diameter=24, device="cpu")
+    _, found = planted.run(nca_wss.predict(image, learnt[1], params))
+    assert found.cells[["centroid_y", "centroid_x"]].round(-1).to_numpy().tolist() == [
+        [40, 40],
+        [80, 110],
+    ]
+
+
+def test_progress_tells_of_samples_batches_and_epochs(learnt):
+    yielded, _ = learnt
+    messages = [progress.message for progress in yielded]
+    assert messages[:8] == ["Reading weak labels"] * 8
+    assert messages[8:11] == [f"Training, batch {n}" for n in (1, 2, 3)]
+    assert [progress.done for progress in epochs_of(yielded)] == [1, 2]
+    assert set(epochs_of(yielded)[0].values) >= {"loss", "class_loss", "centre_loss"}
+
+
+def test_the_checkpoint_says_how_it_was_made(learnt):
+    _, checkpoint = learnt
+    assert checkpoint.classes == ("neutrophil", "lymphocyte", "none")
+    assert (checkpoint.diameter, checkpoint.window, checkpoint.method) == (12, 24, "nca_wss")
+    card = checkpoint.card
+    assert card["data"] == {"made": 8}
+    assert card["epochs"] == 2
+    assert card["params"]["seed"] == 0
+    assert card["projection"] == "centre"
+    assert card["parent"] is None
+
+
+def test_one_seed_gives_one_network(fields):
+    assert same(train(fields)[1], train(fields)[1])
+    assert not same(train(fields)[1], train(fields, replace(TINY, seed=1))[1])
+
+
+def test_cells_of_unknown_type_train(fields):
+    untyped = [
+        replace(s, names=tuple("wbc" if n != "none" else n for n in s.names)) for s in fields[2:]
+    ]
+    _, mixed = train([*fields[:2], *untyped])
+    assert mixed.classes == ("neutrophil", "lymphocyte", "none")
+    with pytest.raises(ValueError, match="no cell has a type, only 'wbc' and 'none' were found"):
+        train(untyped)
+
+
+def test_points_train(fields):
+    middles = [(s.boxes[:, :2] + s.boxes[:, 2:]) / 2 for s in fields]
+    points = [replace(s, boxes=np.hstack([m, m])) for s, m in zip(fields, middles, strict=True)]
+    yielded, _ = train(points)
+    assert np.isfinite(epochs_of(yielded)[-1].values["loss"])
+
+
+def test_crops_known_by_their_class_alone_train(fields):
+    crops = [replace(s, boxes=None, names=s.names[:1]) for s in fields]
+    yielded, trained = train(crops)
+    assert trained.classes == ("neutrophil", "lymphocyte", "none")
+    assert np.isfinite(epochs_of(yielded)[-1].values["loss"])
+
+
+def test_a_resumed_training_ends_as_one_that_was_not_interrupted(fields, tmp_path):
+    params = replace(TINY, epochs=3, validation=0.3)
+    state = tmp_path / "state"
+    steps = nca_wss.train(fields, params, state_file=state)
+    while not next(steps).values:
+        pass
+    steps.close()
+    assert state.exists()
+    yielded, resumed = train(fields, params, state_file=state)
+    assert [progress.done for progress in epochs_of(yielded)] == [2, 3]
+    _, whole = train(fields, params)
+    assert same(resumed, whole)
+    assert resumed.card == whole.card
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_of_other_parameters_is_refused(fields, tmp_path):
+    state = tmp_path / "state"
+    steps = nca_wss.train(fields, replace(TINY, epochs=2), state_file=state)
+    while not next(steps).values:
+        pass
+    steps.close()
+    with pytest.raises(ValueError, match=r"state was written with other values of gamma, seed"):
+        train(fields, replace(TINY, epochs=2, gamma=0.0, seed=2), state_file=state)
+    _, longer = train(fields, replace(TINY, epochs=3), state_file=state)
+    assert longer.card["epochs"] == 3
+
+
+def test_training_stops_when_it_no_longer_improves(fields):
+    params = replace(TINY, epochs=50, patience=2, learning_rate=0.0, validation=0.3)
+    _, stopped = train(fields, params)
+    assert (stopped.card["epochs"], stopped.card["best_epoch"]) == (3, 1)
+
+
+def test_without_patience_training_goes_on(fields):
+    params = replace(TINY, epochs=4, learning_rate=0.0, validation=0.3)
+    assert train(fields, params)[1].card["epochs"] == 4
+
+
+def test_training_goes_on_from_a_checkpoint(fields):
+    _, first = train(fields)
+    still = replace(TINY, learning_rate=0.0)
+    _, same_one = train(fields, still, init=replace(first, name="first", sha256="abc"))
+    assert same(first, same_one)
+    assert same_one.card["parent"] == {"name": "first", "sha256": "abc"}
+    _, further = train(fields, replace(TINY, channels=64), init=first)
+    assert further.architecture == first.architecture
+    assert not same(first, further)
+
+
+def test_checkpoints_that_do_not_fit_are_refused(fields):
+    first = planted.checkpoint()
+    with pytest.raises(ValueError, match="planted is a model of nca_max, not of nca_wss"):
+        train(fields, init=planted.checkpoint("nca_max"))
+    with pytest.raises(ValueError, match="planted has no class 'none' at the end"):
+        train(fields, init=replace(first, classes=("none", "neutrophil", "lymphocyte")))
+    with pytest.raises(ValueError, match="classes that planted does not know: lymphocyte; it know"):
+        train(fields, init=replace(first, classes=("neutrophil", "monocyte", "none")))
+
+
+def test_bounds_are_checked_first():
+    with pytest.raises(ValueError, match="batch is 1; it must be at least 2"):
+        train([], replace(TINY, batch=1))
+
+
+def test_a_missing_device_is_named(fields, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device 'cuda' is not there"):
+        train(fields, replace(TINY, device="cuda"))
+
+
+def test_nca_max_of_the_papers_size_takes_two_steps(fields):
+    params = NcaMaxTrainParams(epochs=1, samples_per_epoch=4, batch=2, validation=0, device="cpu")
+    assert (params.channels, params.hidden, params.steps, params.window) == (128, 128, 64, 64)
+    assert params.checkpointing
+    steps = nca_max.train(fields[:2], params)
+    yielded, trained = planted.run(steps)
+    assert sum(p.message.startswith("Training, batch") for p in yielded) == 2
+    assert np.isfinite(epochs_of(yielded)[-1].values["loss"])
+    assert all(np.isfinite(array).all() for array in trained.weights.values())
+    assert trained.architecture["pool"] == "max"
+
+
+def test_checkpointing_learns_the_same(fields):
+    _, kept = train(fields)
+    _, computed_anew = train(fields, replace(TINY, checkpointing=True))
+    for name, array in kept.weights.items():
+        np.testing.assert_allclose(computed_anew.weights[name], array, atol=1e-4)
+
+
+def test_classes_are_known_types_then_others_then_none(fields):
+    names = ("monocyte", "blast", "neutrophil", "wbc")
+    samples = [
+        replace(s, boxes=s.boxes[:1], names=(n,)) for s, n in zip(fields, names, strict=False)
+    ]
+    assert classes_of(samples) == ("neutrophil", "monocyte", "blast", "none")
+
+
+def prepared(group, *names, source="a"):
+    nothing = torch.zeros(0)
+    places = tuple(Place(0, (0.0, 0.0), name) for name in names)
+    return Prepared(nothing, nothing, places, source, group, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_validation_keeps_groups_apart(seed):
+    made = [prepared(str(n % 10), "neutrophil", "wbc") for n in range(40)]
+    made += [prepared(str(n % 10), "neutrophil", source="b") for n in range(40)]
+    kept, held = split(made, 0.25, seed)
+    assert len(kept) + len(held) == 80
+    assert 0 < len(held) <= 20
+    groups = [{(s.source, s.group) for s in part} for part in (kept, held)]
+    assert groups[0].isdisjoint(groups[1])
+    assert len(groups[1]) == len(held) / 4
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_validation_leaves_half_of_every_class(seed):
+    made = [prepared(str(n), "neutrophil") for n in range(9)] + [prepared("rare", "basophil")]
+    kept, held = split(made, 0.6, seed)
+    assert "basophil" in {place.name for sample in kept for place in sample.places}
+    assert 0 < len(held) <= 4
+
+
+def test_no_share_and_one_group_hold_nothing_out():
+    made = [prepared("only", "neutrophil") for _ in range(10)]
+    assert split(made, 0.3, 0) == (made, [])
+    assert split([prepared(str(n), "wbc") for n in range(10)], 0.0, 0)[1] == []
+
+
+def test_losses_fall(learnt):
+    losses = [progress.values["loss"] for progress in epochs_of(learnt[0])]
+    assert all(later < earlier for earlier, later in pairwise(losses))
