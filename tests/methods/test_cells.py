@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import planted
+import pytest
+
+from napari_wbc_nca.methods.cells import Segmenter
+from napari_wbc_nca.methods.network import build
+from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.view import View
+
+CHECKPOINT = planted.checkpoint()
+PARAMS = SegmentParams(device="cpu", locate="points")
+
+
+def cells(field, *centres, checkpoint=CHECKPOINT, **changes):
+    """Cells at `centres`, image pixels, of a field whose model pixels are two wide."""
+    view = View(field, 2.0, checkpoint.normalisation)
+    network = build(checkpoint, "cpu")
+    segmenter = Segmenter(network, checkpoint, replace(PARAMS, **changes), view)
+    return planted.run(segmenter.cells([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))[1]
+
+
+def full(cell, shape):
+    """Mask of a cell in its image."""
+    mask = np.zeros(shape, bool)
+    y, x = cell.origin
+    mask[y : y + cell.mask.shape[0], x : x + cell.mask.shape[1]] = cell.mask
+    return mask
+
+
+def test_a_cell_lies_where_its_image_shows_it():
+    (cell,) = cells(planted.smear((50, 70)), (50, 70))
+    assert cell.centre == (49.5, 69.5)
+    disc = planted.disc((120, 160), (50, 70), 12)
+    mask = full(cell, (120, 160))
+    assert (mask & disc).sum() / (mask | disc).sum() > 0.75
+    assert not (cell.nucleus & ~cell.mask).any()
+    assert cell.response.shape == cell.mask.shape == cell.nucleus.shape
+    assert 0 <= cell.response.min() <= cell.response.max() <= 1
+
+
+def test_probabilities_are_those_of_the_classes():
+    (cell,) = cells(planted.smear((50, 70)), (50, 70))
+    assert tuple(cell.probabilities) == planted.CLASSES
+    assert sum(cell.probabilities.values()) == pytest.approx(1)
+    assert cell.label_class == "neutrophil"
+    assert 0 < cell.confidence <= cell.probabilities["neutrophil"]
+
+
+def test_a_published_model_gives_each_class_its_sigmoid():
+    sigmoid = replace(CHECKPOINT, card={"projection": "centre", "activation": "sigmoid"})
+    field = planted.smear((50, 70))
+    found, plain = (cells(field, (50, 70), checkpoint=c)[0] for c in (sigmoid, CHECKPOINT))
+    p, q = (np.asarray(list(c.probabilities.values())) for c in (found, plain))
+    odds = p / (1 - p)
+    np.testing.assert_allclose(odds / odds.sum(), q, rtol=1e-5)
+
+
+def test_only_what_was_looked_for_may_turn_out_to_be_none():
+    field = planted.smear((50, 70), red=((30, 120),))
+    assert len(cells(field, (30, 120), locate="evidence")) == 0
+    assert len(cells(field, (50, 70), locate="evidence")) == 1
+    for cell in cells(field, (30, 120)):
+        assert cell.label_class != "none"
+
+
+def test_touching_cells_are_parted_between_their_centres():
+    field = planted.smear((50, 60), (50, 80))
+    left, right = (full(c, (120, 160)) for c in cells(field, (50, 60), (50, 80)))
+    assert not (left & right).any()
+    assert left[:, :70].sum() > 0.8 * left.sum()
+    assert right[:, 70:].sum() > 0.8 * right.sum()
+
+
+def test_cells_do_not_depend_on_their_batch():
+    centres = [(50, 60), (90, 100), (30, 130)]
+    field = planted.smear(*centres)
+    for one, many in zip(
+        cells(field, *centres, batch=2), cells(field, *centres, batch=16), strict=True
+    ):
+        np.testing.assert_array_equal(one.mask, many.mask)
+        np.testing.assert_array_equal(one.response, many.response)
+        assert one.probabilities == many.probabilities
+
+
+def test_nothing_is_finished_without_centres():
+    assert cells(planted.smear()) == []

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import planted
+import pytest
+
+from napari_wbc_nca.methods.locate import cell_probability, dense, locate
+from napari_wbc_nca.methods.network import build
+from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.methods.view import View
+
+CENTRES = [(24.0, 30.0), (30.0, 120.0), (80.0, 70.0), (100.0, 140.0)]
+FIELD = planted.smear(*CENTRES, red=((60, 20), (20, 75), (104, 30)))
+CHECKPOINT = planted.checkpoint()
+
+
+@pytest.fixture
+def network():
+    return build(CHECKPOINT, "cpu")
+
+
+@pytest.fixture
+def view():
+    return View(FIELD, 2.0, CHECKPOINT.normalisation)
+
+
+def found(network, view, tile=1000, seed=0, fire_rate=0.5):
+    return planted.run(locate(network, view, CHECKPOINT.diameter, tile, seed, fire_rate))
+
+
+def test_white_cells_are_found_and_red_ones_are_not(network, view):
+    _, centres = found(network, view)
+    image = [view.to_image(centre) for centre in centres]
+    np.testing.assert_allclose(image, np.asarray(CENTRES) - 0.5, atol=1.5)
+
+
+@pytest.mark.parametrize("tile", [16, 23, 40, 64])
+def test_centres_do_not_depend_on_tiles(network, view, tile):
+    assert found(network, view, tile)[1] == found(network, view)[1]
+
+
+def test_progress_is_of_tiles_and_of_steps(network, view):
+    yielded, _ = found(network, view, tile=40)
+    assert {progress.message for progress in yielded} == {"Looking for cells"}
+    assert [p.done for p in yielded if p.total == 4][:1] == [0]
+
+
+def test_an_empty_field_has_no_cells(network):
+    empty = View(planted.smear(red=((60, 20), (20, 75))), 2.0, CHECKPOINT.normalisation)
+    assert found(network, empty)[1] == []
+
+
+def test_a_part_looks_as_in_the_whole(network, view):
+    _, whole = planted.run(dense(network, view, (range(60), range(80)), 0, 0.5))
+    _, part = planted.run(dense(network, view, (range(13, 41), range(22, 60)), 0, 0.5))
+    np.testing.assert_array_equal(part, whole[13:41, 22:60])
+    assert part.dtype == np.float32
+
+
+def test_the_seed_and_the_fire_rate_reach_the_rollout(network, view):
+    part = (range(60), range(80))
+    _, first = planted.run(dense(network, view, part, 0, 0.5))
+    for seed, fire_rate in ((1, 0.5), (0, 0.9)):
+        _, other = planted.run(dense(network, view, part, seed, fire_rate))
+        assert (first != other).any()
+
+
+def test_a_network_without_readout_is_looked_at_by_its_evidence(network, view):
+    image = view.read((range(60), range(80)))[None]
+    state = network.rollout(image)
+    with_readout = cell_probability(network, state)
+    np.testing.assert_array_equal(with_readout, PROJECTIONS["centre"](network, state))
+    network.centre = None
+    np.testing.assert_array_equal(
+        cell_probability(network, state), PROJECTIONS["evidence"](network, state)
+    )
