@@ -45,8 +45,11 @@ def smear(
 
 
 def checkpoint(method: str = "nca_wss", steps: int = 3, **changes: Any) -> Checkpoint:
-    """Planted network for cells of 12 model pixels in windows of 24."""
-    architecture = {"channels": 6, "hidden": 6, "steps": steps, "classes": 3, "head": 4}
+    """Planted network for cells of 12 model pixels in windows of 24.
+
+    Sizes are multiples of 4: only there are matrix products bit-equal for any number of rows.
+    """
+    architecture = {"channels": 8, "hidden": 8, "steps": steps, "classes": 3, "head": 4}
     architecture["pool"] = "max" if method == "nca_max" else "mean"
     torch.manual_seed(0)
     network = NCA(**architecture)

@@ -155,7 +155,7 @@ def test_maps_are_named_by_cell_channel_and_relevance():
     assert next(iter(maps)) == "response"
     names = [name for name in maps if name != "response"]
     assert len(names) == 3 * 3
-    pattern = r"cell [123] [123]: channel [0-5], relevance [+-]\d\.\d\d"
+    pattern = r"cell [123] [123]: channel [0-7], relevance [+-]\d\.\d\d"
     for name in names:
         assert re.fullmatch(pattern, name)
     first = [float(name.split()[-1]) for name in names[:3]]

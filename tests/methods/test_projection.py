@@ -11,7 +11,7 @@ from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.projection import PROJECTIONS, nucleus
 
 CHECKPOINT = planted.checkpoint()
-STATE = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (2, 9, 11, 6)).astype(np.float32))
+STATE = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (2, 9, 11, 8)).astype(np.float32))
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def test_a_response_lies_between_zero_and_one(name, network):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_pca_makes_the_middle_bright_whatever_the_sign(network, sign):
     middle = torch.from_numpy(planted.disc((21, 21), (10.5, 10.5), 6))
-    state = torch.zeros(1, 21, 21, 6)
+    state = torch.zeros(1, 21, 21, 8)
     state[0, ..., 2] = sign * middle.float()
     response = PROJECTIONS["pca"](network, state)[0]
     assert torch.equal(response, middle.float())
 
 
 def test_pca_of_a_constant_window_is_zero(network):
-    assert not PROJECTIONS["pca"](network, torch.full((1, 5, 5, 6), 3.0)).any()
+    assert not PROJECTIONS["pca"](network, torch.full((1, 5, 5, 8), 3.0)).any()
 
 
 def test_pca_looks_at_each_window_alone(network):
