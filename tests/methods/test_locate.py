@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import planted
 import pytest
+import torch
 
 from napari_wbc_nca.methods.locate import cell_probability, dense, locate
 from napari_wbc_nca.methods.network import build
@@ -74,3 +75,37 @@ def test_a_network_without_readout_is_looked_at_by_its_evidence(network, view):
     np.testing.assert_array_equal(
         cell_probability(network, state), PROJECTIONS["evidence"](network, state)
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_centres_do_not_depend_on_tiles_whatever_the_network_sees(network, seed):
+    random = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    network.fc1.weight.normal_(std=0.5)
+    network.centre.weight.normal_(std=3)
+    network.centre.bias.zero_()
+    cells = [tuple(random.uniform(5, 115, 2)) for _ in range(6)]
+    field = View(planted.smear(*cells), random.uniform(1.2, 3), CHECKPOINT.normalisation)
+    _, whole = found(network, field, seed=seed)
+    assert len(whole) > 2
+    assert found(network, field, 16, seed)[1] == whole
+    assert found(network, field, int(random.integers(17, 60)), seed)[1] == whole
+
+
+def test_a_large_cell_of_flat_probability_is_one_cell(network):
+    network.centre.weight.mul_(20)  # far into saturation
+    network.centre.bias.mul_(20)
+    field = View(planted.smear((60, 80), radius=20), 2.0, CHECKPOINT.normalisation)
+    _, centres = found(network, field)
+    assert len(centres) == 1
+    np.testing.assert_allclose(field.to_image(centres[0]), (59.5, 79.5), atol=8)
+    assert found(network, field, 16)[1] == centres
+
+
+def test_a_large_dark_area_does_not_swarm_with_cells(network):
+    pixels = planted.smear((30, 30))
+    pixels[60:, 60:] = 30  # the border of the diaphragm
+    field = View(pixels, 2.0, CHECKPOINT.normalisation)
+    _, centres = found(network, field)
+    assert 1 <= len(centres) < 8
+    assert found(network, field, 16)[1] == centres

@@ -101,6 +101,9 @@ def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) ->
     smooth = ndi.gaussian_filter(probability, diameter * _SMOOTH, truncate=4, mode="nearest")
     side = 2 * int(diameter * _APART) + 1
     peak = (smooth == ndi.maximum_filter(smooth, side)) & (smooth > _LEAST)
+    # Where the probability is flat, every pixel is highest: the first in raster order stands.
+    order = np.where(peak, np.arange(peak.size, 0, -1).reshape(peak.shape), 0)
+    peak &= order == ndi.maximum_filter(order, side)
     inner = np.zeros_like(peak)
     inner[tile.inner] = True
     centres = []
