@@ -5,7 +5,7 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.locate import cell_probability, dense, locate
+from napari_wbc_nca.methods.locate import dense, locate
 from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.projection import PROJECTIONS
 from napari_wbc_nca.methods.view import View
@@ -67,14 +67,12 @@ def test_the_seed_and_the_fire_rate_reach_the_rollout(network, view):
 
 
 def test_a_network_without_readout_is_looked_at_by_its_evidence(network, view):
-    image = view.read((range(60), range(80)))[None]
-    state = network.rollout(image)
-    with_readout = cell_probability(network, state)
-    np.testing.assert_array_equal(with_readout, PROJECTIONS["centre"](network, state))
-    network.centre = None
-    np.testing.assert_array_equal(
-        cell_probability(network, state), PROJECTIONS["evidence"](network, state)
-    )
+    part = (range(60), range(80))
+    state = network.rollout(view.read(part)[None])
+    for readout, name in ((network.centre, "centre"), (None, "evidence")):
+        network.centre = readout
+        _, seen = planted.run(dense(network, view, part, 0, 0.5))
+        np.testing.assert_array_equal(seen, PROJECTIONS[name](network, state)[0])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -83,7 +81,7 @@ def test_centres_do_not_depend_on_tiles_whatever_the_network_sees(network, seed)
     torch.manual_seed(seed)
     network.fc1.weight.normal_(std=0.5)
     network.centre.weight.normal_(std=3)
-    network.centre.bias.zero_()
+    network.centre.bias.fill_(1)
     cells = [tuple(random.uniform(5, 115, 2)) for _ in range(6)]
     field = View(planted.smear(*cells), random.uniform(1.2, 3), CHECKPOINT.normalisation)
     _, whole = found(network, field, seed=seed)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.projection import PROJECTIONS, nucleus
+from napari_wbc_nca.methods.projection import PROJECTIONS
 
 CHECKPOINT = planted.checkpoint()
 STATE = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (2, 9, 11, 8)).astype(np.float32))
@@ -79,10 +79,9 @@ def test_evidence_of_a_published_network_is_that_of_all_its_classes():
     np.testing.assert_allclose(found, by_hand(network, 3), rtol=1e-4)
 
 
-def test_centre_and_nucleus_are_the_two_readouts(network):
+def test_centre_is_the_first_readout(network):
     z = STATE @ network.centre.weight.T + network.centre.bias
     torch.testing.assert_close(PROJECTIONS["centre"](network, STATE), z[..., 0].sigmoid())
-    torch.testing.assert_close(nucleus(network, STATE), z[..., 1].sigmoid())
 
 
 def test_centre_needs_a_readout():

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import planted
 import pytest
+import torch
 
-from napari_wbc_nca.methods.view import View
+from napari_wbc_nca.methods.view import View, finer_part
 
 DENSITY = {"name": "density"}
 FIELD = planted.smear((40, 60))
@@ -51,20 +52,36 @@ def test_the_smallest_field_has_two_pixels():
 def test_positions_are_those_of_pixel_centres():
     view = View(FIELD, 4.0, DENSITY)
     assert view.to_image((0, 0)) == (1.5, 1.5)
-    assert view.box((range(2, 5), range(0, 1))) == (slice(8, 20), slice(0, 4))
+    assert view.box((range(2, 5), range(0, 1))) == (range(8, 20), range(4))
 
 
-def test_an_enlarged_map_keeps_its_place():
+def test_an_interpolated_map_keeps_its_place():
     view = View(FIELD, 2.0, DENSITY)
     part = (range(10, 30), range(20, 40))
     rows = np.repeat(np.arange(10.0, 30)[:, None], 20, 1)
-    fine = view.enlarge(rows, part)
-    expected = (np.arange(20, 60) + 0.5) / 2 - 0.5
-    assert fine.shape == (40, 40)
-    np.testing.assert_allclose(fine[1:-1, 7], expected[1:-1])
+    for factor in (1, 0.5):
+        wanted = [range(round(r.start * 2 / factor), round(r.stop * 2 / factor)) for r in part]
+        fine = view.interpolate(rows, part, factor, tuple(wanted))
+        expected = (np.asarray(wanted[0]) + 0.5) * factor / 2 - 0.5
+        assert fine.shape == tuple(map(len, wanted))
+        inside = (expected > 10) & (expected < 29)
+        np.testing.assert_allclose(fine[inside, 7], expected[inside])
 
 
-def test_density_is_that_of_the_image_whatever_the_network_sees():
-    box = (slice(30, 50), slice(50, 70))
-    standard = View(FIELD, 2.0, {"name": "standard"}).density(box)
-    np.testing.assert_array_equal(standard, View(FIELD, 3.0, DENSITY).density(box))
+def test_a_finer_view_has_the_density_whatever_the_network_sees():
+    finer = View(FIELD, 2.0, {"name": "standard"}).finer()
+    assert finer.shape == (120, 160)
+    part = finer_part((range(10, 20), range(70, 80)), finer.shape)
+    assert part == (range(20, 40), range(140, 160))
+    np.testing.assert_array_equal(finer.read(part), View(FIELD, 1.0, DENSITY).read(part))
+
+
+def test_a_finer_part_stays_inside_the_field():
+    assert finer_part((range(3), range(5, 9)), (5, 17)) == (range(5), range(10, 17))
+
+
+def test_absorptance_is_the_saturated_density():
+    part = (range(60), range(80))
+    density = View(FIELD, 2.0, DENSITY).read(part)
+    found = View(FIELD, 2.0, {"name": "absorptance"}).read(part)
+    torch.testing.assert_close(found, 1 - torch.exp(-2 * density))

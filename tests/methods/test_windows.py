@@ -24,8 +24,12 @@ def prepared(index=0, places=(), value=0.0, source="a", weight=1.0, target=None)
     return Prepared(pixels, marked, tuple(found), source, f"group-{index}", weight)
 
 
-def draw(samples, count, seed=0, vary=False, classes=CLASSES, side=SIDE):
-    return Windows(samples, classes, side, vary).draw(count, np.random.default_rng(seed))
+def windows(samples, vary=False, classes=CLASSES, normalisation="density"):
+    return Windows(samples, classes, SIDE, {"name": normalisation}, vary)
+
+
+def draw(samples, count, seed=0, **more):
+    return windows(samples, **more).draw(count, np.random.default_rng(seed))
 
 
 def share(batch, allowed):
@@ -48,7 +52,7 @@ def test_a_batch_has_the_shapes_it_promises(vary):
 
 def test_kinds_come_in_their_shares():
     samples = [prepared(places=PLACES)]
-    batch, shares = draw(samples, 600), Windows(samples, CLASSES, SIDE).shares
+    batch, shares = draw(samples, 600), windows(samples).shares
     assert sum(shares.values()) == pytest.approx(1)
     for kind, allowed in (("typed", TYPED), ("untyped", UNTYPED), ("none", NONE)):
         assert share(batch, allowed) == pytest.approx(shares[kind], abs=0.06)
@@ -65,7 +69,7 @@ def test_kinds_come_in_their_shares():
 )
 def test_only_kinds_that_there_are_share(names, kinds):
     places = [((40.0, 30.0 + 40 * n), name) for n, name in enumerate(names)]
-    shares = Windows([prepared(places=places)], CLASSES, SIDE).shares
+    shares = windows([prepared(places=places)]).shares
     assert set(shares) == kinds
     assert sum(shares.values()) == pytest.approx(1)
 
@@ -131,6 +135,15 @@ def test_a_window_as_it_lies_is_the_mean_of_its_fine_pixels():
     fine = sample.pixels[:, 32:48, 52:68].float()
     expected = fine.reshape(3, SIDE, 2, SIDE, 2).mean((2, 4))
     torch.testing.assert_close(batch.images[batch.allowed[:, 0]][0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("vary", [False, True])
+def test_absorptance_saturates_what_was_varied(vary):
+    sample = prepared(places=PLACES)
+    sample.pixels[:] = 3 * torch.rand(3, *SHAPE, generator=torch.manual_seed(0)).half()
+    density = draw([sample], 9, vary=vary).images
+    absorptance = draw([sample], 9, vary=vary, normalisation="absorptance").images
+    torch.testing.assert_close(absorptance, 1 - torch.exp(-2 * density))
 
 
 def test_what_lies_beyond_the_picture_is_ignored():

@@ -67,10 +67,10 @@ def test_a_window_without_surroundings_leaves_the_ellipse():
 
 def test_a_region_is_one_piece_without_holes():
     density, cell, _ = window()
-    density[33:38, 33:38] = BACKGROUND  # a vacuole
+    density[disc((46, 36), 4)] = BACKGROUND  # a vacuole
     density[4:10, 40:46] = CYTOPLASM  # a fleck of the same colour
     region = cell_region(density, (18, 18), SEEN)
-    assert region[33:38, 33:38].all()
+    assert region[disc((46, 36), 4)].all()
     assert not region[4:10, 40:46].any()
     assert iou(region, cell) > 0.9
 
@@ -88,6 +88,13 @@ def test_nucleus_may_be_in_pieces():
     density[pieces] = NUCLEUS
     assert not inner.any()
     assert iou(nucleus_region(density, cell), pieces) > 0.75
+
+
+def test_granules_that_absorb_blue_are_no_nucleus():
+    density, cell, _ = window(nucleus=0)
+    lobe, granules = disc((28, 35), 6), disc((43, 36), 7)
+    density[lobe], density[granules] = NUCLEUS, (0.5, 0.9, 1.0)
+    assert iou(nucleus_region(density, cell), lobe) > 0.75
 
 
 def test_no_cell_and_no_contrast_have_no_nucleus():

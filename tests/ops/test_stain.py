@@ -95,6 +95,6 @@ def test_sample_is_small_and_spread_evenly():
 
 
 def test_unknown_name_is_refused():
-    message = "unknown stain normalisation 'macenko'; known are density, density_even, standard"
+    message = "unknown stain normalisation 'macenko'; known are .*density, density_even, standard"
     with pytest.raises(ValueError, match=message):
         stain.fit({"name": "macenko"}, np.zeros((2, 2, 3)))
