@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.datasets import NONE
-from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.methods.projection import GROWN, PROJECTIONS
+from napari_wbc_nca.methods.view import finer_part
 from napari_wbc_nca.models.relevance import relevance
+from napari_wbc_nca.ops.growth import grow
 from napari_wbc_nca.ops.regions import nucleus_region
 from napari_wbc_nca.ops.threshold import mask_from_response, otsu
 from napari_wbc_nca.types import Cell, Checkpoint, Progress
@@ -39,6 +42,11 @@ class Segmenter:
     checkpoint: Checkpoint
     params: SegmentParams
     view: View
+
+    @cached_property
+    def fine(self) -> View:
+        """The field where responses become masks."""
+        return self.view.finer()
 
     def cells(self, centres: Sequence[Centre]) -> Generator[Progress, None, list[Cell]]:
         """Cells at `centres` (model pixels), a batch of windows at a time."""
@@ -81,35 +89,41 @@ class Segmenter:
         if self.params.locate == "evidence" and probabilities.get(NONE, 0.0) > 0.5:
             return None
         name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
-        response = self._response(state)
-        box = self.view.box(part)
+        around = finer_part(part, self.fine.shape)
+        density = self.fine.read(around).numpy().transpose(1, 2, 0)
+        response = self._response(state, part, around, density)
+        box, middle = self.fine.box(around), self.view.to_image(centre)
         corner = (box[0].start, box[1].start)
-        middle = self.view.to_image(centre)
-        fine = self.view.enlarge(response, part)
-        own = _nearest(fine.shape, middle, [self.view.to_image(c) for c in centres], corner)
+        sharp = self.fine.interpolate(response, around, 1, box)
+        own = _nearest(sharp.shape, middle, [self.view.to_image(c) for c in centres], corner)
         at = (middle[0] - corner[0], middle[1] - corner[1])
-        mask = mask_from_response(np.where(own, fine, 0), otsu(response), at)
+        threshold = otsu(response)
+        mask = mask_from_response(np.where(own, sharp, 0), threshold, at)
         if not mask.any():
             return None
+        dark = nucleus_region(density, response > threshold).astype(np.float32)
         return Cell(
             centre=middle,
             origin=corner,
             mask=mask,
-            nucleus=nucleus_region(self.view.density(box), mask),
-            response=fine,
+            nucleus=mask & (self.fine.interpolate(dark, around, 1, box) > 0.5),
+            response=sharp,
             label_class=name,
             probabilities=probabilities,
-            confidence=probabilities[name] * _contrast(fine, mask),
-            maps=self._maps(state, name, part) if self.params.maps else {},
+            confidence=probabilities[name] * _contrast(sharp, mask),
+            maps=self._maps(state, name, part, box) if self.params.maps else {},
         )
 
-    def _response(self, state: torch.Tensor) -> Map:
-        """Response of a window's state, by the projection asked for or the model's own."""
+    def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
+        """Response of a window at the fine pixels `around`, by the projection that is chosen."""
         asked = self.params.projection
         chosen = self.checkpoint.card.get("projection", "pca") if asked == "model" else asked
         with torch.inference_mode():
-            response: Map = PROJECTIONS[chosen](self.network, state[None])[0].cpu().numpy()
-        return response
+            coarse = PROJECTIONS[chosen](self.network, state[None])[0].cpu().numpy()
+        response = self.view.interpolate(coarse, part, self.fine.factor, around)
+        if chosen != GROWN:
+            return response
+        return ndi.gaussian_filter(grow(response, density).astype(np.float32), 1)
 
     def _probabilities(self, state: torch.Tensor) -> Mapping[str, float]:
         """Probability of each class of a window's ``(h, w, C)`` state."""
@@ -119,7 +133,7 @@ class Segmenter:
         values = logits.sigmoid() if sigmoid else logits.softmax(0)
         return dict(zip(self.checkpoint.classes, values.tolist(), strict=True))
 
-    def _maps(self, state: torch.Tensor, name: str, part: Part) -> dict[str, Map]:
+    def _maps(self, state: torch.Tensor, name: str, part: Part, box: Part) -> dict[str, Map]:
         """Most relevant channels for class `name`, in their order, scaled to 0–1."""
         network, target = self.network, self.checkpoint.classes.index(name)
         with torch.inference_mode():
@@ -139,7 +153,7 @@ class Segmenter:
             low, high = float(values.min()), float(values.max())
             scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
             title = f"{rank}: channel {int(channel)}, relevance {float(scores[channel]):+.2f}"
-            maps[title] = self.view.enlarge(scaled, part)
+            maps[title] = self.view.interpolate(scaled, part, 1, box)
         return maps
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.methods.projection import best
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.types import Progress
 
@@ -81,19 +81,12 @@ def dense(
             break
         yield Progress(done, total, "Looking for cells")
     with torch.inference_mode():
-        response = cell_probability(network, state)[0].cpu().numpy()
+        response = best(network, state)[0].cpu().numpy()
     inner = tuple(
         slice(span.start - around.start, span.stop - around.start)
         for span, around in zip(part, outer, strict=True)
     )
     return np.ascontiguousarray(response[inner])
-
-
-def cell_probability(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    """``(B, H, W)`` by the centre readout; by the evidence where there is none."""
-    if network.centre is not None:
-        return PROJECTIONS["centre"](network, state)
-    return PROJECTIONS["evidence"](network, state)
 
 
 def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:

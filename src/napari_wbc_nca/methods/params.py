@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from napari_wbc_nca.params import Bounds
 
 Locate = Literal["evidence", "detector", "points", "boxes", "whole"]
-ProjectionName = Literal["model", "pca", "evidence", "centre"]
+ProjectionName = Literal["model", "pca", "evidence", "centre", "grown"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -56,8 +56,9 @@ class NcaTrainParams:
     pixel_size: Annotated[float, Bounds("Side of a model pixel", "µm", low=0.01, high=10)] = 0.4
     normalisation: Annotated[str, Bounds("Name of the stain normalisation")] = "density"
     projection: Annotated[
-        Literal["pca", "evidence", "centre"], Bounds("Projection the model uses by default")
-    ] = "centre"
+        Literal["pca", "evidence", "centre", "grown"],
+        Bounds("Projection the model uses by default"),
+    ] = "grown"
     epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 128
     samples_per_epoch: Annotated[
         int, Bounds("Windows drawn an epoch; 0 takes one a sample", low=0)

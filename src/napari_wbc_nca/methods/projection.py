@@ -51,9 +51,16 @@ def centre(network: NCA, state: torch.Tensor) -> torch.Tensor:
     return network.readout(state)[..., 0].sigmoid()
 
 
-def nucleus(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    """Probability of nucleus by the second linear readout."""
-    return network.readout(state)[..., 1].sigmoid()
+def best(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """Probability of a cell by the centre readout, or by the evidence where there is none."""
+    return evidence(network, state) if network.centre is None else centre(network, state)
 
 
-PROJECTIONS: dict[str, Projection] = {"pca": pca, "evidence": evidence, "centre": centre}
+PROJECTIONS: dict[str, Projection] = {
+    "pca": pca,
+    "evidence": evidence,
+    "centre": centre,
+    "grown": best,
+}
+GROWN = "grown"
+"""Projection after which :func:`~napari_wbc_nca.ops.growth.grow` follows."""

@@ -13,12 +13,13 @@ from napari_wbc_nca.io.images import check
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.locate import dense
 from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.view import Part, View
+from napari_wbc_nca.methods.view import Part, View, finer_part
 from napari_wbc_nca.types import Checkpoint, Image, Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
     from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.ops.growth import grow
 
 FILL = 0.92
 """Diameter of a disk of a cell's area, relative to the side of the box drawn around it."""
@@ -28,6 +29,8 @@ _SAMPLED = 256  # side of the parts that are looked at in a large field, in mode
 _ROUNDS = 4
 _SETTLED = 1.12  # ratio of two estimates that counts as the same
 _SURE = 0.7  # least mean probability of a region that is measured
+_CENTRAL = 0.15  # distance from the middle of a crop, in sides, that counts little
+_SMALLEST = 8.0  # fine pixels
 _FINEST = 12.0  # least diameter in image pixels that is looked for
 
 
@@ -88,31 +91,40 @@ def _measure(
 ) -> Generator[Progress, None, float | None]:
     """Typical diameter of what is found where cells are taken to be `guess` wide."""
     view = View(rgb, guess / checkpoint.diameter, checkpoint.normalisation)
-    middle = tuple((size - 1) / 2 for size in view.shape)
-    diameters: list[float] = []
-    weights: list[float] = []
+    fine = view.finer()
+    found: list[tuple[float, float]] = []
     for part in _sampled(view.shape):
         probability = yield from dense(network, view, part, params.seed, params.fire_rate)
-        regions, count = ndi.label(ndi.binary_fill_holes(probability > 0.5))
-        index = range(1, count + 1)
-        areas = ndi.sum(regions > 0, regions, index)
-        sure = ndi.mean(probability, regions, index)
-        if params.locate == "whole":
-            centres = np.asarray(ndi.center_of_mass(regions > 0, regions, index)).reshape(-1, 2)
-            offset = np.hypot(*(centres - middle).T) / min(view.shape)
-            sure = sure * np.exp(-((offset / 0.15) ** 2))
-            weights += [float(a * s**4) for a, s in zip(areas, sure, strict=True)]
-            diameters += np.sqrt(4 * areas / np.pi).tolist()
-            continue
-        kept = sure > _SURE
-        diameters += np.sqrt(4 * areas[kept] / np.pi).tolist()
-        weights += (areas[kept] * sure[kept] ** 4).tolist()
-    if not diameters:
+        around = finer_part(part, fine.shape)
+        response = view.interpolate(probability, part, fine.factor, around)
+        density = fine.read(around).numpy().transpose(1, 2, 0)
+        found += _regions(response, density, central=params.locate == "whole")
+    if not found:
         return None
-    order = np.argsort(diameters)
-    total = np.cumsum(np.asarray(weights)[order])
-    typical = np.asarray(diameters)[order][np.searchsorted(total, total[-1] / 2)]
-    return float(typical) * view.factor if typical > 4 else None
+    diameters, weights = np.asarray(sorted(found)).T
+    total = np.cumsum(weights)
+    typical = float(diameters[np.searchsorted(total, total[-1] / 2)])
+    return typical * fine.factor if typical > _SMALLEST else None
+
+
+def _regions(
+    response: npt.NDArray[Any], density: npt.NDArray[Any], central: bool
+) -> list[tuple[float, float]]:
+    """Diameter in fine pixels and weight of each region that the response is sure of."""
+    regions, count = ndi.label(ndi.binary_fill_holes(grow(response, density)))
+    index = np.arange(1, count + 1)
+    area = ndi.sum(regions > 0, regions, index)
+    sure = ndi.sum(response**2, regions, index) / (ndi.sum(response, regions, index) + 1e-9)
+    weight = area * sure**4 * (sure > _SURE)
+    if central:
+        middle = np.asarray(ndi.center_of_mass(regions > 0, regions, index)).reshape(-1, 2)
+        away = np.hypot(*(middle / response.shape - 0.5).T)
+        weight = weight * np.exp(-((away / _CENTRAL) ** 2))
+    return [
+        (float(np.sqrt(4 * a / np.pi)), float(w))
+        for a, w in zip(area, weight, strict=True)
+        if w > 0
+    ]
 
 
 def _sampled(shape: tuple[int, int]) -> list[Part]:

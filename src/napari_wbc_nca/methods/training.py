@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,10 +93,10 @@ def train(
     """
     check(params)
     if init is not None:
-        _check_fit(init, method, samples)
+        _check_fit(init, samples)
     classes = classes_of(samples) if init is None else init.classes
     normalisation = {"name": params.normalisation} if init is None else dict(init.normalisation)
-    architecture = _architecture(params, pool, classes) if init is None else dict(init.architecture)
+    architecture = _architecture(params, pool, classes, init)
     prepared = yield from _prepare(samples, params, normalisation)
     kept, held = split(prepared, params.validation, params.seed)
     torch.manual_seed(params.seed)
@@ -103,8 +104,8 @@ def train(
     if init is not None:
         network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
     run = _Run(Learner(network, params.checkpointing), params, state_file)
-    learn = Windows(kept, classes, params.window)
-    validate = Windows(held, classes, params.window, vary=False) if held else None
+    draw = partial(Windows, classes=classes, side=params.window, normalisation=normalisation)
+    learn, validate = draw(kept), draw(held, vary=False) if held else None
     yield from run.epochs(learn, validate)
     weights = run.state.best_weights
     return Checkpoint(
@@ -136,13 +137,8 @@ def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     return (*(t for t in TYPES if t in found), *sorted(found - set(TYPES)), NONE)
 
 
-def _check_fit(init: Checkpoint, method: str, samples: Sequence[Sample]) -> None:
+def _check_fit(init: Checkpoint, samples: Sequence[Sample]) -> None:
     """Refuse a checkpoint that training of these samples cannot start from."""
-    if init.method != method:
-        raise ValueError(
-            f"{init.name} is a model of {init.method}, not of {method}; train {init.method}, "
-            "or start from another model"
-        )
     if init.classes[-1] != NONE or "centre.weight" not in init.weights:
         raise ValueError(
             f"{init.name} has no class {NONE!r} at the end or no readout of pixels, as models "
@@ -197,7 +193,12 @@ def _prepare(
     return prepared
 
 
-def _architecture(params: NcaTrainParams, pool: Pool, classes: Sequence[str]) -> dict[str, Any]:
+def _architecture(
+    params: NcaTrainParams, pool: Pool, classes: Sequence[str], init: Checkpoint | None
+) -> dict[str, Any]:
+    """Size of the network: that of `init` where there is one, pooled as the method does."""
+    if init is not None:
+        return {**init.architecture, "pool": pool}
     names = ("channels", "hidden", "steps", "fire_rate")
     own = {name: getattr(params, name) for name in names}
     return {**own, "pool": pool, "classes": len(classes)}

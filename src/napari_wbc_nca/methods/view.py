@@ -14,6 +14,24 @@ from napari_wbc_nca.ops.resample import resample, resampled_shape
 
 Part = tuple[range, range]
 
+FINE = 2
+"""Fine pixels per model pixel: weak labels become regions, and responses masks, at that scale."""
+
+
+_SATURATION = 2.0
+
+
+def shown(values: torch.Tensor, normalisation: Mapping[str, Any]) -> torch.Tensor:
+    r"""What the network is shown of normalised, and in training varied, pixels.
+
+    For ``absorptance`` the optical density saturates, :math:`1 - e^{-2d}`, the share of light
+    that twice the stain would absorb: pale and dark stains come closer to each other. All other
+    normalisations are shown as they are.
+    """
+    if normalisation["name"] == "absorptance":
+        return 1 - torch.exp(-_SATURATION * values)
+    return values
+
 
 class View:
     """A field at the model's scale.
@@ -34,19 +52,22 @@ class View:
     """
 
     def __init__(self, rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> None:
-        self.rgb, self.factor = rgb, factor
+        self.rgb, self.factor, self.normalisation = rgb, factor, normalisation
         self.source_shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         height, width = resampled_shape(self.source_shape, factor)
         self.shape = (max(height, 2), max(width, 2))
-        sample = stain.sample(rgb)
-        self._normalise = stain.fit(normalisation, sample)
-        self._light = stain.background(sample)
+        self._normalise = stain.fit(normalisation, stain.sample(rgb))
+
+    def finer(self) -> View:
+        """Optical density of the same field with `FINE` pixels per model pixel."""
+        return View(self.rgb, self.factor / FINE, {"name": "density"})
 
     def read(self, part: Part) -> torch.Tensor:
         """``(3, h, w)`` float32 of some rows and columns."""
-        pixels = resample(self._source, self.source_shape, self.factor, *part)
-        normalised = self._normalise(pixels, (part[0].start, part[1].start), self.shape)
-        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(normalised, -1, 0)))
+        colours = resample(self._source, self.source_shape, self.factor, *part)
+        normalised = self._normalise(colours, (part[0].start, part[1].start), self.shape)
+        pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(normalised, -1, 0)))
+        return shown(pixels, self.normalisation)
 
     def window(self, centre: tuple[float, float], side: int) -> Part:
         """Rows and columns of a window around `centre`, moved inside the field where it fits."""
@@ -55,10 +76,10 @@ class View:
         )
         return rows, columns
 
-    def box(self, part: Part) -> tuple[slice, slice]:
-        """Image pixels that the model pixels of `part` cover."""
+    def box(self, part: Part) -> Part:
+        """Image pixels that `part` covers."""
         rows, columns = (
-            slice(int(span.start * self.factor), min(size, round(span.stop * self.factor)))
+            range(int(span.start * self.factor), min(size, round(span.stop * self.factor)))
             for span, size in zip(part, self.source_shape, strict=True)
         )
         return rows, columns
@@ -67,24 +88,41 @@ class View:
         """A position in model pixels as one in image pixels."""
         return (centre[0] + 0.5) * self.factor - 0.5, (centre[1] + 0.5) * self.factor - 0.5
 
-    def density(self, box: tuple[slice, slice]) -> npt.NDArray[np.float32]:
-        """``(h, w, 3)`` optical density of image pixels, whatever the network is shown."""
-        return self._light(self._source(*box), (box[0].start, box[1].start), self.source_shape)
+    def interpolate(
+        self, values: npt.NDArray[Any], part: Part, factor: float, wanted: Part
+    ) -> npt.NDArray[np.float32]:
+        """A map of `part`, at other pixels of the field.
 
-    def enlarge(self, response: npt.NDArray[Any], part: Part) -> npt.NDArray[np.float32]:
-        """A map of the model pixels in `part`, linearly interpolated at the image's pixels."""
-        rows, columns = self.box(part)
+        Parameters
+        ----------
+        values
+            ``(len(rows), len(columns))`` of `part`.
+        part
+            Rows and columns of this view.
+        factor
+            Image pixels per wanted pixel; 1 for the image's own.
+        wanted
+            Rows and columns of the wanted pixels.
+        """
         return resample(
-            lambda y, x: response[y, x, None],
+            lambda y, x: values[y, x, None],
             (len(part[0]), len(part[1])),
-            1 / self.factor,
-            range(rows.start, rows.stop),
-            range(columns.start, columns.stop),
+            factor / self.factor,
+            *wanted,
             origin=(part[0].start, part[1].start),
         )[..., 0]
 
     def _source(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
         return np.asarray(self.rgb[rows, columns])
+
+
+def finer_part(part: Part, shape: tuple[int, int]) -> Part:
+    """Rows and columns of a finer view of `shape` that the model pixels of `part` cover."""
+    rows, columns = (
+        range(FINE * span.start, min(FINE * span.stop, size))
+        for span, size in zip(part, shape, strict=True)
+    )
+    return rows, columns
 
 
 def _span(middle: float, side: int, size: int) -> range:

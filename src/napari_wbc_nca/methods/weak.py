@@ -12,12 +12,11 @@ import torch
 
 from napari_wbc_nca.io.datasets import NONE, Sample, read_rgb
 from napari_wbc_nca.methods.scale import FILL
+from napari_wbc_nca.methods.view import FINE
 from napari_wbc_nca.ops import stain
 from napari_wbc_nca.ops.regions import cell_region, nucleus_region
 from napari_wbc_nca.ops.resample import resample, resampled_shape
 
-FINE = 2
-"""Prepared pixels per model pixel."""
 OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED = 0, 1, 2, 3
 _CONTEXT = 1.8  # side of the window in which a region is told apart, in boxes
 _RED_CELL = 0.6  # diameter of a red cell relative to a white one's, where no white one is boxed
@@ -91,7 +90,7 @@ def prepare(
     light = stain.sample(rgb)
     density = stain.background(light)(fine, (0, 0), size)
     pixels = density
-    if normalisation["name"] != "density":
+    if normalisation["name"] not in ("density", "absorptance"):
         pixels = stain.fit(normalisation, light)(fine, (0, 0), size)
     target = np.zeros(size, np.uint8)
     places = []

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
 from napari_wbc_nca.io.datasets import NONE, WBC
-from napari_wbc_nca.methods.weak import FINE, IGNORED, OUTSIDE, Place, Prepared
+from napari_wbc_nca.methods.view import FINE, shown
+from napari_wbc_nca.methods.weak import IGNORED, OUTSIDE, Place, Prepared
 
 _SHARES = {"typed": 0.4, "untyped": 0.25, "none": 0.35}
 _TRIES = 6  # windows looked at to find one without any white blood cell
@@ -48,14 +50,22 @@ class Windows:
         Class names in the order of the network's outputs; the last is ``none``.
     side
         Height and width of a window in model pixels.
+    normalisation
+        Of the checkpoint to be trained; the stain is varied before it saturates.
     vary
         False draws windows as they lie: no turning, scaling or staining, for validation.
     """
 
     def __init__(
-        self, samples: Sequence[Prepared], classes: Sequence[str], side: int, vary: bool = True
+        self,
+        samples: Sequence[Prepared],
+        classes: Sequence[str],
+        side: int,
+        normalisation: Mapping[str, Any],
+        vary: bool = True,
     ) -> None:
         self.samples, self.classes, self.side, self.vary = samples, tuple(classes), side, vary
+        self.normalisation = normalisation
         places = [place for sample in samples for place in sample.places]
         self._position = {place.sample: n for n, s in enumerate(samples) for place in s.places}
         self._typed = {
@@ -135,7 +145,8 @@ class Windows:
         target = grid_sample(labels[None, None], at, "nearest", align_corners=False)[0, 0]
         inside = (points >= 0).all(-1) & (points < sample.target.shape).all(-1)
         marked = torch.where(torch.from_numpy(inside), target, IGNORED).to(torch.uint8)
-        return (_stain(image, random) if self.vary else image), marked
+        varied = _stain(image, random) if self.vary else image
+        return shown(varied, self.normalisation), marked
 
 
 def _around(
@@ -157,8 +168,8 @@ def _turn(random: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[n
 
 def _stain(image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
     """Another laboratory's stain, light and focus: mixed and scaled channels, blur, noise."""
-    mix = np.eye(3) + random.normal(0, 0.12, (3, 3))
-    mix *= np.exp(random.normal(0, 0.3) + random.normal(0, 0.2, (3, 1)))
+    mix = np.eye(3) + random.normal(0, 0.1, (3, 3))
+    mix *= np.exp(random.normal(0, 0.3) + random.normal(0, 0.15, (3, 1)))
     stained = torch.einsum("ij,jyx->iyx", torch.from_numpy(mix.astype(np.float32)), image)
     if random.random() < 0.5:
         stained = _blur(stained, random.uniform(0.3, 1.1))

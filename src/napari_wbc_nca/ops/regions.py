@@ -41,13 +41,13 @@ def cell_region(density: npt.NDArray[Any], half_axes: tuple[float, float], seen:
     """
     radius = _ellipse_radius(density.shape[:2], half_axes)
     prior = np.clip((_EDGE - radius) / _SOFTNESS, -3, 3)
-    bins = _colour_bins(density)
+    bins = colour_bins(density)
     inside, outside = (radius < 0.75) & seen, (radius > 1.1) & seen
     mask = radius < _EDGE
     for _ in range(_ROUNDS):
         if not inside.any() or not outside.any():
             break
-        evidence = _log_ratio(bins, inside, outside) + prior
+        evidence = log_ratio(bins, inside, outside) + prior
         mask = ndi.gaussian_filter(evidence, _SMOOTHING) > 0
         inside, outside = (mask | (radius < 0.4)) & seen, ~mask & (radius > 0.6) & seen
     return _main_piece(mask, radius < 0.4)
@@ -78,13 +78,17 @@ def _ellipse_radius(
     return np.asarray(np.hypot(y[:, None] / half_axes[0], x[None] / half_axes[1]))
 
 
-def _colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Number of the colour, of `_BINS` cubed, that each pixel of ``(h, w, 3)`` density has."""
     low, high = _RANGE
-    index = ((np.asarray(density) - low) / (high - low) * _BINS).clip(0, _BINS - 1).astype(np.intp)
+    scaled = (np.asarray(density) - low) / (high - low) * _BINS
+    index = scaled.clip(0, _BINS - 1).astype(np.intp)
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), (_BINS,) * 3))
 
 
-def _log_ratio(bins: npt.NDArray[np.intp], inside: Mask, outside: Mask) -> npt.NDArray[np.float64]:
+def log_ratio(bins: npt.NDArray[np.intp], inside: Mask, outside: Mask) -> npt.NDArray[np.float64]:
+    """Log of how much more frequent each pixel's colour is in `inside` than in `outside`."""
+
     def share(mask: Mask) -> npt.NDArray[np.float64]:
         counts = np.bincount(bins[mask], minlength=_BINS**3).reshape((_BINS,) * 3)
         smooth = ndi.gaussian_filter(counts.astype(float), 1)

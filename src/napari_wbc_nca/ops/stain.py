@@ -109,6 +109,7 @@ def _standard(sample: npt.NDArray[Any]) -> Affine:
 
 Fit = Callable[[npt.NDArray[Any], Mapping[str, Any]], Normalise]
 NORMALISATIONS: dict[str, Fit] = {
+    "absorptance": lambda sample, constants: background(sample, 6),  # saturates later, see `View`
     "density": lambda sample, constants: background(sample, 6),
     "density_even": lambda sample, constants: background(sample, 1),
     "standard": lambda sample, constants: _standard(sample),

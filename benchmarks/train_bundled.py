@@ -1,0 +1,60 @@
+"""Train the bundled models anew, and those that only measure, by the project's own command.
+
+WBC_NCA_DATA=/data python benchmarks/train_bundled.py OUTPUT [STAGE ...]
+
+``OUTPUT`` is a folder. The stages, in their order, each from the one it names:
+
+base        ``nca_wss`` on ``transfer.toml``: no type of ``fields`` seen. Two cores: 25 minutes.
+fold_a      base, taught the types of half of ``fields``; measured on the other half
+fold_b      the same with the halves exchanged
+wbc-smear   base, taught all of ``bundled.toml``; ships
+wbc-types   ``nca_max`` on ``bundled.toml``, its automaton started from base; ships
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMMON = {
+    "window": 48,
+    "diameter": 28,
+    "pixel-size": 0.45,
+    "normalisation": "absorptance",
+    "gamma": 1,
+    "centre-weight": 2,
+    "samples-per-epoch": 1280,
+    "validation": 0.03,
+    "batch": 32,
+    "seed": 0,
+}
+SIZE = {"channels": 32, "hidden": 64, "steps": 32}
+FIRST = {"learning-rate": 4e-3, "decay": 0.9973, "epochs": 26, **SIZE}
+AFTER = {"learning-rate": 1e-3, "decay": 0.985, "epochs": 5, **SIZE}
+STAGES = {
+    "base": ("nca_wss", "transfer", None, FIRST),
+    "fold_a": ("nca_wss", "fold_a", "base", AFTER),
+    "fold_b": ("nca_wss", "fold_b", "base", AFTER),
+    "wbc-smear": ("nca_wss", "bundled", "base", AFTER),
+    "wbc-types": ("nca_max", "bundled", "base", {**AFTER, "epochs": 8}),
+}
+
+
+def main(output: Path, stages: list[str]) -> None:
+    """Run the stages whose names are given, or all."""
+    for name in stages or STAGES:
+        method, data, start, own = STAGES[name]
+        options = {**COMMON, **own}
+        command = ["napari-wbc-nca", "train", method, str(HERE / f"{data}.toml")]
+        command += ["-o", str(output / f"{name}.safetensors"), "--force"]
+        command += [part for key, value in options.items() for part in (f"--{key}", str(value))]
+        if start:
+            command += ["--init", str(output / f"{start}.safetensors")]
+        print(" ".join(command), flush=True)
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

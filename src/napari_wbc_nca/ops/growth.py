@@ -1,0 +1,83 @@
+"""From a response that marks part of a cell to the whole stained cell around it.
+
+Stained matter is told from the empty background by its density, cut into its convex pieces by
+a watershed of the distance to its border, and a piece that the response marks belongs to the
+cell. Colours then move the border between such pieces and the others, mostly red cells.
+All lengths are pixels of a picture in which a white blood cell is about 56 pixels wide.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+from skimage.feature import peak_local_max
+from skimage.morphology import remove_small_holes
+from skimage.segmentation import watershed
+
+from napari_wbc_nca.ops.regions import colour_bins, log_ratio
+from napari_wbc_nca.ops.threshold import otsu
+
+Mask = npt.NDArray[np.bool_]
+
+_DARKEST = 0.3  # summed density from which on matter is stained for sure
+_HOLE = 100  # pixels; pale middles of red cells are larger
+_APART = 7  # least distance of two pieces' middles
+_MARKED = 0.1  # share of a piece that the response must mark
+_LEAST = 0.4  # response that marks, at least
+_OTHERS = 300  # pixels of other matter from which on its colours are known
+_COLOUR, _PLACE = 0.5, 1.5  # weight of the colours, and of lying in a marked piece
+
+
+def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
+    """Stained matter that belongs to what the response marks.
+
+    Parameters
+    ----------
+    response
+        ``(h, w)`` in 0–1.
+    density
+        ``(h, w, 3)`` optical density.
+
+    Returns
+    -------
+    ``(h, w)`` bool
+    """
+    seed = response > max(otsu(response), _LEAST)
+    stained = stained_matter(density) | seed
+    pieces = _pieces(stained)
+    count = int(pieces.max()) + 1
+    marked = np.bincount(pieces[seed], minlength=count)
+    kept = marked > _MARKED * np.bincount(pieces.ravel(), minlength=count)
+    kept[0] = False
+    return _by_colour(kept[pieces] | seed, stained, density)
+
+
+def stained_matter(density: npt.NDArray[Any]) -> Mask:
+    """Whatever is not empty background: Otsu of the summed density, cut off where dark."""
+    dark = ndi.gaussian_filter(np.clip(density.sum(-1), 0, _DARKEST), 1)
+    return np.asarray(remove_small_holes(dark > otsu(dark), max_size=_HOLE))
+
+
+def _pieces(stained: Mask) -> npt.NDArray[np.int32]:
+    """Convex pieces of the stained matter, numbered from 1."""
+    depth = ndi.gaussian_filter(ndi.distance_transform_edt(stained), 1)
+    peaks = peak_local_max(
+        depth, min_distance=_APART, labels=stained.astype(np.int32), exclude_border=False
+    )
+    markers = np.zeros(stained.shape, np.int32)
+    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    return np.asarray(watershed(-depth, markers, mask=stained), np.int32)
+
+
+def _by_colour(mask: Mask, stained: Mask, density: npt.NDArray[Any]) -> Mask:
+    """`mask` with its border to other stained matter moved to where the colours change."""
+    others = stained & ~ndi.binary_dilation(mask, iterations=2)
+    if not mask.any() or others.sum() < _OTHERS:
+        return mask
+    colour = np.clip(log_ratio(colour_bins(density), mask, others), -3, 3)
+    place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, _PLACE, -_PLACE)
+    own = (ndi.gaussian_filter(_COLOUR * colour + place, 1.5) > 0) & stained
+    return np.asarray(ndi.binary_opening(own, iterations=2))
