@@ -4,10 +4,11 @@ WBC_NCA_DATA=/data python benchmarks/train_bundled.py OUTPUT [STAGE ...]
 
 ``OUTPUT`` is a folder. The stages, in their order, each from the one it names:
 
-base        ``nca_wss`` on ``transfer.toml``: no type of ``fields`` seen. Two cores: 25 minutes.
-fold_a      base, taught the types of half of ``fields``; measured on the other half
+base        ``nca_wss`` on ``transfer.toml``, pooled as in the paper; two cores: 20 minutes
+transfer    base, pooled by the parts of the cell; no type of ``fields`` seen
+fold_a      transfer, taught the types of half of ``fields``; measured on the other half
 fold_b      the same with the halves exchanged
-wbc-smear   base, taught all of ``bundled.toml``; ships
+wbc-smear   transfer, taught all of ``bundled.toml``; ships
 wbc-types   ``nca_max`` on ``bundled.toml``, its automaton started from base; ships
 """
 
@@ -31,14 +32,41 @@ COMMON = {
     "seed": 0,
 }
 SIZE = {"channels": 32, "hidden": 64, "steps": 32}
-FIRST = {"learning-rate": 4e-3, "decay": 0.9973, "epochs": 26, **SIZE}
-AFTER = {"learning-rate": 1e-3, "decay": 0.985, "epochs": 5, **SIZE}
+FIRST = {"learning-rate": 4e-3, "decay": 0.9973, "epochs": 21, **SIZE}
+TYPES = {"typed-share": 0.6, **SIZE}
+PARTS = {"pooling": "parts", **TYPES}
 STAGES = {
     "base": ("nca_wss", "transfer", None, FIRST),
-    "fold_a": ("nca_wss", "fold_a", "base", AFTER),
-    "fold_b": ("nca_wss", "fold_b", "base", AFTER),
-    "wbc-smear": ("nca_wss", "bundled", "base", AFTER),
-    "wbc-types": ("nca_max", "bundled", "base", {**AFTER, "epochs": 8}),
+    "transfer": (
+        "nca_wss",
+        "transfer",
+        "base",
+        {**PARTS, "learning-rate": 2e-3, "decay": 0.985, "epochs": 5},
+    ),
+    "fold_a": (
+        "nca_wss",
+        "fold_a",
+        "transfer",
+        {**PARTS, "learning-rate": 1e-3, "decay": 0.97, "epochs": 2},
+    ),
+    "fold_b": (
+        "nca_wss",
+        "fold_b",
+        "transfer",
+        {**PARTS, "learning-rate": 1e-3, "decay": 0.97, "epochs": 2},
+    ),
+    "wbc-smear": (
+        "nca_wss",
+        "bundled",
+        "transfer",
+        {**PARTS, "learning-rate": 1e-3, "decay": 0.975, "epochs": 3},
+    ),
+    "wbc-types": (
+        "nca_max",
+        "bundled",
+        "base",
+        {**TYPES, "learning-rate": 2e-3, "decay": 0.985, "epochs": 5},
+    ),
 }
 
 

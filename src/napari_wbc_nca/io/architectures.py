@@ -17,6 +17,17 @@ _SIZES: Mapping[str, tuple[int | None, int, int]] = {
 }
 
 
+_POOLS = {"mean": 1, "max": 1, "parts": 6}
+
+
+def _statistics(architecture: Mapping[str, Any]) -> int:
+    """Features per channel that the network pools a window into."""
+    pool = architecture.get("pool", "mean")
+    if pool not in _POOLS:
+        raise ValueError(f"pool is {pool!r}; expected one of {', '.join(_POOLS)}")
+    return _POOLS[pool]
+
+
 def nca_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
     """Parameter name to shape of the neural cellular automaton.
 
@@ -55,7 +66,7 @@ def nca_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
         "fc0.weight": (hidden, 3 * channels),
         "fc0.bias": (hidden,),
         "fc1.weight": (channels, hidden),
-        "fc2.weight": (head, channels),
+        "fc2.weight": (head, channels * _statistics(architecture)),
         "fc2.bias": (head,),
         "fc3.weight": (classes, head),
         "fc3.bias": (classes,),

@@ -123,7 +123,7 @@ class Segmenter:
         response = self.view.interpolate(coarse, part, self.fine.factor, around)
         if chosen != GROWN:
             return response
-        return ndi.gaussian_filter(grow(response, density).astype(np.float32), 1)
+        return np.asarray(ndi.gaussian_filter(grow(response, density).astype(np.float32), 1))
 
     def _probabilities(self, state: torch.Tensor) -> Mapping[str, float]:
         """Probability of each class of a window's ``(h, w, C)`` state."""
@@ -147,6 +147,8 @@ class Segmenter:
                 target,
                 _EPSILON,
             )[0].cpu()
+        # A channel's relevance is that of all its statistics together.
+        scores = scores.view(-1, network.channels).sum(0)
         maps = {}
         for rank, channel in enumerate(scores.argsort(descending=True)[:_MAPPED_CHANNELS], 1):
             values = state[..., int(channel)].cpu().numpy()

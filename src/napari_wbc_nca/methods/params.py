@@ -48,6 +48,10 @@ class NcaTrainParams:
     channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 32
     hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 32
     steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 32
+    pooling: Annotated[
+        Literal["method", "parts"],
+        Bounds("'method' pools as its paper does; 'parts' tells cell, nucleus and cytoplasm apart"),
+    ] = "method"
     fire_rate: Annotated[float, Bounds("Share of cells updated a step", low=0.01, high=1)] = 0.5
     window: Annotated[int, Bounds("Side of a window", "model px", low=16, high=512)] = 64
     diameter: Annotated[
@@ -64,6 +68,9 @@ class NcaTrainParams:
         int, Bounds("Windows drawn an epoch; 0 takes one a sample", low=0)
     ] = 0
     batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 32
+    typed_share: Annotated[
+        float, Bounds("Share of windows that show a cell of known type", low=0, high=1)
+    ] = 0.4
     learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-4
     decay: Annotated[float, Bounds("Factor of the step size, each step", low=0.5, high=1)] = 0.9999
     gamma: Annotated[

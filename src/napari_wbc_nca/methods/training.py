@@ -102,9 +102,15 @@ def train(
     torch.manual_seed(params.seed)
     network = NCA(**architecture)
     if init is not None:
-        network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
+        _start_from(network, init)
     run = _Run(Learner(network, params.checkpointing), params, state_file)
-    draw = partial(Windows, classes=classes, side=params.window, normalisation=normalisation)
+    draw = partial(
+        Windows,
+        classes=classes,
+        side=params.window,
+        normalisation=normalisation,
+        typed_share=params.typed_share,
+    )
     learn, validate = draw(kept), draw(held, vary=False) if held else None
     yield from run.epochs(learn, validate)
     weights = run.state.best_weights
@@ -196,12 +202,24 @@ def _prepare(
 def _architecture(
     params: NcaTrainParams, pool: Pool, classes: Sequence[str], init: Checkpoint | None
 ) -> dict[str, Any]:
-    """Size of the network: that of `init` where there is one, pooled as the method does."""
+    """Size of the network: that of `init` where there is one; pooled as the parameters say."""
+    pool = "parts" if params.pooling == "parts" else pool
     if init is not None:
         return {**init.architecture, "pool": pool}
     names = ("channels", "hidden", "steps", "fire_rate")
     own = {name: getattr(params, name) for name in names}
     return {**own, "pool": pool, "classes": len(classes)}
+
+
+def _start_from(network: NCA, init: Checkpoint) -> None:
+    """Weights of `init` wherever they fit; a classifier of other features starts anew."""
+    own = network.state_dict()
+    fitting = {
+        name: torch.tensor(value)
+        for name, value in init.weights.items()
+        if own[name].shape == value.shape
+    }
+    network.load_state_dict({**own, **fitting})
 
 
 def _card(

@@ -14,7 +14,7 @@ from napari_wbc_nca.io.datasets import NONE, WBC
 from napari_wbc_nca.methods.view import FINE, shown
 from napari_wbc_nca.methods.weak import IGNORED, OUTSIDE, Place, Prepared
 
-_SHARES = {"typed": 0.4, "untyped": 0.25, "none": 0.35}
+_UNTYPED = 0.4  # share of cells of unknown type among what is left; the rest shows none
 _TRIES = 6  # windows looked at to find one without any white blood cell
 _TRACE = 0.02  # share of cell pixels up to which a window counts as showing none
 
@@ -52,6 +52,8 @@ class Windows:
         Height and width of a window in model pixels.
     normalisation
         Of the checkpoint to be trained; the stain is varied before it saturates.
+    typed_share
+        Share of windows that show a cell of known type.
     vary
         False draws windows as they lie: no turning, scaling or staining, for validation.
     """
@@ -62,6 +64,7 @@ class Windows:
         classes: Sequence[str],
         side: int,
         normalisation: Mapping[str, Any],
+        typed_share: float = 0.4,
         vary: bool = True,
     ) -> None:
         self.samples, self.classes, self.side, self.vary = samples, tuple(classes), side, vary
@@ -76,7 +79,7 @@ class Windows:
         self._untyped = [place for place in places if place.name == WBC]
         self._none = [place for place in places if place.name == NONE]
         self._chances = {name: self._balance(found) for name, found in self._typed.items()}
-        self.shares = self._shares()
+        self.shares = self._shares(typed_share)
 
     def _balance(self, places: Sequence[Place]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Chance of each place: a source counts by the square root of its number of cells."""
@@ -86,10 +89,13 @@ class Windows:
         chances = weights / np.sqrt([counts[source] for source in sources])
         return np.asarray(chances / chances.sum())
 
-    def _shares(self) -> dict[str, float]:
-        there = {"typed": bool(self._typed), "untyped": bool(self._untyped), "none": True}
-        shares = {kind: share for kind, share in _SHARES.items() if there[kind]}
-        return {kind: share / sum(shares.values()) for kind, share in shares.items()}
+    def _shares(self, typed: float) -> dict[str, float]:
+        wanted = {
+            "typed": typed * bool(self._typed),
+            "untyped": (1 - typed) * _UNTYPED * bool(self._untyped),
+            "none": (1 - typed) * (1 - _UNTYPED),
+        }
+        return {kind: share / sum(wanted.values()) for kind, share in wanted.items()}
 
     def _sample(self, place: Place) -> Prepared:
         return self.samples[self._position[place.sample]]

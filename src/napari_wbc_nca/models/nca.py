@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from napari_wbc_nca.models.rollout import rollout, rollout_steps
 from napari_wbc_nca.models.step import IMAGE_CHANNELS, Plan, Weights, enough
 
-Pool = Literal["mean", "max"]
+Pool = Literal["mean", "max", "parts"]
 _PIXELS_AT_ONCE = 2**16
+STATISTICS = {"mean": 1, "max": 1, "parts": 6}
+"""Features of a window per channel, by how it is pooled."""
 
 
 class NCA(nn.Module):
@@ -33,7 +35,8 @@ class NCA(nn.Module):
     classes
         Outputs of the classifier.
     pool
-        How the state becomes one vector: ``"mean"`` (NCA-WSS) or ``"max"`` (WBC-NCA).
+        How the state becomes one vector: ``"mean"`` (NCA-WSS), ``"max"`` (WBC-NCA), or
+        ``"parts"``, which knows the cell, its nucleus and its cytoplasm; see :meth:`pooled`.
     head
         Width of the classifier's hidden layer.
     fire_rate
@@ -57,14 +60,16 @@ class NCA(nn.Module):
         super().__init__()
         if channels <= IMAGE_CHANNELS:
             raise ValueError(f"channels is {channels}; the image alone takes {IMAGE_CHANNELS}")
-        if pool not in ("mean", "max"):
-            raise ValueError(f"pool is {pool!r}; choose 'mean' or 'max'")
+        if pool not in STATISTICS:
+            raise ValueError(f"pool is {pool!r}; choose one of {', '.join(STATISTICS)}")
+        if pool == "parts" and readouts < 2:
+            raise ValueError("pool 'parts' needs the readouts of cell and nucleus")
         self.channels, self.steps, self.pool, self.fire_rate = channels, steps, pool, fire_rate
         self.p0 = _perception(channels)
         self.p1 = _perception(channels)
         self.fc0 = nn.Linear(3 * channels, hidden)
         self.fc1 = nn.Linear(hidden, channels, bias=False)
-        self.fc2 = nn.Linear(channels, head)
+        self.fc2 = nn.Linear(channels * STATISTICS[pool], head)
         self.fc3 = nn.Linear(head, classes)
         self.centre = nn.Linear(channels, readouts) if readouts else None
         # Drawn small rather than zero: from zeros, training stands still for epochs.
@@ -140,22 +145,50 @@ class NCA(nn.Module):
         return self.head(self.pooled(state))
 
     def pooled(self, state: Tensor) -> Tensor:
-        """``(B, C)`` mean or maximum over each window."""
+        """``(B, F)`` features of each window.
+
+        F is C for ``mean`` and ``max``, and 6 C for ``parts``: mean and maximum over the window,
+        mean and spread over the cell, mean over its nucleus and over its cytoplasm, where the
+        readouts say how much each pixel counts.
+        """
         if self.pool == "max":
             return state.amax((1, 2))
         # Window by window: one reduction over a batch is cut differently with its size.
-        return torch.stack([window.mean((0, 1)) for window in state])
+        if self.pool == "mean":
+            return torch.stack([window.mean((0, 1)) for window in state])
+        return torch.stack([self._parts(window) for window in state])
+
+    def _parts(self, window: Tensor) -> Tensor:
+        """``(6 C,)`` features of one ``(H, W, C)`` window."""
+        flat = window.reshape(-1, self.channels)
+        # Classes must not bend the outlines: they look through the readouts, not at them.
+        cell, nucleus = self.readout(window).detach().sigmoid().reshape(len(flat), -1).T[:2]
+        cell = cell**2
+        within = [
+            weight / (weight.sum() + 1e-6) for weight in (cell, nucleus, cell * (1 - nucleus))
+        ]
+        own, dark, pale = ((flat * weight[:, None]).sum(0) for weight in within)
+        spread = ((flat - own) ** 2 * within[0][:, None]).sum(0)
+        return torch.cat([flat.mean(0), flat.amax(0), own, (spread + 1e-6).sqrt(), dark, pale])
 
     def head(self, features: Tensor) -> Tensor:
-        """``(N, classes)`` logits of ``(N, C)`` features."""
+        """``(N, classes)`` logits of ``(N, F)`` features."""
         logits: Tensor = self.fc3(F.relu(self.fc2(enough(features))))
         return logits[: len(features)]
 
     def pixel_logits(self, state: Tensor) -> Tensor:
         """``(B, H, W, classes)`` logits of each pixel's own features."""
         flat = state.reshape(-1, self.channels)
-        logits = torch.cat([self.head(rows) for rows in torch.split(flat, _PIXELS_AT_ONCE)])
+        logits = torch.cat(
+            [self.head(self._alone(rows)) for rows in torch.split(flat, _PIXELS_AT_ONCE)]
+        )
         return logits.view(*state.shape[:3], -1)
+
+    def _alone(self, rows: Tensor) -> Tensor:
+        """``(N, F)`` features of ``(N, C)`` pixels, each pooled as if it were a window."""
+        if self.pool != "parts":
+            return rows
+        return torch.cat([rows, rows, rows, torch.zeros_like(rows), rows, rows], 1)
 
     def readout(self, state: Tensor) -> Tensor:
         """``(B, H, W, readouts)`` logits of each pixel being cell and nucleus.

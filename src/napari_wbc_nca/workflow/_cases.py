@@ -69,7 +69,7 @@ def cases(
 
 def _true_mask(truth: Truth, number: int, shape: Sequence[int]) -> Mask:
     if truth.cell is not None:
-        return truth.cell == number
+        return np.asarray(truth.cell == number)
     mask = np.zeros(tuple(shape), bool)
     if truth.boxes is not None:
         y0, x0, y1, x1 = np.rint(truth.boxes[number - 1]).astype(int)

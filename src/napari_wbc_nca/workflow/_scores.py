@@ -46,7 +46,7 @@ def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
     """
     shared = _agreement(truth, found)
     partner = dict(metrics.match(shared, 0 if truth.boxes is None else overlap).tolist())
-    predicted: list[Row] = found.cells.to_dict("records")
+    predicted: list[Any] = found.cells.to_dict("records")
     rows = []
     for i, name in enumerate(truth.names):
         guess = predicted[partner[i]] if i in partner else None
@@ -84,7 +84,8 @@ def _agreement(truth: Truth, found: Segmentation) -> npt.NDArray[np.float64]:
     boxes = found.cells[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(np.float64)
     true = np.zeros((0, 4)) if truth.boxes is None else truth.boxes
     points = (true[:, :2] == true[:, 2:]).all(axis=1)
-    return np.where(points[:, None], _holds(boxes, true[:, :2]), metrics.box_iou(true, boxes))
+    held, shared = _holds(boxes, true[:, :2]), metrics.box_iou(true, boxes)
+    return np.asarray(np.where(points[:, None], held, shared), np.float64)
 
 
 def _holds(
@@ -92,8 +93,7 @@ def _holds(
 ) -> npt.NDArray[np.bool_]:
     """Which points ``(N, M)`` lie in which boxes."""
     at = points[:, None]
-    inside: npt.NDArray[np.bool_] = ((boxes[:, :2] <= at) & (at < boxes[:, 2:])).all(axis=-1)
-    return inside
+    return np.asarray(((boxes[:, :2] <= at) & (at < boxes[:, 2:])).all(axis=-1))
 
 
 def _mask_scores(truth: Truth, number: int, found: Segmentation, label: int) -> Row:

@@ -88,7 +88,7 @@ def evaluate(
     known = registry.get(checkpoint.method).predict_params
     own = {field.name for field in fields(EvaluateParams)}
     params = from_mapping(EvaluateParams, {k: v for k, v in values.items() if k in own})
-    segment = from_mapping(known, {k: v for k, v in values.items() if k not in own})
+    segment: Any = from_mapping(known, {k: v for k, v in values.items() if k not in own})
     measured = finish(run(checkpoint, data, params, segment))
     if output is not None:
         from napari_wbc_nca.workflow.report import write
