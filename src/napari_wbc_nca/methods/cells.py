@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.datasets import NONE
-from napari_wbc_nca.methods.projection import GROWN, PROJECTIONS
+from napari_wbc_nca.methods.projection import GROWN, PROJECTIONS, Projection, nucleus_or_evidence
 from napari_wbc_nca.methods.view import finer_part
 from napari_wbc_nca.models.relevance import relevance
 from napari_wbc_nca.ops.growth import grow
@@ -31,6 +31,8 @@ Map = npt.NDArray[np.float32]
 
 _MAPPED_CHANNELS = 3  # most relevant channels shown of a cell
 _EPSILON = 1e-6  # of the relevance propagation
+_SMALLEST = 0.5  # least diameter of a cell that was looked for, in typical diameters
+_SURE = 0.7  # probability of nucleus that a tenth of such a cell has at least
 _RING = 3  # width of the surroundings a mask is compared with, in thirtieths of its window
 
 
@@ -99,7 +101,7 @@ class Segmenter:
         at = (middle[0] - corner[0], middle[1] - corner[1])
         threshold = otsu(response)
         mask = mask_from_response(np.where(own, sharp, 0), threshold, at)
-        if not mask.any():
+        if not mask.any() or not self._certain(state, part, around, box, mask):
             return None
         dark = nucleus_region(density, response > threshold).astype(np.float32)
         return Cell(
@@ -118,12 +120,39 @@ class Segmenter:
         """Response of a window at the fine pixels `around`, by the projection that is chosen."""
         asked = self.params.projection
         chosen = self.checkpoint.card.get("projection", "pca") if asked == "model" else asked
-        with torch.inference_mode():
-            coarse = PROJECTIONS[chosen](self.network, state[None])[0].cpu().numpy()
-        response = self.view.interpolate(coarse, part, self.fine.factor, around)
+        response = self._project(PROJECTIONS[chosen], state, part, around)
         if chosen != GROWN:
             return response
         return np.asarray(ndi.gaussian_filter(grow(response, density).astype(np.float32), 1))
+
+    def _project(
+        self, projection: Projection, state: torch.Tensor, part: Part, around: Part
+    ) -> Map:
+        """Projection of a window's state, at the fine pixels `around`."""
+        with torch.inference_mode():
+            coarse = projection(self.network, state[None])[0].cpu().numpy()
+        return self.view.interpolate(coarse, part, self.fine.factor, around)
+
+    def _certain(
+        self,
+        state: torch.Tensor,
+        part: Part,
+        around: Part,
+        box: Part,
+        mask: npt.NDArray[np.bool_],
+    ) -> bool:
+        """Whether a mask is large enough and holds a nucleus, which red cells do not.
+
+        Cells that a user pointed at are not doubted. Without a readout of nuclei, the evidence
+        is asked instead.
+        """
+        if self.params.locate != "evidence":
+            return True
+        dark = self._project(nucleus_or_evidence, state, part, around)
+        values = self.fine.interpolate(dark, around, 1, box)[mask]
+        width = 2 * np.sqrt(mask.sum() / np.pi) / self.view.factor
+        large = width >= _SMALLEST * self.checkpoint.diameter
+        return bool(large and np.quantile(values, 0.9) >= _SURE)
 
     def _probabilities(self, state: torch.Tensor) -> Mapping[str, float]:
         """Probability of each class of a window's ``(h, w, C)`` state."""

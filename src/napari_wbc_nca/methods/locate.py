@@ -22,7 +22,7 @@ Centre = tuple[float, float]
 
 _SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameters
 _APART = 0.6  # least distance of two peaks, in diameters
-_LEAST = 0.35  # least probability of a peak
+_LEAST = 0.45  # least probability of a peak
 
 
 def locate(

@@ -56,6 +56,13 @@ def best(network: NCA, state: torch.Tensor) -> torch.Tensor:
     return evidence(network, state) if network.centre is None else centre(network, state)
 
 
+def nucleus_or_evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """Probability of nucleus by the second readout, or the evidence where there is none."""
+    if network.centre is None:
+        return evidence(network, state)
+    return network.readout(state)[..., 1].sigmoid()
+
+
 PROJECTIONS: dict[str, Projection] = {
     "pca": pca,
     "evidence": evidence,

@@ -2,7 +2,7 @@
 
 Stained matter is told from the empty background by its density, cut into its convex pieces by
 a watershed of the distance to its border, and a piece that the response marks belongs to the
-cell. Colours then move the border between such pieces and the others, mostly red cells.
+cell. Colours and response then move the border to other pieces, which mostly are red cells.
 All lengths are pixels of a picture in which a white blood cell is about 56 pixels wide.
 """
 
@@ -25,10 +25,12 @@ Mask = npt.NDArray[np.bool_]
 _DARKEST = 0.3  # summed density from which on matter is stained for sure
 _HOLE = 100  # pixels; pale middles of red cells are larger
 _APART = 7  # least distance of two pieces' middles
-_MARKED = 0.1  # share of a piece that the response must mark
+_FILLED = 0.5  # share of a piece that the response marks
+_HELD, _SPOT = 0.3, 200  # share of a marked spot that a piece holds, and pixels of the spot
 _LEAST = 0.4  # response that marks, at least
 _OTHERS = 300  # pixels of other matter from which on its colours are known
-_COLOUR, _PLACE = 0.5, 1.5  # weight of the colours, and of lying in a marked piece
+_USUAL = 0.9  # quantile of the response that is usual of other matter
+_COLOUR, _RESPONSE, _PLACE = 0.5, 0.7, 0.5  # weights; the last, of lying in a marked piece
 
 
 def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
@@ -48,11 +50,24 @@ def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
     seed = response > max(otsu(response), _LEAST)
     stained = stained_matter(density) | seed
     pieces = _pieces(stained)
-    count = int(pieces.max()) + 1
-    marked = np.bincount(pieces[seed], minlength=count)
-    kept = marked > _MARKED * np.bincount(pieces.ravel(), minlength=count)
-    kept[0] = False
-    return _by_colour(kept[pieces] | seed, stained, density)
+    return _settled(_marked(pieces, seed)[pieces] | seed, stained, response, density)
+
+
+def _marked(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
+    """Which pieces belong to the seed: those it fills, and those that hold much of one spot.
+
+    A spot is a connected part of the seed; a nucleus is large, what leaks into the rim of a
+    neighbour is only a small share of its spot.
+    """
+    spots, _ = ndi.label(seed)
+    shared = np.zeros((int(pieces.max()) + 1, int(spots.max()) + 1))
+    np.add.at(shared, (pieces[seed], spots[seed]), 1)
+    filled = shared.sum(1) > _FILLED * np.bincount(pieces.ravel(), minlength=len(shared))
+    sizes = shared.sum(0)
+    held = ((shared >= _HELD * sizes) & (sizes >= _SPOT)).any(1)
+    marked = filled | held
+    marked[0] = False
+    return np.asarray(marked)
 
 
 def stained_matter(density: npt.NDArray[Any]) -> Mask:
@@ -72,12 +87,22 @@ def _pieces(stained: Mask) -> npt.NDArray[np.int32]:
     return np.asarray(watershed(-depth, markers, mask=stained), np.int32)
 
 
-def _by_colour(mask: Mask, stained: Mask, density: npt.NDArray[Any]) -> Mask:
-    """`mask` with its border to other stained matter moved to where the colours change."""
+def _settled(
+    mask: Mask, stained: Mask, response: npt.NDArray[Any], density: npt.NDArray[Any]
+) -> Mask:
+    """`mask` with its border to other stained matter moved to where colour and response change."""
     others = stained & ~ndi.binary_dilation(mask, iterations=2)
     if not mask.any() or others.sum() < _OTHERS:
         return mask
     colour = np.clip(log_ratio(colour_bins(density), mask, others), -3, 3)
+    smooth = ndi.gaussian_filter(response, 1.5)
+    usual = float(np.quantile(smooth[others], _USUAL))
+    marked = np.clip(_logit(smooth) - _logit(np.asarray(usual)), -2.5, 2.5)
     place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, _PLACE, -_PLACE)
-    own = (ndi.gaussian_filter(_COLOUR * colour + place, 1.5) > 0) & stained
+    evidence = _COLOUR * colour + _RESPONSE * marked + place
+    own = (ndi.gaussian_filter(evidence, 1.5) > 0) & stained
     return np.asarray(ndi.binary_opening(own, iterations=2))
+
+
+def _logit(probability: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.log((probability + 0.02) / (1.02 - probability)), np.float64)

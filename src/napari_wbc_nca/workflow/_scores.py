@@ -78,7 +78,7 @@ def _agreement(truth: Truth, found: Segmentation) -> npt.NDArray[np.float64]:
     """Score ``(N, M)``, 0–1, of the true cells with the rows of the predicted ones."""
     area = found.cells["area_px"].to_numpy(np.float64)
     if truth.whole:
-        return (area / area.max(initial=1.0))[None]
+        return np.asarray(area / area.max(initial=1.0))[None]
     if truth.cell is not None:
         return metrics.label_iou(truth.cell, np.asarray(found.labels["cell"]))
     boxes = found.cells[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(np.float64)
