@@ -11,6 +11,7 @@ import pytest
 
 import napari_wbc_nca
 from napari_wbc_nca.io.images import read
+from napari_wbc_nca.io.zoo import resolve
 from napari_wbc_nca.methods import nca_max, nca_wss
 from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.types import Image
@@ -57,10 +58,10 @@ def test_both_label_images_share_their_integers():
 
 @pytest.mark.parametrize("tile", [128, 256])
 def test_tiles_of_a_real_smear_give_the_labels_of_the_whole(tile):
-    image = read(SAMPLE)
-    whole = predict(image, diameter=0, tile=16_384)
+    image, bundled = read(SAMPLE), resolve("wbc-smear")
+    whole = predict(image, bundled, diameter=0, tile=16_384)
     assert len(whole.cells) > 0
-    assert_same(predict(image, diameter=0, tile=tile), whole)
+    assert_same(predict(image, bundled, diameter=0, tile=tile), whole)
 
 
 @pytest.mark.parametrize("batch", [2, 3])

@@ -25,7 +25,7 @@ def prepared(index=0, places=(), value=0.0, source="a", weight=1.0, target=None)
 
 
 def windows(samples, vary=False, classes=CLASSES, normalisation="density"):
-    return Windows(samples, classes, SIDE, {"name": normalisation}, vary)
+    return Windows(samples, classes, SIDE, {"name": normalisation}, vary=vary)
 
 
 def draw(samples, count, seed=0, **more):

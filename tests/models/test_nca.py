@@ -232,7 +232,7 @@ def test_pixel_logits_and_readout() -> None:
     ("call", "message"),
     [
         (lambda: NCA(channels=3), "channels is 3; the image alone takes 3"),
-        (lambda: NCA(pool="sum"), "pool is 'sum'; choose 'mean' or 'max'"),
+        (lambda: NCA(pool="sum"), "pool is 'sum'; choose one of mean, max, parts"),
         (lambda: network(readouts=0).readout(torch.zeros(1, 4, 4, 12)), "no readout 'centre'"),
         (lambda: network().rollout(torch.zeros(1, 4, 8, 8)), r"image has shape \(1, 4, 8, 8\)"),
         (lambda: network().rollout(torch.zeros(3, 8, 8)), r"image has shape \(3, 8, 8\)"),
@@ -244,3 +244,24 @@ def test_pixel_logits_and_readout() -> None:
 def test_messages(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_parts_are_told_apart_by_the_readouts():
+    torch.manual_seed(0)
+    parts = NCA(8, 8, 1, classes=3, pool="parts")
+    state = torch.rand(2, 5, 6, 8)
+    cell, nucleus = parts.readout(state).sigmoid().unbind(-1)
+    features = parts.pooled(state)
+    assert features.shape == (2, 48)
+    for weights, start in ((cell**2, 16), (nucleus, 32), (cell**2 * (1 - nucleus), 40)):
+        expected = (state * weights[..., None]).sum((1, 2)) / weights.sum((1, 2))[:, None]
+        torch.testing.assert_close(features[:, start : start + 8], expected, rtol=1e-4, atol=1e-5)
+    alone = parts.pixel_logits(state[:, :1, :1])
+    torch.testing.assert_close(
+        alone[:, 0, 0], parts.head(parts._alone(state[:, 0, 0])), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_parts_need_readouts():
+    with pytest.raises(ValueError, match="needs the readouts"):
+        NCA(8, 8, 1, pool="parts", readouts=0)

@@ -95,7 +95,8 @@ class Windows:
             "untyped": (1 - typed) * _UNTYPED * bool(self._untyped),
             "none": (1 - typed) * (1 - _UNTYPED),
         }
-        return {kind: share / sum(wanted.values()) for kind, share in wanted.items()}
+        total = sum(wanted.values())
+        return {kind: share / total for kind, share in wanted.items() if share}
 
     def _sample(self, place: Place) -> Prepared:
         return self.samples[self._position[place.sample]]

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from napari_wbc_nca.ops.growth import grow, stained_matter
+
+SIZE = 96
+
+
+def disc(y, x, radius):
+    rows, columns = np.ogrid[:SIZE, :SIZE]
+    return np.hypot(rows - y, columns - x) <= radius
+
+
+def smear(red=()):
+    """Density of a cell with a nucleus in the middle and red cells, and a response to nuclei."""
+    density = np.random.default_rng(0).normal(0, 0.01, (SIZE, SIZE, 3))
+    cell, nucleus = disc(48, 48, 26), disc(48, 48, 13)
+    for y, x in red:
+        density[disc(y, x, 14)] += (0.1, 0.4, 0.3)
+    density[cell] = (0.25, 0.3, 0.05)
+    density[nucleus] = (1.0, 1.2, 0.6)
+    return density, nucleus * 0.9 + 0.02, cell
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_a_nucleus_grows_to_its_cell():
+    density, response, cell = smear()
+    assert iou(grow(response, density), cell) > 0.93
+
+
+@pytest.mark.parametrize("red", [[(14, 14)], [(12, 48), (80, 80)], [(48, 88), (9, 40)]])
+def test_red_cells_stay_outside(red):
+    density, response, cell = smear(red)
+    assert iou(grow(response, density), cell) > 0.85
+
+
+def test_nothing_marked_grows_to_nothing():
+    density, response, _ = smear([(14, 14)])
+    assert not grow(np.zeros_like(response), density).any()
+
+
+def test_what_leaks_into_a_neighbour_does_not_take_it_in():
+    density, response, cell = smear([(48, 86)])
+    response[44:52, 60:76] = 0.8
+    assert iou(grow(response, density), cell) > 0.8
+
+
+def test_empty_background_is_not_stained():
+    density, _, cell = smear()
+    assert iou(stained_matter(density), cell) > 0.93
