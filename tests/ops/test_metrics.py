@@ -83,16 +83,6 @@ def test_the_best_pair_is_given_up_for_two_that_sum_to_more():
     assert metrics.match(scores, 0.65).tolist() == [[0, 0]]
 
 
-def test_f1_at_iou_counts_hits_misses_and_false_alarms():
-    true, predicted = np.zeros((2, 10, 30), int)
-    true[0:10, 0:4], true[0:10, 10:14], true[0:10, 20:24] = 1, 2, 3
-    predicted[0:10, 1:4], predicted[0:10, 13:16] = 7, 8
-    assert metrics.f1_at_iou(true, predicted) == pytest.approx(2 * 1 / (3 + 2))
-    assert metrics.f1_at_iou(true, predicted, 0.1) == pytest.approx(2 * 2 / (3 + 2))
-    assert metrics.f1_at_iou(true * 0, predicted * 0) == 1
-    assert metrics.f1_at_iou(true, predicted * 0) == 0
-
-
 def test_balanced_accuracy_weighs_classes_alike():
     true = ["a"] * 9 + ["b"]
     assert metrics.balanced_accuracy(true, ["a"] * 10) == 0.5

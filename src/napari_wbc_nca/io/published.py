@@ -77,7 +77,6 @@ def import_published(
         card={
             "activation": "sigmoid",
             "projection": "pca",
-            "resize": "bicubic",
             "imported": Path(path).name,
             "data": "as its authors describe it",
             "licence": "as its authors state it; nothing is said in the file",

@@ -11,6 +11,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from napari_wbc_nca.io.published import import_published
 from napari_wbc_nca.io.weights import WeightsError, load, save
 from napari_wbc_nca.types import Checkpoint
 
@@ -47,7 +48,8 @@ def _stems(folder: Path) -> list[str]:
 def resolve(model: str | Path) -> Checkpoint:
     """Checkpoint of a name or of a file.
 
-    A name stands for a bundled model, then for one of the user's; anything else is a file.
+    A name stands for a bundled model, then for one of the user's; anything else is a file:
+    a checkpoint of ours, or a published one of WBC-NCA (``.pt``, ``.pth``) with its own classes.
 
     Raises
     ------
@@ -61,6 +63,8 @@ def resolve(model: str | Path) -> Checkpoint:
     if str(model) in _stems(own.parent):
         return load(own)
     path = Path(model).expanduser()
+    if path.is_file() and path.suffix.lower() in (".pt", ".pth"):
+        return import_published(path)
     if path.is_file():
         return load(path)
     found = "is a folder" if path.is_dir() else "is neither a file nor the name of a model"

@@ -49,34 +49,34 @@ def collect(
     return Segmentation(
         labels=labels,
         cells=table(settled, checkpoint.classes, pixel_size),
-        maps=_maps(settled, image.shape) if params.maps else {},
+        maps=_maps(settled, image) if params.maps else {},
         provenance={**found, "cells": len(settled), "complete": True},
     )
 
 
-def _blank(image: Image) -> Any:
-    """Empty labels of an image: NumPy for NumPy, zarr on disk for all that is lazy."""
+def _blank(image: Image, dtype: str = "uint32") -> Any:
+    """Zeros as large as an image: NumPy for NumPy, zarr on disk for all that is lazy."""
     if isinstance(image.pixels, np.ndarray):
-        return np.zeros(image.shape, np.uint32)
+        return np.zeros(image.shape, dtype)
     import zarr
 
     folder = tempfile.mkdtemp(prefix="wbc-labels-")
     chunks = (min(_CHUNK, image.shape[0]), min(_CHUNK, image.shape[1]))
-    array = zarr.create_array(folder, shape=image.shape, chunks=chunks, dtype="uint32")
+    array = zarr.create_array(folder, shape=image.shape, chunks=chunks, dtype=dtype)
     weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
     return array
 
 
-def _maps(cells: Sequence[Cell], shape: tuple[int, int]) -> Mapping[str, Any]:
+def _maps(cells: Sequence[Cell], image: Image) -> Mapping[str, Any]:
     """The response of all cells in one map, and each cell's own maps by its label."""
-    maps = {"response": np.zeros(shape, np.float32)}
+    maps = {"response": _blank(image, "float32")}
     for cell in cells:
         part = box(cell)
         response = cell.response[within(cell, part)]
-        maps["response"][part] = np.maximum(maps["response"][part], response)
+        maps["response"][part] = np.maximum(np.asarray(maps["response"][part]), response)
     for label, cell in enumerate(cells[:_MAPPED], start=1):
         part = box(cell)
         for name, values in cell.maps.items():
-            own = maps[f"cell {label} {name}"] = np.zeros(shape, np.float32)
+            own = maps[f"cell {label} {name}"] = _blank(image, "float32")
             own[part] = values[within(cell, part)]
     return maps

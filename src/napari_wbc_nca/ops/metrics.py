@@ -99,12 +99,6 @@ def f1(hits: int, n_true: int, n_predicted: int) -> float:
     return 2 * hits / (n_true + n_predicted) if n_true + n_predicted else 1.0
 
 
-def f1_at_iou(true: npt.ArrayLike, predicted: npt.ArrayLike, minimum: float = 0.5) -> float:
-    """F1 of the labels of two label images, matched one to one at IoU ≥ `minimum`."""
-    scores = label_iou(true, predicted)
-    return f1(len(match(scores, minimum)), *scores.shape)
-
-
 def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:
     """Mean over the true classes of the share predicted right; NaN without any cell.
 

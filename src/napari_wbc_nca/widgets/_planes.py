@@ -11,6 +11,7 @@ import numpy as np
 import pint
 from napari.utils.transforms import Affine
 
+from napari_wbc_nca.io.pixels import as_array
 from napari_wbc_nca.types import Image
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def source_of(layer: Layer) -> Source:
     An axis of three or four before or after the plane holds channels: ``(3, Y, X)`` is an RGB
     image, not a stack of three.
     """
-    pixels = layer.data[0] if layer.multiscale else layer.data
+    # A zarr array becomes a dask array: indexing it would read it whole.
+    pixels = as_array(layer.data[0] if layer.multiscale else layer.data)
     if layer.rgb:
         return Source(layer, pixels, pixels.shape[:-3], None)
     if pixels.ndim >= 3 and pixels.shape[-1] in (3, 4):

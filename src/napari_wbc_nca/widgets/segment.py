@@ -168,7 +168,11 @@ class SegmentWidget(ViewerWidget):
     def _keep(self, prefix: str) -> None:
         """Make layers of what is finished, and say what that is."""
         finished, self._finished = self._finished, None
-        found = finished.segmentations() if finished is not None else {}
+        try:
+            found = finished.segmentations() if finished is not None else {}
+        except (ValueError, OSError) as error:  # such as no room for the labels of a lazy image
+            report(error)
+            found = {}
         if finished is None or not found:
             self._set_running(False, prefix + ("No cell was finished." if prefix else ""))
             return

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,7 @@ def run(
         With the cells finished since the last.
     """
     check(params)
+    _sha256(image.source)  # here, in whatever thread this is; a cancelled run asks again
     predict = registry.load(registry.get(checkpoint.method).predict)
     result: Segmentation = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
     found = {**result.provenance, **_given(points, boxes)}
@@ -156,6 +158,12 @@ def _sha256(source: str | None) -> str | None:
     """Hash of a file; None for folders and for arrays in memory."""
     if source is None or not Path(source).is_file():
         return None
+    return _file_sha256(source, Path(source).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _file_sha256(source: str, changed: int) -> str:
+    """Hash of a file as it was when last `changed`; large files are read just once."""
     digest = hashlib.sha256()
     with Path(source).open("rb") as file:
         while block := file.read(_BLOCK):
