@@ -20,7 +20,6 @@ from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.projection import PROJECTIONS
 from napari_wbc_nca.methods.view import View
 from napari_wbc_nca.ops.stain import background, sample
-from napari_wbc_nca.ops.threshold import mask_from_response, otsu
 from napari_wbc_nca.workflow.segment import segment
 
 if TYPE_CHECKING:
@@ -83,17 +82,19 @@ def steps() -> Figure:
 
 
 def projections() -> Figure:
-    """Response of each projection, with the mask that Otsu's threshold makes of it."""
-    network, window, origin = first_cell()
-    with torch.inference_mode():
-        state = network.rollout(window[None], origin=origin)
-        responses = {name: make(network, state)[0].numpy() for name, make in PROJECTIONS.items()}
-    image = np.clip(1 - np.moveaxis(window.numpy(), 0, -1), 0, 1)
-    figure, axes = panels(["window", *responses], [image, *responses.values()], cmap="magma")
-    for axis, response in zip(axes[1:], responses.values(), strict=True):
-        middle = ((response.shape[0] - 1) / 2, (response.shape[1] - 1) / 2)
-        mask = mask_from_response(response, otsu(response), middle)
-        axis.contour(mask, [0.5], colors="cyan", linewidths=1.5)
+    """Response of each projection around one cell, with the outline that it gives."""
+    model, rgb = zoo.resolve(MODEL), smear("smear-1")
+    found = segment(rgb, model)
+    cell = found.cells.sort_values("confidence").iloc[-1]
+    middle = cell["centroid_y"], cell["centroid_x"]
+    half = found.provenance["diameter"]
+    around = tuple(slice(max(0, int(c - half)), int(c + half)) for c in middle)
+    place = {"locate": "points", "points": np.array([middle]), "diameter": half, "maps": True}
+    results = [segment(rgb, model, projection=name, **place) for name in PROJECTIONS]
+    responses = [result.maps["response"][around] for result in results]
+    figure, axes = panels(["smear", *PROJECTIONS], [rgb[around], *responses], cmap="magma")
+    for axis, result in zip(axes[1:], results, strict=True):
+        axis.contour(result.labels["cell"][around] > 0, [0.5], colors="cyan", linewidths=1.5)
     return figure
 
 

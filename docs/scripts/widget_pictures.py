@@ -1,7 +1,7 @@
-"""Make the pictures of the widget: the docked plugin over bundled smears.
+"""Make the picture of the widget: the docked plugin over a bundled smear, after a run.
 
-``python docs/scripts/widget_pictures.py [MODEL]`` writes ``docs/images/widget*.png``; MODEL is a
-name or a file, ``wbc-smear`` by default. Without a display, run it under ``xvfb-run -a -s
+``python docs/scripts/widget_pictures.py [MODEL]`` writes ``docs/images/segment_widget.png``; MODEL
+is a name or a file, ``wbc-smear`` by default. Without a display, run it under ``xvfb-run -a -s
 "-screen 0 1600x1000x24"``.
 """
 
@@ -10,36 +10,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import napari
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_wbc_nca.widgets._scale import DIAMETER
-
-if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
 IMAGES = Path(__file__).parents[1] / "images"
-SIZE = (1280, 800)
+SIZE = (1280, 720)
+WIDTH = 330
+"""Of the widget, where napari shows its whole name."""
 PATIENCE = 300
 """Seconds that a run may take."""
 
 
 def main(model: str = "wbc-smear") -> None:
-    """Take all pictures of the widget with `model`."""
+    """Take the picture of the widget with `model`."""
     IMAGES.mkdir(exist_ok=True)
-    viewer, widget = window("typed")
+    viewer, widget = window("smear-1")
     choose(widget, model)
-    picture(viewer, "widget_before")
     run(widget)
-    picture(viewer, "widget")
-    widget.form.scale.mode.setCurrentText(DIAMETER)
-    widget.form.scale.estimate.click()
-    wait(lambda: not widget.running)
-    widget.form.advanced.open(True)
-    picture(viewer, "widget_scale")
-    panel(widget, "widget_form")
+    picture(viewer, "segment_widget")
     viewer.close()
 
 
@@ -48,7 +39,8 @@ def window(sample: str) -> tuple[napari.Viewer, Any]:
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     viewer.open_sample("napari-wbc-nca", sample)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    dock.parent().resizeDocks([dock], [WIDTH], Qt.Orientation.Horizontal)
     QTest.qWait(200)
     viewer.reset_view()
     return viewer, widget
@@ -84,12 +76,6 @@ def picture(viewer: napari.Viewer, name: str) -> None:
     """Save the whole window, as a person sees it."""
     QTest.qWait(500)
     viewer.screenshot(str(IMAGES / f"{name}.png"), canvas_only=False, flash=False)
-
-
-def panel(widget: QWidget, name: str) -> None:
-    """Save the widget alone."""
-    QTest.qWait(500)
-    widget.grab().save(str(IMAGES / f"{name}.png"))
 
 
 if __name__ == "__main__":

@@ -68,14 +68,21 @@ def square_cells(image: Image) -> list[Cell]:
 
 
 def assemble(
-    cells: Sequence[Cell], image: Image, checkpoint: Checkpoint, params: SegmentParams
+    cells: Sequence[Cell],
+    image: Image,
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    points: np.ndarray | None = None,
+    boxes: np.ndarray | None = None,
 ) -> Segmentation:
     settled = settle(cells, image.shape)
     labels = {name: np.zeros(image.shape, np.uint32) for name in ("cell", "nucleus")}
     paint(settled, labels["cell"], labels["nucleus"])
     maps = {"response": (labels["cell"] > 0).astype(np.float32)} if params.maps else {}
     cells_table = table(settled, checkpoint.classes, image.pixel_size)
-    return Segmentation(labels, cells_table, maps, {"diameter": 20.0})
+    given = {"points": points, "boxes": boxes}
+    found = {name: place.tolist() for name, place in given.items() if place is not None}
+    return Segmentation(labels, cells_table, maps, {"diameter": 20.0, **found})
 
 
 @dataclass
@@ -108,4 +115,4 @@ class Workflow:
                 self.stuck.wait(20)
             if self.error is not None:
                 raise self.error
-        return assemble(cells, image, checkpoint, params)
+        return assemble(cells, image, checkpoint, params, points, boxes)

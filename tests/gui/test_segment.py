@@ -8,6 +8,7 @@ import pytest
 from napari.layers import Labels
 from squares import smear
 
+from napari_wbc_nca.methods.projection import PROJECTIONS
 from napari_wbc_nca.widgets._planes import OURS
 
 
@@ -168,6 +169,27 @@ def test_image_without_cells_gives_an_empty_layer(viewer, widget, click, finish)
     finish(widget)
     assert not viewer.layers["blank cells"].data.any()
     assert text(widget.status) == "No white blood cell found"
+
+
+def test_every_projection_can_be_chosen(widget):
+    choices = widget.form.params.widgets["projection"].choices
+    assert list(choices) == ["model", *PROJECTIONS]
+    assert "grown" in choices
+
+
+def test_cancelled_run_records_the_points_it_was_given(
+    viewer, widget, workflow, click, finish, qtbot
+):
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear")
+    viewer.add_points([(20.0, 20.0), (60.0, 80.0)], name="points")
+    widget.form.params.widgets["locate"].value = "points"
+    workflow.slow = True
+    click(widget.button)
+    qtbot.waitUntil(lambda: "segmenting" in widget.status.text())
+    click(widget.progress.cancel)
+    finish(widget)
+    record = viewer.layers["smear cells"].metadata[OURS]["provenance"][0]
+    assert record["points"] == [[20.0, 20.0], [60.0, 80.0]]
 
 
 def test_projection_is_switched_live_in_an_untouched_layer(viewer, widget, workflow, click, finish):

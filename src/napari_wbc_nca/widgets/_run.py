@@ -47,6 +47,10 @@ class Request:
     points: npt.NDArray[np.float64] | None = None
     boxes: npt.NDArray[np.float64] | None = None
 
+    def given(self, index: Index) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+        """Points and boxes on the plane at `index`, without leading axes."""
+        return _of_plane(self.points, index), _of_plane(self.boxes, index)
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -111,8 +115,9 @@ class Finished:
         found = dict(self.done)
         for index, cells in self.cells.items():
             if index not in found and cells and self.checkpoint is not None:
-                image = self.request.source.image(index)
-                found[index] = segment.assemble(cells, image, self.checkpoint, self.request.params)
+                image, given = self.request.source.image(index), self.request.given(index)
+                params = self.request.params
+                found[index] = segment.assemble(cells, image, self.checkpoint, params, *given)
         return found
 
 
@@ -126,7 +131,7 @@ def work(request: Request) -> Generator[Step, None, None]:
 
     checkpoint = zoo.resolve(request.model)
     for number, index in enumerate(request.planes):
-        points, boxes = (_of_plane(given, index) for given in (request.points, request.boxes))
+        points, boxes = request.given(index)
         if len(request.planes) > 1 and any(g is not None and not len(g) for g in (points, boxes)):
             continue  # nobody marked a cell on this plane
         steps = segment.run(

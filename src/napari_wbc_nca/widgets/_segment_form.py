@@ -97,7 +97,7 @@ class SegmentForm(QWidget):
         if source is None:
             raise ValueError(
                 "There is no image to segment. Open one, or take one from File > Open Sample > "
-                "napari-wbc-nca."
+                "White blood cells."
             )
         wanted = frozenset(name for name, box in self.wanted.items() if box.isChecked())
         if not wanted:
