@@ -34,7 +34,7 @@ COMMON = {
 SIZE = {"channels": 32, "hidden": 64, "steps": 32}
 FIRST = {"learning-rate": 4e-3, "decay": 0.9973, "epochs": 21, **SIZE}
 TYPES = {"typed-share": 0.6, **SIZE}
-PARTS = {"pooling": "parts", **TYPES}
+PARTS = {"pooling": "parts", "refit": 2048, **TYPES}
 STAGES = {
     "base": ("nca_wss", "transfer", None, FIRST),
     "transfer": (

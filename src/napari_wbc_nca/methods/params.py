@@ -79,6 +79,9 @@ class NcaTrainParams:
     centre_weight: Annotated[
         float, Bounds("Weight of the loss of the centre projection", low=0, high=100)
     ] = 1.0
+    refit: Annotated[
+        int, Bounds("Windows that the classifier is fitted anew to at the end; 0 does not", low=0)
+    ] = 0
     clip: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
     validation: Annotated[
         float, Bounds("Share of the groups kept for validation", low=0, high=0.9)

@@ -19,6 +19,7 @@ from torch import nn
 from napari_wbc_nca.io.datasets import NONE, TYPES, WBC, Sample
 from napari_wbc_nca.methods.losses import centre_loss, focal_loss
 from napari_wbc_nca.methods.network import choose
+from napari_wbc_nca.methods.refit import refit
 from napari_wbc_nca.methods.weak import Prepared, prepare
 from napari_wbc_nca.methods.windows import Batch, Windows
 from napari_wbc_nca.models.nca import NCA, Pool
@@ -113,11 +114,13 @@ def train(
     )
     learn, validate = draw(kept), draw(held, vary=False) if held else None
     yield from run.epochs(learn, validate)
-    weights = run.state.best_weights
+    network.load_state_dict(run.state.best_weights)
+    if params.refit:
+        yield from refit(network, learn, params)
     return Checkpoint(
         method=method,
         architecture=architecture,
-        weights={name: value.cpu().numpy() for name, value in weights.items()},
+        weights={k: v.detach().cpu().numpy().copy() for k, v in network.state_dict().items()},
         classes=classes,
         diameter=params.diameter,
         pixel_size=params.pixel_size,
