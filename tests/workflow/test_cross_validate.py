@@ -11,8 +11,8 @@ from napari_wbc_nca.ops.labels import paint, table
 from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
 from napari_wbc_nca.workflow import evaluate
 from napari_wbc_nca.workflow.cross_validate import cross_validate
-from napari_wbc_nca.workflow.evaluate import finish
 from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams
+from napari_wbc_nca.workflow.finish import finish
 from napari_wbc_nca.workflow.report import transfer_text, write_transfer
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_wbc_nca.io.architectures import SHAPES
+from napari_wbc_nca.io.plain import plain
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
@@ -50,27 +48,12 @@ def to_json(checkpoint: Checkpoint) -> str:
     """
     names = Card.__dataclass_fields__
     text = json.dumps(
-        {"format": FORMAT, **{name: _plain(getattr(checkpoint, name)) for name in names}},
+        {"format": FORMAT, **{name: plain(getattr(checkpoint, name)) for name in names}},
         allow_nan=False,
         sort_keys=True,
     )
     from_json(text)
     return text
-
-
-def _plain(value: object) -> object:
-    """`value` in terms of JSON; what is not a number becomes null."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(value)
 
 
 def from_json(text: str) -> Card:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.io.overlay import draw
+from napari_wbc_nca.io.plain import plain
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -151,20 +151,5 @@ def _write_maps(path: Path, maps: Mapping[str, Any]) -> None:
 
 
 def _write_json(path: Path, provenance: Mapping[str, Any]) -> None:
-    text = json.dumps(_plain(provenance), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(provenance), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """`value` in terms of JSON; what is not finite becomes null."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(value)

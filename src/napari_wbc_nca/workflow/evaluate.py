@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,12 +20,11 @@ from napari_wbc_nca.workflow._figures import by_class, confusion, detection, sum
 from napari_wbc_nca.workflow._scores import COLUMNS, score
 from napari_wbc_nca.workflow._targets import Target, targets, truth
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed
+from napari_wbc_nca.workflow.finish import finish
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
     from napari_wbc_nca.types import Segmentation
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,13 +172,3 @@ def predict(
     from napari_wbc_nca.workflow.segment import run
 
     return run(image, checkpoint, segment)
-
-
-def finish(work: Generator[Progress, None, T]) -> T:
-    """Result of a computation that yields its progress."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result

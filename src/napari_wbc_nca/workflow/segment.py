@@ -20,6 +20,7 @@ from napari_wbc_nca.methods.network import choose
 from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.params import as_dict, check, from_mapping
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
+from napari_wbc_nca.workflow.finish import finish
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -54,19 +55,13 @@ def segment(image: Any, model: str | Path | Checkpoint, **params: Any) -> Segmen
 
     Examples
     --------
-    >>> from napari_wbc_nca.io.samples import sample_paths  # doctest: +SKIP
-    >>> segment("smear.png", "wbc-smear").cells[["label", "class"]]  # doctest: +SKIP
+    >>> from napari_wbc_nca.io.bundled import sample_path  # doctest: +SKIP
+    >>> segment(sample_path("smear-1"), "wbc-smear").cells[["label", "class"]]  # doctest: +SKIP
     """
     checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
     given = {name: params.pop(name, None) for name in ("points", "boxes")}
     chosen: SegmentParams = from_mapping(registry.get(checkpoint.method).predict_params, params)
-    steps = run(as_image(image), checkpoint, chosen, **given)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: Segmentation = stop.value
-            return result
+    return finish(run(as_image(image), checkpoint, chosen, **given))
 
 
 def as_image(image: Any) -> Image:
@@ -121,11 +116,7 @@ def _given(*places: npt.NDArray[Any] | None) -> dict[str, Any]:
 def estimate_diameter(image: Image, checkpoint: Checkpoint, params: SegmentParams) -> float:
     """Diameter in pixels that a run with these parameters would use."""
     steps = registry.load("napari_wbc_nca.methods.scale:estimate")(image, checkpoint, params)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return float(stop.value)
+    return float(finish(steps))
 
 
 def provenance(

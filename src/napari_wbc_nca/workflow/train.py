@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc_nca.io import datasets, zoo
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import from_mapping
-from napari_wbc_nca.workflow.evaluate import finish
+from napari_wbc_nca.workflow.finish import finish
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
