@@ -54,6 +54,9 @@ class Sample:
         Name of the data set it belongs to.
     weight
         How often it is drawn, relative to samples of other sources.
+    kinds
+        Class of each box as it was labelled, lower case: ``rbc`` where `names` says ``none``.
+        The same as `names` where nothing else is said.
     """
 
     path: Path
@@ -62,11 +65,14 @@ class Sample:
     group: str = ""
     source: str = ""
     weight: float = 1.0
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = 1 if self.boxes is None else len(self.boxes)
         if len(self.names) != count:
             raise ValueError(f"{self.path}: {len(self.names)} class names for {count} cells")
+        if not self.kinds:
+            object.__setattr__(self, "kinds", self.names)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,32 +13,39 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
-class SegmentParams:
-    """How a whole field or a single-cell crop is segmented."""
+class PredictParams:
+    """What running a model needs to be told, whatever its method."""
 
-    locate: Annotated[Locate, Bounds("How cells are found before they are segmented")] = "evidence"
     pixel_size: Annotated[
         float, Bounds("Side of a pixel; 0 takes the image's own", "µm", low=0, high=100)
     ] = 0.0
     diameter: Annotated[
         float, Bounds("Diameter of a white blood cell; 0 estimates it", "px", low=0, high=10_000)
     ] = 0.0
-    projection: Annotated[
-        ProjectionName,
-        Bounds("How the features become the response map; 'model' is the model's own choice"),
-    ] = "model"
-    maps: Annotated[bool, Bounds("Add response and most relevant channels as images")] = False
+    maps: Annotated[bool, Bounds("Add the maps behind the labels as images")] = False
     device: Annotated[Device, Bounds("Where the network runs", advanced=True)] = "auto"
-    seed: Annotated[int, Bounds("Seed of the firing cells", low=0, advanced=True)] = 0
-    fire_rate: Annotated[
-        float, Bounds("Share of cells updated a step", low=0.01, high=1, advanced=True)
-    ] = 0.5
     tile: Annotated[
         int, Bounds("Side of a tile of the field", "px", low=128, high=16_384, advanced=True)
     ] = 2048
     batch: Annotated[
-        int, Bounds("Windows segmented at a time", low=2, high=1024, advanced=True)
+        int,
+        Bounds("Windows that go through the network at a time", low=2, high=1024, advanced=True),
     ] = 16
+
+
+@dataclass(frozen=True)
+class SegmentParams(PredictParams):
+    """How the NCA methods segment a whole field or a single-cell crop."""
+
+    locate: Annotated[Locate, Bounds("How cells are found before they are segmented")] = "evidence"
+    projection: Annotated[
+        ProjectionName,
+        Bounds("How the features become the response map; 'model' is the model's own choice"),
+    ] = "model"
+    seed: Annotated[int, Bounds("Seed of the firing cells", low=0, advanced=True)] = 0
+    fire_rate: Annotated[
+        float, Bounds("Share of cells updated a step", low=0.01, high=1, advanced=True)
+    ] = 0.5
 
 
 @dataclass(frozen=True)
