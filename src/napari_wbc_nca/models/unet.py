@@ -1,0 +1,148 @@
+"""U-Net: an encoder, a decoder with skips, and a linear head, as WSISPDR uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+_CONVOLUTIONS = 2  # of a block, each reaching one pixel further
+
+Interval = tuple[int, int]
+
+
+class UNet(nn.Module):
+    r"""U-Net of double 3×3 convolutions with batch normalisation.
+
+    Level :math:`i` of the encoder has ``widths[i]`` channels at :math:`2^{-i}` of the image's
+    size. Level :math:`i` of the decoder sees (skip, upsampled) and has
+    ``widths[max(i - 1, 0)]`` channels; Nishimura et al., *Weakly Supervised Cell Instance
+    Segmentation by Propagating from Detection Response* (MICCAI 2019), with widths
+    64-128-256-512-512.
+
+    Without `align_corners` the network is equivariant to shifts by its `stride`: a crop whose
+    first pixel lies on that grid, with `halo` more pixels on each side that does not lie on the
+    image's border, gives the whole image's values.
+
+    Parameters
+    ----------
+    channels_in
+        Channels of the image.
+    outputs
+        Channels of the result.
+    widths
+        Channels of the encoder's levels, from fine to coarse; two or more.
+    align_corners
+        Upsample so that the corners of both grids meet, as the published network does. What a
+        crop gives then differs a little from what the whole image gives.
+
+    Attributes
+    ----------
+    stride
+        Side in pixels of a pixel of the coarsest level.
+    halo
+        Greatest distance in pixels between an output pixel and what it depends on.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two widths.
+
+    Examples
+    --------
+    >>> UNet(3, 2, widths=(4, 8))(torch.zeros(1, 3, 10, 13)).shape
+    torch.Size([1, 2, 10, 13])
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        outputs: int,
+        widths: Sequence[int] = (16, 32, 64, 128),
+        align_corners: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(widths) < 2:
+            raise ValueError(f"widths are {tuple(widths)}; expected those of two levels or more")
+        self.align_corners = align_corners
+        self.encoder = nn.ModuleList(
+            _block(before, width)
+            for before, width in zip((channels_in, *widths), widths, strict=False)
+        )
+        self.decoder = nn.ModuleList()
+        below = widths[-1]
+        for level in reversed(range(len(widths) - 1)):
+            width = widths[max(level - 1, 0)]
+            self.decoder.append(_block(widths[level] + below, width))
+            below = width
+        self.head = nn.Conv2d(below, outputs, 1)
+        self.stride = 2 ** (len(widths) - 1)
+        self.halo = _halo(len(widths), align_corners)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(B, outputs, H, W)`` logits of ``(B, channels_in, H, W)``; zeros lie around the image.
+
+        Sides that are no multiples of `stride` are filled up with zeros below and to the right.
+        """
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        skips.pop()
+        for block in self.decoder:
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
+            x = block(torch.cat((skips.pop(), x), 1))
+        logits: torch.Tensor = self.head(x)[..., :height, :width]
+        return logits
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch normalisation that does not count batches, so that all of its state is float32."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.register_buffer("num_batches_tracked", None)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        # The parent's would add a count to states that have none.
+        nn.Module._load_from_state_dict(self, *args)
+
+
+def _block(before: int, after: int) -> nn.Sequential:
+    """Two convolutions; each rectifier is a module of its own, for hooks."""
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1),
+        Norm(after),
+        nn.ReLU(),
+        nn.Conv2d(after, after, 3, padding=1),
+        Norm(after),
+        nn.ReLU(),
+    )
+
+
+def _halo(levels: int, align_corners: bool) -> int:
+    """Greatest distance of an output pixel from the image pixels that it depends on."""
+    halo = 0
+    for pixel in range(2 ** (levels - 1)):
+        low, high = _seen((pixel, pixel), levels - 1, align_corners)
+        halo = max(halo, pixel - low, high - pixel)
+    return halo
+
+
+def _seen(wanted: Interval, coarser: int, align_corners: bool) -> Interval:
+    """Pixels of a level's input that `wanted` pixels of its result depend on.
+
+    `coarser` is the number of levels below it. Through them it sees more than by its skip.
+    """
+    low, high = wanted[0] - _CONVOLUTIONS, wanted[1] + _CONVOLUTIONS
+    if not coarser:
+        return low, high
+    # Aligned corners move a position by up to half a coarse pixel, by how far it is across.
+    first, last = (low - 1) // 2, (high if align_corners else high - 1) // 2 + 1
+    below = _seen((first, last), coarser - 1, align_corners)
+    return 2 * below[0] - _CONVOLUTIONS, 2 * below[1] + 1 + _CONVOLUTIONS
