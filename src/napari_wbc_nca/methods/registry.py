@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams, SegmentParams
+from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ METHODS = {
             "napari_wbc_nca.methods.nca_max:train",
             SegmentParams,
             NcaMaxTrainParams,
+        ),
+        Method(
+            "propagation",
+            "Propagation: instances from centroids",
+            "napari_wbc_nca.methods.propagation.predict:predict",
+            "napari_wbc_nca.methods.propagation.train:train",
+            PropagationParams,
+            PropagationTrainParams,
         ),
     )
 }

@@ -1,0 +1,97 @@
+"""Parameters of `propagation`; free of torch, so that forms and command line load fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from napari_wbc_nca.methods.params import Device, PredictParams
+from napari_wbc_nca.params import Bounds
+
+Saliency = Literal["model", "stain", "inverse", "generic"]
+
+
+@dataclass(frozen=True)
+class PropagationParams(PredictParams):
+    """How cells are detected, and how each is cut out of its surroundings."""
+
+    locate: Annotated[
+        Literal["detector", "points", "boxes"],
+        Bounds("Where the cells are: peaks of the likelihood, or what was drawn"),
+    ] = "detector"
+    kinds: Annotated[
+        str, Bounds("Detected kinds to segment, joined by commas; 'all' takes every one")
+    ] = "all"
+    least: Annotated[
+        float, Bounds("Least likelihood of a cell; 0 takes the model's own", low=0, high=1)
+    ] = 0.0
+    apart: Annotated[
+        float, Bounds("Least distance of two cells of a kind", "model px", low=0, high=512)
+    ] = 2.0
+    saliency: Annotated[
+        Saliency, Bounds("What tells a cell from the background; 'model' is the model's own")
+    ] = "model"
+    terms: Annotated[
+        Literal["code", "paper"],
+        Bounds("Terms of the graph cut: of the published code, or of the paper", advanced=True),
+    ] = "code"
+    noise: Annotated[
+        float, Bounds("Contribution below which it is none", low=0, high=1, advanced=True)
+    ] = 0.01
+    own_seed: Annotated[
+        float,
+        Bounds("Own contribution above which a pixel is the cell's", low=0, high=1, advanced=True),
+    ] = 0.001
+    other_seed: Annotated[
+        float,
+        Bounds("Others' contribution above which it is not", low=0, high=1, advanced=True),
+    ] = 0.01
+
+
+@dataclass(frozen=True)
+class PropagationTrainParams:
+    """How a detector is trained from centroids."""
+
+    widths: Annotated[
+        str,
+        Bounds("Channels of the encoder's levels, joined by '-'; the paper's: 64-128-256-512-512"),
+    ] = "16-32-64-128"
+    colour: Annotated[
+        Literal["rgb", "grey"], Bounds("Whether the network sees colours or brightness")
+    ] = "rgb"
+    normalisation: Annotated[
+        Literal["absorptance", "density", "density_even", "standard", "maximum"],
+        Bounds("Name of the stain normalisation; 'maximum' for phase contrast"),
+    ] = "absorptance"
+    diameter: Annotated[
+        float, Bounds("Diameter of a typical cell; 0 keeps the pictures' scale", "model px", low=0)
+    ] = 48.0
+    pixel_size: Annotated[float, Bounds("Side of a model pixel", "µm", low=0.01, high=10)] = 0.27
+    sigma: Annotated[float, Bounds("σ of a centroid's Gaussian", "model px", low=0.5, high=128)] = (
+        5.0
+    )
+    patch: Annotated[
+        int, Bounds("Side of a patch, a multiple of 16", "model px", low=32, high=2048)
+    ] = 320
+    scaling: Annotated[
+        float, Bounds("Greatest factor by which patches are scaled", low=1, high=4)
+    ] = 1.8
+    epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 500
+    samples_per_epoch: Annotated[
+        int, Bounds("Patches drawn an epoch; 0 takes one a sample", low=0)
+    ] = 0
+    batch: Annotated[int, Bounds("Patches a step", low=1, high=1024)] = 16
+    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-3
+    decay: Annotated[float, Bounds("Factor of the step size, each step", low=0.5, high=1)] = 1.0
+    distance: Annotated[
+        float,
+        Bounds("Distance up to which a peak is a centroid's, in validation", "model px", low=0),
+    ] = 10.0
+    validation: Annotated[
+        float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
+    ] = 0.1
+    patience: Annotated[
+        int, Bounds("Epochs without improvement before stopping; 0 never stops", low=0)
+    ] = 0
+    seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
+    device: Annotated[Device, Bounds("Where the network trains")] = "auto"
