@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,8 +36,30 @@ class LabelError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
+class Masks:
+    """Cells that were drawn, or corrected, pixel by pixel.
+
+    Attributes
+    ----------
+    cell
+        File, or ``(Y, X)`` integers: a label a cell, 0 outside of all.
+    labels
+        Label of each of the sample's cells, in their order.
+    nucleus
+        The same of nuclei, with their cells' labels; None where they were not drawn.
+    ignore
+        Label of the pixels that nobody reviewed, which teach nothing; 0 where all were reviewed.
+    """
+
+    cell: Path | npt.NDArray[Any]
+    labels: tuple[int, ...]
+    nucleus: Path | npt.NDArray[Any] | None = None
+    ignore: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
-    """One picture with weak labels: classes, boxes or points, never pixels.
+    """One picture with labels: classes, boxes, points, or masks where somebody drew them.
 
     Attributes
     ----------
@@ -57,6 +79,14 @@ class Sample:
     kinds
         Class of each box as it was labelled, lower case: ``rbc`` where `names` says ``none``.
         The same as `names` where nothing else is said.
+    masks
+        Pixels of the cells, where they were drawn; `boxes` are around them.
+    pixels
+        ``(Y, X, 3)`` uint8 of a picture that has no file; `path` is then just its name.
+    ignored
+        ``(M, 4)`` boxes whose pixels teach nothing, such as cells that the border cuts.
+    diameter
+        Diameter in pixels of a typical white blood cell; 0 where the labels tell.
     """
 
     path: Path
@@ -66,6 +96,10 @@ class Sample:
     source: str = ""
     weight: float = 1.0
     kinds: tuple[str, ...] = ()
+    masks: Masks | None = None
+    pixels: npt.NDArray[np.uint8] | None = None
+    ignored: npt.NDArray[np.float32] | None = None
+    diameter: float = 0.0
 
     def __post_init__(self) -> None:
         count = 1 if self.boxes is None else len(self.boxes)
@@ -73,6 +107,8 @@ class Sample:
             raise ValueError(f"{self.path}: {len(self.names)} class names for {count} cells")
         if not self.kinds:
             object.__setattr__(self, "kinds", self.names)
+        if self.masks is not None and len(self.masks.labels) != count:
+            raise ValueError(f"{self.path}: {len(self.masks.labels)} labels for {count} cells")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +148,7 @@ def canonical(name: str) -> str:
 
 def is_picture(path: Path) -> bool:
     """Whether `path` is a picture rather than a mask or a map that belongs to one."""
-    drawn = path.stem.endswith(("_mask", "_likelihood"))
+    drawn = path.stem.endswith(("_mask", "_likelihood", "_labels", "_nuclei", "_overlay"))
     return path.suffix.lower() in SUFFIXES and not drawn and not path.name.startswith(".")
 
 
@@ -144,6 +180,8 @@ def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
     """
     from PIL import Image
 
+    if isinstance(sample, Sample) and sample.pixels is not None:
+        return sample.pixels
     path = sample if isinstance(sample, Path) else sample.path
     try:
         with Image.open(path) as picture:
