@@ -143,9 +143,9 @@ def _read_boxes(source: Source) -> list[Sample]:
     types = read_types(source.path / source.types) if source.types else {}
     samples = []
     for path in selected(pictures, source):
-        boxes, names = _read_labels(path, source)
-        known = types.get(path.stem, types.get(path.name))
-        samples.append(Sample(path, boxes, _typed(names, known)))
+        boxes, kinds = _read_labels(path, source)
+        names = _typed(tuple(map(canonical, kinds)), types.get(path.stem, types.get(path.name)))
+        samples.append(Sample(path, boxes, names, kinds=kinds))
     return samples
 
 
@@ -191,7 +191,11 @@ def _read_points(source: Source) -> list[Sample]:
             raise LabelError(
                 f"{table}: a point of {path.name} lies outside its {size} (height, width) pixels"
             )
-    return [Sample(path, *points[path]) for path in selected(sorted(points), source)]
+    samples = []
+    for path in selected(sorted(points), source):
+        boxes, kinds = points[path]
+        samples.append(Sample(path, boxes, tuple(map(canonical, kinds)), kinds=kinds))
+    return samples
 
 
 def _read_crops(source: Source) -> list[Sample]:
@@ -249,8 +253,8 @@ def read_masks(
         label = picture.with_suffix(".txt")
         boxes = None
         if label.exists():
-            found, names = read_yolo(label, picture_size(picture), classes)
-            boxes = found[[name != NONE for name in names]]
+            found, kinds = read_yolo(label, picture_size(picture), classes)
+            boxes = found[[canonical(kind) != NONE for kind in kinds]]
         samples.append(MaskedSample(picture, mask, types.get(picture.stem), boxes))
     if not samples:
         raise LabelError(f"{path}: no NAME_mask.png")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Labels = tuple["npt.NDArray[np.float32]", tuple[str, ...]]
-"""``(N, 4)`` boxes y0, x0, y1, x1 in pixels, and the class name of each."""
+"""``(N, 4)`` boxes y0, x0, y1, x1 in pixels, and the name of each as it stands, lower case."""
 
 
 SMALLEST = 3.0
@@ -26,7 +26,7 @@ SMALLEST = 3.0
 
 def _labels(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
     array = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
-    return array, tuple(canonical(name) for name in names)
+    return array, tuple(name.strip().lower() for name in names)
 
 
 def _sized(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
@@ -183,6 +183,26 @@ def read_types(path: Path) -> dict[str, str]:
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
 
 
+def read_cells(path: Path) -> dict[int, str]:
+    """Class by label, from a table of one picture's cells with columns ``label, class``.
+
+    Raises
+    ------
+    LabelError
+        For a missing column, or a label that is no integer above 0.
+    """
+    classes = {}
+    for where, row in _rows(path, ("label", "class")):
+        try:
+            label = int(float(row["label"]))
+        except (ValueError, OverflowError):
+            label = 0
+        if label < 1:
+            raise LabelError(f"{where}: label is {row['label']!r}; expected an integer above 0")
+        classes[label] = row["class"]
+    return classes
+
+
 def columns(path: Path) -> tuple[str, ...]:
     """Names of a CSV's columns, lower case."""
     header = next(csv.reader(_text(path).splitlines(), skipinitialspace=True), [])
@@ -207,6 +227,6 @@ def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, 
         if len(cells) != len(found):
             raise LabelError(f"{where}: {len(cells)} values for {len(found)} columns")
         row = {name: cell.strip() for name, cell in zip(found, cells, strict=True)}
-        if not row["image"]:
+        if not row.get("image", "-"):
             raise LabelError(f"{where}: no image is named")
         yield where, row
