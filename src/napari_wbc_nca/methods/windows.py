@@ -152,7 +152,7 @@ class Windows:
         target = grid_sample(labels[None, None], at, "nearest", align_corners=False)[0, 0]
         inside = (points >= 0).all(-1) & (points < sample.target.shape).all(-1)
         marked = torch.where(torch.from_numpy(inside), target, IGNORED).to(torch.uint8)
-        varied = _stain(image, random) if self.vary else image
+        varied = restain(image, random) if self.vary else image
         return shown(varied, self.normalisation), marked
 
 
@@ -173,7 +173,7 @@ def _turn(random: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[n
     return np.asarray(rotation * scale * (1, random.choice((-1, 1))))
 
 
-def _stain(image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+def restain(image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
     """Another laboratory's stain, light and focus: mixed and scaled channels, blur, noise."""
     mix = np.eye(3) + random.normal(0, 0.1, (3, 3))
     mix *= np.exp(random.normal(0, 0.3) + random.normal(0, 0.15, (3, 1)))
