@@ -57,9 +57,10 @@ class First:
 
 @dataclass(frozen=True)
 class Second(First):
-    """Another default, and a field more."""
+    """Another default, wider bounds, a choice and a field more."""
 
-    size: Annotated[int, Bounds("Size of it", "px", low=1, high=9)] = 4
+    size: Annotated[int, Bounds("Size of it", "px", low=2, high=20)] = 4
+    way: Annotated[Literal["left", "up"], Bounds("Where it goes")] = "up"
     own: Annotated[int, Bounds("Of the second only")] = 1
 
 
@@ -89,6 +90,18 @@ def test_options_that_are_not_given_are_none(made):
     assert got == {"name": "x", **dict.fromkeys(("size", "share", "way", "loud", "note", "own"))}
 
 
+@pytest.mark.parametrize(
+    ("option", "good", "bad"),
+    [
+        ("--size", ("1", "20"), ("0", "21")),
+        ("--way", ("up", "down", "left"), ("right",)),
+    ],
+)
+def test_option_takes_what_any_owner_takes(made, option, good, bad):
+    assert [made("x", option, value)[0].exit_code for value in good] == [0] * len(good)
+    assert [made("x", option, value)[0].exit_code for value in bad] == [2] * len(bad)
+
+
 def test_options_arrive_in_their_types(made):
     _, got = made("x", "--size", "7", "--share", "2", "--way", "down", "--no-loud", "--own", "0")
     assert got == {
@@ -96,7 +109,7 @@ def test_options_arrive_in_their_types(made):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", [("--size", "10"), ("--way", "left"), ("--share", "-1")])
+@pytest.mark.parametrize("wrong", [("--size", "21"), ("--way", "right"), ("--share", "-1")])
 def test_bounds_and_choices_hold(made, wrong):
     result, got = made("x", *wrong)
     assert (result.exit_code, got) == (2, {})

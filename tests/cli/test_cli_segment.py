@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,9 @@ import pytest
 import tifffile
 from PIL import Image as Pictures
 
+from napari_wbc_nca.io import zoo
 from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.propagation.params import PropagationParams
 
 ENDINGS = ("_labels.tif", "_nuclei.tif", "_cells.csv", "_overlay.png", ".json")
 
@@ -76,6 +79,29 @@ def test_options_are_the_fields_of_the_params(wbc, workflow, smears, tmp_path):
     assert recorded["projection"] == "pca"
     with tifffile.TiffFile(tmp_path / "a_labels.tif") as file:
         assert file.pages[0].tags["XResolution"].value == (10, 1)
+
+
+@pytest.fixture
+def detector(model, workflow, monkeypatch):
+    """The stand-in as a model of another method."""
+    other = replace(model, method="propagation", name="detector")
+    monkeypatch.setattr(zoo, "resolve", lambda _: other)
+
+
+def test_options_are_those_of_the_models_method(wbc, workflow, detector, smears, tmp_path):
+    given = ["--model", "detector", "--locate", "detector", "--least", 0.5, "--seed", 1]
+    done = wbc("segment", smears, "-o", tmp_path, *given)
+    assert done.status == 2
+    assert "detector is a model of propagation: unknown parameter 'seed'; known are" in done.err
+    assert workflow.calls == []
+    assert wbc("segment", smears, "-o", tmp_path, *given[:-2]).status == 0
+    assert workflow.calls[0][1] == PropagationParams(locate="detector", least=0.5)
+
+
+def test_choice_of_another_method_names_those_there_are(wbc, detector, smears, tmp_path):
+    done = wbc("segment", smears, "-o", tmp_path, "--model", "detector", "--locate", "evidence")
+    assert done.status == 2
+    assert "locate is 'evidence'; choose one of detector, points, boxes" in done.err
 
 
 def test_one_broken_input_stops_no_other(wbc, workflow, smears, tmp_path):

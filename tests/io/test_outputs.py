@@ -59,6 +59,20 @@ def test_five_files_are_written(tmp_path):
     assert left_in(tmp_path / "new" / "folder") == sorted(NAMES)
 
 
+def test_what_a_method_gives_besides_cells_has_files_of_its_own(tmp_path):
+    found = segmentation()
+    cell = found.labels["cell"]
+    other = {"cell": cell, "class": np.minimum(cell, 1), "contribution": cell + 1}
+    files = write(replace(found, labels=other), image(), tmp_path)
+    assert [path.name for path in files] == [
+        *("a_labels.tif", "a_classes.tif", "a_contributions.tif"),
+        *("a_cells.csv", "a_overlay.png", "a.json"),
+    ]
+    for name, path in zip(("cell", "class", "contribution"), files, strict=False):
+        np.testing.assert_array_equal(tifffile.imread(path), other[name])
+    assert all(path.name.endswith(outputs.SUFFIXES) for path in files)
+
+
 def test_labels_round_trip(tmp_path):
     found = segmentation()
     write(found, image(pixel_size=0.1), tmp_path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -25,7 +26,7 @@ def with_fields(owners: Owners) -> Callable[[Callable[..., None]], Callable[...,
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters.values()
         kept = [item for item in own if item.kind is not inspect.Parameter.VAR_KEYWORD]
-        made = [_parameter(name, found) for name, found in _by_name(owners).items()]
+        made = [_parameter(name, found, owners) for name, found in _by_name(owners).items()]
 
         def run(**given: Any) -> None:
             command(**given)
@@ -47,28 +48,38 @@ def _by_name(owners: Owners) -> dict[str, dict[str, Field]]:
     return found
 
 
-def _parameter(name: str, found: Mapping[str, Field]) -> inspect.Parameter:
-    field = next(iter(found.values()))
-    bounds, flag = field.bounds, name.replace("_", "-")
-    number = field.type in (int, float)
-    unit = f" ({bounds.unit})" if bounds.unit else ""
+def _parameter(name: str, found: Mapping[str, Field], owners: Owners) -> inspect.Parameter:
+    first, flag, kind = next(iter(found.values())), _flag(name), _type(found.values())
+    unit = f" ({first.bounds.unit})" if first.bounds.unit else ""
+    only = "" if len(found) == len(owners) else f"{', '.join(found)}: "
     option = typer.Option(
-        f"--{flag}/--no-{flag}" if field.type is bool else f"--{flag}",
-        help=f"{bounds.help}{unit}. Default: {_defaults(found)}.",
-        min=_typed(field, bounds.low) if number else None,
-        max=_typed(field, bounds.high) if number else None,
-        rich_help_panel="Advanced" if bounds.advanced else "Parameters",
+        f"{flag}/{_flag(f'no_{name}')}" if kind is bool else flag,
+        help=f"{only}{first.bounds.help}{unit}. Default: {_defaults(found)}.",
+        min=_widest(min, [field.bounds.low for field in found.values()], kind),
+        max=_widest(max, [field.bounds.high for field in found.values()], kind),
+        rich_help_panel="Advanced" if first.bounds.advanced else "Parameters",
     )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[field.type | None, option],
+        annotation=Annotated[kind | None, option],
     )
 
 
-def _typed(field: Field, bound: float | None) -> Any:
-    return None if bound is None else field.type(bound)
+def _type(found: Iterable[Field]) -> Any:
+    """Type that takes what any of the fields takes; each owner checks for itself later."""
+    choices = [field.choices for field in found]
+    if all(choices):
+        return Literal[tuple(dict.fromkeys(chain(*choices)))]
+    types = [field.type for field in found if not field.choices]
+    return float if set(types) == {int, float} else types[0]
+
+
+def _widest(pick: Callable[..., float], bounds: Sequence[float | None], kind: Any) -> Any:
+    """Bound that lets through whatever any owner does; None for texts and where one is open."""
+    known = [bound for bound in bounds if bound is not None]
+    return kind(pick(known)) if kind in (int, float) and len(known) == len(bounds) else None
 
 
 def _defaults(found: Mapping[str, Field]) -> str:
@@ -92,8 +103,17 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def make(cls: type[P], values: Mapping[str, Any]) -> P:
+def make(cls: type[P], values: Mapping[str, Any], owner: str = "") -> P:
     """`cls` from the options that were given; wrong usage where they do not fit.
+
+    Parameters
+    ----------
+    cls
+        Params dataclass.
+    values
+        Name to value; None where an option was not given.
+    owner
+        What has these parameters, for the message.
 
     Raises
     ------
@@ -103,4 +123,8 @@ def make(cls: type[P], values: Mapping[str, Any]) -> P:
     try:
         return from_mapping(cls, given(values))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(f"{owner}: {error}" if owner else str(error)) from error
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

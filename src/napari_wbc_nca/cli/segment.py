@@ -15,7 +15,7 @@ from napari_wbc_nca.methods import registry
 
 if TYPE_CHECKING:
     from napari_wbc_nca.io.places import Places
-    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.methods.params import PredictParams
     from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
 MODEL = "wbc-smear"
@@ -31,7 +31,7 @@ class Job:
     """What is the same for all inputs of a run."""
 
     checkpoint: Checkpoint
-    params: SegmentParams
+    params: PredictParams
     output: Path
     points: Places | None = None
     boxes: Places | None = None
@@ -82,14 +82,18 @@ def segment(
 ) -> None:
     """Segment and type the white blood cells of images.
 
-    For each image, NAME_labels.tif, NAME_nuclei.tif, NAME_cells.csv,
-    NAME_overlay.png and NAME.json are written. The exit status is 1 when some
-    inputs failed; the others are done.
+    For each image, NAME_labels.tif, NAME_cells.csv, NAME_overlay.png and
+    NAME.json are written, and what the model's method gives besides:
+    NAME_nuclei.tif, NAME_classes.tif or NAME_contributions.tif, and with
+    --maps NAME_maps.tif. Options that name methods are those methods' own. The
+    exit status is 1 when some inputs failed; the others are done.
     """
     from napari_wbc_nca.cli.inputs import find
 
     checkpoint = load(model)
-    params: SegmentParams = make(PREDICT[checkpoint.method], values)
+    params: PredictParams = make(
+        PREDICT[checkpoint.method], values, f"{model} is a model of {checkpoint.method}"
+    )
     found = find(inputs)
     places = {"points": points, "boxes": boxes}
     job = Job(checkpoint, params, output, **_places(places, params, len(found.files)))
@@ -152,14 +156,14 @@ def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segment
 
 
 def _places(
-    files: dict[str, Path | None], params: SegmentParams, count: int
+    files: dict[str, Path | None], params: PredictParams, count: int
 ) -> dict[str, Places | None]:
     """Points and boxes of the files; wrong usage where they and `locate` do not agree."""
     from napari_wbc_nca.io import places
 
     found: dict[str, Places | None] = {}
     for name, path in files.items():
-        if (path is None) == (params.locate == name):
+        if (path is None) == (getattr(params, "locate", None) == name):
             raise typer.BadParameter(f"--locate {name} and --{name} FILE need each other")
         if path is None:
             continue

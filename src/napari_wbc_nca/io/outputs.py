@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,16 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.types import Image, Segmentation
 
-SUFFIXES = ("_labels.tif", "_nuclei.tif", "_cells.csv", "_overlay.png", ".json", "_maps.tif")
-"""What follows the image's name in the name of each file."""
+LABELS = {
+    "cell": "_labels.tif",
+    "nucleus": "_nuclei.tif",
+    "class": "_classes.tif",
+    "contribution": "_contributions.tif",
+}
+"""Name of a label image to what follows the image's name in the name of its file."""
+TABLE, OVERLAY, RECORD, MAPS = "_cells.csv", "_overlay.png", ".json", "_maps.tif"
+SUFFIXES = (*LABELS.values(), TABLE, OVERLAY, RECORD, MAPS)
+"""What follows the image's name in the names of all files."""
 _TILE = 512
 _REMEDIES = {
     errno.ENOSPC: "make room there, or choose another folder",
@@ -42,10 +51,11 @@ class OutputError(ValueError):
 def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[Path]:
     """Write labels, table, overlay picture and provenance of an image into `folder`.
 
-    ``NAME_labels.tif`` and ``NAME_nuclei.tif`` (uint16, or uint32 where needed, with the size of
-    a pixel where it is known), ``NAME_cells.csv``, ``NAME_overlay.png``, ``NAME.json``, and
-    ``NAME_maps.tif`` where there are maps. Labels that are read lazily are written tile by tile.
-    Files of that name are replaced, and only when all new ones are complete.
+    ``NAME_labels.tif`` and, where the method gives them, ``NAME_nuclei.tif``,
+    ``NAME_classes.tif`` and ``NAME_contributions.tif`` (uint16, or uint32 where needed, with the
+    size of a pixel where it is known), ``NAME_cells.csv``, ``NAME_overlay.png``, ``NAME.json``,
+    and ``NAME_maps.tif`` where there are maps. Labels that are read lazily are written tile by
+    tile. Files of that name are replaced, and only when all new ones are complete.
 
     Returns
     -------
@@ -60,35 +70,38 @@ def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[
     target = Path(folder)
     stem = re.sub(r'[\\/:*?"<>|\0]', "_", image.name) or "image"
     size = image.pixel_size
-    writers: list[Writer] = [
-        lambda path: _write_labels(path, segmentation.labels["cell"], size),
-        lambda path: _write_labels(path, segmentation.labels["nucleus"], size),
-        lambda path: segmentation.cells.to_csv(path, index=False, encoding="utf-8"),
-        lambda path: draw(image.pixels, segmentation).save(path, format="PNG"),
-        lambda path: _write_json(path, segmentation.provenance),
-    ]
+    writers: dict[str, Writer] = {
+        suffix: partial(_write_labels, labels=segmentation.labels[name], pixel_size=size)
+        for name, suffix in LABELS.items()
+        if name in segmentation.labels
+    }
+    writers |= {
+        TABLE: lambda path: segmentation.cells.to_csv(path, index=False, encoding="utf-8"),
+        OVERLAY: lambda path: draw(image.pixels, segmentation).save(path, format="PNG"),
+        RECORD: lambda path: _write_json(path, segmentation.provenance),
+    }
     if segmentation.maps:
-        writers.append(lambda path: _write_maps(path, segmentation.maps))
-    files = [target / f"{stem}{suffix}" for suffix, _ in zip(SUFFIXES, writers, strict=False)]
-    _write_all(dict(zip(files, writers, strict=True)))
-    return files
+        writers[MAPS] = lambda path: _write_maps(path, segmentation.maps)
+    files = {target / f"{stem}{suffix}": writer for suffix, writer in writers.items()}
+    _write_all(files)
+    return list(files)
 
 
 def _write_all(writers: Mapping[Path, Writer]) -> None:
     """Write each file under a temporary name beside it, then give all their names."""
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in writers}
+    parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in writers}
     at = next(iter(writers))
     try:
         at.parent.mkdir(parents=True, exist_ok=True)
         for at, writer in writers.items():
-            writer(partial[at])
-        for at, temporary in partial.items():
+            writer(parts[at])
+        for at, temporary in parts.items():
             os.replace(temporary, at)
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
         raise OutputError(f"{at} cannot be written: {error.strerror or error}; {remedy}") from error
     finally:
-        for temporary in partial.values():
+        for temporary in parts.values():
             with suppress(OSError):
                 temporary.unlink()
 

@@ -43,6 +43,8 @@ def draw(pixels: Any, segmentation: Segmentation) -> Picture:
     names = colours(sorted(set(segmentation.cells["class"])))
     lookup = _lookup(segmentation.cells, names)
     for name, width in (("nucleus", max(1, thickness // 2)), ("cell", thickness)):
+        if name not in segmentation.labels:
+            continue
         labels = np.asarray(segmentation.labels[name][::step, ::step])
         edge = outline(labels, width)
         canvas[edge] = lookup[np.minimum(labels[edge], len(lookup) - 1)]
