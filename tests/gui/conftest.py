@@ -25,7 +25,7 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
     fake = Workflow()
     monkeypatch.setattr(segment, "run", fake.run)
     monkeypatch.setattr(segment, "assemble", assemble)
-    monkeypatch.setattr(segment, "estimate_diameter", lambda *_: 20.0)
+    monkeypatch.setattr(segment, "estimate_diameter", fake.estimate)
     monkeypatch.setattr(zoo, "names", lambda: ("wbc-smear", "wbc-types"))
     monkeypatch.setattr(zoo, "resolve", lambda name: CHECKPOINT)
     return fake

@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from napari_wbc_nca.io import outputs, weights
 from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.types import Image, Segmentation
+from napari_wbc_nca.workflow.finish import finish
 from napari_wbc_nca.workflow.segment import assemble, estimate_diameter, run, segment
 
 FIELD = planted.smear((40, 50), (80, 110), red=((20, 120),))
@@ -96,7 +97,7 @@ def test_a_result_is_written(tmp_path):
 
 
 def test_unknown_parameters_models_and_methods_are_refused():
-    with pytest.raises(ValueError, match="unknown parameter 'diametre'; known are locate, pixel_s"):
+    with pytest.raises(ValueError, match="unknown parameter 'diametre'; known are pixel_size, dia"):
         segment(FIELD, CHECKPOINT, diametre=3)
     with pytest.raises(ValueError, match="tile is 3; it must be at least 128"):
         segment(FIELD, CHECKPOINT, tile=3)
@@ -130,7 +131,7 @@ def test_a_cancelled_run_keeps_its_cells():
 
 def test_the_estimated_diameter_is_what_a_run_uses():
     params = SegmentParams(device="cpu")
-    estimated = estimate_diameter(Image(FIELD), CHECKPOINT, params)
+    estimated = finish(estimate_diameter(Image(FIELD), CHECKPOINT, params))
     assert estimated == pytest.approx(24, rel=0.2)
     found = segment(FIELD, CHECKPOINT, device="cpu")
     assert found.provenance["diameter"] == pytest.approx(estimated, abs=0.01)

@@ -23,6 +23,8 @@ class Method:
         ``"module:function"`` of the two generators every method has.
     predict_params, train_params
         Frozen dataclasses that own their parameters.
+    estimate
+        ``"module:function"`` of the generator that estimates a cell's diameter in an image.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Method:
     train: str
     predict_params: type
     train_params: type
+    estimate: str = "napari_wbc_nca.methods.scale:estimate"
 
 
 METHODS = {

@@ -15,7 +15,7 @@ from napari_wbc_nca.ops.overlaps import box, settle, within
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.methods.params import PredictParams
 
 _CHUNK = 1024
 _MAPPED = 20  # cells up to which each gets maps of its own
@@ -25,7 +25,7 @@ def collect(
     cells: Sequence[Cell],
     image: Image,
     checkpoint: Checkpoint,
-    params: SegmentParams,
+    params: PredictParams,
     diameter: float | None = None,
 ) -> Segmentation:
     """Labels without overlaps, table and maps of the cells of one image.

@@ -147,15 +147,15 @@ def preload() -> None:
     Thread(target=import_module, args=("napari_wbc_nca.workflow.segment",), daemon=True).start()
 
 
-def estimate(request: Request) -> Generator[None, None, float]:
+def estimate(request: Request) -> Generator[Progress | None, None, float]:
     """Diameter in pixels of a typical white blood cell on the first plane; runs in a thread."""
     from napari_wbc_nca.io import zoo
     from napari_wbc_nca.workflow import segment
 
-    yield
+    yield None
     checkpoint = zoo.resolve(request.model)
     image = request.source.image(request.planes[0])
-    return float(segment.estimate_diameter(image, checkpoint, request.params))
+    return (yield from segment.estimate_diameter(image, checkpoint, request.params))
 
 
 def _steps(

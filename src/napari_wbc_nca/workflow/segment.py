@@ -25,7 +25,7 @@ from napari_wbc_nca.workflow.finish import finish
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.methods.params import PredictParams
 
 _BLOCK = 2**20
 
@@ -60,7 +60,7 @@ def segment(image: Any, model: str | Path | Checkpoint, **params: Any) -> Segmen
     """
     checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
     given = {name: params.pop(name, None) for name in ("points", "boxes")}
-    chosen: SegmentParams = from_mapping(registry.get(checkpoint.method).predict_params, params)
+    chosen: PredictParams = from_mapping(registry.get(checkpoint.method).predict_params, params)
     return finish(run(as_image(image), checkpoint, chosen, **given))
 
 
@@ -74,7 +74,7 @@ def as_image(image: Any) -> Image:
 def run(
     image: Image,
     checkpoint: Checkpoint,
-    params: SegmentParams,
+    params: PredictParams,
     points: npt.NDArray[Any] | None = None,
     boxes: npt.NDArray[Any] | None = None,
 ) -> Generator[Progress, None, Segmentation]:
@@ -97,7 +97,7 @@ def assemble(
     cells: Sequence[Cell],
     image: Image,
     checkpoint: Checkpoint,
-    params: SegmentParams,
+    params: PredictParams,
     points: npt.NDArray[Any] | None = None,
     boxes: npt.NDArray[Any] | None = None,
 ) -> Segmentation:
@@ -113,14 +113,16 @@ def _given(*places: npt.NDArray[Any] | None) -> dict[str, Any]:
     return {name: np.asarray(given).tolist() for name, given in named if given is not None}
 
 
-def estimate_diameter(image: Image, checkpoint: Checkpoint, params: SegmentParams) -> float:
-    """Diameter in pixels that a run with these parameters would use."""
-    steps = registry.load("napari_wbc_nca.methods.scale:estimate")(image, checkpoint, params)
-    return float(finish(steps))
+def estimate_diameter(
+    image: Image, checkpoint: Checkpoint, params: PredictParams
+) -> Generator[Progress, None, float]:
+    """Diameter in pixels that a run with these parameters would use, step by step."""
+    estimate = registry.load(registry.get(checkpoint.method).estimate)
+    return float((yield from estimate(image, checkpoint, params)))
 
 
 def provenance(
-    image: Image, checkpoint: Checkpoint, params: SegmentParams, found: Any
+    image: Image, checkpoint: Checkpoint, params: PredictParams, found: Any
 ) -> dict[str, Any]:
     """Everything needed to run this again, and what the run `found` out by itself."""
     return {
