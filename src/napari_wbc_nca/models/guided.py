@@ -1,0 +1,297 @@
+"""Guided backpropagation: whole images by autograd, and single cells of a U-Net by their patches.
+
+A rectifier passes the backward signal only where it was open in the forward pass and the signal
+is positive (Springenberg et al., *Striving for Simplicity*, ICLR 2015 workshop). That makes the
+backward pass nonlinear in the signal, so cells cannot share a pass where their signals meet.
+`GuidedUNet` gives each cell a pass of its own that computes no pixel which its signal cannot
+reach: a patch a cell, which grows with the reach of each layer, many cells in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.models.unet import UNet
+
+
+def guided_gradient(network: nn.Module, image: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+    r"""Guided gradient of ``(signal * network(image)).sum()`` by the image.
+
+    With :math:`a` what enters a rectifier and :math:`g` the signal that comes back to it, it
+    returns :math:`g \cdot 1[a > 0] \cdot 1[g > 0]`.
+
+    Parameters
+    ----------
+    network
+        Its rectifiers are ``nn.ReLU`` modules, none in place; in evaluation mode.
+    image
+        ``(B, C, H, W)``.
+    signal
+        ``(B, outputs, H, W)``.
+
+    Returns
+    -------
+    ``(B, C, H, W)``
+
+    Examples
+    --------
+    >>> rectifier, ones = nn.ReLU(), torch.ones(1, 1, 1, 2)
+    >>> guided_gradient(rectifier, ones * 3, torch.tensor([[[[2.0, -2.0]]]])).flatten().tolist()
+    [2.0, 0.0]
+    """
+    hooks = [
+        module.register_full_backward_hook(_positive)
+        for module in network.modules()
+        if isinstance(module, nn.ReLU)
+    ]
+    try:
+        with torch.enable_grad():
+            seen = image.detach().clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(network(seen), seen, signal)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return gradient
+
+
+def _positive(_: nn.Module, entering: Any, leaving: Any) -> tuple[torch.Tensor]:
+    """Positive part of the signal that a rectifier lets back through."""
+    return (entering[0].clamp(min=0),)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What the backward pass asks of a forward pass of one image.
+
+    Attributes
+    ----------
+    logits
+        ``(outputs, H, W)`` of the network.
+    encoder, decoder
+        Each block's two ``(h, w, C)`` byte masks of where its rectifiers were open.
+    pools
+        Each pool's ``(h, w, C)`` byte mask of the pixels that were the largest of their four.
+    """
+
+    logits: torch.Tensor
+    encoder: list[list[torch.Tensor]]
+    decoder: list[list[torch.Tensor]]
+    pools: list[torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Equal parts of a level of the network, one a cell.
+
+    Attributes
+    ----------
+    values
+        ``(B, C, h, w)``; zero outside the image.
+    corners
+        Row and column of each patch's first pixel, which may lie outside the image.
+    """
+
+    values: torch.Tensor
+    corners: Sequence[tuple[int, int]]
+
+
+class GuidedUNet:
+    """Guided gradients of single cells of a U-Net.
+
+    Batch normalisation is folded into the convolutions, as it stands in evaluation mode. The
+    result is that of `guided_gradient` with the signal of one cell on the whole image, summed
+    over the image's channels.
+
+    Parameters
+    ----------
+    network
+        Its weights are read once, here.
+    """
+
+    def __init__(self, network: UNet) -> None:
+        self.network = network
+        self._encoder = [_folded(block) for block in network.encoder]
+        self._decoder = [_folded(block) for block in network.decoder]
+        # Only the sum over the image's channels is wanted.
+        self._encoder[0][0] = self._encoder[0][0].sum(1, keepdim=True)
+
+    @torch.inference_mode()
+    def trace(self, image: torch.Tensor) -> Trace:
+        """Forward pass of ``(C, H, W)``, with what the backward pass asks of it."""
+        opened: dict[nn.Module, torch.Tensor] = {}
+        results: dict[nn.Module, torch.Tensor] = {}
+
+        def keep_opened(module: nn.Module, _: object, result: torch.Tensor) -> None:
+            opened[module] = _bytes(result[0] > 0)
+
+        def keep_result(module: nn.Module, _: object, result: torch.Tensor) -> None:
+            results[module] = _largest(result)
+
+        blocks = [*self.network.encoder, *self.network.decoder]
+        hooks = [
+            layer.register_forward_hook(keep_opened)
+            for block in blocks
+            for layer in block.children()
+            if isinstance(layer, nn.ReLU)
+        ]
+        hooks += [b.register_forward_hook(keep_result) for b in self.network.encoder[:-1]]
+        try:
+            logits = self.network(image[None])[0]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        masks = [[opened[layer] for layer in block if layer in opened] for block in blocks]
+        levels = len(self.network.encoder)
+        pools = [results[block] for block in self.network.encoder[:-1]]
+        return Trace(logits, masks[:levels], masks[levels:], pools)
+
+    @torch.inference_mode()
+    def backward(self, trace: Trace, signals: Patches, kinds: Sequence[int]) -> Patches:
+        """Guided gradient of each cell by the image, summed over the image's channels.
+
+        Parameters
+        ----------
+        trace
+            Of the image.
+        signals
+            ``(B, 1, h, w)`` signal of each cell at the network's output.
+        kinds
+            Output that each cell's signal belongs to.
+
+        Returns
+        -------
+        Patches
+            ``(B, 1, h', w')``; outside a patch the gradient is zero.
+        """
+        head = self.network.head.weight[list(kinds)]  # (B, C, 1, 1)
+        values = (signals.values * head).contiguous(memory_format=torch.channels_last)
+        patches = Patches(values, signals.corners)
+        skips = []
+        for level, (weights, masks) in enumerate(
+            zip(reversed(self._decoder), reversed(trace.decoder), strict=True)
+        ):
+            patches = _through_block(patches, weights, masks)
+            width = trace.encoder[level][1].shape[2]
+            skips.append(Patches(patches.values[:, :width], patches.corners))
+            size = trace.encoder[level + 1][1].shape[:2]
+            below = Patches(patches.values[:, width:], patches.corners)
+            patches = _through_upsampling(below, size, self.network.align_corners)
+        for level in reversed(range(len(self._encoder))):
+            patches = _through_block(patches, self._encoder[level], trace.encoder[level])
+            if level:
+                patches = _through_pool(patches, trace.pools[level - 1])
+                _add(patches, skips[level - 1])
+        return patches
+
+
+def _folded(block: nn.Module) -> list[torch.Tensor]:
+    """Weights of a block's convolutions, each times the factor of the normalisation behind it."""
+    weights = []
+    for convolution, norm in pairwise(block.children()):
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_var is not None
+            factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            weight = (convolution.weight * factor[:, None, None, None]).detach()
+            weights.append(weight.contiguous(memory_format=torch.channels_last))
+    return weights
+
+
+def _largest(values: torch.Tensor) -> torch.Tensor:
+    """``(h, w, C)`` bytes: the pixel that a pool of 2×2 takes of ``(1, C, h, w)``."""
+    _, index = F.max_pool2d(values, 2, return_indices=True)
+    mask = torch.zeros(values[0].shape, dtype=torch.bool, device=values.device)
+    mask.flatten(1).scatter_(1, index[0].flatten(1), True)
+    return _bytes(mask)
+
+
+def _bytes(mask: torch.Tensor) -> torch.Tensor:
+    """``(h, w, C)`` bytes of a ``(C, h, w)`` mask."""
+    return mask.permute(1, 2, 0).to(torch.uint8, memory_format=torch.contiguous_format)
+
+
+def _through_block(
+    patches: Patches, weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
+) -> Patches:
+    """Back through both convolutions of a block, to what entered it; two pixels grow all around."""
+    for weight, mask in zip(reversed(weights), reversed(masks), strict=True):
+        patches.values.relu_()
+        _gate(patches, mask)
+        values = F.conv_transpose2d(patches.values, weight)
+        patches = Patches(values, [(y - 1, x - 1) for y, x in patches.corners])
+    return patches
+
+
+def _through_pool(patches: Patches, largest: torch.Tensor) -> Patches:
+    """Back through a pool, to the pixel of each four that was the largest."""
+    finer = F.interpolate(patches.values, scale_factor=2, mode="nearest")
+    result = Patches(finer, [(2 * y, 2 * x) for y, x in patches.corners])
+    _gate(result, largest)
+    return result
+
+
+def _through_upsampling(patches: Patches, size: Sequence[int], align_corners: bool) -> Patches:
+    """Back through bilinear upsampling of an image of `size` by two: its transposed matrices."""
+    height, width = patches.values.shape[-2:]
+    corners = [((y - 1) // 2, (x - 1) // 2) for y, x in patches.corners]
+    down, across = (
+        torch.stack(
+            [
+                _interpolation(corner[axis], length, start[axis], size[axis], align_corners)
+                for corner, start in zip(patches.corners, corners, strict=True)
+            ]
+        ).to(patches.values)
+        for axis, length in enumerate((height, width))
+    )
+    values = down.transpose(1, 2)[:, None] @ patches.values @ across[:, None]
+    return Patches(values, corners)
+
+
+def _interpolation(
+    corner: int, length: int, start: int, size: int, align_corners: bool
+) -> torch.Tensor:
+    """``(length, coarse)`` weights of coarse pixels from `start` on in fine ones from `corner`."""
+    fine = torch.arange(corner, corner + length, dtype=torch.float64)
+    if align_corners:
+        position = fine * (size - 1) / (2 * size - 1)
+    else:
+        position = ((fine + 0.5) / 2 - 0.5).clamp(min=0)
+    first = position.floor()
+    share = position - first
+    inside = (fine >= 0) & (fine < 2 * size)
+    count = length // 2 + (3 if align_corners else 2)
+    coarse = torch.arange(start, start + count, dtype=torch.float64)
+    second = (first + 1).clamp(max=size - 1)
+    weights = (coarse == first[:, None]) * (1 - share[:, None])
+    weights = weights + (coarse == second[:, None]) * share[:, None]
+    return weights * inside[:, None]
+
+
+def _gate(patches: Patches, mask: torch.Tensor) -> None:
+    """Set to zero, in place, what an ``(H, W, C)`` mask closes or what lies outside it."""
+    height, width = patches.values.shape[-2:]
+    for values, (y, x) in zip(patches.values, patches.corners, strict=True):
+        part = mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
+        # Bytes are multiplied several times faster once they are floats, in one order of memory.
+        gate = part.to(values.dtype, memory_format=torch.contiguous_format)
+        below, right = height - part.shape[0], width - part.shape[1]
+        if below or right:
+            top, left = min(max(-y, 0), below), min(max(-x, 0), right)
+            gate = F.pad(gate, (0, 0, left, right - left, top, below - top))
+        values.permute(1, 2, 0).mul_(gate)
+
+
+def _add(patches: Patches, others: Patches) -> None:
+    """Add smaller patches to those that hold them."""
+    height, width = others.values.shape[-2:]
+    for whole, (y, x), part, (top, left) in zip(
+        patches.values, patches.corners, others.values, others.corners, strict=True
+    ):
+        whole[:, top - y : top - y + height, left - x : left - x + width] += part
