@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_wbc_nca.ops.growth import grow, stained_matter
+from napari_wbc_nca.ops.growth import grow, rounded, stained_matter
 
 SIZE = 96
 
@@ -51,3 +51,25 @@ def test_what_leaks_into_a_neighbour_does_not_take_it_in():
 def test_empty_background_is_not_stained():
     density, _, cell = smear()
     assert iou(stained_matter(density), cell) > 0.93
+
+
+
+def test_what_hangs_on_by_a_neck_is_cut_off():
+    cell, neighbour = disc(48, 30, 18), disc(48, 56, 7)
+    neck = np.zeros_like(cell)
+    neck[46:51, 45:52] = True
+    kept = rounded(cell | neck | neighbour)
+    assert not kept[:, 58:].any()
+    assert (kept & cell).sum() > 0.97 * cell.sum()
+
+
+def test_rounding_keeps_discs_of_any_size_and_at_the_border():
+    cells = disc(0, 25, 15) | disc(70, 70, 6)
+    kept = rounded(cells)
+    assert not (kept & ~cells).any()
+    assert kept.sum() > 0.95 * cells.sum()
+    assert kept[0, 20:30].all()
+
+
+def test_rounding_nothing_leaves_nothing():
+    assert not rounded(np.zeros((5, 6), bool)).any()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
-from napari_wbc_nca.methods.weak import IGNORED, NUCLEUS, OUTSIDE
+from napari_wbc_nca.methods.weak import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE
+
+_PALE = 3.0  # weight of cytoplasm, which is little, pale, and easily taken for background
 
 
 def focal_loss(logits: torch.Tensor, allowed: torch.Tensor, gamma: float) -> torch.Tensor:
@@ -40,6 +42,8 @@ def focal_loss(logits: torch.Tensor, allowed: torch.Tensor, gamma: float) -> tor
 def centre_loss(readout: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy and Dice of the centre projection, for cell and for nucleus.
 
+    Pixels of cytoplasm count more than others in the cross-entropy.
+
     Parameters
     ----------
     readout
@@ -49,7 +53,8 @@ def centre_loss(readout: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """
     wanted = torch.stack([target != OUTSIDE, target == NUCLEUS], -1).to(readout.dtype)
     known = (target != IGNORED)[..., None].to(readout.dtype)
-    entropy = binary_cross_entropy_with_logits(readout, wanted, weight=known)
+    weight = known * torch.where(target == CYTOPLASM, _PALE, 1.0)[..., None]
+    entropy = binary_cross_entropy_with_logits(readout, wanted, weight=weight)
     probability = readout.sigmoid() * known
     shared = (probability * wanted).sum((0, 1, 2))
     dice = 1 - (2 * shared + 1) / (probability.sum((0, 1, 2)) + (wanted * known).sum((0, 1, 2)) + 1)

@@ -2,7 +2,8 @@
 
 Stained matter is told from the empty background by its density, cut into its convex pieces by
 a watershed of the distance to its border, and a piece that the response marks belongs to the
-cell. Colours and response then move the border to other pieces, which mostly are red cells.
+cell. Colours and response then move the border to other pieces, which mostly are red cells; an
+opening by a disk half as wide as the cell cuts off what still hangs on by a neck.
 All lengths are pixels of a picture in which a white blood cell is about 56 pixels wide.
 """
 
@@ -31,6 +32,7 @@ _LEAST = 0.4  # response that marks, at least
 _OTHERS = 300  # pixels of other matter from which on its colours are known
 _USUAL = 0.9  # quantile of the response that is usual of other matter
 _COLOUR, _RESPONSE, _PLACE = 0.5, 0.7, 0.5  # weights; the last, of lying in a marked piece
+_ROUND = 0.5  # radius of the disk that fits all parts of a cell, in that of the largest which fits
 
 
 def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
@@ -50,7 +52,30 @@ def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
     seed = response > max(otsu(response), _LEAST)
     stained = stained_matter(density) | seed
     pieces = _pieces(stained)
-    return _settled(_marked(pieces, seed)[pieces] | seed, stained, response, density)
+    return rounded(_settled(_marked(pieces, seed)[pieces] | seed, stained, response, density))
+
+
+def rounded(mask: Mask) -> Mask:
+    """Each component of `mask` opened by a disk, whose size follows the component's own.
+
+    Parameters
+    ----------
+    mask
+        ``(h, w)``; it goes on beyond the window's border as it is there.
+
+    Returns
+    -------
+    ``(h, w)`` bool, the part of the mask that disks cover whose radius is half that of the
+    largest one which lies within the same component.
+    """
+    components, count = ndi.label(mask)
+    if not count:
+        return mask
+    depth = ndi.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
+    deepest = np.concatenate([[0.0], ndi.maximum(depth, components, np.arange(1, count + 1))])
+    radius = _ROUND * deepest[components]
+    distance, nearest = ndi.distance_transform_edt(depth <= radius, return_indices=True)
+    return np.asarray(mask & (distance <= radius[tuple(nearest)]))
 
 
 def _marked(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
