@@ -1,0 +1,147 @@
+"""Two pictures of homogeneous populations made into one that holds both, with its labels.
+
+This is what CellMixer trains on. Masks hold 0 for background, class numbers from 1, and `IGNORED`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8]
+
+IGNORED = 255
+"""Label of pixels that teach nothing: cells of which the class is not known."""
+_FLAT = 1e-3
+"""Least standard deviation of a background, in brightness; less is one without noise."""
+_FEW = 64
+"""Background pixels below which their mean and deviation say little."""
+
+
+class Statistics(NamedTuple):
+    """Brightness of the background, ``(C,)`` float32 each."""
+
+    mean: Pixels
+    std: Pixels
+
+
+def background_statistics(pixels: Pixels, mask: Labels) -> Statistics | None:
+    """Mean and standard deviation of the background pixels of each channel.
+
+    Parameters
+    ----------
+    pixels
+        ``(C, Y, X)`` float32.
+    mask
+        ``(Y, X)`` uint8; the background is 0.
+
+    Returns
+    -------
+    Statistics, or None where there is hardly any background
+    """
+    empty = (mask == 0).ravel().astype(np.float32)
+    count = float(np.count_nonzero(empty))
+    if count < _FEW:
+        return None
+    flat = pixels.reshape(len(pixels), -1)
+    # Of differences from one value, so that the squares' sum keeps its digits in float32.
+    origin = flat[:, int(empty.argmax())][:, None]
+    shifted = flat - origin
+    mean = shifted @ empty / count
+    variance = (shifted * shifted) @ empty / count - mean**2
+    std = np.sqrt(np.maximum(variance, _FLAT**2))
+    return Statistics(np.asarray(mean + origin[:, 0]), np.asarray(std, np.float32))
+
+
+def normalise(pixels: Pixels, statistics: Statistics) -> Pixels:
+    """``(C, Y, X)`` pixels with a background of mean 0 and standard deviation 1."""
+    mean, std = (values[:, None, None] for values in statistics)
+    return np.asarray((pixels - mean) / std, np.float32)
+
+
+def mix(
+    first: Pixels,
+    second: Pixels,
+    share: float,
+    statistics: tuple[Statistics, Statistics] | None = None,
+) -> Pixels:
+    r"""Mixture of two pictures, each normalised by its own background.
+
+    .. math:: \tilde I = \lambda \frac{I_1 - \mu_1}{\sigma_1}
+              + (1 - \lambda) \frac{I_2 - \mu_2}{\sigma_2}
+
+    Parameters
+    ----------
+    first, second
+        ``(C, Y, X)`` float32 of one shape.
+    share
+        :math:`\lambda` in 0–1.
+    statistics
+        Of the two backgrounds; None where the pictures are normalised already.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"the pictures' shapes are {first.shape} and {second.shape}; expected the same: crop "
+            "both to one size"
+        )
+    one, two = statistics or (None, None)
+    return _share(first, share, one) + _share(second, 1 - share, two)
+
+
+def _share(pixels: Pixels, share: float, statistics: Statistics | None) -> Pixels:
+    """`share` of the normalised picture, in one multiplication and one addition."""
+    if statistics is None:
+        return np.asarray(np.float32(share) * pixels)
+    slope = (np.float32(share) / statistics.std)[:, None, None]
+    scaled = slope * pixels
+    scaled -= slope * statistics.mean[:, None, None]
+    return np.asarray(scaled)
+
+
+def mix_masks(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    r"""Labels of a mixture; where both pictures hold a cell, the second one's stays.
+
+    .. math:: \tilde M = M_2 + (1 - \operatorname{sign} M_2) M_1
+
+    Examples
+    --------
+    >>> mix_masks(np.array([0, 1, 1, 0]), np.array([0, 0, 2, 2])).tolist()
+    [0, 1, 2, 2]
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"the masks' shapes are {first.shape} and {second.shape}; expected the same"
+        )
+    return np.where(second == 0, first, second)
+
+
+def overlay_masks(first: Labels, second: Labels, classes: int) -> tuple[Labels, Labels]:
+    """Labels of a mixture that keep both cells where they overlap.
+
+    Parameters
+    ----------
+    first, second
+        ``(Y, X)`` uint8 masks.
+    classes
+        Number of classes, the background included.
+
+    Returns
+    -------
+    present
+        ``(classes, Y, X)`` uint8: 1 where a class is seen; the background where none is.
+    known
+        ``(Y, X)`` uint8: 0 where either mask is `IGNORED`.
+    """
+    numbers = np.arange(classes, dtype=np.uint8)[:, None, None]
+    present = ((first == numbers) | (second == numbers)).astype(np.uint8)
+    present[0] = (first == 0) & (second == 0)
+    known = (first != IGNORED) & (second != IGNORED)
+    return present, known.astype(np.uint8)
