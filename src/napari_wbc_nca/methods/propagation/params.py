@@ -28,6 +28,21 @@ class PropagationParams(PredictParams):
     apart: Annotated[
         float, Bounds("Least distance of two cells of a kind", "model px", low=0, high=512)
     ] = 2.0
+    region: Annotated[
+        Literal["gaussian", "component"],
+        Bounds(
+            "Pixels a cell's signal starts from: nearest to its peak, as in the published code, or "
+            "connected to it, as in the paper",
+            advanced=True,
+        ),
+    ] = "gaussian"
+    signal: Annotated[
+        Literal["likelihood", "one"],
+        Bounds("What is sent back from there: the likelihood, or 1", advanced=True),
+    ] = "likelihood"
+    derivative: Annotated[
+        bool, Bounds("Send the signal back through the sigmoid, too", advanced=True)
+    ] = False
     saliency: Annotated[
         Saliency, Bounds("What tells a cell from the background; 'model' is the model's own")
     ] = "model"
