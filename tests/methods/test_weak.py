@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import planted
 import pytest
@@ -7,6 +9,8 @@ import torch
 from PIL import Image as Picture
 
 from napari_wbc_nca.io.datasets import Sample
+from napari_wbc_nca.io.masks import labelled
+from napari_wbc_nca.io.samples import Masks
 from napari_wbc_nca.methods.scale import FILL
 from napari_wbc_nca.methods.weak import (
     CYTOPLASM,
@@ -156,3 +160,49 @@ def test_diameter_of_a_sample(tmp_path, boxes, names, expected):
     rows = None if boxes is None else planted.array(boxes)
     sample = Sample(tmp_path / "a.png", rows, names)
     assert sample_diameter(sample, (100, 140)) == pytest.approx(expected)
+
+
+def drawn(sample, ignore=0, nucleus=True):
+    """The sample with masks as an expert would draw them, a pixel larger than the cells."""
+    cell = np.zeros(SHAPE, np.uint16)
+    dark = np.zeros(SHAPE, np.uint16)
+    for label, centre in ((4, (40, 45)), (9, (90, 110))):
+        cell[planted.disc(SHAPE, centre, RADIUS + 1)] = label
+        dark[planted.disc(SHAPE, centre, RADIUS * 0.4)] = label
+    if ignore:
+        cell[:, 75:] = ignore
+    masks = Masks(cell, (), dark if nucleus else None, ignore)
+    return replace(
+        labelled(sample.path, masks, {4: "monocyte", 9: "rbc"}, SHAPE), diameter=2 * RADIUS
+    )
+
+
+def test_masks_are_taken_as_they_were_drawn(sample):
+    made = drawn(sample([(40, 45), (90, 110)], [], ()))
+    found = prepare(made, 3, DIAMETER, DENSITY)
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[planted.disc(SHAPE, (40, 45), RADIUS + 1)] = CYTOPLASM
+    expected[planted.disc(SHAPE, (40, 45), RADIUS * 0.4)] = NUCLEUS
+    np.testing.assert_array_equal(found.target.numpy(), expected)
+    assert [(p.sample, p.name) for p in found.places] == [(3, "monocyte"), (3, "none")]
+    assert found.places[0].centre == pytest.approx((40, 45))
+
+
+def test_nuclei_that_were_not_drawn_are_found_in_the_drawn_cells(sample):
+    made = drawn(sample([(40, 45), (90, 110)], [], ()), nucleus=False)
+    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    assert iou(target == NUCLEUS, planted.disc(SHAPE, (40, 45), RADIUS * 0.55)) > 0.8
+    np.testing.assert_array_equal(target > 0, planted.disc(SHAPE, (40, 45), RADIUS + 1))
+
+
+def test_what_nobody_reviewed_teaches_nothing(sample):
+    made = drawn(sample([(40, 45), (90, 110)], [], ()), ignore=65535)
+    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    np.testing.assert_array_equal(target == IGNORED, np.arange(150) >= np.full((130, 1), 75))
+
+
+def test_boxes_to_ignore_teach_nothing(sample):
+    made = replace(drawn(sample([(40, 45)], [], ())), ignored=planted.array([(10, 5, 30, 40.5)]))
+    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    assert (target[10:30, 5:41] == IGNORED).all()
+    assert (target == IGNORED).sum() == 20 * 36

@@ -1,4 +1,4 @@
-"""Weakly labelled data as it lies on disk: crops with classes, fields with boxes or points."""
+"""Labelled data as it lies on disk: crops with classes, fields with boxes, points or masks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from napari_wbc_nca.io.labelfiles import (
     read_voc,
     read_yolo,
 )
+from napari_wbc_nca.io.masks import label_file, read_pair
 from napari_wbc_nca.io.samples import (
     NONE,
     TYPES,
@@ -75,8 +76,10 @@ def read_source(source: Source) -> list[Sample]:
     """Samples of one source, selected, grouped and typed as it says."""
     if not source.path.exists():
         raise LabelError(f"{source.path} does not exist; expected a folder, a CSV or a .toml")
+    if (source.path / "images").is_dir():
+        source = replace(source, path=source.path / "images", name=source.name or source.path.name)
     kind = _detected(source.path) if source.kind == "auto" else source.kind
-    if source.path.is_file() and kind in ("boxes", "folders"):
+    if source.path.is_file() and kind in ("boxes", "folders", "masks"):
         raise LabelError(f"{source.path} is a file; {kind} are read from a folder")
     samples = _READERS[kind](source)
     if not samples:
@@ -103,7 +106,9 @@ def _detected(path: Path) -> Kind:
 
 
 def _detected_beside(folder: Path) -> Kind:
-    pictures = (path for path in folder.iterdir() if is_picture(path))
+    pictures = [path for path in folder.iterdir() if is_picture(path)]
+    if any(label_file(path) for path in pictures):
+        return "masks"
     if any(label.exists() for path in pictures for label in _label_files(path)):
         return "boxes"
     if (folder / _POINTS).exists():
@@ -180,6 +185,11 @@ def _typed(names: tuple[str, ...], known: str | None) -> tuple[str, ...]:
     return tuple(known if name == WBC else name for name in names)
 
 
+def _read_drawn(source: Source) -> list[Sample]:
+    pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
+    return [read_pair(path) for path in selected(pictures, source)]
+
+
 def _read_points(source: Source) -> list[Sample]:
     table = source.path / _POINTS if source.path.is_dir() else source.path
     points = {table.parent / name: labels for name, labels in read_points(table).items()}
@@ -215,6 +225,7 @@ def _read_crops(source: Source) -> list[Sample]:
 
 _READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
     "boxes": _read_boxes,
+    "masks": _read_drawn,
     "folders": _read_folders,
     "points": _read_points,
     "crops": _read_crops,

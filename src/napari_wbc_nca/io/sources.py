@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from napari_wbc_nca.io.labelfiles import read_names
 from napari_wbc_nca.io.samples import LabelError
 
-Kind = Literal["auto", "boxes", "folders", "points", "crops"]
+Kind = Literal["auto", "boxes", "folders", "points", "crops", "masks"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Source:
         ``folders``: a sub-folder of crops for each class. ``crops``: a CSV of ``image, class``,
         ``classes.csv`` in a folder. ``boxes``: a YOLO ``.txt`` or Pascal VOC ``.xml`` beside each
         picture, or in ``labels`` where the picture is in ``images``. ``points``: a CSV of
-        ``image, y, x, class``, ``points.csv`` in a folder. ``auto`` looks which it is.
+        ``image, y, x, class``, ``points.csv`` in a folder. ``masks``: a label image beside each
+        picture, ``NAME_labels.tif``, with ``NAME_cells.csv`` of ``label, class``. ``auto`` looks
+        which it is.
     classes
         Class names of YOLO indices; those in ``classes.txt`` where empty.
     group

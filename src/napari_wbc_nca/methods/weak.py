@@ -1,21 +1,26 @@
-"""Weak labels at the model's scale: what a box, a point or a class says about the pixels."""
+"""Labels at the model's scale: what a mask, a box, a point or a class says about the pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.datasets import NONE, Sample, read_rgb
+from napari_wbc_nca.io.masks import read_drawn
 from napari_wbc_nca.methods.scale import FILL
 from napari_wbc_nca.methods.view import FINE
 from napari_wbc_nca.ops import stain
 from napari_wbc_nca.ops.regions import cell_region, nucleus_region
 from napari_wbc_nca.ops.resample import resample, resampled_shape
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.io.samples import Masks
 
 OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED = 0, 1, 2, 3
 _CONTEXT = 1.8  # side of the window in which a region is told apart, in boxes
@@ -64,7 +69,8 @@ def prepare(
 ) -> Prepared:
     """Bring a sample to the model's scale and find the pixels that its labels speak of.
 
-    A box becomes a region by its colours (:func:`~napari_wbc_nca.ops.regions.cell_region`). Of a
+    A mask is taken as it was drawn. A
+    box becomes a region by its colours (:func:`~napari_wbc_nca.ops.regions.cell_region`). Of a
     point, the middle is the cell's and the rim is ignored. Of a crop that is known by its class
     alone, the middle is the cell's and the rest is ignored, or all is outside if it shows none.
 
@@ -81,9 +87,7 @@ def prepare(
     """
     rgb = read_rgb(sample)
     shape = rgb.shape[:2]
-    boxes = sample.boxes
-    if boxes is None:
-        boxes = np.asarray([[0, 0, *shape]], np.float32)
+    boxes = np.asarray([[0, 0, *shape]], np.float32) if sample.boxes is None else sample.boxes
     factor = sample_diameter(sample, shape) / (diameter * FINE)
     size = resampled_shape(shape, factor)
     fine = resample(lambda y, x: rgb[y, x], shape, factor, range(size[0]), range(size[1]))
@@ -97,8 +101,12 @@ def prepare(
     for box, name in zip(boxes / factor, sample.names, strict=True):
         centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
         places.append(Place(index, centre, name))
-        if name != NONE:
+        if name != NONE and sample.masks is None:
             _mark(target, density, box, _form(sample, box), diameter * FINE)
+    if sample.masks is not None:
+        _mark_drawn(target, density, sample, sample.masks, shape, factor)
+    for box in () if sample.ignored is None else sample.ignored / factor:
+        _part(target, box)[...] = IGNORED
     return Prepared(
         torch.from_numpy(np.moveaxis(pixels, -1, 0).astype(np.float16)),
         torch.from_numpy(target),
@@ -111,6 +119,8 @@ def prepare(
 
 def sample_diameter(sample: Sample, shape: tuple[int, ...]) -> float:
     """Diameter in pixels of the sample's largest white blood cell, or the best guess at it."""
+    if sample.diameter:
+        return sample.diameter
     if sample.boxes is None:
         return _WHOLE * min(shape[:2])
     height, width = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
@@ -152,6 +162,48 @@ def _mark(
         target[_disk(target.shape, centre, float(half.max()) * 1.2)] = IGNORED
     else:
         _mark_region(target, density, centre, half)
+
+
+def _mark_drawn(
+    target: npt.NDArray[np.uint8],
+    density: npt.NDArray[Any],
+    sample: Sample,
+    masks: Masks,
+    shape: tuple[int, ...],
+    factor: float,
+) -> None:
+    """Write the cells that somebody drew into `target`, and what nobody looked at as ignored."""
+    drawn = read_drawn(masks, shape)
+    white = [n for n, name in zip(masks.labels, sample.names, strict=True) if name != NONE]
+
+    def covered(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        rows, columns = (range(size) for size in target.shape)
+        share = resample(lambda y, x: mask[y, x, None], mask.shape, factor, rows, columns)
+        return np.asarray(share[..., 0] > 0.5)
+
+    cell = covered(np.isin(drawn.cell, white))
+    if drawn.nucleus is None:
+        nucleus = _nuclei(density, cell)
+    else:
+        nucleus = covered(np.isin(drawn.nucleus, white))
+    target[cell] = CYTOPLASM
+    target[cell & nucleus] = NUCLEUS
+    target[covered(drawn.ignored)] = IGNORED
+
+
+def _nuclei(density: npt.NDArray[Any], cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Nuclei by their darkness, in cells that were drawn without."""
+    nuclei = np.zeros_like(cells)
+    pieces, _ = ndi.label(cells)
+    for number, part in enumerate(ndi.find_objects(pieces), start=1):
+        nuclei[part] |= nucleus_region(density[part], pieces[part] == number)
+    return nuclei
+
+
+def _part(target: npt.NDArray[np.uint8], box: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """The pixels of `target` that a box touches."""
+    low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    return target[low[0] : high[0], low[1] : high[1]]
 
 
 def _mark_region(

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as Picture
+
+from napari_wbc_nca.io.datasets import read
+from napari_wbc_nca.io.masks import labelled, read_drawn, typical
+from napari_wbc_nca.io.samples import LabelError, Masks
+
+SHAPE = (40, 60)
+
+
+def labels(dtype=np.uint16):
+    """Two cells, labels 3 and 70, and a fragment of a third, label 5."""
+    image = np.zeros(SHAPE, dtype)
+    image[5:15, 10:20] = 3
+    image[20:36, 30:50] = 70
+    image[0, 59] = 5
+    return image
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A picture with labels, nuclei and classes, and one without cells."""
+    nuclei = np.where(labels() == 3, labels(), 0)
+    nuclei[:8] = 0
+    for name, cell in (("a", labels()), ("b", np.zeros(SHAPE, np.uint8))):
+        Picture.new("RGB", SHAPE[::-1], 200).save(tmp_path / f"{name}.png")
+        tifffile.imwrite(tmp_path / f"{name}_labels.tif", cell)
+    tifffile.imwrite(tmp_path / "a_nuclei.tif", nuclei)
+    (tmp_path / "a_cells.csv").write_text("label,class,area\n3,Monocyte,1\n70,RBC,2\n5,,\n")
+    return tmp_path
+
+
+def test_label_images_beside_pictures_become_samples(folder):
+    first, empty = read(folder)
+    assert first.boxes.tolist() == [[5, 10, 15, 20], [0, 59, 1, 60], [20, 30, 36, 50]]
+    assert first.names == ("monocyte", "wbc", "none")
+    assert first.kinds == ("monocyte", "wbc", "rbc")
+    assert first.masks.labels == (3, 5, 70)
+    assert first.masks.nucleus == folder / "a_nuclei.tif"
+    assert first.diameter == pytest.approx(np.sqrt(100 * 4 / np.pi))
+    assert (first.group, first.source) == ("a", folder.name)
+    assert empty.boxes.shape == (0, 4)
+    assert (empty.names, empty.masks.nucleus, empty.diameter) == ((), None, 0)
+
+
+def test_labels_may_lie_in_a_folder_of_their_own(folder):
+    for end, name in (("", "images"), ("_labels", "labels"), ("_nuclei", "nuclei")):
+        (folder / name).mkdir()
+        for path in [p for p in folder.iterdir() if p.stem in (f"a{end}", f"b{end}")]:
+            path.rename(folder / name / path.name.replace(end, ""))
+    (folder / "a_cells.csv").rename(folder / "labels" / "a_cells.csv")
+    first, empty = read(folder)
+    assert first.names == ("monocyte", "wbc", "none")
+    assert first.masks.nucleus == folder / "nuclei" / "a.tif"
+    assert empty.names == ()
+
+
+def test_what_nobody_reviewed_is_ignored(folder):
+    image = labels()
+    image[:, :5] = 65535
+    tifffile.imwrite(folder / "a_labels.tif", image)
+    (folder / "provenance.json").write_text(json.dumps({"ignore": 65535}))
+    sample = read(folder)[0]
+    assert sample.masks.labels == (3, 5, 70)
+    drawn = read_drawn(sample.masks, SHAPE)
+    np.testing.assert_array_equal(drawn.cell, labels())
+    np.testing.assert_array_equal(drawn.ignored, np.arange(60) < np.full((40, 1), 5))
+
+
+def test_fragments_do_not_decide_how_large_a_cell_is():
+    assert typical([2] * 20 + [400, 420]) == pytest.approx(np.sqrt(400 * 4 / np.pi))
+    assert typical([]) == 0
+
+
+def test_a_picture_filled_by_its_cell_has_no_outside():
+    sample = labelled(folder, Masks(np.full((9, 8), 4), ()), {4: "basophil"}, (9, 8))
+    assert (sample.boxes.tolist(), sample.names) == ([[0, 0, 9, 8]], ("basophil",))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("a_labels.tif", np.zeros((30, 60), np.uint8), r"is \(30, 60\) pixels and its picture"),
+        ("a_labels.tif", np.zeros(SHAPE, np.float32), "holds float32; expected integers"),
+        ("a_labels.tif", None, "a_labels.tif cannot be read as labels"),
+        ("a_cells.csv", "label,class\n-1,wbc\n", "line 2: label is '-1'; expected an integer"),
+        ("a_cells.csv", "name,class\n1,wbc\n", "no column label"),
+        ("provenance.json", "{", "provenance.json cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_named(folder, file, content, message):
+    if isinstance(content, np.ndarray):
+        tifffile.imwrite(folder / file, content)
+    else:
+        (folder / file).write_text(content or "nothing")
+    with pytest.raises(LabelError, match=message):
+        for sample in read(folder):
+            read_drawn(sample.masks, SHAPE)
+
+
+def test_a_picture_without_labels_is_named(folder):
+    (folder / "b_labels.tif").unlink()
+    with pytest.raises(LabelError, match=r"b\.png has no label image; expected b_labels\.tif"):
+        read(folder)
