@@ -101,3 +101,22 @@ def from_mapping(cls: type[P], values: Mapping[str, Any]) -> P:
 def as_dict(params: Any) -> dict[str, Any]:
     """Every field and its value, for provenance."""
     return {item.name: getattr(params, item.name) for item in fields(type(params))}
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """Numbers that a text field lists, joined by ``-``.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> integers("16-32-64")
+    (16, 32, 64)
+    """
+    parts = text.split("-")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"{text!r} is no list of numbers; expected such as '16-32-64'")
+    return tuple(int(part) for part in parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from napari_wbc_nca.params import integers
+
 Shapes = dict[str, tuple[int, ...]]
 
 _SIZES: Mapping[str, tuple[int | None, int, int]] = {
@@ -83,9 +85,69 @@ def _size(architecture: Mapping[str, Any], name: str) -> int:
     return value
 
 
+_LEVELS, _WIDEST = (2, 7), 1024
+_IMAGE_CHANNELS = (1, 3)
+
+
+def unet_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
+    """Parameter name to shape of the U-Net.
+
+    Parameters
+    ----------
+    architecture
+        ``channels_in``, ``outputs``, ``widths`` joined by ``-``, and ``align_corners``.
+    classes
+        Number of class names; one for each output.
+
+    Raises
+    ------
+    ValueError
+        For a size that is missing or out of bounds.
+
+    Examples
+    --------
+    >>> unet_shapes({"channels_in": 3, "outputs": 2, "widths": "8-16"}, 2)["head.weight"]
+    (2, 8, 1, 1)
+    """
+    widths = integers(str(architecture.get("widths")))
+    if not _LEVELS[0] <= len(widths) <= _LEVELS[1] or not all(1 <= w <= _WIDEST for w in widths):
+        raise ValueError(
+            f"widths are {architecture.get('widths')!r}; expected {_LEVELS[0]}-{_LEVELS[1]} "
+            f"numbers in 1-{_WIDEST}"
+        )
+    before, outputs = architecture.get("channels_in"), architecture.get("outputs")
+    if before not in _IMAGE_CHANNELS or isinstance(before, bool):
+        raise ValueError(f"channels_in is {before!r}; expected 1 (grey) or 3 (colours)")
+    if outputs != classes:
+        raise ValueError(f"outputs is {outputs!r}, but {classes} class names are listed")
+    if not isinstance(architecture.get("align_corners", False), bool):
+        raise ValueError(f"align_corners is {architecture['align_corners']!r}; expected a boolean")
+    shapes: Shapes = {}
+    for level, width in enumerate(widths):
+        shapes |= _block_shapes(f"encoder.{level}", before, width)
+        before = width
+    for number, level in enumerate(reversed(range(len(widths) - 1))):
+        width = widths[max(level - 1, 0)]
+        shapes |= _block_shapes(f"decoder.{number}", widths[level] + before, width)
+        before = width
+    return {**shapes, "head.weight": (classes, before, 1, 1), "head.bias": (classes,)}
+
+
+def _block_shapes(name: str, before: int, after: int) -> Shapes:
+    """Shapes of two convolutions, each with its normalisation."""
+    shapes: Shapes = {}
+    for convolution, inputs in ((0, before), (3, after)):
+        shapes[f"{name}.{convolution}.weight"] = (after, inputs, 3, 3)
+        shapes[f"{name}.{convolution}.bias"] = (after,)
+        for own in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{name}.{convolution + 1}.{own}"] = (after,)
+    return shapes
+
+
 SHAPES: Mapping[str, Callable[[Mapping[str, Any], int], Shapes]] = {
     "nca_wss": nca_shapes,
     "nca_max": nca_shapes,
+    "propagation": unet_shapes,
 }
 """Method to the function that tells its weights' shapes."""
 

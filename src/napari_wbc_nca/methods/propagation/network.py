@@ -1,0 +1,68 @@
+"""From a checkpoint to a detector that runs, and what its card says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_wbc_nca.methods.network import choose
+from napari_wbc_nca.models.unet import UNet
+from napari_wbc_nca.params import integers
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.params import Device
+    from napari_wbc_nca.types import Checkpoint
+
+LEAST = 125 / 255
+"""Likelihood above which the published code takes a peak for a cell."""
+
+
+def build(architecture: Mapping[str, Any]) -> UNet:
+    """Network of an architecture as a card holds it: widths as text, joined by ``-``."""
+    return UNet(**{**architecture, "widths": integers(architecture["widths"])})
+
+
+def load(checkpoint: Checkpoint, device: Device = "auto") -> UNet:
+    """Network of a checkpoint, ready for inference.
+
+    Raises
+    ------
+    ValueError
+        When `device` is not there.
+    """
+    network = build(checkpoint.architecture)
+    network.load_state_dict({k: torch.tensor(v) for k, v in checkpoint.weights.items()})
+    return network.eval().requires_grad_(False).to(choose(device))
+
+
+def card(sigma: float, least: Mapping[str, float], scaled: bool) -> dict[str, Any]:
+    """What prediction must know of a detector.
+
+    Parameters
+    ----------
+    sigma
+        σ of its Gaussians in model pixels.
+    least
+        For each kind the likelihood above which a peak is a cell.
+    scaled
+        Whether its pictures were brought to one size of cells; otherwise a model pixel is a
+        pixel, unless the user knows better.
+    """
+    return {"sigma": sigma, "least": dict(least), "scale": "cells" if scaled else "pixels"}
+
+
+def sigma_of(checkpoint: Checkpoint) -> float:
+    """σ in model pixels of a detector's Gaussians."""
+    return float(checkpoint.card["sigma"])
+
+
+def least_of(checkpoint: Checkpoint, kind: str) -> float:
+    """Likelihood above which a peak of a kind is a cell."""
+    return float(checkpoint.card["least"][kind])
+
+
+def scaled_by_cells(checkpoint: Checkpoint) -> bool:
+    """Whether a detector saw all pictures at one size of cells."""
+    return bool(checkpoint.card["scale"] == "cells")
