@@ -144,10 +144,114 @@ def _block_shapes(name: str, before: int, after: int) -> Shapes:
     return shapes
 
 
+_DINOV2: Mapping[str, tuple[int, int]] = {
+    # name: smallest, largest
+    "hidden_size": (4, 4096),
+    "num_hidden_layers": (1, 64),
+    "num_attention_heads": (1, 64),
+    "mlp_ratio": (1, 16),
+    "image_size": (14, 4096),
+    "patch_size": (2, 64),
+    "layers": (1, 32),
+    "outputs": (2, 1000),
+}
+
+
+def dinov2_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
+    """Parameter name to shape of DINOv2 with the decoder of Segmenter.
+
+    Parameters
+    ----------
+    architecture
+        Sizes of DINOv2 under their own names, ``layers`` of the decoder, and ``outputs``.
+    classes
+        Number of class names; one for each output.
+
+    Raises
+    ------
+    ValueError
+        For a size that is missing or out of bounds.
+    """
+    size = {}
+    for name, (low, high) in _DINOV2.items():
+        value = architecture.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"{name} is {value!r}; expected an integer in {low}-{high}")
+        size[name] = value
+    if size["outputs"] != classes:
+        raise ValueError(f"outputs is {size['outputs']}, but {classes} class names are listed")
+    width, patch = size["hidden_size"], size["patch_size"]
+    shapes: Shapes = {
+        "encoder.embeddings.cls_token": (1, 1, width),
+        "encoder.embeddings.mask_token": (1, width),
+        "encoder.embeddings.position_embeddings": (
+            1,
+            (size["image_size"] // patch) ** 2 + 1,
+            width,
+        ),
+        "encoder.embeddings.patch_embeddings.projection.weight": (width, 3, patch, patch),
+        "encoder.embeddings.patch_embeddings.projection.bias": (width,),
+    }
+    for layer in range(size["num_hidden_layers"]):
+        shapes |= _encoder_shapes(f"encoder.encoder.layer.{layer}", width, size["mlp_ratio"])
+    shapes |= _affine_shapes("encoder.layernorm", width) | _linear_shapes("project", width, width)
+    for layer in range(size["layers"]):
+        shapes |= _decoder_shapes(f"blocks.{layer}", width)
+    shapes |= _affine_shapes("norm", width) | _affine_shapes("mask_norm", classes)
+    heads = {f"{name}_head.weight": (width, width) for name in ("patch", "class")}
+    return {**shapes, **heads, "classes": (1, classes, width)}
+
+
+def _encoder_shapes(name: str, width: int, ratio: int) -> Shapes:
+    shapes = _linear_shapes(f"{name}.mlp.fc1", width, ratio * width)
+    shapes |= _linear_shapes(f"{name}.mlp.fc2", ratio * width, width)
+    for projection in ("q_proj", "k_proj", "v_proj", "o_proj"):
+        shapes |= _linear_shapes(f"{name}.attention.{projection}", width, width)
+    for number in (1, 2):
+        shapes |= _affine_shapes(f"{name}.norm{number}", width)
+        shapes[f"{name}.layer_scale{number}.lambda1"] = (width,)
+    return shapes
+
+
+def _decoder_shapes(name: str, width: int) -> Shapes:
+    shapes: Shapes = {
+        f"{name}.self_attn.in_proj_weight": (3 * width, width),
+        f"{name}.self_attn.in_proj_bias": (3 * width,),
+    }
+    shapes |= _linear_shapes(f"{name}.self_attn.out_proj", width, width)
+    shapes |= _linear_shapes(f"{name}.linear1", width, 4 * width)
+    shapes |= _linear_shapes(f"{name}.linear2", 4 * width, width)
+    return shapes | _affine_shapes(f"{name}.norm1", width) | _affine_shapes(f"{name}.norm2", width)
+
+
+def _linear_shapes(name: str, before: int, after: int) -> Shapes:
+    return {f"{name}.weight": (after, before), f"{name}.bias": (after,)}
+
+
+def _affine_shapes(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def cellmixer_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
+    """Parameter name to shape of either network of `cellmixer`: ``unet`` or ``dinov2``.
+
+    Raises
+    ------
+    ValueError
+        For another ``network``, and as :func:`unet_shapes` and :func:`dinov2_shapes`.
+    """
+    networks = {"unet": unet_shapes, "dinov2": dinov2_shapes}
+    name = architecture.get("network")
+    if name not in networks:
+        raise ValueError(f"network is {name!r}; expected one of {', '.join(networks)}")
+    return networks[name](architecture, classes)
+
+
 SHAPES: Mapping[str, Callable[[Mapping[str, Any], int], Shapes]] = {
     "nca_wss": nca_shapes,
     "nca_max": nca_shapes,
     "propagation": unet_shapes,
+    "cellmixer": cellmixer_shapes,
 }
 """Method to the function that tells its weights' shapes."""
 

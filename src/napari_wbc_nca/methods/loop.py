@@ -37,7 +37,7 @@ class LoopParams(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Adam's step size."""
+        """Step size of the optimiser."""
 
     @property
     def decay(self) -> float:
@@ -60,7 +60,7 @@ class State:
 
 
 class Loop(ABC):
-    """One training: network, Adam, and where they stand.
+    """One training: network, optimiser, and where they stand.
 
     Parameters
     ----------
@@ -81,12 +81,16 @@ class Loop(ABC):
     def __init__(self, network: nn.Module, params: LoopParams, state_file: Path | None) -> None:
         self.params, self.state_file, self.state = params, state_file, State()
         self.fabric = Fabric(accelerator=choose(params.device).type, devices=1)
-        adam = torch.optim.Adam(network.parameters(), params.learning_rate, betas=(0.9, 0.999))
+        adam = self.optimiser(network)
         self.learner, self.adam = self.fabric.setup(network, adam)
         self.network = network
         self.decay = torch.optim.lr_scheduler.ExponentialLR(adam, params.decay)
         if state_file is not None and state_file.exists():
             self._restore(state_file)
+
+    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        """What takes the steps: Adam, where a method does not know better."""
+        return torch.optim.Adam(network.parameters(), self.params.learning_rate, betas=(0.9, 0.999))
 
     @abstractmethod
     def epoch(self) -> Generator[Progress, None, dict[str, float]]:

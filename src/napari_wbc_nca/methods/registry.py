@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from napari_wbc_nca.methods.cellmixer.params import CellmixerParams, CellmixerTrainParams
 from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams, SegmentParams
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 
@@ -62,6 +63,14 @@ METHODS = {
             "napari_wbc_nca.methods.propagation.train:train",
             PropagationParams,
             PropagationTrainParams,
+        ),
+        Method(
+            "cellmixer",
+            "CellMixer: a class per pixel from homogeneous populations",
+            "napari_wbc_nca.methods.cellmixer.predict:predict",
+            "napari_wbc_nca.methods.cellmixer.train:train",
+            CellmixerParams,
+            CellmixerTrainParams,
         ),
     )
 }

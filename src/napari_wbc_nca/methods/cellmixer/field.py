@@ -1,0 +1,130 @@
+"""A field as the network of `cellmixer` sees it: at its scale, referred to the background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc_nca.io.images import check
+from napari_wbc_nca.io.pixels import as_array, is_lazy
+from napari_wbc_nca.methods.view import Part, View
+from napari_wbc_nca.ops.foreground import foreground
+from napari_wbc_nca.ops.foreground_params import ForegroundParams
+from napari_wbc_nca.ops.mixing import Pixels, Statistics, background_statistics, normalise
+from napari_wbc_nca.params import fields
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Image
+
+BACKGROUND = "background"
+"""Name of the paper's normalisation; also that of the first class."""
+_BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+"""The stain normalisation that leaves brightness, in 0–1."""
+_SIDE = 512
+"""Side in model pixels up to which all of a field is looked at for its background."""
+
+
+class Field:
+    """A field at the model's scale.
+
+    Parameters
+    ----------
+    rgb
+        ``(Y, X, 3)`` in 0–255; NumPy, dask or zarr.
+    factor
+        Image pixels per model pixel.
+    normalisation
+        Of the checkpoint: ``background`` with the foreground's parameters, or that of a stain.
+
+    Attributes
+    ----------
+    view
+        The field before it is referred to its background.
+    statistics
+        Of the background, from a sample of the whole field; None where a stain normalisation
+        has brought it to 0 already.
+
+    Raises
+    ------
+    ValueError
+        When no background is found.
+    """
+
+    def __init__(self, rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> None:
+        own = normalisation["name"] == BACKGROUND
+        self.view = View(rgb, factor, _BRIGHTNESS if own else normalisation)
+        self.factor, self.shape = factor, self.view.shape
+        self.statistics = self._background(foreground_of(normalisation)) if own else None
+
+    def read(self, part: Part) -> Pixels:
+        """``(3, h, w)`` float32 of some rows and columns."""
+        pixels = self.view.read(part).numpy()
+        return pixels if self.statistics is None else normalise(pixels, self.statistics)
+
+    def _background(self, params: ForegroundParams) -> Statistics:
+        """Mean over the parts that are looked at; they do not depend on any tile."""
+        found = []
+        for part in _parts(self.shape):
+            pixels = self.view.read(part).numpy()
+            mask = foreground(np.moveaxis(pixels, 0, -1), params)
+            statistics = background_statistics(pixels, mask.astype(np.uint8))
+            if statistics is not None:
+                found.append(statistics)
+        if not found:
+            raise ValueError(
+                "no background was found, all seems to be cells; raise the foreground's threshold "
+                "and train anew, or give a larger field"
+            )
+        mean, std = (np.mean(values, 0) for values in zip(*found, strict=True))
+        return Statistics(mean, std)
+
+
+def foreground_of(values: Mapping[str, Any]) -> ForegroundParams:
+    """Parameters of the foreground among those of a checkpoint, at their defaults where missing."""
+    names = [field.name for field in fields(ForegroundParams)]
+    return ForegroundParams(**{name: values[name] for name in names if name in values})
+
+
+def in_colours(image: Image) -> Image:
+    """`image` with its channels last, its brightness thrice where it has no colours.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be segmented, saying what to do.
+    """
+    pixels = as_array(image.pixels)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2:
+        return check(image)
+    if is_lazy(pixels):
+        import dask.array as da
+
+        return check(replace(image, pixels=da.stack([pixels] * 3, axis=-1)))
+    return check(replace(image, pixels=np.stack([pixels] * 3, axis=-1)))
+
+
+def _parts(shape: tuple[int, int]) -> list[Part]:
+    """All of a small field, else nine parts spread evenly."""
+    spans = [
+        [range(size)]
+        if size <= 2 * _SIDE
+        else [range(start, start + _SIDE) for start in (0, (size - _SIDE) // 2, size - _SIDE)]
+        for size in shape
+    ]
+    return [(rows, columns) for rows in spans[0] for columns in spans[1]]
+
+
+def whole(shape: tuple[int, int]) -> Part:
+    """All rows and columns of a field."""
+    return range(shape[0]), range(shape[1])
+
+
+def as_picture(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``(h, w, 3)`` of ``(3, h, w)``."""
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))

@@ -1,0 +1,169 @@
+"""Mixtures of homogeneous pictures, drawn from a seed: what the network learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from napari_wbc_nca.methods.cellmixer.augment import Augment
+from napari_wbc_nca.ops.mixing import (
+    IGNORED,
+    Labels,
+    Pixels,
+    Statistics,
+    background_statistics,
+    mix,
+    mix_masks,
+    normalise,
+    overlay_masks,
+)
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
+    from napari_wbc_nca.methods.cellmixer.samples import Picture
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A crop to learn from.
+
+    Attributes
+    ----------
+    image
+        ``(3, h, w)`` float32.
+    present
+        ``(classes, h, w)`` uint8: 1 where a class is seen.
+    known
+        ``(h, w)`` uint8: 0 where nothing is to be learnt.
+    numbers
+        Classes of the pictures it was made of, one or two.
+    """
+
+    image: Pixels
+    present: Labels
+    known: Labels
+    numbers: tuple[int, ...]
+
+
+class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Crops and mixtures of crops; item `n` is the same in whatever process it is made.
+
+    Parameters
+    ----------
+    pictures
+        Homogeneous, of one class each.
+    classes
+        Number of classes, the background included.
+    side
+        Height and width of a crop; smaller pictures go on as their mirror image.
+    params
+        Shares of mixtures, λ, overlaps and augmentations.
+    vary
+        False leaves crops as they are mixed, for validation and for looking at.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        classes: int,
+        side: int,
+        params: CellmixerTrainParams,
+        vary: bool = True,
+    ) -> None:
+        self.classes, self.side, self.params = classes, side, params
+        self.pictures = {
+            number: [picture for picture in pictures if picture.number == number]
+            for number in sorted({picture.number for picture in pictures})
+        }
+        self.augment = Augment(params, contrast_of(pictures)) if vary else None
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Image, classes present and known pixels as tensors."""
+        made = self.draw(index)
+        return tuple(map(torch.from_numpy, (made.image, made.present, made.known)))  # type: ignore[return-value]
+
+    def draw(self, index: int) -> Mixture:
+        """Mixture number `index` of this seed."""
+        random = np.random.default_rng((self.params.seed, index))
+        numbers = self._numbers(random)
+        crops = [self._crop(self._picture(number, random), random) for number in numbers]
+        image, labels = self._mixed(crops, random) if len(crops) == 2 else self._single(*crops[0])
+        if self.augment is not None:
+            image, labels = self.augment(image, labels, int(random.integers(2**31)))
+        return Mixture(image, *self._targets(labels), numbers)
+
+    def _numbers(self, random: np.random.Generator) -> tuple[int, ...]:
+        """Classes of the pictures that are mixed: one alone, twice the same, or two."""
+        known = list(self.pictures)
+        first = int(random.choice(known))
+        if random.random() >= self.params.mixed:
+            return (first,)
+        others = [number for number in known if number != first]
+        if not others or random.random() < self.params.within:
+            return (first, first)
+        return (first, int(random.choice(others)))
+
+    def _picture(self, number: int, random: np.random.Generator) -> Picture:
+        among = self.pictures[number]
+        return among[int(random.integers(len(among)))]
+
+    def _crop(
+        self, picture: Picture, random: np.random.Generator
+    ) -> tuple[Pixels, Labels, Statistics | None]:
+        """A part of `side` pixels, with the background it is to be referred to."""
+        rows, columns = (_span(size, self.side, random) for size in picture.mask.shape)
+        pixels, labels = picture.pixels[:, rows, columns], picture.mask[rows, columns]
+        if labels.shape != (self.side, self.side):
+            room = [(0, self.side - size) for size in labels.shape]
+            pixels = np.pad(pixels, ((0, 0), *room), "reflect")
+            labels = np.pad(labels, room, "reflect")
+        if picture.statistics is None:
+            return pixels, labels, None
+        return pixels, labels, background_statistics(pixels, labels) or picture.statistics
+
+    def _single(
+        self, pixels: Pixels, labels: Labels, statistics: Statistics | None
+    ) -> tuple[Pixels, Labels]:
+        return (pixels if statistics is None else normalise(pixels, statistics)), labels[None]
+
+    def _mixed(
+        self,
+        crops: Sequence[tuple[Pixels, Labels, Statistics | None]],
+        random: np.random.Generator,
+    ) -> tuple[Pixels, Labels]:
+        (first, below, one), (second, above, two) = crops
+        share = float(random.uniform(self.params.lowest_share, self.params.highest_share))
+        image = mix(first, second, share, None if one is None or two is None else (one, two))
+        if self.params.rescale:
+            image /= np.float32(np.hypot(share, 1 - share))
+        if self.params.overlaps == "second":
+            return image, mix_masks(below, above)[None]
+        present, known = overlay_masks(below, above, self.classes)
+        return image, np.concatenate((present, known[None]))
+
+    def _targets(self, labels: Labels) -> tuple[Labels, Labels]:
+        """Classes present and known pixels, from one label a pixel or from several."""
+        if len(labels) > 1:
+            return labels[:-1], labels[-1]
+        numbers = np.arange(self.classes, dtype=np.uint8)[:, None, None]
+        return (labels == numbers).astype(np.uint8), (labels[0] != IGNORED).astype(np.uint8)
+
+
+def contrast_of(pictures: Sequence[Picture]) -> float:
+    """Typical standard deviation of a picture, in the units that the network sees."""
+    found = []
+    for picture in pictures:
+        scale = 1.0 if picture.statistics is None else float(picture.statistics.std.mean())
+        found.append(float(picture.pixels.std()) / scale)
+    return float(np.median(found))
+
+
+def _span(size: int, side: int, random: np.random.Generator) -> slice:
+    """`side` pixels of `size`, or all where there are too few."""
+    start = int(random.integers(max(1, size - side + 1)))
+    return slice(start, start + min(side, size))

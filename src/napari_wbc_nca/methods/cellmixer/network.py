@@ -1,0 +1,80 @@
+"""The networks of `cellmixer` behind one interface: an image in, a logit a class and pixel out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from napari_wbc_nca.methods.network import choose
+from napari_wbc_nca.models import segmenter
+from napari_wbc_nca.models.unet import UNet
+from napari_wbc_nca.params import integers
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
+    from napari_wbc_nca.methods.params import Device
+    from napari_wbc_nca.types import Checkpoint
+
+CROPS = {"unet": 128, "dinov2": 518}
+"""Side of a crop in model pixels by network, where none is given."""
+
+
+def start(params: CellmixerTrainParams, outputs: int) -> tuple[nn.Module, dict[str, Any]]:
+    """Network to be trained, and the architecture that a card keeps.
+
+    Raises
+    ------
+    ValueError
+        When DINOv2 is asked for and not there, saying what to do.
+    """
+    if params.network != "unet":
+        try:
+            encoder = segmenter.pretrained(params.encoder, download=params.network == "dinov2")
+        except ValueError:
+            if params.network == "dinov2":
+                raise
+        else:
+            sizes = segmenter.sizes_of(encoder)
+            architecture = {"network": "dinov2", "outputs": outputs, "layers": 2, **sizes}
+            return segmenter.Segmenter(encoder, outputs), architecture
+    architecture = {
+        "network": "unet",
+        "channels_in": 3,
+        "outputs": outputs,
+        "widths": params.widths,
+        "align_corners": False,
+    }
+    return make(architecture), architecture
+
+
+def make(architecture: Mapping[str, Any]) -> nn.Module:
+    """Network of an architecture, with random weights: ``(B, 3, h, w)`` to ``(B, outputs, h, w)``.
+
+    Raises
+    ------
+    ValueError
+        For a network that is not known, and for DINOv2 where transformers is not installed.
+    """
+    own = dict(architecture)
+    name = own.pop("network", None)
+    if name == "unet":
+        return UNet(**{**own, "widths": integers(str(own["widths"]))})
+    if name == "dinov2":
+        return segmenter.Segmenter(segmenter.dinov2(own), own["outputs"], own["layers"])
+    raise ValueError(f"network is {name!r}; expected one of {', '.join(CROPS)}")
+
+
+def load(checkpoint: Checkpoint, device: Device = "auto") -> nn.Module:
+    """Network of a checkpoint, ready for inference.
+
+    Raises
+    ------
+    ValueError
+        When `device` is not there.
+    """
+    network = make(checkpoint.architecture)
+    network.load_state_dict({k: torch.tensor(v) for k, v in checkpoint.weights.items()})
+    return network.eval().requires_grad_(False).to(choose(device))
