@@ -134,12 +134,15 @@ class Segmentation:
         Name to ``(Y, X)`` float32 map.
     provenance
         Everything needed to run this again.
+    kept
+        What a method needs to change a part of the result without all of it; never saved.
     """
 
     labels: Mapping[str, Any]
     cells: pd.DataFrame
     maps: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    kept: Any = None
 
 
 @dataclass(frozen=True, eq=False)

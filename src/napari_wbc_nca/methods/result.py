@@ -42,7 +42,7 @@ def collect(
         Diameter in pixels that was used; kept in the provenance.
     """
     settled = settle(cells, image.shape)
-    labels = {name: _blank(image) for name in ("cell", "nucleus")}
+    labels = {name: blank(image) for name in ("cell", "nucleus")}
     paint(settled, labels["cell"], labels["nucleus"])
     pixel_size = params.pixel_size or image.pixel_size
     found = {} if diameter is None else {"diameter": round(diameter, 2)}
@@ -54,8 +54,8 @@ def collect(
     )
 
 
-def _blank(image: Image, dtype: str = "uint32") -> Any:
-    """Zeros as large as an image: NumPy for NumPy, zarr on disk for all that is lazy."""
+def blank(image: Image, dtype: str = "uint32") -> Any:
+    """Zeros as large as an image: NumPy for NumPy, zarr in a temporary folder where it is lazy."""
     if isinstance(image.pixels, np.ndarray):
         return np.zeros(image.shape, dtype)
     import zarr
@@ -69,7 +69,7 @@ def _blank(image: Image, dtype: str = "uint32") -> Any:
 
 def _maps(cells: Sequence[Cell], image: Image) -> Mapping[str, Any]:
     """The response of all cells in one map, and each cell's own maps by its label."""
-    maps = {"response": _blank(image, "float32")}
+    maps = {"response": blank(image, "float32")}
     for cell in cells:
         part = box(cell)
         response = cell.response[within(cell, part)]
@@ -77,6 +77,6 @@ def _maps(cells: Sequence[Cell], image: Image) -> Mapping[str, Any]:
     for label, cell in enumerate(cells[:_MAPPED], start=1):
         part = box(cell)
         for name, values in cell.maps.items():
-            own = maps[f"cell {label} {name}"] = _blank(image, "float32")
+            own = maps[f"cell {label} {name}"] = blank(image, "float32")
             own[part] = values[within(cell, part)]
     return maps
