@@ -67,7 +67,7 @@ def take(
         str,
         typer.Option(
             help="Class names in the order of its outputs, comma-separated.",
-            show_default="the thirteen of the WBC-NCA paper",
+            show_default="the thirteen of the WBC-NCA paper; cell for propagation",
         ),
     ] = "",
     output: Annotated[
@@ -79,7 +79,7 @@ def take(
     name: Annotated[str, typer.Option(help="Name among your models, where no file is given.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
-    """Import a checkpoint in the layout that the authors of WBC-NCA published.
+    """Import a checkpoint in the layout that the authors of WBC-NCA or of WSISPDR published.
 
     No code that the file may hold is run.
     """
@@ -87,7 +87,7 @@ def take(
 
     if output is not None and output.exists() and not force:
         raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
-    listed = tuple(part for part in classes.split(",") if part.strip()) or published.CLASSES
+    listed = tuple(part for part in classes.split(",") if part.strip())
     try:
         checkpoint = published.import_published(file, listed, method)
         if output is not None:

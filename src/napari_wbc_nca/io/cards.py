@@ -85,7 +85,11 @@ def _checked(values: Mapping[str, Any]) -> Card:
     if values["method"] not in SHAPES:
         raise CardError(f"its method is {values['method']!r}; known are {', '.join(SHAPES)}")
     _need(values, "architecture", _is_flat, "an object of numbers and texts")
-    _need(values, "classes", _is_classes, "a list of two or more different names")
+    # A detector may look for one kind of cell; a classifier needs something to tell apart.
+    if values["method"] == "propagation":
+        _need(values, "classes", _is_names, "a list of different names")
+    else:
+        _need(values, "classes", _is_classes, "a list of two or more different names")
     _need(values, "diameter", _is_length, "a number of px above 0")
     _need(values, "pixel_size", _is_length, "a number of µm above 0")
     _need(values, "window", _is_window, "an integer in 8-4096 px")
@@ -138,9 +142,13 @@ def _is_flat(value: object) -> bool:
 
 
 def _is_classes(value: object) -> bool:
+    return isinstance(value, list) and len(value) >= 2 and _is_names(value)
+
+
+def _is_names(value: object) -> bool:
     listed: Sequence[object] = value if isinstance(value, list) else ()
     return (
-        2 <= len(listed) <= 1000
+        1 <= len(listed) <= 1000
         and all(_is_text(item) for item in listed)
         and len(set(listed)) == len(listed)
     )

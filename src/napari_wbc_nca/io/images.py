@@ -14,6 +14,7 @@ from napari_wbc_nca.io import memory, omezarr, png16, tiff
 from napari_wbc_nca.io.pixels import (
     Contrast,
     ImageError,
+    as_array,
     channels_last,
     check_finite,
     check_type,
@@ -161,6 +162,26 @@ def check(image: Image) -> Image:
     except ImageError as error:
         raise ImageError(f"{image.source or image.name}: {error}") from error
     return replace(image, pixels=pixels)
+
+
+def in_colours(image: Image) -> Image:
+    """`image`, checked, with its brightness thrice where it has no colours.
+
+    Raises
+    ------
+    ImageError
+        Naming the image, what was found, what was expected and what to do.
+    """
+    pixels = as_array(image.pixels)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2:
+        return check(image)
+    if is_lazy(pixels):
+        import dask.array as da
+
+        return check(replace(image, pixels=da.stack([pixels] * 3, axis=-1)))
+    return check(replace(image, pixels=np.stack([pixels] * 3, axis=-1)))
 
 
 def _check_fits(pixels: Any) -> None:

@@ -1,4 +1,4 @@
-"""Import of checkpoints in the layout that the authors of WBC-NCA published."""
+"""Import of checkpoints in the layouts that the authors of the methods published."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wbc_nca.io.architectures import SHAPES, mismatches
+from napari_wbc_nca.io.published_unet import to_detector
 from napari_wbc_nca.io.weights import WeightsError, load_torch
 from napari_wbc_nca.types import Checkpoint
 
@@ -32,11 +33,12 @@ DIAMETER_UM = 13.0
 
 
 def import_published(
-    path: str | Path, classes: Sequence[str] = CLASSES, method: str = "nca_max"
+    path: str | Path, classes: Sequence[str] = (), method: str = "nca_max"
 ) -> Checkpoint:
     """Read a published ``state_dict`` as a checkpoint of this program.
 
-    The published network convolves over (width, height), so the last two axes of ``p0.weight``
+    That of WSISPDR is a detector: :func:`~napari_wbc_nca.io.published_unet.to_detector`. The
+    published network of WBC-NCA convolves over (width, height), so the last axes of ``p0.weight``
     and ``p1.weight`` are swapped. Its probabilities are sigmoids (``card["activation"]``), its
     inputs are normalised by the mean and standard deviation of its training data.
 
@@ -45,23 +47,27 @@ def import_published(
     path
         Torch file, read without running any code of it.
     classes
-        Class names in the order of the network's outputs.
+        Class names in the order of the network's outputs; where empty, `CLASSES` of an
+        automaton, or ``cell`` of a detector.
     method
-        ``nca_max`` or ``nca_wss``.
+        ``nca_max``, ``nca_wss`` or ``propagation``.
 
     Raises
     ------
     WeightsError
         When the file cannot be used, or its outputs are not as many as `classes`.
     """
-    if method not in STEPS:
-        raise WeightsError(f"method is {method!r}; choose one of {', '.join(STEPS)}")
+    if method not in (known := (*STEPS, "propagation")):
+        raise WeightsError(f"method is {method!r}; choose one of {', '.join(known)}")
     if isinstance(classes, str):
         raise WeightsError(f"classes is the text {classes!r}; expected a list of class names")
-    names = tuple(name.strip().lower() for name in classes)
+    default = ("cell",) if method == "propagation" else CLASSES
+    names = tuple(name.strip().lower() for name in classes) or default
     if len(set(names)) < len(names):
         raise WeightsError(f"class names must differ from each other; given: {', '.join(names)}")
     arrays = load_torch(path)
+    if method == "propagation":
+        return to_detector(arrays, names, Path(path))
     architecture = _architecture(arrays, names, method, Path(path))
     for name in ("p0.weight", "p1.weight"):
         arrays[name] = np.ascontiguousarray(arrays[name].swapaxes(-1, -2))

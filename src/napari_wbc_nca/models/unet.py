@@ -41,6 +41,8 @@ class UNet(nn.Module):
 
     Attributes
     ----------
+    channels_in
+        As given.
     stride
         Side in pixels of a pixel of the coarsest level.
     halo
@@ -67,7 +69,7 @@ class UNet(nn.Module):
         super().__init__()
         if len(widths) < 2:
             raise ValueError(f"widths are {tuple(widths)}; expected those of two levels or more")
-        self.align_corners = align_corners
+        self.channels_in, self.align_corners = channels_in, align_corners
         self.encoder = nn.ModuleList(
             _block(before, width)
             for before, width in zip((channels_in, *widths), widths, strict=False)

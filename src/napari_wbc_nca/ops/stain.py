@@ -107,12 +107,19 @@ def _standard(sample: npt.NDArray[Any]) -> Affine:
     return Affine(tuple(mean), tuple(std))
 
 
+def _maximum(sample: npt.NDArray[Any], constants: Mapping[str, Any]) -> Affine:
+    """By the field's largest value, where it is known; else by the sample's."""
+    largest = max(float(constants.get("maximum", np.max(sample, initial=0))), 1.0) / 255
+    return Affine((0.0,) * 3, (largest,) * 3)
+
+
 Fit = Callable[[npt.NDArray[Any], Mapping[str, Any]], Normalise]
 NORMALISATIONS: dict[str, Fit] = {
     "absorptance": lambda sample, constants: background(sample, 6),  # saturates later, see `View`
     "density": lambda sample, constants: background(sample, 6),
     "density_even": lambda sample, constants: background(sample, 1),
     "standard": lambda sample, constants: _standard(sample),
+    "maximum": _maximum,
     "published": lambda sample, constants: Affine(constants["mean"], constants["std"]),
 }
 
