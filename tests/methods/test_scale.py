@@ -9,6 +9,7 @@ import pytest
 from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.params import SegmentParams
 from napari_wbc_nca.methods.scale import FILL, estimate, image_diameter
+from napari_wbc_nca.methods.view import View
 from napari_wbc_nca.types import Image
 
 CHECKPOINT = planted.checkpoint()
@@ -19,7 +20,8 @@ FIELD = planted.smear((40, 40))
 
 def diameter(params=PARAMS, pixel_size=None, boxes=None, rgb=FIELD):
     network = build(CHECKPOINT, "cpu")
-    return planted.run(image_diameter(rgb, pixel_size, network, CHECKPOINT, params, boxes))[1]
+    field = View(rgb, 1, CHECKPOINT.normalisation)
+    return planted.run(image_diameter(field, pixel_size, network, CHECKPOINT, params, boxes))[1]
 
 
 def test_a_given_diameter_wins_over_everything():

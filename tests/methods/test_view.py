@@ -85,3 +85,22 @@ def test_absorptance_is_the_saturated_density():
     density = View(FIELD, 2.0, DENSITY).read(part)
     found = View(FIELD, 2.0, {"name": "absorptance"}).read(part)
     torch.testing.assert_close(found, 1 - torch.exp(-2 * density))
+
+
+class Counting:
+    """A field that counts how often it is read."""
+
+    def __init__(self, pixels):
+        self.pixels, self.shape, self.reads = pixels, pixels.shape, 0
+
+    def __getitem__(self, at):
+        self.reads += 1
+        return self.pixels[at]
+
+
+def test_the_sample_of_a_field_is_read_once():
+    field = Counting(FIELD)
+    view = View(field, 2.0, DENSITY).rescaled(3.0).finer()
+    assert field.reads == 1
+    part = (range(10), range(12))
+    np.testing.assert_array_equal(view.read(part), View(FIELD, 1.5, DENSITY).read(part))

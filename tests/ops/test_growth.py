@@ -53,7 +53,6 @@ def test_empty_background_is_not_stained():
     assert iou(stained_matter(density), cell) > 0.93
 
 
-
 def test_what_hangs_on_by_a_neck_is_cut_off():
     cell, neighbour = disc(48, 30, 18), disc(48, 56, 7)
     neck = np.zeros_like(cell)

@@ -62,9 +62,11 @@ def predict(
     image = check(image)
     given = _given(params, points, boxes, image.shape)
     network = build(checkpoint, params.device)
-    rgb = to_rgb(image.pixels)
-    diameter = yield from image_diameter(rgb, image.pixel_size, network, checkpoint, params, boxes)
-    view = View(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
+    field = View(to_rgb(image.pixels), 1, checkpoint.normalisation)
+    diameter = yield from image_diameter(
+        field, image.pixel_size, network, checkpoint, params, boxes
+    )
+    view = field.rescaled(diameter / checkpoint.diameter)
     if params.locate == "evidence":
         centres = yield from _look(network, view, checkpoint, params)
     elif params.locate == "whole":

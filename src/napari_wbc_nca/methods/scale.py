@@ -40,15 +40,12 @@ def estimate(
     """Diameter in image pixels that a run with these parameters uses."""
     check(image)
     network = build(checkpoint, params.device)
-    return (
-        yield from image_diameter(
-            to_rgb(image.pixels), image.pixel_size, network, checkpoint, params, None
-        )
-    )
+    field = View(to_rgb(image.pixels), 1, checkpoint.normalisation)
+    return (yield from image_diameter(field, image.pixel_size, network, checkpoint, params, None))
 
 
 def image_diameter(
-    rgb: Any,
+    field: View,
     pixel_size: float | None,
     network: NCA,
     checkpoint: Checkpoint,
@@ -69,11 +66,11 @@ def image_diameter(
     if boxes is not None and len(boxes):
         sides = np.asarray(boxes, float)[:, 2:] - np.asarray(boxes, float)[:, :2]
         return FILL * float(np.median(np.sqrt(sides.prod(1))))
-    first = checkpoint.diameter * min(rgb.shape[:2]) / _COARSE
+    first = checkpoint.diameter * min(field.source_shape) / _COARSE
     guess, found = max(first, _FINEST), None
     for number in range(_ROUNDS):
         yield Progress(number, _ROUNDS, "Estimating the scale")
-        measured = yield from _measure(rgb, guess, network, checkpoint, params)
+        measured = yield from _measure(field, guess, network, checkpoint, params)
         if measured is None:
             if found is not None or guess <= _FINEST:
                 break
@@ -87,10 +84,10 @@ def image_diameter(
 
 
 def _measure(
-    rgb: Any, guess: float, network: NCA, checkpoint: Checkpoint, params: SegmentParams
+    field: View, guess: float, network: NCA, checkpoint: Checkpoint, params: SegmentParams
 ) -> Generator[Progress, None, float | None]:
     """Typical diameter of what is found where cells are taken to be `guess` wide."""
-    view = View(rgb, guess / checkpoint.diameter, checkpoint.normalisation)
+    view = field.rescaled(guess / checkpoint.diameter)
     fine = view.finer()
     found: list[tuple[float, float]] = []
     for part in _sampled(view.shape):

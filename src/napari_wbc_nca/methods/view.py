@@ -43,7 +43,9 @@ class View:
     factor
         Image pixels per model pixel.
     normalisation
-        Of the checkpoint; fitted here, once, to a sample of the whole field.
+        Of the checkpoint; fitted to a sample of the whole field.
+    sample
+        See :func:`napari_wbc_nca.ops.stain.sample`; read from the field where None.
 
     Attributes
     ----------
@@ -51,16 +53,27 @@ class View:
         Height and width in model pixels.
     """
 
-    def __init__(self, rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        rgb: Any,
+        factor: float,
+        normalisation: Mapping[str, Any],
+        sample: npt.NDArray[Any] | None = None,
+    ) -> None:
         self.rgb, self.factor, self.normalisation = rgb, factor, normalisation
         self.source_shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         height, width = resampled_shape(self.source_shape, factor)
         self.shape = (max(height, 2), max(width, 2))
-        self._normalise = stain.fit(normalisation, stain.sample(rgb))
+        self._sample = stain.sample(rgb) if sample is None else sample
+        self._normalise = stain.fit(normalisation, self._sample)
+
+    def rescaled(self, factor: float) -> View:
+        """The same field with `factor` image pixels per model pixel; its sample is kept."""
+        return View(self.rgb, factor, self.normalisation, self._sample)
 
     def finer(self) -> View:
         """Optical density of the same field with `FINE` pixels per model pixel."""
-        return View(self.rgb, self.factor / FINE, {"name": "density"})
+        return View(self.rgb, self.factor / FINE, {"name": "density"}, self._sample)
 
     def read(self, part: Part) -> torch.Tensor:
         """``(3, h, w)`` float32 of some rows and columns."""
