@@ -1,0 +1,266 @@
+"""What each pixel contributes to the detection of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, log, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage as ndi
+from scipy.spatial import cKDTree
+
+from napari_wbc_nca.models.guided import GuidedUNet, Patches, Trace
+from napari_wbc_nca.types import Progress
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.propagation.params import PropagationParams
+
+Float = npt.NDArray[np.float32]
+Corner = tuple[int, int]
+
+_LEAST = 0.01  # of a cell's Gaussian, on whose side a pixel can lie; of the published code
+_COMPONENT = 0.5  # share of its peak's likelihood down to which a cell's component reaches
+
+
+@dataclass(frozen=True)
+class Centroid:
+    """Centre of a cell.
+
+    Attributes
+    ----------
+    y, x
+        In model pixels; the middle of the first pixel is (0, 0).
+    kind
+        Output of the network.
+    """
+
+    y: float
+    x: float
+    kind: int
+
+    @property
+    def pixel(self) -> Corner:
+        """Row and column."""
+        return round(self.y), round(self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """How much the pixels around a cell contribute to its detection.
+
+    Attributes
+    ----------
+    corner
+        Row and column of the first pixel, in model pixels of the field.
+    values
+        ``(h, w)`` in 0–1, 1 at the largest; 0 all along the border, and outside.
+    """
+
+    corner: Corner
+    values: Float
+
+    @property
+    def box(self) -> tuple[range, range]:
+        """Rows and columns of the field."""
+        y, x = (
+            range(start, start + size)
+            for start, size in zip(self.corner, self.values.shape, strict=True)
+        )
+        return y, x
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A part of a field after its forward pass.
+
+    Attributes
+    ----------
+    trace
+        What the backward pass asks for.
+    likelihood
+        ``(kinds, h, w)`` of the part.
+    corner
+        Row and column of the part's first pixel.
+    """
+
+    trace: Trace
+    likelihood: Float
+    corner: Corner
+
+
+def region_radius(sigma: float) -> int:
+    """Distance in pixels from a centroid to the farthest pixel of its region."""
+    return ceil(sigma * sqrt(-2 * log(_LEAST)))
+
+
+def rivals(centroids: Mapping[int, Centroid], sigma: float) -> dict[int, list[int]]:
+    """For each cell the others of its kind whose regions may meet its own, by number."""
+    numbers = list(centroids)
+    if not numbers:
+        return {}
+    places = np.asarray([(centroids[n].y, centroids[n].x) for n in numbers])
+    near = cKDTree(places).query_ball_point(places, 2 * region_radius(sigma) + 2)
+    return {
+        number: [
+            other
+            for other in sorted(numbers[j] for j in found)
+            if other != number and centroids[other].kind == centroids[number].kind
+        ]
+        for number, found in zip(numbers, near, strict=True)
+    }
+
+
+def contributions(
+    guide: GuidedUNet,
+    traced: Traced,
+    centroids: Mapping[int, Centroid],
+    wanted: Sequence[int],
+    field: tuple[int, int],
+    sigma: float,
+    params: PropagationParams,
+) -> Generator[Progress, None, dict[int, Contribution]]:
+    """Contributions of the `wanted` cells, a batch of them in one backward pass.
+
+    Parameters
+    ----------
+    guide
+        The detector.
+    traced
+        A part of the field that holds all that the cells' signals can reach.
+    centroids
+        All of the field by number: neighbours of a kind share pixels out among them.
+    wanted
+        Numbers of the cells.
+    field
+        Height and width of the field in model pixels.
+    sigma
+        σ of the detector in model pixels.
+    params
+        Signal, region, noise, and how many cells go through the network at a time.
+
+    Yields
+    ------
+    Progress
+        After each batch.
+    """
+    near = rivals(centroids, sigma)
+    radius = region_radius(sigma)
+    found: dict[int, Contribution] = {}
+    for first in range(0, len(wanted), params.batch):
+        some = wanted[first : first + params.batch]
+        signals = np.stack([signal(n, centroids, near[n], traced, sigma, params) for n in some])
+        starts = np.asarray([centroids[n].pixel for n in some]) - radius - traced.corner
+        corners = [(int(y), int(x)) for y, x in starts]
+        device = traced.trace.logits.device
+        patches = guide.backward(
+            traced.trace,
+            Patches(torch.from_numpy(signals)[:, None].to(device), corners),
+            [centroids[n].kind for n in some],
+        )
+        values = patches.values[:, 0].cpu().numpy()
+        for n, own, (y, x) in zip(some, values, patches.corners, strict=True):
+            corner = (y + traced.corner[0], x + traced.corner[1])
+            found[n] = trimmed(own, corner, field, params.noise)
+        yield Progress(first + len(some), len(wanted), "Propagating from the detections")
+    return found
+
+
+def trimmed(
+    gradient: npt.NDArray[Any], corner: Corner, field: tuple[int, int], noise: float
+) -> Contribution:
+    """Positive part of a gradient, divided by its largest value, cut to where it is above `noise`.
+
+    Parameters
+    ----------
+    gradient
+        ``(h, w)``; it may reach beyond the field.
+    corner
+        Row and column of its first pixel in the field.
+    field
+        Height and width of the field in pixels.
+    noise
+        Share of the largest value below which a contribution is none.
+    """
+    inside = tuple(
+        slice(max(0, -start), max(0, size - start))
+        for start, size in zip(corner, field, strict=True)
+    )
+    values = np.clip(gradient[inside], 0, None)
+    top, left = (start + cut.start for start, cut in zip(corner, inside, strict=True))
+    highest = float(values.max(initial=0))
+    if highest <= 0:
+        return Contribution((top, left), np.zeros((1, 1), np.float32))
+    values = values / highest
+    values[values < noise] = 0
+    rows, columns = (np.flatnonzero(values.any(axis)) for axis in (1, 0))
+    kept = values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    corner = (top + int(rows[0]) - 1, left + int(columns[0]) - 1)
+    return Contribution(corner, np.pad(kept, 1).astype(np.float32))
+
+
+def signal(
+    number: int,
+    centroids: Mapping[int, Centroid],
+    near: Sequence[int],
+    traced: Traced,
+    sigma: float,
+    params: PropagationParams,
+) -> Float:
+    """``(side, side)`` signal of a cell, around its pixel: 0 outside its region and the field.
+
+    Parameters
+    ----------
+    number
+        Of the cell.
+    centroids
+        All of the field, by number.
+    near
+        Numbers of those that may share pixels with the cell's region.
+    traced
+        A part of the field that holds the region.
+    sigma
+        σ of the detector in pixels.
+    params
+        Rule of the region, and what the signal is there.
+    """
+    own, radius = centroids[number], region_radius(sigma)
+    top, left = own.pixel[0] - radius, own.pixel[1] - radius
+    y, x = np.ogrid[top : top + 2 * radius + 1, left : left + 2 * radius + 1]
+    away = (y - own.y) ** 2 + (x - own.x) ** 2
+    values = _around(traced, own.kind, (top, left), 2 * radius + 1)
+    # NaN, outside the part, is never a region's.
+    region = ~np.isnan(values) & (np.exp(-away / (2 * sigma**2)) >= _LEAST)
+    for other in near:
+        distance = (y - centroids[other].y) ** 2 + (x - centroids[other].x) ** 2
+        region &= away < distance if other < number else away <= distance
+    if params.region == "component":
+        region &= _component(values, radius)
+    given = values if params.signal == "likelihood" else np.ones_like(values)
+    if params.derivative:
+        given = given * values * (1 - values)
+    result = np.where(region, given, 0)
+    highest = float(result.max())
+    # The guided gradient is homogeneous: a faint cell's is scaled to be as large as a sure one's.
+    return np.asarray(result / highest if highest > 0 else region, np.float32)
+
+
+def _component(values: Float, middle: int) -> npt.NDArray[np.bool_]:
+    """Connected pixels around the middle that have at least half its likelihood."""
+    least = _COMPONENT * values[middle, middle]
+    parts, _ = ndi.label(np.nan_to_num(values) >= least)
+    return np.asarray(parts == parts[middle, middle])
+
+
+def _around(traced: Traced, kind: int, corner: Corner, side: int) -> Float:
+    """``(side, side)`` likelihood of a square of the field; NaN outside the part."""
+    square = np.full((side, side), np.nan, np.float32)
+    plane = traced.likelihood[kind]
+    y, x = (start - first for start, first in zip(corner, traced.corner, strict=True))
+    part = plane[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
+    top, left = max(-y, 0), max(-x, 0)
+    square[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return square

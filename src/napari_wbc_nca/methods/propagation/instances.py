@@ -1,0 +1,182 @@
+"""From contributions to cells: maximum projection, and a graph cut for each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+from skimage.morphology import disk, remove_small_objects
+
+from napari_wbc_nca.methods.propagation.network import scaled_by_cells, sigma_of
+from napari_wbc_nca.methods.view import FINE, Part, View
+from napari_wbc_nca.ops import saliency, stain
+from napari_wbc_nca.ops.graphcut import Costs, code_costs, cut, paper_costs
+from napari_wbc_nca.ops.threshold import component_at_centre
+from napari_wbc_nca.types import Cell
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.propagation.contribution import Centroid, Contribution
+    from napari_wbc_nca.methods.propagation.params import PropagationParams
+    from napari_wbc_nca.types import Checkpoint
+
+Mask = npt.NDArray[np.bool_]
+Float = npt.NDArray[np.float32]
+
+CONTRIBUTION = "contribution"
+"""Name of a cell's map of what its pixels contribute, where no other cell's contribute more."""
+_BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+_MARGIN = 2.0  # of a window around its contribution, in σ
+_SPECK = 3  # pixels that a seed has at least, in the published code
+_CLOSE, _OPEN = 2, 1  # radii of the disks by which a mask is grown, filled and shrunk
+
+
+class Cutter:
+    """What cuts cells out of a field.
+
+    Parameters
+    ----------
+    view
+        The field at the model's scale. Cells are cut where it has twice as many pixels a side,
+        but no more than the image has.
+    checkpoint
+        Detector.
+    params
+        Saliency, terms and seeds.
+    """
+
+    def __init__(self, view: View, checkpoint: Checkpoint, params: PropagationParams) -> None:
+        self.view, self.checkpoint, self.params = view, checkpoint, params
+        self.margin = ceil(_MARGIN * sigma_of(checkpoint))
+        name = params.saliency
+        if name == "model":
+            name = "stain" if scaled_by_cells(checkpoint) else "inverse"
+        seen = _BRIGHTNESS if name == "inverse" else {"name": "density"}
+        factor = max(view.factor / FINE, min(view.factor, 1.0))
+        self.grid = View(view.rgb, factor, seen)
+        sample = stain.sample(view.rgb)
+        values = stain.fit(seen, sample)(sample, (0, 0), sample.shape[:2])
+        self.saliency = saliency.fit(name, values)
+
+    def cell(
+        self,
+        centroid: Centroid,
+        contribution: Contribution,
+        rivals: Sequence[Contribution],
+        likelihoods: npt.NDArray[Any],
+    ) -> Cell | None:
+        """Cut one cell out; None where nothing of it is left.
+
+        Parameters
+        ----------
+        centroid, contribution
+            Of the cell.
+        rivals
+            Contributions of the cells around it, whatever their kind.
+        likelihoods
+            ``(kinds,)`` likelihood of each kind at the centroid.
+        """
+        part = self.window(contribution, centroid)
+        own, rival = _pasted([contribution], part), _pasted(rivals, part)
+        wanted = self._finer(part)
+        fine_own, fine_rival = (self._interpolated(v, part, wanted) for v in (own, rival))
+        middle = self._on_grid(centroid, wanted)
+        mask = self._mask(fine_own, fine_rival, wanted, middle)
+        if not mask.any():
+            return None
+        box = self.grid.box(wanted)
+        shown = self.view.interpolate(np.where(own > rival, own, 0), part, 1, box)
+        kinds = self.checkpoint.classes
+        total = max(float(likelihoods.sum()), 1e-6)
+        return Cell(
+            centre=self.view.to_image((centroid.y, centroid.x)),
+            origin=(box[0].start, box[1].start),
+            mask=self._on_image(mask, wanted, box),
+            nucleus=np.zeros(shown.shape, bool),
+            response=np.ones(shown.shape, np.float32),  # equal: the nearer centroid decides
+            label_class=kinds[centroid.kind],
+            probabilities={k: float(v) / total for k, v in zip(kinds, likelihoods, strict=True)},
+            confidence=float(likelihoods[centroid.kind]),
+            maps={CONTRIBUTION: shown},
+        )
+
+    def _mask(self, own: Float, rival: Float, wanted: Part, middle: tuple[float, float]) -> Mask:
+        """Cut of a window, then the component at the centroid, without holes and roughness."""
+        mine = ndi.binary_fill_holes((own > rival) & (own > self.params.own_seed))
+        mine = remove_small_objects(mine, max_size=_SPECK - 1, connectivity=2)
+        theirs = ndi.binary_fill_holes((rival > own) & (rival > self.params.other_seed))
+        if not (mine & ~theirs).any():
+            pixel = tuple(np.clip(np.rint(middle).astype(int), 0, np.subtract(own.shape, 1)))
+            mine[pixel], theirs[pixel] = True, False
+        mask = component_at_centre(cut(self._costs(wanted, mine, theirs)), middle)
+        grown = ndi.binary_dilation(np.pad(mask, _CLOSE), disk(_CLOSE))
+        filled = ndi.binary_erosion(ndi.binary_fill_holes(grown), disk(_OPEN))
+        return np.asarray(filled[_CLOSE:-_CLOSE, _CLOSE:-_CLOSE])
+
+    def _costs(self, wanted: Part, mine: Mask, theirs: Mask) -> Costs:
+        values = self.grid.read(wanted).numpy().transpose(1, 2, 0)
+        salient = self.saliency(values)
+        if self.params.terms == "code":
+            return code_costs(1 - salient, mine, theirs)
+        return paper_costs(salient, mine, theirs, contrast=values)
+
+    def window(self, contribution: Contribution, centroid: Centroid) -> Part:
+        """Model pixels around a cell's contribution and its centroid, inside the field."""
+        rows, columns = (
+            range(
+                max(0, min(start, floor(at)) - self.margin),
+                min(size, max(start + length, ceil(at) + 1) + self.margin),
+            )
+            for start, length, at, size in zip(
+                contribution.corner,
+                contribution.values.shape,
+                (centroid.y, centroid.x),
+                self.view.shape,
+                strict=True,
+            )
+        )
+        return rows, columns
+
+    def _finer(self, part: Part) -> Part:
+        """Pixels of the grid that a window covers."""
+        ratio = self.view.factor / self.grid.factor
+        rows, columns = (
+            range(floor(span.start * ratio), min(ceil(span.stop * ratio), size))
+            for span, size in zip(part, self.grid.shape, strict=True)
+        )
+        return rows, columns
+
+    def _interpolated(self, values: Float, part: Part, wanted: Part) -> Float:
+        if self.view.factor == self.grid.factor:
+            return values
+        return self.view.interpolate(values, part, self.grid.factor, wanted)
+
+    def _on_grid(self, centroid: Centroid, wanted: Part) -> tuple[float, float]:
+        """Place of a centroid in a window of the grid."""
+        ratio = self.view.factor / self.grid.factor
+        y, x = (
+            (at + 0.5) * ratio - 0.5 - span.start
+            for at, span in zip((centroid.y, centroid.x), wanted, strict=True)
+        )
+        return y, x
+
+    def _on_image(self, mask: Mask, wanted: Part, box: Part) -> Mask:
+        """Mask of a window of the grid, at the image's pixels."""
+        if self.grid.factor == 1:
+            return mask
+        return self.grid.interpolate(mask.astype(np.float32), wanted, 1, box) > 0.5
+
+
+def _pasted(contributions: Sequence[Contribution], part: Part) -> Float:
+    """Largest of several contributions in a window; 0 where there are none."""
+    result = np.zeros((len(part[0]), len(part[1])), np.float32)
+    for contribution in contributions:
+        (top, left), (height, width) = contribution.corner, contribution.values.shape
+        y, x = top - part[0].start, left - part[1].start
+        into = result[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
+        piece = contribution.values[max(-y, 0) :, max(-x, 0) :][: into.shape[0], : into.shape[1]]
+        np.maximum(into, piece, out=into)
+    return result
