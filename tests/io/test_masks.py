@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image as Picture
 
 from napari_wbc_nca.io.datasets import read
+from napari_wbc_nca.io.export.items import item, reviewed_only
+from napari_wbc_nca.io.export.params import ExportParams
+from napari_wbc_nca.io.export.tiff import write
 from napari_wbc_nca.io.masks import labelled, read_drawn, typical
 from napari_wbc_nca.io.samples import LabelError, Masks
 
@@ -62,15 +66,27 @@ def test_labels_may_lie_in_a_folder_of_their_own(folder):
 
 
 def test_what_nobody_reviewed_is_ignored(folder):
-    image = labels()
-    image[:, :5] = 65535
-    tifffile.imwrite(folder / "a_labels.tif", image)
-    (folder / "provenance.json").write_text(json.dumps({"ignore": 65535}))
+    left = np.arange(60) < np.full((40, 1), 5)
+    tifffile.imwrite(folder / "a_ignore.tif", left.astype(np.uint8) * 255)
     sample = read(folder)[0]
-    assert sample.masks.labels == (3, 5, 70)
     drawn = read_drawn(sample.masks, SHAPE)
     np.testing.assert_array_equal(drawn.cell, labels())
-    np.testing.assert_array_equal(drawn.ignored, np.arange(60) < np.full((40, 1), 5))
+    np.testing.assert_array_equal(drawn.ignored, left)
+
+
+def test_an_export_is_read_again_but_for_what_it_kept_for_a_test(tmp_path):
+    pixels = np.full((*SHAPE, 3), 200, np.uint8)
+    cells = pd.DataFrame({"label": [3, 70], "class": ["monocyte", "rbc"]})
+    whole = item("one", labels(), cells, pixels)
+    part = reviewed_only(item("two", labels(), cells, pixels), np.arange(60) < np.full((40, 1), 25))
+    items = [replace(whole, split="train"), replace(part, split="train")]
+    write([*items, replace(whole, name="three", split="test")], (), tmp_path / "e", ExportParams())
+    first, second = read(tmp_path / "e")
+    assert (first.names, first.source) == (("monocyte", "wbc", "none"), "e")
+    assert second.names == ("monocyte",)
+    drawn = read_drawn(second.masks, SHAPE)
+    np.testing.assert_array_equal(drawn.cell, np.where(labels() == 3, 3, 0))
+    np.testing.assert_array_equal(drawn.ignored, part.ignore)
 
 
 def test_fragments_do_not_decide_how_large_a_cell_is():
@@ -91,7 +107,6 @@ def test_a_picture_filled_by_its_cell_has_no_outside():
         ("a_labels.tif", None, "a_labels.tif cannot be read as labels"),
         ("a_cells.csv", "label,class\n-1,wbc\n", "line 2: label is '-1'; expected an integer"),
         ("a_cells.csv", "name,class\n1,wbc\n", "no column label"),
-        ("provenance.json", "{", "provenance.json cannot be read"),
     ],
 )
 def test_what_cannot_be_used_is_named(folder, file, content, message):

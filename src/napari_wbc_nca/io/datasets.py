@@ -76,8 +76,10 @@ def read_source(source: Source) -> list[Sample]:
     """Samples of one source, selected, grouped and typed as it says."""
     if not source.path.exists():
         raise LabelError(f"{source.path} does not exist; expected a folder, a CSV or a .toml")
-    if (source.path / "images").is_dir():
-        source = replace(source, path=source.path / "images", name=source.name or source.path.name)
+    for inner in ("train/images", "images"):  # of an export; its other parts are for testing
+        if (source.path / inner).is_dir():
+            name = source.name or source.path.name
+            source = replace(source, path=source.path / inner, name=name)
     kind = _detected(source.path) if source.kind == "auto" else source.kind
     if source.path.is_file() and kind in ("boxes", "folders", "masks"):
         raise LabelError(f"{source.path} is a file; {kind} are read from a folder")

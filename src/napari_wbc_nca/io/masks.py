@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +26,8 @@ from napari_wbc_nca.io.samples import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-LABELS, NUCLEI, CELLS = "_labels", "_nuclei", "_cells"
+LABELS, NUCLEI, IGNORE, CELLS = "_labels", "_nuclei", "_ignore", "_cells"
 """What follows a picture's stem in the names of its label images and of its table."""
-PROVENANCE = "provenance.json"
-"""Record of an export; its ``ignore`` is the label of pixels that were not reviewed."""
 _SUFFIXES = (".tif", ".tiff", ".png")
 
 
@@ -63,8 +60,9 @@ def read_drawn(masks: Masks, shape: tuple[int, ...]) -> Drawn:
     """
     cell = read_labels(masks.cell, shape)
     nucleus = None if masks.nucleus is None else read_labels(masks.nucleus, shape)
-    ignored = np.asarray(cell == masks.ignore) if masks.ignore else np.zeros(cell.shape, bool)
-    return Drawn(np.where(ignored, 0, cell), nucleus, ignored)
+    if masks.ignore is None:
+        return Drawn(cell, nucleus, np.zeros(cell.shape, bool))
+    return Drawn(cell, nucleus, np.asarray(read_labels(masks.ignore, shape) > 0))
 
 
 def read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -77,7 +75,7 @@ def read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.
     else:
         found = labels
     name = str(labels) if isinstance(labels, Path) else "the label image"
-    if found.dtype.kind not in "ui":
+    if found.dtype.kind not in "uib":
         raise LabelError(f"{name} holds {found.dtype}; expected integers, one a cell")
     if found.shape != tuple(shape[:2]):
         raise LabelError(
@@ -151,7 +149,7 @@ def label_file(picture: Path, end: str = LABELS) -> Path | None:
     """Label image that belongs to a picture; None where there is none.
 
     ``NAME_labels.tif`` beside ``NAME.jpg``, or ``labels/NAME.tif`` where that is in ``images``;
-    PNG as well as TIFF. Nuclei: ``_nuclei``, or ``nuclei``.
+    PNG as well as TIFF. So with nuclei and `NUCLEI`, and what was not reviewed and `IGNORE`.
     """
     beside = [picture.with_name(f"{picture.stem}{end}{suffix}") for suffix in _SUFFIXES]
     if picture.parent.name == "images":
@@ -176,18 +174,5 @@ def read_pair(picture: Path) -> Sample:
         )
     table = cell.with_name(f"{picture.stem}{CELLS}.csv")
     classes = read_cells(table) if table.exists() else {}
-    masks = Masks(cell, (), label_file(picture, NUCLEI), _ignored(cell))
+    masks = Masks(cell, (), label_file(picture, NUCLEI), label_file(picture, IGNORE))
     return labelled(picture, masks, classes, picture_size(picture))
-
-
-def _ignored(cell: Path) -> int:
-    """Label of unreviewed pixels that the export of a label image recorded; 0 for none."""
-    for folder in (cell.parent, cell.parent.parent):
-        record = folder / PROVENANCE
-        if record.is_file():
-            try:
-                values = json.loads(record.read_text(encoding="utf-8"))
-                return int(values.get("ignore") or 0)
-            except (ValueError, TypeError, AttributeError, OSError) as error:
-                raise LabelError(f"{record} cannot be read: {error}; export anew") from error
-    return 0

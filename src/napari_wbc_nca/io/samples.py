@@ -48,13 +48,14 @@ class Masks:
     nucleus
         The same of nuclei, with their cells' labels; None where they were not drawn.
     ignore
-        Label of the pixels that nobody reviewed, which teach nothing; 0 where all were reviewed.
+        File, or ``(Y, X)``: above 0 where nobody reviewed, which teaches nothing; None where all
+        was reviewed.
     """
 
     cell: Path | npt.NDArray[Any]
     labels: tuple[int, ...]
     nucleus: Path | npt.NDArray[Any] | None = None
-    ignore: int = 0
+    ignore: Path | npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,9 @@ def canonical(name: str) -> str:
 
 def is_picture(path: Path) -> bool:
     """Whether `path` is a picture rather than a mask or a map that belongs to one."""
-    drawn = path.stem.endswith(("_mask", "_likelihood", "_labels", "_nuclei", "_overlay"))
+    drawn = path.stem.endswith(
+        ("_mask", "_likelihood", "_labels", "_nuclei", "_ignore", "_overlay")
+    )
     return path.suffix.lower() in SUFFIXES and not drawn and not path.name.startswith(".")
 
 
