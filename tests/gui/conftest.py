@@ -70,7 +70,7 @@ def finish(qtbot: Any) -> Callable[[SegmentWidget], None]:
     """Wait until a widget's computation has ended."""
 
     def wait(docked: SegmentWidget) -> None:
-        qtbot.waitUntil(lambda: not docked.running and docked.button.isEnabled(), timeout=20_000)
+        qtbot.waitUntil(lambda: not docked.running and docked.button.isEnabled(), timeout=90_000)
 
     return wait
 

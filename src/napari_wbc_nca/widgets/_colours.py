@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -12,8 +12,12 @@ from napari_wbc_nca.io.palette import colours
 if TYPE_CHECKING:
     import pandas as pd
 
+ABBREVIATIONS = ("wbc", "rbc")
+"""Classes whose names people write in capitals."""
 NEW = "#ffffff"
 """Cells that a person added, whose class nobody knows yet."""
+BACKGROUND = "background"
+"""Class of pixels that show no cell, 0 in label images."""
 
 
 def class_colours(table: pd.DataFrame) -> dict[str, str]:
@@ -39,9 +43,25 @@ def colormap(table: pd.DataFrame, classes: Mapping[str, str]) -> DirectLabelColo
     return DirectLabelColormap(color_dict=rest | cells)
 
 
+def class_rows(provenance: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a class of a label image whose integers are classes: its integer and its name.
+
+    Parameters
+    ----------
+    provenance
+        Of the segmentation. Integers count the model's classes from 1, background left out.
+    """
+    import pandas as pd
+
+    names = [name for name in provenance["model"]["classes"] if name != BACKGROUND]
+    numbers = range(1, len(names) + 1)
+    return pd.DataFrame({"index": numbers, "label": numbers, "class": names})
+
+
 def plural(name: str) -> str:
     """Name of several cells of a class; only words that take an s are changed."""
-    return name + "s" if name.endswith(("phil", "cyte", "blast", "cell")) else name
+    takes = ("phil", "cyte", "blast", "cell", "platelet", "BC")
+    return name + "s" if name.endswith(takes) else name
 
 
 def count(number: int, name: str) -> str:
@@ -52,11 +72,12 @@ def count(number: int, name: str) -> str:
     >>> count(1, "lymphocyte"), count(2, "neutrophil")
     ('1\xa0lymphocyte', '2\xa0neutrophils')
     """
-    return f"{number}\N{NO-BREAK SPACE}{name if number == 1 else plural(name)}"
+    shown = name.upper() if name in ABBREVIATIONS else name
+    return f"{number}\N{NO-BREAK SPACE}{shown if number == 1 else plural(shown)}"
 
 
-def summary(names: Iterable[str]) -> str:
-    r"""Sentence that counts cells by class, the commonest class first.
+def summary(names: Iterable[str], nothing: str = "No white blood cell found") -> str:
+    r"""Sentence that counts cells by class, the commonest class first; `nothing` without cells.
 
     Examples
     --------
@@ -66,7 +87,7 @@ def summary(names: Iterable[str]) -> str:
     counts = tally(names)
     total = sum(counts.values())
     if not total:
-        return "No white blood cell found"
+        return nothing
     kinds = ", ".join(count(number, name) for name, number in counts.items())
     return f"{count(total, 'cell')}: {kinds}"
 

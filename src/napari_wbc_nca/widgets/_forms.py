@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import create_widget
@@ -59,24 +60,36 @@ def options(field: Field, hidden: Iterable[str], texts: Mapping[str, str]) -> di
     return bounds if field.type is float else {name: int(value) for name, value in bounds.items()}
 
 
+def decimals(value: float) -> int:
+    """Places behind the point that a spin box needs to show `value`, and two at least.
+
+    Examples
+    --------
+    >>> decimals(0.5), decimals(0.001), decimals(1e-4), decimals(3.0)
+    (2, 3, 4, 2)
+    """
+    exponent = Decimal(repr(value)).as_tuple().exponent
+    return max(2, -exponent if isinstance(exponent, int) else 0)
+
+
 def widget_for(
     field: Field, hidden: Iterable[str] = (), texts: Mapping[str, str] | None = None
 ) -> ValueWidget[Any]:
     """Widget that edits `field`, at its default, with its help as the tooltip."""
-    widget = create_widget(
-        value=field.default,
-        annotation=field.type,
-        name=field.name,
-        options=options(field, hidden, texts or {}),
+    made = create_widget(
+        annotation=field.type, name=field.name, options=options(field, hidden, texts or {})
     )
-    native = widget.native
+    widget, native = cast("ValueWidget[Any]", made), made.native
+    if field.type is float:
+        native.setDecimals(decimals(field.default))
+    widget.value = field.default
     native.setToolTip(field.bounds.help)
     native.setAccessibleName(caption(field))
     native.setAccessibleDescription(field.bounds.help)
     if field.type is float and field.bounds.unit:
         native.setSuffix(f" {field.bounds.unit}")
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return cast("ValueWidget[Any]", widget)
+    return widget
 
 
 class ParamsForm:
@@ -92,6 +105,8 @@ class ParamsForm:
         Field name to choices that are not offered.
     texts
         Field name to the words of its choices.
+    captions
+        Field name to its label, where it is not the field's own name.
     """
 
     def __init__(
@@ -100,10 +115,11 @@ class ParamsForm:
         names: Iterable[str],
         hidden: Mapping[str, Iterable[str]] | None = None,
         texts: Mapping[str, Mapping[str, str]] | None = None,
+        captions: Mapping[str, str] | None = None,
     ) -> None:
         wanted, hidden, texts = set(names), hidden or {}, texts or {}
         shown = [field for field in fields(cls) if field.name in wanted]
-        self.captions = {field.name: caption(field) for field in shown}
+        self.captions = {field.name: caption(field) for field in shown} | dict(captions or {})
         self.widgets = {
             field.name: widget_for(field, hidden.get(field.name, ()), texts.get(field.name))
             for field in shown

@@ -29,6 +29,21 @@ def row(*widgets: QWidget) -> QWidget:
     return box
 
 
+class Column(QWidget):
+    """Widgets one below the other.
+
+    Attributes
+    ----------
+    rows
+        Layout that takes them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+
+
 def big_button(text: str, tip: str) -> QPushButton:
     """Button of a widget's main action."""
     button = QPushButton(text)

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wbc_nca.io import zoo
+from napari_wbc_nca.methods import registry
 from napari_wbc_nca.widgets._errors import report
 
 if TYPE_CHECKING:
@@ -25,17 +26,39 @@ if TYPE_CHECKING:
 FILES = "Checkpoints (*.safetensors *.pt *.pth);;All files (*)"
 
 
+FIRST = next(iter(registry.METHODS))
+"""Method that is shown where there is no model to go by."""
+
+
+class ModelNames(QComboBox):
+    """Names of models; those that were added meanwhile are offered when the list is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAccessibleName("Model")
+        self.setToolTip("Trained network that finds, segments and types the cells")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.offer()
+
+    def offer(self) -> None:
+        """Append the names that are not offered yet."""
+        for name in zoo.names():
+            if self.findData(name) < 0:
+                self.addItem(name, name)
+
+    def showPopup(self) -> None:
+        """Open the list."""
+        self.offer()
+        super().showPopup()
+
+
 class ModelBox(QWidget):
     """Names of bundled models, and a button that opens a file."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.names = QComboBox()
-        self.names.setAccessibleName("Model")
-        self.names.setToolTip("Trained network that finds, segments and types the cells")
-        self.names.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        for name in zoo.names():
-            self.names.addItem(name, name)
+        self.names = ModelNames()
+        self._methods: dict[str, str] = {}
         self.open_button = QPushButton("Open…")
         self.open_button.setToolTip("Take a checkpoint file that you trained or were given")
         self.open_button.clicked.connect(self._on_open)
@@ -49,6 +72,18 @@ class ModelBox(QWidget):
         """Name or file of the model that is chosen; empty where there is none."""
         return self.names.currentData() or ""
 
+    @property
+    def method(self) -> str:
+        """Method of the model that is chosen; the first there is where it cannot be told."""
+        if self.model and self.model not in self._methods:
+            try:
+                checkpoint = self._read(self.model)
+            except (ValueError, OSError) as error:
+                report(error)
+                return FIRST
+            self._keep(checkpoint, self.model)
+        return self._methods.get(self.model, FIRST)
+
     def open(self, path: str) -> None:
         """Offer and choose the checkpoint in the file `path`; say so when it is none."""
         try:
@@ -56,17 +91,20 @@ class ModelBox(QWidget):
         except (ValueError, OSError) as error:
             report(error)
             return
-        at = self.names.findData(path)
-        if at < 0:
+        if self.names.findData(path) < 0:
             self.names.addItem(Path(path).name, path)
-            at = self.names.count() - 1
-            self.names.setItemData(at, describe(checkpoint, path), Qt.ItemDataRole.ToolTipRole)
-        self.names.setCurrentIndex(at)
+        self._keep(checkpoint, path)
+        self.names.setCurrentIndex(self.names.findData(path))
 
     def _on_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", "", FILES)
         if path:
             self.open(path)
+
+    def _keep(self, checkpoint: Checkpoint, model: str) -> None:
+        self._methods[model] = checkpoint.method
+        at, text = self.names.findData(model), describe(checkpoint, model)
+        self.names.setItemData(at, text, Qt.ItemDataRole.ToolTipRole)
 
     def _read(self, path: str) -> Checkpoint:
         QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
@@ -76,6 +114,6 @@ class ModelBox(QWidget):
             QApplication.restoreOverrideCursor()
 
 
-def describe(checkpoint: Checkpoint, path: str) -> str:
-    """Text that tells one opened file from another."""
-    return f"{checkpoint.method}: {', '.join(checkpoint.classes)}\n{path}"
+def describe(checkpoint: Checkpoint, model: str) -> str:
+    """Text that tells one model from another."""
+    return f"{checkpoint.method}: {', '.join(checkpoint.classes)}\n{model}"

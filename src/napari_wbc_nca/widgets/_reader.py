@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,13 @@ import pandas as pd
 import tifffile
 
 from napari_wbc_nca.io import images
-from napari_wbc_nca.widgets._colours import class_colours, colormap
+from napari_wbc_nca.io.outputs import LABELS, MAPS, RECORD, SUFFIXES, TABLE
+from napari_wbc_nca.widgets._colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets._planes import OURS
 
 if TYPE_CHECKING:
     from napari.types import LayerDataTuple
 
-ENDINGS = {"cell": "_labels.tif", "nucleus": "_nuclei.tif"}
-TABLE, RECORD = "_cells.csv", ".json"
 PROGRAM = "napari-wbc-nca"
 LARGEST_RECORD = 2**20
 """Bytes above which a JSON file is none of ours, and is not read."""
@@ -46,20 +46,20 @@ def read(path: str | Sequence[str]) -> list[LayerDataTuple]:
 def _is_ours(path: Path) -> bool:
     if path.suffix.lower() == RECORD:
         return record(path) is not None
-    return _beside(path, ENDINGS["cell"]).exists() and _beside(path, TABLE).exists()
+    return _beside(path, LABELS["cell"]).exists() and _beside(path, TABLE).exists()
 
 
 def _read(path: Path) -> list[LayerDataTuple]:
-    for name, ending in ENDINGS.items():
+    for name, ending in LABELS.items():
         if path.name.endswith(ending):
             return [_labels(path, name)]
     if path.name.endswith(TABLE):
-        return [_labels(_beside(path, ENDINGS["cell"]), "cell")]
-    return _whole(path)
+        return [_labels(_beside(path, LABELS["cell"]), "cell")]
+    return _maps(path) if path.name.endswith(MAPS) else _whole(path)
 
 
 def _whole(path: Path) -> list[LayerDataTuple]:
-    """Image and labels that a record belongs to, at the scale it knows."""
+    """Image, labels and maps that a record belongs to, at the scale it knows."""
     found = record(path) or {}
     image, size = found.get("input", {}), found.get("parameters", {}).get("pixel_size")
     size = size or image.get("pixel_size")
@@ -67,23 +67,54 @@ def _whole(path: Path) -> list[LayerDataTuple]:
     layers: list[LayerDataTuple] = []
     source = _source(path, image.get("source"))
     if source is not None:
-        layers.append((images.read(source).pixels, {"name": source.stem, **place}, "image"))
-    for name, ending in ENDINGS.items():
+        layers.append((images.read(source).pixels, {"name": source.stem}, "image"))
+    if (file := _beside(path, MAPS)).exists():
+        layers += _maps(file)
+    for name, ending in LABELS.items():
         if (file := _beside(path, ending)).exists():
-            data, options, kind = _labels(file, name)
-            layers.append((data, {**options, **place}, kind))
-    return layers
+            layers.append(_labels(file, name))
+    return [(data, {**options, **place}, kind) for data, options, kind in layers]
 
 
 def _labels(path: Path, name: str) -> LayerDataTuple:
-    """Labels as they lie on the image's pixels, with the table as their features."""
+    """Labels as they lie on the image's pixels, with their table as features."""
     options: dict[str, Any] = {"name": path.stem, "opacity": 0.5, "metadata": {OURS: {}}}
-    table_path = _beside(path, TABLE)
-    if table_path.exists():
-        table = pd.read_csv(table_path)
-        table.insert(0, "index", table["label"])
+    table = _class_table(path) if name == "class" else _cell_table(path)
+    if table is not None:
         options |= {"features": table, "colormap": colormap(table, class_colours(table))}
     return tifffile.imread(path).astype(np.uint32), options, "labels"
+
+
+def _cell_table(path: Path) -> pd.DataFrame | None:
+    """Rows of the cells; None where the table is gone."""
+    file = _beside(path, TABLE)
+    if not file.exists():
+        return None
+    table = pd.read_csv(file)
+    table.insert(0, "index", table["label"])
+    return table
+
+
+def _class_table(path: Path) -> pd.DataFrame | None:
+    """Rows of the classes; None where the record is gone."""
+    found = record(_beside(path, RECORD))
+    return None if found is None else class_rows(found)
+
+
+def _maps(path: Path) -> list[LayerDataTuple]:
+    """One image a map, under its own name, not shown at first: there may be many."""
+    with tifffile.TiffFile(path) as file:
+        pixels = file.asarray()
+        names = (file.imagej_metadata or {}).get("Labels", [])
+    # ImageJ's form drops the axis of a single map, and names it by a text.
+    pixels = pixels.reshape(-1, *pixels.shape[-2:])
+    names = [names] if isinstance(names, str) else list(names)
+    stem = path.name.removesuffix(MAPS)
+    look = {"colormap": "magma", "visible": False, "metadata": {OURS: {}}}
+    return [
+        (plane, {"name": f"{stem} {name}", **look}, "image")
+        for plane, name in zip_longest(pixels, names[: len(pixels)], fillvalue="map")
+    ]
 
 
 def record(path: Path) -> dict[str, Any] | None:
@@ -101,7 +132,7 @@ def record(path: Path) -> dict[str, Any] | None:
 
 def _beside(path: Path, ending: str) -> Path:
     """Output with another ending that belongs to the same image."""
-    for known in (*ENDINGS.values(), TABLE, RECORD):
+    for known in SUFFIXES:
         if path.name.endswith(known):
             return path.with_name(path.name.removesuffix(known) + ending)
     return path.with_name(path.name + ending)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Segmentation
-from napari_wbc_nca.widgets._colours import class_colours, colormap
+from napari_wbc_nca.widgets._colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets._planes import OURS, Index, placement
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
+    from napari_wbc_nca.widgets._faces import Addition
     from napari_wbc_nca.widgets._run import Request
 
-TITLES = {"nucleus": "nuclei", "cell": "cells"}
-"""Names of labels layers; the last added is on top."""
 LARGEST = 2**28
 """Pixels above which labels are not compared with what they were."""
+ORDER = ("maps", "classes", "labels", "points")
+"""Kinds of additions from the bottom of the list of layers to its top."""
 Found = Mapping[Index, Segmentation]
 
 
@@ -40,9 +41,9 @@ class Result:
     table
         All cells of the run.
     layers
-        Name of the result to its layer.
+        Name of the addition or map to its layer.
     prints
-        Name of the result to the :func:`fingerprint` it had when it was made.
+        Name of the addition or map to the :func:`fingerprint` it had when it was made.
     """
 
     request: Request
@@ -58,6 +59,28 @@ class Result:
             and fingerprint(layer) == self.prints[name]
             for name, layer in self.layers.items()
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What one layer shows, before it is a layer.
+
+    Attributes
+    ----------
+    kind
+        Name of the viewer's ``add_`` function.
+    data
+        Pixels or positions.
+    look
+        Keyword arguments that are attributes of the layer too, set whenever the data are.
+    first
+        Keyword arguments for making the layer, which people may change later.
+    """
+
+    kind: str
+    data: Any
+    look: Mapping[str, Any]
+    first: Mapping[str, Any]
 
 
 def show(viewer: Viewer, request: Request, found: Found) -> Result:
@@ -76,51 +99,109 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     before = viewer.layers.selection.active
     place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
     common = place | {"metadata": _metadata(request, found)}
-    layers = _add_maps(viewer, request, found, common)
-    for name in TITLES:
-        if name in request.wanted:
-            layers[name] = viewer.add_labels(
-                label_stack(request, found, name),
-                name=f"{request.source.layer.name} {TITLES[name]}",
-                opacity=0.5,
-                **common,
-            )
-            _dress(layers[name], table)
+    layers = {}
+    for name, drawing in drawings(request, found, table).items():
+        add = getattr(viewer, f"add_{drawing.kind}")
+        layers[name] = add(drawing.data, **drawing.look, **drawing.first, **common)
     # Ready for corrections, unless the user is busy with another layer.
     busy = before is not None and before != request.source.layer
-    viewer.layers.selection.active = before if busy else next(reversed(layers.values()))
+    wanted = [layers[item.name] for item in request.face.additions if item.name in layers]
+    top = next(iter(wanted), next(reversed(layers.values()), before))
+    viewer.layers.selection.active = before if busy else top
     return Result(request, table, layers, {n: fingerprint(la) for n, la in layers.items()})
-
-
-def _add_maps(
-    viewer: Viewer, request: Request, found: Found, common: Mapping[str, Any]
-) -> dict[str, Layer]:
-    """Add maps as images that are not shown at first; there may be many."""
-    return {
-        name: viewer.add_image(
-            map_stack(request, found, name),
-            name=f"{request.source.layer.name} {name}",
-            colormap="magma",
-            opacity=0.7,
-            visible=False,
-            **common,
-        )
-        for name in map_names(request, found)
-    }
 
 
 def refresh(result: Result, request: Request, found: Found) -> Result:
     """Put new results of the same planes into the layers of an untouched `result`."""
     table = cells_table(request, found)
-    for name, layer in result.layers.items():
-        if name in TITLES:
-            layer.data = label_stack(request, found, name)
-            _dress(layer, table)
-        else:
-            layer.data = map_stack(request, found, name)
+    for name, drawing in drawings(request, found, table).items():
+        layer = result.layers[name]
+        layer.data = drawing.data
+        for attribute, value in drawing.look.items():
+            setattr(layer, attribute, value)
         layer.metadata = _metadata(request, found)
     prints = {name: fingerprint(layer) for name, layer in result.layers.items()}
     return Result(request, table, result.layers, prints)
+
+
+def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, Drawing]:
+    """What `request` wants to see of the results, by name, in the order of :data:`ORDER`."""
+    made: dict[str, Drawing] = {}
+    for kind in ORDER:
+        for item in reversed(request.face.additions):
+            if item.kind == kind and item.name in request.wanted:
+                made |= DRAW[kind](item, request, found, table)
+    return made
+
+
+def _maps(item: Addition, request: Request, found: Found, _: pd.DataFrame) -> dict[str, Drawing]:
+    """Maps as images that are not shown at first; there may be many."""
+    first = {"colormap": "magma", "opacity": 0.7, "visible": False}
+    return {
+        name: Drawing("image", map_stack(request, found, name), {}, _named(request, name, first))
+        for name in dict.fromkeys(name for seg in found.values() for name in seg.maps)
+    }
+
+
+def _labels(
+    item: Addition, request: Request, found: Found, table: pd.DataFrame
+) -> dict[str, Drawing]:
+    """Labels with the table of cells as features; none where no plane has them."""
+    if not any(item.name in seg.labels for seg in found.values()):
+        return {}
+    data = label_stack(request, found, item.name)
+    look = {"features": table, "colormap": colormap(table, class_colours(table))}
+    return {item.name: Drawing("labels", data, look, _named(request, item.title, {"opacity": 0.5}))}
+
+
+def _classes(
+    item: Addition, request: Request, found: Found, table: pd.DataFrame
+) -> dict[str, Drawing]:
+    """Labels whose integers are classes, with one row of features a class."""
+    planes = {i: seg.labels[item.name] for i, seg in found.items() if item.name in seg.labels}
+    if not planes:
+        return {}
+    rows = class_rows(next(iter(found.values())).provenance)
+    look = {"features": rows, "colormap": colormap(rows, class_colours(rows))}
+    first = _named(request, item.title, {"opacity": 0.4})
+    return {item.name: Drawing("labels", stacked(request, planes, np.uint32), look, first)}
+
+
+def _points(
+    item: Addition, request: Request, found: Found, table: pd.DataFrame
+) -> dict[str, Drawing]:
+    """Centres of the cells, with the table of cells as features."""
+    classes = class_colours(table)
+    look = {"features": table, "face_color": [classes[name] for name in table["class"]] or "white"}
+    size = _diameter(found) / 4
+    first = _named(request, item.title, {"size": size, "border_color": "white"})
+    return {item.name: Drawing("points", positions(request, table), look, first)}
+
+
+DRAW = {"maps": _maps, "labels": _labels, "classes": _classes, "points": _points}
+"""Kind of an addition to what draws it."""
+
+
+def _named(request: Request, title: str, first: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": f"{request.source.layer.name} {title}", **first}
+
+
+def _diameter(found: Found) -> float:
+    """Diameter in pixels that cells were taken to have; a visible size where nobody knows."""
+    return (
+        max((float(seg.provenance.get("diameter", 0)) for seg in found.values()), default=0) or 40
+    )
+
+
+def positions(request: Request, table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Centres of cells in the data of a result's layers: ``(N, lead + 2)``."""
+    lead = len(request.source.lead)
+    rows = np.zeros((len(table), lead + 2))
+    if len(table):
+        rows[:, lead:] = table[["centroid_y", "centroid_x"]]
+        if len(request.planes) > 1:
+            rows[:, :lead] = table[[f"axis_{axis}" for axis in range(lead)]]
+    return rows
 
 
 def cells_table(request: Request, found: Found) -> pd.DataFrame:
@@ -129,20 +210,29 @@ def cells_table(request: Request, found: Found) -> pd.DataFrame:
     The column ``index`` ties a row to its label in napari; ``axis_0`` and so on hold a plane's
     position.
     """
-    tables, offset = [], 0
-    for index in request.planes:
-        if index in found:
-            table = found[index].cells.copy()
-            table["label"] += offset
-            offset += len(table)
-            for axis, at in enumerate(index):
-                table[f"axis_{axis}"] = at
-            tables.append(table)
+    tables = []
+    for index, offset in offsets(request, found).items():
+        table = found[index].cells.copy()
+        table["label"] += offset
+        for axis, at in enumerate(index):
+            table[f"axis_{axis}"] = at
+        tables.append(table)
     cells = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if "label" not in cells:
         cells = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
     cells.insert(0, "index", cells["label"])
     return cells
+
+
+def offsets(request: Request, found: Found) -> dict[Index, int]:
+    """What is added to the integers of each plane, so that none stands on two planes."""
+    added, total = {}, 0
+    for index in request.planes:
+        if index in found:
+            added[index] = total
+            labels = found[index].cells.get("label", pd.Series(dtype=int))
+            total += int(labels.max()) if len(labels) else 0
+    return added
 
 
 def label_stack(request: Request, found: Found, name: str) -> Any:
@@ -152,12 +242,11 @@ def label_stack(request: Request, found: Found, name: str) -> Any:
     """
     if not request.source.lead and found:
         return found[()].labels[name]
-    numbered, offset = {}, 0
-    for index in request.planes:
-        if index in found:
+    numbered = {}
+    for index, offset in offsets(request, found).items():
+        if name in found[index].labels:
             labels = np.asarray(found[index].labels[name])
             numbered[index] = np.where(labels > 0, labels + np.uint32(offset), 0)
-            offset += len(found[index].cells)
     return stacked(request, numbered, np.uint32)
 
 
@@ -181,15 +270,8 @@ def stacked(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
     return out
 
 
-def map_names(request: Request, found: Found) -> Iterable[str]:
-    """Names of the maps that become layers, each once."""
-    if "maps" not in request.wanted:
-        return ()
-    return dict.fromkeys(name for seg in found.values() for name in seg.maps)
-
-
 def fingerprint(layer: Layer) -> int | None:
-    """Number that changes with every edit of a layer's pixels or features.
+    """Number that changes with every edit of a layer's pixels, positions or features.
 
     None for layers that are too large to be read whole; they count as edited.
     """
@@ -198,11 +280,6 @@ def fingerprint(layer: Layer) -> int | None:
         return None
     features = layer.features.to_csv(index=False) if hasattr(layer, "features") else ""
     return zlib.crc32(np.ascontiguousarray(data).data, zlib.crc32(features.encode()))
-
-
-def _dress(layer: Layer, table: pd.DataFrame) -> None:
-    layer.features = table
-    layer.colormap = colormap(table, class_colours(table))
 
 
 def _metadata(request: Request, found: Found) -> dict[str, Any]:

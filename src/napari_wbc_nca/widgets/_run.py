@@ -16,7 +16,8 @@ from napari_wbc_nca.widgets._planes import Index, Source, on_plane
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.methods.params import PredictParams
+    from napari_wbc_nca.widgets._faces import Face
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +32,10 @@ class Request:
         Name or file of a checkpoint.
     params
         Parameters of the workflow.
+    face
+        How the model's method looks: what can become layers.
     wanted
-        Which of ``cell``, ``nucleus`` and ``maps`` become layers.
+        Names of the face's additions that do.
     points
         ``(N, lead + 2)`` positions, see :func:`napari_wbc_nca.widgets._planes.to_plane`.
     boxes
@@ -42,7 +45,8 @@ class Request:
     source: Source
     planes: tuple[Index, ...]
     model: str
-    params: SegmentParams
+    params: PredictParams
+    face: Face
     wanted: frozenset[str]
     points: npt.NDArray[np.float64] | None = None
     boxes: npt.NDArray[np.float64] | None = None

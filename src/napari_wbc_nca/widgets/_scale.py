@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.widgets._forms import ParamsForm
 from napari_wbc_nca.widgets._planes import pixel_size
 
@@ -34,7 +34,7 @@ class ScaleBox(QWidget):
             "Scale of the image. A wrong scale is the commonest cause of bad masks. Automatic "
             "takes the pixel size of the layer where it is in µm, and estimates it elsewhere."
         )
-        self.form = ParamsForm(SegmentParams, ("pixel_size", "diameter"))
+        self.form = ParamsForm(PredictParams, ("pixel_size", "diameter"))
         self.form.widgets["pixel_size"].native.setDecimals(4)
         self.form.widgets["diameter"].native.setDecimals(1)
         self.estimate = QPushButton("Estimate")

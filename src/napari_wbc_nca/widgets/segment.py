@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 from qtpy.QtWidgets import QLabel, QVBoxLayout
 
-from napari_wbc_nca.methods.params import SegmentParams
-from napari_wbc_nca.params import as_dict, from_mapping
+from napari_wbc_nca.types import Progress
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._circle import Circle
 from napari_wbc_nca.widgets._colours import class_colours, legend, summary
+from napari_wbc_nca.widgets._controls import ControlsPlace
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._results import Result, refresh, show
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SegmentWidget(ViewerWidget):
-    """Segments and types the white blood cells of an image layer.
+    """Segments and types the cells of an image layer, by whatever method the model has.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ class SegmentWidget(ViewerWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.form = SegmentForm()
-        self.button = big_button("Segment WBCs", "Find, segment and type the white blood cells")
+        self.button = big_button("", "Find, segment and type the cells of the image")
         self.progress = ProgressRow()
         self.status = _text()
         self.legend = _text()
@@ -47,16 +46,21 @@ class SegmentWidget(ViewerWidget):
         self._finished: Finished | None = None
         self._first: Finished | None = None
         self._clock = Clock()
+        self.preview, self.tools = ControlsPlace(self), ControlsPlace(self)
         layout = QVBoxLayout(self)
-        for part in (self.form, self.button, self.progress, self.status, self.legend):
+        for part in (self.form, self.preview, self.button, self.progress, self.status):
+            layout.addWidget(part)
+        for part in (self.legend, self.tools):
             layout.addWidget(part)
         layout.addStretch(1)
         self.button.clicked.connect(self.run)
         self.progress.cancel.clicked.connect(self.cancel)
-        self.form.projection_changed.connect(self.project)
-        self.form.source_changed.connect(self._show_circle)
-        self.form.scale.changed.connect(self._show_circle)
+        self.form.live_changed.connect(self.project)
+        self.form.source_changed.connect(self._on_source)
+        self.form.method_changed.connect(self._on_method)
+        self.form.scale.changed.connect(self._on_source)
         self.form.scale.estimate_wanted.connect(self.estimate)
+        self._on_method()
         self.form.offer(self.viewer.layers, self.viewer.layers.selection.active)
         preload()
 
@@ -67,22 +71,23 @@ class SegmentWidget(ViewerWidget):
 
     def run(self) -> None:
         """Segment what is chosen, into new layers."""
-        request = self._request()
+        request = self.request()
         if request is not None:
             self.result = self._first = None
             self._segment(request)
 
-    def project(self, projection: str) -> None:
-        """Show the last result by another projection; the cells are not searched again."""
+    def project(self, value: Any) -> None:
+        """Show the last result anew by another value of its method's live parameter."""
         if self.result is None or self._first is None or self.running:
             return
+        face = self.result.request.face
         shown = any(layer in self.viewer.layers for layer in self.result.layers.values())
-        if shown and len(self.result.table):
-            self._segment(again(self._first, projection))
+        if shown and len(self.result.table) and face is self.form.face and face.again is not None:
+            self._segment(face.again(self._first, value))
 
     def estimate(self) -> None:
         """Measure the cells' diameter, and show it as a circle."""
-        request = self._request()
+        request = self.request()
         if request is not None:
             self._start(estimate(request), self._on_estimated, "Measuring the cells")
 
@@ -92,6 +97,14 @@ class SegmentWidget(ViewerWidget):
             self.progress.cancel.setEnabled(False)
             self.status.setText("Cancelling…")
             self._job.cancel()
+
+    def request(self) -> Request | None:
+        """What is chosen; None, and a notification, where something is missing."""
+        try:
+            return self.form.request(self.viewer.dims.point)
+        except ValueError as error:
+            report(error)
+            return None
 
     def on_layers(self) -> None:
         """Offer the layers there are now; an image that was just added is chosen."""
@@ -103,17 +116,12 @@ class SegmentWidget(ViewerWidget):
             self.form.offer(self.viewer.layers, layer)
 
     def on_close(self) -> None:
-        """Stop the computation and remove the circle."""
+        """Stop the computation and remove what only helps to choose."""
         if self._job is not None:
             self._job.cancel()
         self.circle.hide()
-
-    def _request(self) -> Request | None:
-        try:
-            return self.form.request(self.viewer.dims.point)
-        except ValueError as error:
-            report(error)
-            return None
+        for place in (self.preview, self.tools):
+            place.choose("")
 
     def _segment(self, request: Request) -> None:
         self._finished = Finished(request)
@@ -134,22 +142,25 @@ class SegmentWidget(ViewerWidget):
 
     def _set_running(self, running: bool, text: str) -> None:
         self.button.setEnabled(not running)
-        self.form.scale.estimate.setEnabled(not running)
-        self.form.params.native("projection").setEnabled(not running)
+        self.form.set_running(running)
         self.status.setText(text)
         if running:
             self.progress.start()
         else:
             self.progress.setVisible(False)
 
-    def _on_step(self, step: Step | None) -> None:
-        if step is None or self._finished is None:
-            return
-        self._finished.add(step)
-        share = self._finished.share(step)
+    def _on_step(self, step: Step | Progress | None) -> None:
+        if isinstance(step, Progress):
+            self._show(share_of(step), step.message)
+        if isinstance(step, Step) and self._finished is not None:
+            self._finished.add(step)
+            share = self._finished.share(step)
+            self._show(share, *describe(step, self._finished, share, self._clock))
+
+    def _show(self, share: float, *texts: str) -> None:
         self.progress.show_share(share)
         if self.progress.cancel.isEnabled():
-            self.status.setText(describe(step, self._finished, share, self._clock))
+            self.status.setText(" · ".join(text for text in texts if text))
 
     def _on_returned(self, value: object) -> None:
         self._keep("")
@@ -168,12 +179,15 @@ class SegmentWidget(ViewerWidget):
     def _keep(self, prefix: str) -> None:
         """Make layers of what is finished, and say what that is."""
         finished, self._finished = self._finished, None
+        if finished is None:  # no run, but a measurement of the scale
+            self._set_running(False, prefix.strip())
+            return
         try:
-            found = finished.segmentations() if finished is not None else {}
+            found = finished.segmentations()
         except (ValueError, OSError) as error:  # such as no room for the labels of a lazy image
             report(error)
             found = {}
-        if finished is None or not found:
+        if not found:
             self._set_running(False, prefix + ("No cell was finished." if prefix else ""))
             return
         if self.result is not None and not prefix and self.result.untouched(self.viewer):
@@ -182,37 +196,43 @@ class SegmentWidget(ViewerWidget):
             self.result = show(self.viewer, finished.request, found)
         self._first = self._first or finished
         self.form.scale.set_found(finished.diameter())
-        names = list(self.result.table["class"])
-        self._set_running(False, prefix + summary(names))
-        self.legend.setText(legend(names, class_colours(self.result.table)))
+        self.tell(self.result, prefix)
+        self._set_running(False, self.status.text())
+        self.tools.choose(finished.request.face.tools)
+        for place in (self.preview, self.tools):
+            place.on_result(self.result, finished)
 
-    def _show_circle(self) -> None:
+    def tell(self, result: Result, prefix: str = "") -> None:
+        """Say which cells `result` has."""
+        names = list(result.table["class"])
+        self.status.setText(prefix + summary(names, result.request.face.nothing))
+        self.legend.setText(legend(names, class_colours(result.table)))
+
+    def _on_method(self) -> None:
+        self.button.setText(self.form.face.action)
+        self.preview.choose(self.form.face.preview)
+
+    def _on_source(self) -> None:
         diameter = self.form.scale.params()["diameter"]
         source = self.form.source
         if diameter and source is not None and not self.running:
             self.circle.show(source, diameter)
         else:
             self.circle.hide()
+        self.preview.on_source()
 
 
-def again(first: Finished, projection: str) -> Request:
-    """The request of the run `first` by another projection, where and at the scale it found."""
-    request = first.request
-    given = as_dict(request.params)
-    scale = {"diameter": given["diameter"] or first.diameter()}
-    params = from_mapping(SegmentParams, given | scale | {"projection": projection})
-    if params.locate != "evidence":
-        return replace(request, params=params)
-    return replace(request, params=replace(params, locate="points"), points=first.centres())
-
-
-def describe(step: Step, finished: Finished, share: float, clock: Clock) -> str:
+def describe(step: Step, finished: Finished, share: float, clock: Clock) -> tuple[str, ...]:
     """What a run is doing, on which plane, and how long it still takes."""
     total = len(finished.request.planes)
     doing = step.progress.message
     plane = f"plane {step.plane + 1} of {total}" if total > 1 else ""
-    left = clock.remaining("planes" if plane else doing, share)
-    return " · ".join(part for part in (doing, plane, left) if part)
+    return doing, plane, clock.remaining("planes" if plane else doing, share)
+
+
+def share_of(progress: Progress) -> float:
+    """Finished part of a computation, 0–1."""
+    return min(1.0, progress.done / progress.total) if progress.total else 0.0
 
 
 def _text() -> QLabel:
