@@ -58,6 +58,8 @@ _CLUMPED = 0.5
 """Share of cells that lie beside another."""
 _BACKGROUND = 0.55
 _TRIES = 40
+_APART = 1_000_000
+"""Between the seeds of two sets of pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,35 +121,52 @@ def culture(
     return Culture(_photograph(random, light), classes, cells)
 
 
-def write(folder: str | Path, pictures: int, shape: tuple[int, int], seed: int = 0) -> None:
-    """Write a folder for each population, and ``mixed`` with its classes, into `folder`.
-
-    ``mixed`` holds ``NAME.png``, ``NAME_mask.png`` with the class numbers, and ``classes.txt`` with
-    their names. Both come from other seeds than pictures of another `seed` below a million.
+def write_populations(
+    folder: str | Path, pictures: int, shape: tuple[int, int] = (256, 256), seed: int = 0
+) -> None:
+    """Write a folder for each population into `folder`: what CellMixer trains on.
 
     Parameters
     ----------
     folder
         Made where it does not exist.
     pictures
-        Of each population, and of the mixture.
+        Of each population.
     shape
         Height and width of a picture in pixels.
     seed
-        The same seed gives the same pictures.
+        The same seed gives the same pictures; seeds further apart than `pictures` give others.
     """
+    for number, name in enumerate(KINDS):
+        for index in range(pictures):
+            made = culture((name,), shape, seed + _APART * number + index)
+            _save(made.pixels, Path(folder) / name / f"{name}-{index:03d}.png")
+
+
+def write_known(
+    folder: str | Path, pictures: int, shape: tuple[int, int] = (256, 256), seed: int = 0
+) -> None:
+    """Write pictures whose classes are known into ``unmixed`` and ``mixed`` of `folder`.
+
+    Beside each ``NAME.png`` lies ``NAME_mask.png`` with a class number a pixel; ``classes.txt``
+    names them, the first is 1. Parameters are those of :func:`write_populations`.
+    """
+    target = Path(folder)
+    sets = [("unmixed", (name,), name) for name in KINDS] + [("mixed", tuple(KINDS), "mixed")]
+    for number, (place, kinds, name) in enumerate(sets):
+        for index in range(pictures):
+            made = culture(kinds, shape, seed + _APART * number + index)
+            _save(made.pixels, target / place / f"{name}-{index:03d}.png")
+            _save(made.classes, target / place / f"{name}-{index:03d}_mask.png")
+        names = "".join(f"{kind}\n" for kind in KINDS)
+        (target / place / "classes.txt").write_text(names, encoding="utf-8")
+
+
+def _save(pixels: npt.NDArray[np.uint8], path: Path) -> None:
     from PIL import Image
 
-    target = Path(folder)
-    sets: dict[str, tuple[str, ...]] = {**{name: (name,) for name in KINDS}, "mixed": tuple(KINDS)}
-    for number, (name, kinds) in enumerate(sets.items()):
-        place = target / ("mixed" if name == "mixed" else f"populations/{name}")
-        place.mkdir(parents=True, exist_ok=True)
-        for index in range(pictures):
-            made = culture(kinds, shape, seed + 1_000_000 * (number + 1) + index)
-            Image.fromarray(made.pixels).save(place / f"{name}-{index:03d}.png")
-            Image.fromarray(made.classes).save(place / f"{name}-{index:03d}_mask.png")
-        (place / "classes.txt").write_text("\n".join(KINDS) + "\n", encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
 
 
 def _places(

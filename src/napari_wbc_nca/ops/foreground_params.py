@@ -26,7 +26,7 @@ class ForegroundParams:
         1.0
     )
     resmooth: Annotated[float, Bounds("Gaussian after the Sobel filter", "px", low=0, high=100)] = (
-        2.0
+        1.5
     )
     erode: Annotated[
         int, Bounds("Side of the square that erodes; 1 does not", "px", low=1, high=99)

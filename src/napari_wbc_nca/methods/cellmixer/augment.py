@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms.compose import Compose
-from monai.transforms.intensity.dictionary import (
-    RandGaussianNoised,
-    RandGaussianSmoothd,
-    RandScaleIntensityd,
-    RandShiftIntensityd,
+from monai.transforms.intensity.array import (
+    RandGaussianNoise,
+    RandGaussianSmooth,
+    RandScaleIntensity,
+    RandShiftIntensity,
 )
-from monai.transforms.spatial.dictionary import RandFlipd, RandRotate90d, RandZoomd
+from monai.transforms.spatial.array import RandFlip, RandRotate90
+from monai.transforms.spatial.dictionary import RandZoomd
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
@@ -33,25 +38,9 @@ class Augment:
     """
 
     def __init__(self, params: CellmixerTrainParams, unit: float) -> None:
-        both, image = ["image", "labels"], ["image"]
-        steps: list[Any] = [RandFlipd(both, _HALF, axis) for axis in (0, 1)]
-        steps.append(RandRotate90d(both, _HALF))
-        if params.zoom:
-            low, high = 1 - params.zoom, 1 / (1 - params.zoom)
-            modes = ["bilinear", "nearest"]
-            steps.append(RandZoomd(both, _HALF, low, high, mode=modes, padding_mode="reflect"))
-        if params.blur:
-            sigma = (0.0, params.blur)
-            steps.append(RandGaussianSmoothd(image, sigma, sigma, (0.0, 0.0), prob=_HALF))
-        if params.contrast:
-            steps.append(RandScaleIntensityd(image, params.contrast, _HALF))
-        if params.tint:
-            steps.append(RandScaleIntensityd(image, params.tint, _HALF, channel_wise=True))
-        if params.brightness:
-            steps.append(RandShiftIntensityd(image, params.brightness * unit, prob=_HALF))
-        if params.noise:
-            steps.append(RandGaussianNoised(image, _HALF, 0.0, params.noise * unit))
-        self.transform = Compose(steps)
+        self.turn = Compose([RandFlip(_HALF, 0), RandFlip(_HALF, 1), RandRotate90(_HALF)])
+        self.resize = Compose(_resizing(params.zoom) if params.zoom else [])
+        self.light = Compose(list(_lights(params, unit)))
 
     def __call__(self, image: Pixels, labels: Labels, seed: int) -> tuple[Pixels, Labels]:
         """The same crop and labels for the same `seed`, varied alike where they must be.
@@ -65,9 +54,47 @@ class Augment:
         seed
             Of this variation.
         """
-        self.transform.set_random_state(seed)
-        varied = self.transform({"image": image, "labels": labels})
+        for number, steps in enumerate((self.turn, self.resize, self.light)):
+            steps.set_random_state((seed + number) % 2**31)
+        # All channels turn as one array: that is faster than one by one.
+        both = torch.from_numpy(np.concatenate((image, labels.astype(np.float32))))
+        with _without_meta():
+            turned = torch.as_tensor(self.turn(both))
+            parts = {"image": turned[: len(image)], "labels": turned[len(image) :]}
+            resized: dict[str, Any] = self.resize(parts)
+            varied = self.light(torch.as_tensor(resized["image"]))
         return (
-            np.ascontiguousarray(varied["image"], np.float32),
-            np.ascontiguousarray(varied["labels"]).astype(np.uint8),
+            np.ascontiguousarray(varied, np.float32),
+            np.ascontiguousarray(resized["labels"]).astype(np.uint8),
         )
+
+
+def _resizing(zoom: float) -> list[Any]:
+    low, high = 1 - zoom, 1 / (1 - zoom)
+    modes = ["bilinear", "nearest"]
+    return [RandZoomd(["image", "labels"], _HALF, low, high, modes, padding_mode="reflect")]
+
+
+def _lights(params: CellmixerTrainParams, unit: float) -> Iterator[Any]:
+    if params.blur:
+        sigma = (0.0, params.blur)
+        yield RandGaussianSmooth(sigma, sigma, (0.0, 0.0), _HALF)
+    if params.contrast:
+        yield RandScaleIntensity(params.contrast, _HALF)
+    if params.tint:
+        yield RandScaleIntensity(params.tint, _HALF, channel_wise=True)
+    if params.brightness:
+        yield RandShiftIntensity(params.brightness * unit, prob=_HALF)
+    if params.noise:
+        yield RandGaussianNoise(_HALF, 0.0, params.noise * unit)
+
+
+@contextmanager
+def _without_meta() -> Iterator[None]:
+    """Plain tensors, which MONAI works on twice as fast as on those that keep their history."""
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)

@@ -86,7 +86,7 @@ def normalisation_of(params: CellmixerTrainParams) -> dict[str, Any]:
 
 
 def prepare(
-    samples: Sequence[Sample], params: CellmixerTrainParams, classes: Sequence[str]
+    samples: Sequence[Sample], params: CellmixerTrainParams, classes: Sequence[str], side: int
 ) -> Generator[Progress, None, list[Picture]]:
     """Homogeneous pictures of all samples.
 
@@ -98,6 +98,8 @@ def prepare(
         Foreground, normalisation and scale.
     classes
         Names, the background first.
+    side
+        Of a crop in model pixels.
 
     Yields
     ------
@@ -120,7 +122,7 @@ def prepare(
             pictures += _homogeneous(sample, params, numbers)
         else:
             factor = boxes.factor(sample, sizes, params.diameter)
-            pictures += _cut(sample, params, numbers, around, factor)
+            pictures += _cut(sample, params, numbers, around, factor, side)
         yield Progress(done, len(samples), "Finding the foreground")
     for name, number in numbers.items():
         if number and not any(picture.number == number for picture in pictures):
@@ -161,19 +163,15 @@ def _cut(
     numbers: Mapping[str, int],
     around: str,
     factor: float,
+    side: int,
 ) -> list[Picture]:
     """Homogeneous parts, and crops of single cells, of a field with boxes."""
     pixels, mask = seen(rgb_of(sample), factor, params)
     found = []
-    for cut in boxes.cuts(sample, mask, numbers, around, factor, side_of(params)):
+    for cut in boxes.cuts(sample, mask, numbers, around, factor, side):
         part = (slice(None), *cut.part)
         found.append(_picture(pixels[part].copy(), cut.labels, cut.number, sample, params))
     return found
-
-
-def side_of(params: CellmixerTrainParams) -> int:
-    """Side of a crop in model pixels."""
-    return params.crop or (518 if params.network == "dinov2" else 128)
 
 
 def seen(rgb: Any, factor: float, params: CellmixerTrainParams) -> tuple[Pixels, Any]:
