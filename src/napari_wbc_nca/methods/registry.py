@@ -26,6 +26,9 @@ class Method:
         Frozen dataclasses that own their parameters.
     estimate
         ``"module:function"`` of the generator that estimates a cell's diameter in an image.
+    update
+        ``"module:function"`` of the generator that makes a part of a result anew; empty where
+        the method cannot.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Method:
     predict_params: type
     train_params: type
     estimate: str = "napari_wbc_nca.methods.scale:estimate"
+    update: str = ""
 
 
 METHODS = {
@@ -63,6 +67,7 @@ METHODS = {
             "napari_wbc_nca.methods.propagation.train:train",
             PropagationParams,
             PropagationTrainParams,
+            update="napari_wbc_nca.methods.propagation.update:update",
         ),
         Method(
             "cellmixer",
