@@ -23,6 +23,7 @@ HEADLESS = [
     "napari_wbc_nca.methods.registry",
     "napari_wbc_nca.params",
     "napari_wbc_nca.types",
+    "napari_wbc_nca.workflow.export",
 ]
 
 

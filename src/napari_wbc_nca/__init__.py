@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_wbc_nca.io.zoo import resolve as load_model
     from napari_wbc_nca.workflow.evaluate import evaluate
+    from napari_wbc_nca.workflow.export import export, import_labels
     from napari_wbc_nca.workflow.segment import segment
     from napari_wbc_nca.workflow.train import train
 
-__all__ = ["evaluate", "load_model", "segment", "train"]
+__all__ = ["evaluate", "export", "import_labels", "load_model", "segment", "train"]
 
 _TARGETS = {
     "evaluate": "napari_wbc_nca.workflow.evaluate:evaluate",
+    "export": "napari_wbc_nca.workflow.export:export",
+    "import_labels": "napari_wbc_nca.workflow.export:import_labels",
     "load_model": "napari_wbc_nca.io.zoo:resolve",
     "segment": "napari_wbc_nca.workflow.segment:segment",
     "train": "napari_wbc_nca.workflow.train:train",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from napari_wbc_nca.cli import evaluate, gui, models, segment, train
+from napari_wbc_nca.cli import evaluate, export, gui, models, segment, train
 
 app = typer.Typer(
     name="napari-wbc-nca",
@@ -23,6 +23,8 @@ app.command()(gui.gui)
 app.command()(segment.segment)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(export.export)
+app.command("import")(export.import_)
 app.add_typer(models.app, name="models")
 
 
