@@ -63,10 +63,11 @@ def _gui(one: Item, classes: Sequence[str]) -> dict[str, Any]:
         painted[row] = [palette[name] for name in one.cells["class"]]
     area = np.bincount(one.labels.ravel(), minlength=1)[1:]
     diameter = float(np.median(np.sqrt(area[area > 0] * 4 / np.pi))) if area.any() else 30.0
+    edges = find_boundaries(np.pad(one.labels, 1), mode="inner")  # the image's edge is one too
     return {
         "filename": f"{one.name}.tif",
         "masks": one.labels,
-        "outlines": one.labels * find_boundaries(one.labels, mode="inner"),
+        "outlines": one.labels * edges[1:-1, 1:-1],
         "colors": painted,
         "ismanual": by_person,
         "chan_choose": [0, 0],
