@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from napari_wbc_nca.io.labelfiles import (
     Labels,
     columns,
+    read_frames,
     read_names,
     read_points,
     read_types,
@@ -194,7 +196,10 @@ def _read_drawn(source: Source) -> list[Sample]:
 
 def _read_points(source: Source) -> list[Sample]:
     table = source.path / _POINTS if source.path.is_dir() else source.path
-    points = {table.parent / name: labels for name, labels in read_points(table).items()}
+    if "frame" in columns(table):
+        points = _by_frame(table)
+    else:
+        points = {table.parent / name: labels for name, labels in read_points(table).items()}
     for path, (boxes, _) in points.items():
         if not path.exists():
             raise LabelError(f"{table} lists {path.name}, which is not in {path.parent}")
@@ -208,6 +213,23 @@ def _read_points(source: Source) -> list[Sample]:
         boxes, kinds = points[path]
         samples.append(Sample(path, boxes, tuple(map(canonical, kinds)), kinds=kinds))
     return samples
+
+
+def _by_frame(table: Path) -> dict[Path, Labels]:
+    """Points of each picture whose name ends with the number of their frame."""
+    pictures: dict[int, Path] = {}
+    for path in sorted(table.parent.iterdir()):
+        if is_picture(path) and (number := re.search(r"(\d+)$", path.stem)):
+            pictures.setdefault(int(number[1]), path)
+    points = {}
+    for frame, labels in read_frames(table).items():
+        if frame not in pictures:
+            raise LabelError(
+                f"{table} lists frame {frame}, but no picture in {table.parent} has a name that "
+                "ends with that number, such as t0012.tif for frame 12"
+            )
+        points[pictures[frame]] = labels
+    return points
 
 
 def _read_crops(source: Source) -> list[Sample]:

@@ -20,6 +20,8 @@ Labels = tuple["npt.NDArray[np.float32]", tuple[str, ...]]
 """``(N, 4)`` boxes y0, x0, y1, x1 in pixels, and the name of each as it stands, lower case."""
 
 
+CELL = "cell"
+"""Name of what is labelled, where nobody says what it is."""
 SMALLEST = 3.0
 """Boxes narrower than this, in pixels, are slips of a labelling tool and left out."""
 
@@ -165,6 +167,30 @@ def read_points(path: Path) -> dict[str, Labels]:
     return {image: _labels([[*p, *p] for p in points[image]], names[image]) for image in points}
 
 
+def read_frames(path: Path) -> dict[int, Labels]:
+    """Points by frame, from a table with columns ``frame, x, y`` in any order, of WSISPDR.
+
+    A column ``class`` may name each point's; where there is none, all are `CELL`.
+
+    Raises
+    ------
+    LabelError
+        For a missing column or a row that cannot be read.
+    """
+    points: dict[int, list[tuple[float, float]]] = {}
+    names: dict[int, list[str]] = {}
+    for where, row in _rows(path, ("frame", "x", "y"), key="frame"):
+        try:
+            frame = int(float(row["frame"]))
+        except ValueError as error:
+            raise LabelError(
+                f"{where}: frame is {row['frame']!r}; expected the number of a picture"
+            ) from error
+        points.setdefault(frame, []).append(_point(row, where))
+        names.setdefault(frame, []).append(row.get("class") or CELL)
+    return {frame: _labels([[*p, *p] for p in points[frame]], names[frame]) for frame in points}
+
+
 def _point(row: Mapping[str, str], where: str) -> tuple[float, float]:
     try:
         y, x = float(row["y"]), float(row["x"])
@@ -209,7 +235,9 @@ def columns(path: Path) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in header)
 
 
-def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(
+    path: Path, expected: Sequence[str], key: str = "image"
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Every row of a CSV with where it stands, stripped, checked for `expected` columns."""
     found = columns(path)
     missing = [name for name in expected if name not in found]
