@@ -38,10 +38,10 @@ OPTIONS = {
     "tint": 0.15,
     "zoom": 0.2,
     "noise": 0.1,
-    "epochs": 22,
+    "epochs": 16,
     "samples-per-epoch": 800,
     "learning-rate": 5e-3,
-    "decay": 0.9975,
+    "decay": 0.9965,
     "validation": 0.05,
     "device": "cpu",
 }

@@ -76,6 +76,7 @@ METHODS = {
             "napari_wbc_nca.methods.cellmixer.train:train",
             CellmixerParams,
             CellmixerTrainParams,
+            estimate="napari_wbc_nca.methods.cellmixer.scale:estimate",
         ),
     )
 }

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.io.images import check
-from napari_wbc_nca.io.pixels import as_array, is_lazy
 from napari_wbc_nca.methods.view import Part, View
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import Pixels, Statistics, background_statistics, normalise
 from napari_wbc_nca.params import fields
-
-if TYPE_CHECKING:
-    from napari_wbc_nca.types import Image
 
 BACKGROUND = "background"
 """Name of the paper's normalisation; also that of the first class."""
@@ -87,26 +81,6 @@ def foreground_of(values: Mapping[str, Any]) -> ForegroundParams:
     """Parameters of the foreground among those of a checkpoint, at their defaults where missing."""
     names = [field.name for field in fields(ForegroundParams)]
     return ForegroundParams(**{name: values[name] for name in names if name in values})
-
-
-def in_colours(image: Image) -> Image:
-    """`image` with its channels last, its brightness thrice where it has no colours.
-
-    Raises
-    ------
-    ImageError
-        When it cannot be segmented, saying what to do.
-    """
-    pixels = as_array(image.pixels)
-    if pixels.ndim == 3 and pixels.shape[-1] == 1:
-        pixels = pixels[..., 0]
-    if pixels.ndim != 2:
-        return check(image)
-    if is_lazy(pixels):
-        import dask.array as da
-
-        return check(replace(image, pixels=da.stack([pixels] * 3, axis=-1)))
-    return check(replace(image, pixels=np.stack([pixels] * 3, axis=-1)))
 
 
 def _parts(shape: tuple[int, int]) -> list[Part]:

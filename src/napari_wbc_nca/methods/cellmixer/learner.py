@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from napari_wbc_nca.methods.cellmixer.losses import losses, probabilities
+from napari_wbc_nca.methods.cellmixer.losses import losses
 from napari_wbc_nca.methods.cellmixer.mixtures import Mixtures
+from napari_wbc_nca.methods.cellmixer.probability import probabilities
 from napari_wbc_nca.methods.loop import Loop
 from napari_wbc_nca.types import Progress
 

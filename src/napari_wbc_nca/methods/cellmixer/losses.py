@@ -8,16 +8,10 @@ import torch
 import torch.nn.functional as F
 from monai.losses.tversky import TverskyLoss
 
+from napari_wbc_nca.methods.cellmixer.probability import probabilities
+
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
-
-
-def probabilities(logits: torch.Tensor, several: bool) -> torch.Tensor:
-    """Probability of each class ``(B, classes, h, w)``.
-
-    `several` classes may be at one pixel, or just one.
-    """
-    return torch.sigmoid(logits) if several else torch.softmax(logits, 1)
 
 
 def losses(

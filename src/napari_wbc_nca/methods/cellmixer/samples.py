@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io.images import read
+from napari_wbc_nca.io.images import in_colours, read
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cellmixer import boxes
-from napari_wbc_nca.methods.cellmixer.field import BACKGROUND, Field, as_picture, in_colours, whole
+from napari_wbc_nca.methods.cellmixer.field import BACKGROUND, Field, as_picture, whole
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import Labels, Pixels, Statistics, background_statistics

@@ -1,0 +1,142 @@
+"""From the probability of each class to connected cells, at the model's scale and the image's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.ops.foreground import tidy
+from napari_wbc_nca.ops.resample import resample
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
+
+Slices = tuple[slice, slice]
+
+_HOLE = 0.8
+"""Diameter of the largest hole of a cell, relative to a typical cell of its class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Connected cells in model pixels.
+
+    Attributes
+    ----------
+    labels
+        ``(Y, X)`` int32: 0 background, else the number of a cell, in raster order of the centres.
+    filled
+        ``(Y, X)`` bool: background that a cell encloses.
+    numbers
+        Class of each cell; that of cell 1 comes first.
+    boxes
+        Rows and columns of each.
+    """
+
+    labels: npt.NDArray[np.int32]
+    filled: npt.NDArray[np.bool_]
+    numbers: tuple[int, ...]
+    boxes: tuple[Slices, ...]
+
+
+def connect(
+    classes: npt.NDArray[np.uint8],
+    names: Sequence[str],
+    diameters: Mapping[str, float],
+    params: CellmixerParams,
+) -> Pieces:
+    """Connected cells of a class map.
+
+    Parameters
+    ----------
+    classes
+        ``(Y, X)`` class number of each pixel, 0 background.
+    names
+        Of the classes, the background first.
+    diameters
+        Typical diameter in pixels of each class's cells.
+    params
+        Whether holes are filled, and the least area of a cell.
+    """
+    found = np.zeros(classes.shape, np.int32)
+    filled = np.zeros(classes.shape, bool)
+    centres: list[tuple[float, float, int, int]] = []
+    for number, name in enumerate(names[1:], start=1):
+        own = classes == number
+        size = diameters.get(name, 0.0)
+        whole = tidy(own, _HOLE * size * params.holes, size * params.least_area**0.5)
+        whole &= own | (classes == 0)
+        pieces, count = ndi.label(whole)
+        middle = ndi.center_of_mass(whole, pieces, np.arange(1, count + 1))
+        centres += [(y, x, number, len(centres) + k) for k, (y, x) in enumerate(middle, 1)]
+        first = len(centres) - count
+        found[whole] = pieces[whole] + first
+        filled |= whole & ~own
+    order = sorted(centres)
+    position = np.zeros(len(order) + 1, np.int32)
+    position[[old for *_, old in order]] = np.arange(1, len(order) + 1)
+    labels = position[found]
+    boxes = tuple(ndi.find_objects(labels, len(order)))
+    return Pieces(labels, filled, tuple(number for _, _, number, _ in order), boxes)
+
+
+def paint(
+    maps: Sequence[Any], pieces: Pieces, factor: float, tile: Slices
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    """Class, cell and probabilities of each image pixel of a tile.
+
+    A pixel's class is that of the interpolated probabilities, and its cell the nearest one of that
+    class; pixels without one, such as specks, are background.
+
+    Parameters
+    ----------
+    maps
+        Probability of each class in model pixels.
+    pieces
+        Cells in model pixels.
+    factor
+        Image pixels per model pixel.
+    tile
+        Rows and columns of the image.
+
+    Returns
+    -------
+    classes, cells
+        ``(h, w)`` uint32.
+    probabilities
+        ``(classes, h, w)`` float32.
+    """
+    shape = pieces.labels.shape
+    spans = [range(part.start, part.stop) for part in tile]
+    found = resample(
+        lambda y, x: np.stack([np.asarray(own[y, x]) for own in maps], -1),
+        (shape[0], shape[1]),
+        1 / factor,
+        spans[0],
+        spans[1],
+    )
+    rows, columns = (
+        np.minimum(((np.arange(span.start, span.stop) + 0.5) / factor).astype(int), size - 1)
+        for span, size in zip(spans, shape, strict=True)
+    )
+    around = tuple(
+        slice(max(0, int(index[0]) - 1), min(size, int(index[-1]) + 2))
+        for index, size in zip((rows, columns), shape, strict=True)
+    )
+    labels = pieces.labels[around]
+    near = np.ix_(rows - around[0].start, columns - around[1].start)
+    numbers = np.asarray((0, *pieces.numbers), np.uint8)
+    classes = found.argmax(-1).astype(np.uint32)
+    inside = pieces.filled[around][near]
+    classes[inside] = numbers[labels][near][inside]
+    cells = np.zeros(classes.shape, np.uint32)
+    for number in set(pieces.numbers):
+        own = np.where(numbers[labels] == number, labels, 0)
+        wide = np.where(own > 0, own, ndi.maximum_filter(own, 3))[near]
+        cells = np.where(classes == number, wide, cells).astype(np.uint32)
+    return np.where(cells > 0, classes, 0).astype(np.uint32), cells, np.moveaxis(found, -1, 0)

@@ -1,0 +1,98 @@
+"""How large a white blood cell, or any typical cell, is in an image."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wbc_nca.io.images import in_colours
+from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.methods.cellmixer.field import Field
+from napari_wbc_nca.methods.cellmixer.network import load
+from napari_wbc_nca.methods.cellmixer.sizes import piece_diameters
+from napari_wbc_nca.methods.cellmixer.windows import class_maps
+from napari_wbc_nca.types import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
+    from napari_wbc_nca.types import Checkpoint, Image
+
+_LADDER = (48, 72, 108, 160)
+"""Shorter sides of a field in model pixels that are tried, of white cells 40 wide."""
+_MODEL = 40.0
+_SETTLED = 1.08  # ratio of two estimates that counts as the same
+_ROUNDS = 2
+
+
+def estimate(
+    image: Image, checkpoint: Checkpoint, params: CellmixerParams
+) -> Generator[Progress, None, float]:
+    """Diameter in image pixels that a run with these parameters uses."""
+    image = in_colours(image)
+    rgb, network = to_rgb(image.pixels), load(checkpoint, params.device)
+    return (yield from image_diameter(rgb, image.pixel_size, network, checkpoint, params))
+
+
+def image_diameter(
+    rgb: Any,
+    pixel_size: float | None,
+    network: nn.Module,
+    checkpoint: Checkpoint,
+    params: CellmixerParams,
+) -> Generator[Progress, None, float]:
+    """Diameter as given, else by the pixel size, else estimated, else that of the model.
+
+    A model that was trained on pictures as they are takes an image as it is. One that was
+    trained on cells of one size looks at the field at several scales, measures what it takes for
+    cells, and keeps the scale at which they are as large as it knows them, and it is surest.
+    """
+    if params.diameter:
+        return params.diameter
+    size = params.pixel_size or pixel_size
+    if size and checkpoint.card.get("pixel_size_known"):
+        return checkpoint.diameter * checkpoint.pixel_size / size
+    if checkpoint.card.get("scale") != "cells":
+        return checkpoint.diameter
+    shorter = min(rgb.shape[:2])
+    best, diameter = -1.0, checkpoint.diameter
+    guesses = [_MODEL * shorter / side for side in _LADDER]
+    for number, guess in enumerate(guesses):
+        yield Progress(number, len(guesses), "Estimating the scale")
+        score, ratio = yield from _measure(rgb, guess, network, checkpoint, params)
+        if score > best:
+            best, diameter = score, guess * ratio
+    for _ in range(_ROUNDS):
+        _, ratio = yield from _measure(rgb, diameter, network, checkpoint, params)
+        diameter *= ratio
+        if max(ratio, 1 / ratio) < _SETTLED:
+            break
+    return float(diameter)
+
+
+def _measure(
+    rgb: Any, guess: float, network: nn.Module, checkpoint: Checkpoint, params: CellmixerParams
+) -> Generator[Progress, None, tuple[float, float]]:
+    """How well a guess fits, and by which factor the cells are larger than it says."""
+    field = Field(rgb, guess / checkpoint.diameter, checkpoint.normalisation)
+    quick = replace(params, overlap=0.0)
+    maps = yield from class_maps(network, field, checkpoint, quick, lazy=False)
+    top = np.argmax(maps, axis=0)
+    sure = np.max(maps, axis=0)
+    logs, shares = [], []
+    for number, name in enumerate(checkpoint.classes[1:], start=1):
+        own = top == number
+        found = piece_diameters(own)
+        if len(found):
+            logs.append(float(np.log(np.median(found) / checkpoint.card["diameters"][name])))
+            shares.append(float(own.sum()))
+    if not logs:
+        return 0.0, 1.0
+    typical = float(np.average(logs, weights=shares))
+    certainty = float(sure[top > 0].mean())
+    misfit = float(np.average(np.abs(logs), weights=shares))
+    return certainty * float(np.exp(-misfit)), float(np.exp(typical))
