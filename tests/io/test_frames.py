@@ -37,7 +37,6 @@ def test_frames_may_name_their_cells(table):
     [
         ("frame,x,y\n4,1,2\n", "lists frame 4, but no picture .* such as t0012.tif"),
         ("frame,x,y\nlast,1,2\n", "line 2: frame is 'last'; expected the number"),
-        ("frame,x,y\n,1,2\n", "line 2: no frame is named"),
         ("frame,x,y\n3,one,2\n", "line 2: y is '2' and x is 'one'"),
         ("frame,x,y\n3,41,2\n", "lies outside its"),
     ],

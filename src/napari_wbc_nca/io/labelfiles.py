@@ -179,7 +179,7 @@ def read_frames(path: Path) -> dict[int, Labels]:
     """
     points: dict[int, list[tuple[float, float]]] = {}
     names: dict[int, list[str]] = {}
-    for where, row in _rows(path, ("frame", "x", "y"), key="frame"):
+    for where, row in _rows(path, ("frame", "x", "y")):
         try:
             frame = int(float(row["frame"]))
         except ValueError as error:
@@ -235,9 +235,7 @@ def columns(path: Path) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in header)
 
 
-def _rows(
-    path: Path, expected: Sequence[str], key: str = "image"
-) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Every row of a CSV with where it stands, stripped, checked for `expected` columns."""
     found = columns(path)
     missing = [name for name in expected if name not in found]
