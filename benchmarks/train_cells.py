@@ -13,17 +13,17 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 OPTIONS = {
-    "widths": "16-32-64-128",
+    "widths": "12-24-48-96",
     "diameter": 48,
     "pixel-size": 0.27,
     "sigma": 5,
-    "patch": 144,
+    "patch": 128,
     "scaling": 1.8,
     "normalisation": "absorptance",
-    "learning-rate": 3e-3,
+    "learning-rate": 4e-3,
     "decay": 0.9975,
-    "epochs": 24,
-    "batch": 16,
+    "epochs": 12,
+    "batch": 8,
     "validation": 0.05,
     "seed": 0,
 }

@@ -75,7 +75,7 @@ class Patches:
         scale = float(np.exp(np.clip(random.normal(0, spread / 2), -spread, spread)))
         side = max(1, round(params.patch * field.fine / scale))
         origin = _origin(field, side, random)
-        pixels = restain(_cut(field.pixels, origin, side).float(), random)
+        pixels = _cut(field.pixels, origin, side).float()
         if side != params.patch:
             pixels = F.interpolate(
                 pixels[None], (params.patch,) * 2, mode="bilinear", antialias=True
@@ -83,7 +83,7 @@ class Patches:
         ratio = params.patch / side
         centres = [(own - origin + 0.5) * ratio - 0.5 for own in field.centres]
         target = targets((params.patch,) * 2, centres, params.sigma * scale)
-        image = presented(pixels, {"name": params.normalisation}, params.colour)
+        image = presented(restain(pixels, random), {"name": params.normalisation}, params.colour)
         return _turned(image, target, random)
 
 

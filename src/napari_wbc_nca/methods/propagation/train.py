@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from napari_wbc_nca.methods.propagation.learner import DetectorLoop
 from napari_wbc_nca.methods.propagation.network import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.loop import State
     from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
 
+_FIRST = -3.0  # logit that an untrained network gives
 _NOMINAL = 48.0  # diameter that is written where none is known
 
 
@@ -81,6 +83,8 @@ def train(
         architecture = dict(init.architecture)
     torch.manual_seed(params.seed)
     network = build(architecture)
+    # Hardly any pixel is a centre: from one half everywhere, the first epochs would only fall.
+    nn.init.constant_(network.head.bias, _FIRST)
     if init is not None:
         network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
     loop = DetectorLoop(network, params, learn, validate, state_file)
