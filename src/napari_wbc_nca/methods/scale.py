@@ -90,7 +90,7 @@ def _measure(
     view = field.rescaled(guess / checkpoint.diameter)
     fine = view.finer()
     found: list[tuple[float, float]] = []
-    for part in _sampled(view.shape):
+    for part in sampled(view.shape):
         probability = yield from dense(network, view, part, params.seed, params.fire_rate)
         around = finer_part(part, fine.shape)
         response = view.interpolate(probability, part, fine.factor, around)
@@ -124,7 +124,7 @@ def _regions(
     ]
 
 
-def _sampled(shape: tuple[int, int]) -> list[Part]:
+def sampled(shape: tuple[int, int]) -> list[Part]:
     """The whole field where it is small, else nine parts spread evenly over it."""
     if max(shape) <= 3 * _SAMPLED:
         return [(range(shape[0]), range(shape[1]))]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from napari_wbc_nca.methods.propagation.learner import DetectorLoop
 from napari_wbc_nca.methods.propagation.network import (
@@ -84,7 +83,7 @@ def train(
     torch.manual_seed(params.seed)
     network = build(architecture)
     # Hardly any pixel is a centre: from one half everywhere, the first epochs would only fall.
-    nn.init.constant_(network.head.bias, _FIRST)
+    network.state_dict()["head.bias"].fill_(_FIRST)
     if init is not None:
         network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
     loop = DetectorLoop(network, params, learn, validate, state_file)
