@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_wbc_nca.cli import console
+from napari_wbc_nca.cli.evaluate_classes import class_models, evaluate_classes
 from napari_wbc_nca.cli.options import make, with_fields
 from napari_wbc_nca.cli.segment import PREDICT, load
 from napari_wbc_nca.cli.train import TRAIN
@@ -49,6 +50,9 @@ def evaluate(
     segment = {name: value for name, value in values.items() if name not in OWN}
     if folds is not None:
         _folds(model, data, output, own | {"folds": folds}, segment, train or [])
+        return
+    if models := class_models(model):
+        evaluate_classes(models, data, output, segment)
         return
     if len(data) > 1 or train:
         raise typer.BadParameter("several data sets, or --train, need --folds")
