@@ -11,6 +11,7 @@ from npe2 import PluginManifest
 from squares import CHECKPOINT, MANIFEST, assemble, smear, square_cells
 
 from napari_wbc_nca.io.bundled import SAMPLES, sample_path
+from napari_wbc_nca.io.cultures import KINDS
 from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.outputs import write
 from napari_wbc_nca.methods.params import SegmentParams
@@ -28,7 +29,11 @@ def test_every_command_of_the_manifest_can_be_imported():
 
 def test_samples_have_the_names_and_titles_that_the_program_has():
     shown = PluginManifest.from_file(MANIFEST).contributions.sample_data
-    assert {sample.key: sample.display_name for sample in shown} == SAMPLES
+    cultures = {
+        "populations": "Synthetic cultures, one population each",
+        "mixed-culture": "Synthetic culture of mixed populations",
+    }
+    assert {sample.key: sample.display_name for sample in shown} == SAMPLES | cultures
 
 
 @pytest.mark.parametrize("key", list(SAMPLES))
@@ -37,6 +42,14 @@ def test_sample_opens(viewer, key):
     assert layer.rgb
     assert layer.name == key
     np.testing.assert_array_equal(layer.data, read_image(sample_path(key)).pixels)
+
+
+def test_cultures_open_with_their_populations(viewer):
+    layers = viewer.open_sample("napari-wbc-nca", "populations")
+    assert [layer.name for layer in layers] == list(KINDS)
+    picture, classes = viewer.open_sample("napari-wbc-nca", "mixed-culture")
+    assert picture.data.shape == classes.data.shape
+    assert set(np.unique(classes.data)) == {0, 1, 2, 3}
 
 
 @pytest.fixture

@@ -1,14 +1,17 @@
-"""The bundled smears, under File > Open Sample."""
+"""The bundled smears, and synthetic cultures, under File > Open Sample."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.io.bundled import sample_path
+from napari_wbc_nca.io.cultures import KINDS, culture
 from napari_wbc_nca.io.images import read
 
 if TYPE_CHECKING:
     from napari.types import LayerDataTuple
+
+_SHAPE = (384, 512)
 
 
 def first_smear() -> list[LayerDataTuple]:
@@ -24,6 +27,21 @@ def second_smear() -> list[LayerDataTuple]:
 def typed_field() -> list[LayerDataTuple]:
     """A field with white blood cells of two types."""
     return [_layer("typed")]
+
+
+def populations() -> list[LayerDataTuple]:
+    """A culture of each population, made anew: what CellMixer is trained on."""
+    return [
+        (culture((kind,), _SHAPE, seed).pixels, {"name": kind}, "image")
+        for seed, kind in enumerate(KINDS)
+    ]
+
+
+def mixed_culture() -> list[LayerDataTuple]:
+    """A culture in which the populations grew together, with the true class of each pixel."""
+    made = culture(tuple(KINDS), _SHAPE, len(KINDS))
+    known = {"name": f"classes: {', '.join(KINDS)}", "visible": False}
+    return [(made.pixels, {"name": "culture"}, "image"), (made.classes, known, "labels")]
 
 
 def _layer(name: str) -> tuple[Any, dict[str, Any], str]:
