@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 AUTO, EDITED, ADDED = "auto", "edited", "added"
 """Where a cell came from: as a model gave it, changed by a person, or drawn by one."""
+UNNAMED = "unknown"
+"""What the class of a cell is called while it is corrected and nobody has named it yet."""
 LARGEST = np.iinfo(np.uint32).max
 _REVIEWED = 0.5
 """Share of a cell's pixels that must lie in reviewed regions for the cell to be taken."""
@@ -164,6 +166,7 @@ def _texts(table: pd.DataFrame, column: str, default: npt.NDArray[Any]) -> list[
     """Texts of a column; `default` where it is missing, empty or NaN."""
     values = table[column] if column in table else pd.Series([None] * len(table))
     texts = ["" if pd.isna(value) else str(value).strip() for value in values]
+    texts = ["" if text == UNNAMED else text for text in texts]
     return [text or str(other) for text, other in zip(texts, default, strict=True)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,6 @@ def read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return np.asarray(mask > 0)
 
 
-def cover(polygons: list[Polygon], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def cover(polygons: Sequence[Polygon], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Pixels that lie in any of `polygons`."""
     return fill(polygons, [1] * len(polygons), shape) > 0

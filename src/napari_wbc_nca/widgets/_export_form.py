@@ -1,0 +1,246 @@
+"""The form of the Export widget: which layers, which formats, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image, Labels, Layer, Shapes
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc_nca.io.export.formats import FORMATS
+from napari_wbc_nca.io.export.params import ExportParams
+from napari_wbc_nca.params import from_mapping
+from napari_wbc_nca.widgets._base import LayerBox
+from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout
+from napari_wbc_nca.widgets._layout import Section, row
+
+OWN, ALL = "each its own", "all of the image"
+OPTIONS = ("validation", "test", "split_by", "seed", "crop", "pixel_size", "annotator")
+FIRST = ("coco", "qupath")
+"""Formats that are ticked at first."""
+_HEIGHT = 92
+"""Of the list of layers, in pixels; more are scrolled to."""
+_LAYER = Qt.ItemDataRole.UserRole
+
+
+class PathRow(QWidget):
+    """A path that can be typed or chosen.
+
+    Parameters
+    ----------
+    tip
+        What the path is for.
+    folder
+        Whether it is a folder.
+    """
+
+    def __init__(self, tip: str, *, folder: bool) -> None:
+        super().__init__()
+        self.folder = folder
+        self.edit = QLineEdit()
+        self.edit.setToolTip(tip)
+        self.edit.setAccessibleName(tip)
+        self.browse = QPushButton("Browse…")
+        self.browse.setToolTip(tip)
+        self.setToolTip(tip)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit, 1)
+        layout.addWidget(self.browse)
+        self.browse.clicked.connect(self._choose)
+
+    @property
+    def path(self) -> Path | None:
+        """Path that is chosen; None where the field is empty."""
+        text = self.edit.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def _choose(self) -> None:
+        if self.folder:
+            found = QFileDialog.getExistingDirectory(self, self.toolTip(), self.edit.text())
+        else:
+            found, _ = QFileDialog.getOpenFileName(self, self.toolTip(), "", "Tables (*.csv)")
+        if found:
+            self.edit.setText(found)
+
+
+class ExportForm(QWidget):
+    """Everything that can be chosen before an export."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = QListWidget()
+        self.layers.setToolTip("Labels layers that are exported")
+        self.layers.setMaximumHeight(_HEIGHT)
+        self.image = LayerBox(Image, "Image that the labels were drawn on")
+        self.image_mode = _choice([OWN, "this one:"], "Which image belongs to the labels")
+        self.reviewed = LayerBox(Shapes, "Shapes around what was reviewed in full")
+        self.reviewed_mode = _choice(
+            [ALL, "inside shapes:"],
+            "What was reviewed in full; all else is ignored, never taken for background",
+        )
+        self.formats = {name: _format(name) for name in FORMATS}
+        self.folder = PathRow("Folder of the exports", folder=True)
+        self.params = ParamsForm(ExportParams, (*OPTIONS, "overwrite"))
+        self.groups = PathRow("CSV of image and slide, patient or split", folder=False)
+        self._arrange()
+        self.image_mode.currentIndexChanged.connect(self._show_rows)
+        self.reviewed_mode.currentIndexChanged.connect(self._show_rows)
+        self._show_rows()
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Offer the viewer's layers; labels that are new are ticked, others stay as they are."""
+        known = {item.data(_LAYER): item.checkState() for item in self._items()}
+        offered = list(layers)
+        with QSignalBlocker(self.layers):
+            self.layers.clear()
+            for layer in offered:
+                if isinstance(layer, Labels):
+                    item = QListWidgetItem(layer.name)
+                    item.setData(_LAYER, layer)
+                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+                    item.setCheckState(known.get(layer, Qt.CheckState.Checked))
+                    self.layers.addItem(item)
+        self.image.offer(offered)
+        self.reviewed.offer(offered)
+
+    def chosen(self) -> list[Labels]:
+        """Labels layers that are ticked.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        found = [
+            item.data(_LAYER)
+            for item in self._items()
+            if item.checkState() == Qt.CheckState.Checked
+        ]
+        if not found:
+            raise ValueError(
+                "No Labels layer is ticked. Segment an image, or draw cells in a Labels layer, and "
+                "tick it."
+            )
+        return found
+
+    def wanted(self) -> list[str]:
+        """Names of the formats that are ticked.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        found = [name for name, box in self.formats.items() if box.isChecked()]
+        if not found:
+            raise ValueError("No format is ticked. Tick those that you need.")
+        return found
+
+    def regions(self) -> Shapes | None:
+        """Layer of reviewed regions; None where all was reviewed.
+
+        Raises
+        ------
+        ValueError
+            When regions are asked for and there are none.
+        """
+        if self.reviewed_mode.currentText() == ALL:
+            return None
+        layer = self.reviewed.layer
+        if layer is None or not len(layer.data):
+            raise ValueError(
+                "Reviewed is 'inside shapes', but there are none. Add a Shapes layer and draw "
+                f"around what was reviewed, or set it to '{ALL}'."
+            )
+        return layer
+
+    def shared_image(self) -> Image | None:
+        """Image of all labels; None where each has its own."""
+        return None if self.image_mode.currentText() == OWN else self.image.layer
+
+    def values(self) -> ExportParams:
+        """Parameters that are chosen."""
+        return from_mapping(ExportParams, self.params.values())
+
+    def tick(self, *, on: bool) -> None:
+        """Tick all formats, or none."""
+        for box in self.formats.values():
+            box.setChecked(on)
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [self.layers.item(number) for number in range(self.layers.count())]
+
+    def _arrange(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        fields = QWidget()
+        form = form_layout(fields)
+        add_row(form, "Labels", self.layers)
+        add_row(form, "Image", self.image_mode)
+        form.addRow("", self.image)
+        add_row(form, "Reviewed", self.reviewed_mode)
+        form.addRow("", self.reviewed)
+        add_row(form, "Formats", self._grid())
+        add_row(form, "Folder", self.folder)
+        self.params.add_to(form, ("overwrite",))
+        layout.addWidget(fields)
+        details = QWidget()
+        options = form_layout(details)
+        self.params.add_to(options, OPTIONS)
+        add_row(options, "Groups", self.groups)
+        layout.addWidget(Section("Split, crops, annotator", details))
+
+    def _grid(self) -> QWidget:
+        box = QWidget()
+        box.setToolTip("Each format gets a folder of its own")
+        grid = QGridLayout(box)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for number, check in enumerate(self.formats.values()):
+            grid.addWidget(check, number // 2, number % 2)
+        for text, on in (("All", True), ("None", False)):
+            button = QPushButton(text)
+            button.setToolTip(f"Tick {text.lower()} of the formats")
+            button.clicked.connect(lambda _=False, on=on: self.tick(on=on))
+            setattr(self, f"tick_{text.lower()}", button)
+        last = row(*(getattr(self, f"tick_{name}") for name in ("all", "none")))
+        grid.addWidget(last, len(self.formats), 0, 1, 2)
+        return box
+
+    def _show_rows(self, index: int = 0) -> None:
+        self.image.setVisible(self.image_mode.currentText() != OWN)
+        self.reviewed.setVisible(self.reviewed_mode.currentText() != ALL)
+
+
+def _choice(texts: list[str], tip: str) -> QComboBox:
+    box = QComboBox()
+    box.addItems(texts)
+    box.setToolTip(tip)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def _format(name: str) -> QCheckBox:
+    form = FORMATS[name]
+    box = QCheckBox(form.title)
+    told: dict[str, Any] = {"left out": "leaves out cells that nobody reviewed"}
+    said = told.get(form.ignores, f"what nobody reviewed: {form.ignores}")
+    box.setToolTip(f"{form.title}, in the folder {name}; {said}")
+    box.setChecked(name in FIRST)
+    return box
