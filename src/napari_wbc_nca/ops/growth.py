@@ -31,7 +31,7 @@ _HELD, _SPOT = 0.3, 200  # share of a marked spot that a piece holds, and pixels
 _LEAST = 0.4  # response that marks, at least
 _OTHERS = 300  # pixels of other matter from which on its colours are known
 _USUAL = 0.9  # quantile of the response that is usual of other matter
-_COLOUR, _RESPONSE, _PLACE = 0.5, 0.7, 0.5  # weights; the last, of lying in a marked piece
+_COLOUR, _RESPONSE, _PLACE = 1.4, 0.7, 0.2  # weights; the last, of lying in a marked piece
 _ROUND = 0.5  # radius of the disk that fits all parts of a cell, in that of the largest which fits
 
 
