@@ -30,9 +30,12 @@ def crossed(labels: Any, line: npt.ArrayLike) -> list[int]:
     line
         ``(N, 2)`` points, y and x in pixels; parts outside the image are left out.
     """
-    path = trace(line, labels.shape)
-    found = values_at(labels, path)
-    return [int(label) for label in dict.fromkeys(found.tolist()) if label != 0]
+    return _different(values_at(labels, trace(line, labels.shape)))
+
+
+def cells_at(labels: Any, points: npt.ArrayLike) -> list[int]:
+    """Labels under points ``(N, 2)``, y and x in pixels; those outside the image are left out."""
+    return _different(values_at(labels, nearest_pixels(points, labels.shape)))
 
 
 def split_by_line(
@@ -40,8 +43,8 @@ def split_by_line(
 ) -> Edit:
     """Cut every cell that a line crosses; the largest piece keeps the label.
 
-    No pixel is lost: those under the line go to the nearest piece. Where no cell is crossed from
-    side to side, the line is prolonged at both ends through the cell that holds most of it.
+    No pixel is lost: those under the line stay with the largest piece. Where no cell is crossed
+    from side to side, the line is prolonged at both ends through the cell that holds most of it.
 
     Parameters
     ----------
@@ -63,7 +66,7 @@ def split_by_line(
     --------
     >>> row = np.array([[3, 3, 3, 3, 3]])
     >>> split_by_line(row, [(0, 3), (0, 3)]).apply(row).tolist()
-    [[3, 3, 3, 3, 4]]
+    [[3, 3, 3, 4, 4]]
     """
     points = np.asarray(line, float).reshape(-1, 2)
     path = trace(points, labels.shape)
@@ -102,8 +105,7 @@ def split_by_seeds(
     ValueError
         Where no cell holds two seeds.
     """
-    path = inside(np.round(np.asarray(seeds, float).reshape(-1, 2)).astype(int), labels.shape)
-    path = np.unique(path, axis=0)
+    path = np.unique(nearest_pixels(seeds, labels.shape), axis=0)
     found = values_at(labels, path)
     ids = [label for label in np.unique(found).tolist() if label and (found == label).sum() > 1]
     if not ids:
@@ -136,6 +138,11 @@ def trace(line: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
     return inside(np.concatenate(runs), shape)
 
 
+def nearest_pixels(points: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
+    """Pixels ``(N, 2)`` in which points lie, inside of an image."""
+    return inside(np.round(np.asarray(points, float).reshape(-1, 2)).astype(int), shape)
+
+
 def inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
     """The `pixels` that lie within an image."""
     keep: Pixels = pixels[((pixels >= 0) & (pixels < shape)).all(axis=1)]
@@ -161,6 +168,11 @@ def values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
     window = np.asarray(labels[low[0] : high[0], low[1] : high[1]])
     values: npt.NDArray[Any] = window[tuple((pixels - low).T)]
     return values
+
+
+def _different(values: npt.NDArray[Any]) -> list[int]:
+    """Labels in the order in which they come first, without the background."""
+    return [int(label) for label in dict.fromkeys(values.tolist()) if label != 0]
 
 
 def _divide(labels: Any, cuts: dict[int, Pixels], fresh: int | None, boxes: Boxes | None) -> Edit:
@@ -190,9 +202,13 @@ def _pieces(mask: Mask, cut: Mask) -> npt.NDArray[np.int32]:
     for number in range(1, count + 1):
         whole = before == number
         kinds, areas = np.unique(after[whole & ~cut], return_counts=True)
+        kind = kinds[areas.argmax()] if kinds.size else 0
         kinds = kinds[areas >= smallest]
         if len(kinds) > 1:
             markers = np.where(np.isin(after, kinds) & whole, after, 0)
+            largest = markers == kind
+            # All of the line goes to one side: shared out, it would leave a ragged border.
+            markers[ndi.binary_propagation(largest, mask=largest | (whole & cut))] = kind
             # On level ground a watershed is growth at equal speed; pieces stay connected.
             pieces += watershed(np.zeros_like(markers), markers, mask=whole)
     return pieces

@@ -1,0 +1,130 @@
+"""napari's own history of a Labels layer: what a step changed, and which steps are done.
+
+Labels layers tell of an edit by their event ``paint``, of undo and redo by nothing but a redrawn
+picture. All that leans on how napari keeps its history stands in this file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+Atom = Any
+"""Part of a step: napari's ``(indices, old values, new values)``, or its masked box."""
+Step = list[Atom]
+Part = tuple[slice, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What a step does to the pixels when it is done; undoing does the opposite.
+
+    Attributes
+    ----------
+    gain
+        Label to the pixels it gains, less those it loses; holds every label touched.
+    part
+        Box around all pixels touched; None where the step touches none.
+    """
+
+    gain: Counter[int]
+    part: Part | None
+
+
+def done(layer: Labels) -> Iterator[Step]:
+    """Steps that undo would take back, oldest first."""
+    yield from layer._undo_history
+
+
+def undone(layer: Labels) -> Iterator[Step]:
+    """Steps that redo would do again, in the order in which they were undone."""
+    yield from layer._redo_history
+
+
+def key(step: Step) -> int:
+    """Number by which a step is known; undo and redo pass it on with its atoms reversed."""
+    return min(id(atom) for atom in step)
+
+
+def mark(layer: Labels) -> None:
+    """Add a step that touches no pixel, so that undo reaches what changed beside the pixels."""
+    nothing = np.zeros(0, np.intp)
+    layer._save_history(((nothing,) * layer.ndim, nothing.astype(layer.dtype), 0))
+
+
+def change(step: Step) -> Change:
+    """What `step` does to the pixels."""
+    gain: Counter[int] = Counter()
+    parts = []
+    for atom in step:
+        old, new = np.asarray(_old(atom)), _new(atom)
+        if old.size:
+            gain.subtract(_count(old))
+            gain.update(_count(np.broadcast_to(new, old.shape)))
+            parts.append(_part(atom))
+    gain.pop(0, None)
+    return Change(gain, _around(parts) if parts else None)
+
+
+def is_written(layer: Labels, step: Step) -> bool:
+    """Whether the pixels hold what `step` writes.
+
+    napari announces some steps before it writes them. A step of several atoms was collected
+    while they were written.
+    """
+    if len(step) != 1 or not np.size(_old(step[0])):
+        return True
+    place = tuple(axis[:1] for axis in _first(step[0]))
+    value = np.asarray(layer.data[place]).reshape(-1)[0]
+    return bool(value == np.asarray(_new(step[0])).reshape(-1)[0])
+
+
+def _is_masked(atom: Atom) -> bool:
+    return hasattr(atom, "slice_key")
+
+
+def _old(atom: Atom) -> Any:
+    return atom.old_values if _is_masked(atom) else atom[1]
+
+
+def _new(atom: Atom) -> Any:
+    return atom.new_value if _is_masked(atom) else atom[2]
+
+
+def _part(atom: Atom) -> Part:
+    if _is_masked(atom):
+        part: Part = atom.slice_key
+        return part
+    return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in _indices(atom))
+
+
+def _first(atom: Atom) -> tuple[Any, ...]:
+    """Indices whose first entries are the place of the first pixel that an atom changes."""
+    if not _is_masked(atom):
+        return _indices(atom)
+    corner = [side.start for side in atom.slice_key]
+    inside = [0] * len(corner) if atom.mask is None else np.argwhere(atom.mask)[0]
+    return tuple(np.array([at + start]) for at, start in zip(inside, corner, strict=True))
+
+
+def _indices(atom: Atom) -> tuple[Any, ...]:
+    return tuple(np.asarray(axis).reshape(-1) for axis in atom[0])
+
+
+def _count(values: Any) -> dict[int, int]:
+    labels, counts = np.unique(values, return_counts=True)
+    return dict(zip(labels.tolist(), counts.tolist(), strict=True))
+
+
+def _around(parts: Iterable[Part]) -> Part:
+    return tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*parts, strict=True)
+    )

@@ -1,0 +1,176 @@
+"""The Correct widget: the corrections as buttons, for those who do not know the keys yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels, Layer
+from napari.utils.notifications import show_warning
+from qtpy.compat import isalive
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_wbc_nca.widgets._base import ViewerWidget
+from napari_wbc_nca.widgets._classes import add_class, classes_of
+from napari_wbc_nca.widgets._correcting import start, start_class
+from napari_wbc_nca.widgets._features import ADDED, AUTO, EDITED, rows
+from napari_wbc_nca.widgets._follow import follow
+from napari_wbc_nca.widgets._keys import bind_keys, keys_of
+from napari_wbc_nca.widgets._operations import CLASS_KEYS, OPERATIONS
+from napari_wbc_nca.widgets._recolour import colour_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+HINT = (
+    "Point at a cell and press a key. Buttons work on the selected cell; "
+    "pick one with napari's picker (5)."
+)
+
+
+class CorrectWidget(ViewerWidget):
+    """Buttons for all corrections of the active Labels layer, and its classes with their keys.
+
+    Parameters
+    ----------
+    napari_viewer
+        Viewer whose active layer is corrected.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        bind_keys()
+        self.layer: Labels | None = None
+        self.title, self.hint, self.cell, self.counts = (_text() for _ in range(4))
+        self.hint.setText(HINT)
+        self.buttons = {name: self._button(name) for name in OPERATIONS}
+        self.classes: list[QPushButton] = []
+        self.class_box = QWidget()
+        self.class_grid = QGridLayout(self.class_box)
+        self.class_grid.setContentsMargins(0, 0, 0, 0)
+        self.new_class = QLineEdit()
+        self.new_class.setPlaceholderText("another class, then Enter")
+        self.new_class.setAccessibleName("Name of another class")
+        self.new_class.returnPressed.connect(self._add_class)
+        self._lay_out()
+        self._take(self.viewer.layers.selection.active)
+
+    def on_layers(self) -> None:
+        """Let go of a layer that was removed, and show the name of one that was renamed."""
+        if self.layer is not None and self.layer not in self.viewer.layers:
+            self._take(None)
+        self._show()
+
+    def on_active(self, layer: Layer) -> None:
+        """Correct the Labels layer that was clicked."""
+        if isinstance(layer, Labels):
+            self._take(layer)
+
+    def on_close(self) -> None:
+        """Hear of the layer no more."""
+        self._connect(None)
+
+    def _button(self, name: str) -> QPushButton:
+        operation = OPERATIONS[name]
+        button = QPushButton(operation.title)
+        button.setAccessibleDescription(operation.tip)
+        button.clicked.connect(lambda: start(self.viewer, name, self.layer))
+        return button
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        for number, button in enumerate(self.buttons.values()):
+            grid.addWidget(button, number // 2, number % 2)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.title)
+        layout.addWidget(self.hint)
+        layout.addLayout(grid)
+        for part in (self.cell, self.class_box, self.new_class, self.counts):
+            layout.addWidget(part)
+        layout.addStretch(1)
+
+    def _take(self, layer: Layer | None) -> None:
+        """Correct `layer` from now on."""
+        layer = getattr(layer, "__wrapped__", layer)
+        layer = layer if isinstance(layer, Labels) else None
+        if layer is not None:
+            try:
+                follow(layer)
+            except ValueError as error:
+                show_warning(str(error))
+                layer = None
+        self._connect(layer)
+        self._show()
+
+    def _connect(self, layer: Labels | None) -> None:
+        if self.layer is not None:
+            self.layer.events.features.disconnect(self._show)
+            self.layer.events.selected_label.disconnect(self._show)
+        self.layer = layer
+        if layer is not None:
+            layer.events.features.connect(self._show)
+            layer.events.selected_label.connect(self._show)
+
+    def _show(self, event: Any = None) -> None:
+        if not isalive(self):
+            return
+        layer = self.layer
+        for name, button in self.buttons.items():
+            button.setEnabled(layer is not None)
+            button.setToolTip(f"{OPERATIONS[name].tip} ({keys_of(name)})")
+        self.new_class.setEnabled(layer is not None)
+        self.title.setText(f"<b>{layer.name}</b>" if layer is not None else "Select a Labels layer")
+        self.cell.setText(describe(layer) if layer is not None else "")
+        self.counts.setText(origins(layer) if layer is not None else "")
+        self._show_classes([] if layer is None else classes_of(layer))
+
+    def _show_classes(self, names: list[str]) -> None:
+        if [button.text() for button in self.classes] != names:
+            for button in self.classes:
+                button.deleteLater()
+            self.classes = [
+                self._class_button(number, name) for number, name in enumerate(names, start=1)
+            ]
+        for button, name in zip(self.classes, names, strict=True):
+            colour = (colour_of(self.layer, name) if self.layer is not None else "") or "gray"
+            button.setStyleSheet(f"text-align: left; border-left: 8px solid {colour};")
+
+    def _class_button(self, number: int, name: str) -> QPushButton:
+        button = QPushButton(name)
+        key = f" ({keys_of(f'class_{number}')})" if number <= len(CLASS_KEYS) else ""
+        button.setToolTip(f"The cell is a {name}{key}")
+        button.clicked.connect(lambda: start_class(self.viewer, number, self.layer))
+        self.class_grid.addWidget(button, (number - 1) // 2, (number - 1) % 2)
+        return button
+
+    def _add_class(self) -> None:
+        if self.layer is None:
+            return
+        try:
+            add_class(self.layer, self.new_class.text())
+        except ValueError as error:
+            show_warning(str(error))
+            return
+        self.new_class.clear()
+        self._show()
+
+
+def describe(layer: Labels) -> str:
+    """The selected cell in words."""
+    label = int(layer.selected_label)
+    row = rows(layer.features, [label])[label]
+    if row is None:
+        return f"Label {label} is no cell yet."
+    return f"Cell {label}: {row['class']}, {row['area_px']} px, {row['origin']}"
+
+
+def origins(layer: Labels) -> str:
+    """How many cells are as the program made them, corrected, or drawn by a person."""
+    counts = Counter(layer.features["origin"])
+    return " · ".join(f"{counts[name]} {name}" for name in (AUTO, EDITED, ADDED))
+
+
+def _text() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    return label
