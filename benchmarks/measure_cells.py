@@ -1,0 +1,59 @@
+"""Measure a detector: F-measure of each kind on pictures with boxes, no option given.
+
+python benchmarks/measure_cells.py MODEL DATA [OUTPUT]
+
+A peak is a box's if it lies no farther from the box's centre than half the box's shorter side;
+peaks and boxes are assigned one to one, optimally. With ``OUTPUT``, a JSON file is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io.datasets import read, read_rgb
+from napari_wbc_nca.methods.propagation.detect import detect, view_of
+from napari_wbc_nca.methods.propagation.network import load
+from napari_wbc_nca.methods.propagation.params import PropagationParams
+from napari_wbc_nca.methods.propagation.samples import kind_of
+from napari_wbc_nca.methods.propagation.scale import image_diameter
+from napari_wbc_nca.ops.assignment import assign
+from napari_wbc_nca.ops.metrics import f1
+from napari_wbc_nca.types import Image
+from napari_wbc_nca.workflow.finish import finish
+
+CLASSES = ("wbc", "rbc", "platelet")
+
+
+def main(model: str, data: str, output: str | None = None) -> None:
+    """Print recall, precision and F-measure of each kind."""
+    checkpoint, params = zoo.resolve(model), PropagationParams(device="cpu")
+    network = load(checkpoint, "cpu")
+    counts = np.zeros((len(checkpoint.classes), 3), int)
+    for sample in read(data, CLASSES):
+        rgb = read_rgb(sample).astype(np.float32)
+        diameter = finish(image_diameter(Image(rgb), rgb, network, checkpoint, params))
+        view = view_of(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
+        peaks = finish(detect(network, view, checkpoint, params))
+        kinds = np.asarray([kind_of(kind) for kind in sample.kinds])
+        for number, kind in enumerate(checkpoint.classes):
+            boxes = sample.boxes[kinds == kind]
+            centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5
+            found = [view.to_image((p.y, p.x)) for p in peaks if p.kind == number]
+            hits = assign(centres, found, (boxes[:, 2:] - boxes[:, :2]).min(1) / 2)
+            counts[number] += len(hits), len(boxes), len(found)
+    figures = {
+        kind: {"recall": hits / true, "precision": hits / found, "f_measure": f1(hits, true, found)}
+        for kind, (hits, true, found) in zip(checkpoint.classes, counts.tolist(), strict=True)
+    }
+    print(json.dumps(figures, indent=2))
+    if output:
+        Path(output).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
