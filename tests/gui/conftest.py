@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import dots
 import pytest
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
@@ -16,6 +17,8 @@ from qtpy.QtCore import Qt
 from squares import CHECKPOINT, MANIFEST, Workflow, assemble
 
 from napari_wbc_nca.io import zoo
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.widgets import _faces
 from napari_wbc_nca.widgets.segment import SegmentWidget
 from napari_wbc_nca.workflow import segment
 
@@ -49,6 +52,19 @@ def viewer(plugin: None, make_napari_viewer: Callable[..., Any]) -> Any:
 def widget(viewer: Any, workflow: Workflow) -> SegmentWidget:
     """The widget as the menu opens it."""
     _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    assert isinstance(docked, SegmentWidget)
+    return docked
+
+
+@pytest.fixture
+def dots_widget(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> SegmentWidget:
+    """The widget with a model of a small method of its own, chosen; the workflow is real."""
+    monkeypatch.setitem(registry.METHODS, "dots", dots.METHOD)
+    monkeypatch.setitem(_faces.FACES, "dots", "dots:FACE")
+    monkeypatch.setattr(zoo, "names", lambda: ["squares", "dots"])
+    monkeypatch.setattr(zoo, "resolve", {"squares": CHECKPOINT, "dots": dots.DOTS}.__getitem__)
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    docked.form.model.names.setCurrentText("dots")
     assert isinstance(docked, SegmentWidget)
     return docked
 

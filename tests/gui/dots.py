@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from squares import CHECKPOINT, assemble, square_cells
+from squares import CHECKPOINT, square_cells
 
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.methods.registry import Method
+from napari_wbc_nca.ops.labels import table
 from napari_wbc_nca.params import Bounds
-from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
+from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
 from napari_wbc_nca.widgets._face_cellmixer import CLASSES
 from napari_wbc_nca.widgets._face_propagation import CENTROIDS, CONTRIBUTIONS
 from napari_wbc_nca.widgets._faces import CELLS, MAPS, Face
@@ -27,11 +28,26 @@ class DotParams(PredictParams):
     depth: Annotated[float, Bounds("How dark it is", low=0, high=1, advanced=True)] = 0.5
 
 
-METHOD = Method("dots", "Dots", "dots:predict", "dots:train", DotParams, DotParams)
-FACE = Face((CELLS, CENTROIDS, CONTRIBUTIONS, CLASSES, MAPS), "Segment dots", "No dot found")
+METHOD = Method(
+    "dots", "Dots", "dots:predict", "dots:train", DotParams, DotParams, update="dots:update"
+)
+FACE = Face(
+    (CELLS, CENTROIDS, CONTRIBUTIONS, CLASSES, MAPS),
+    "Segment dots",
+    "No dot found",
+    tools="napari_wbc_nca.widgets._propagation_tools:PropagationTools",
+)
 DOTS = replace(
     CHECKPOINT, method="dots", classes=("background", "lymphocyte", "neutrophil"), name="dots"
 )
+
+
+@dataclass
+class Kept:
+    """Cells by number, and the integer of each."""
+
+    cells: dict[int, Cell] = field(default_factory=dict)
+    labels: dict[int, int] = field(default_factory=dict)
 
 
 def predict(
@@ -41,14 +57,66 @@ def predict(
     yield Progress(0, 1, "finding dots")
     if params.depth == 0:
         raise ValueError("depth is 0; choose more")
-    found = assemble(square_cells(image), image, CHECKPOINT, params)
-    cell = found.labels["cell"]
-    number = [0, *map(checkpoint.classes.index, found.cells["class"])]
-    labels = {
-        "cell": cell,
-        "class": np.asarray(number, np.uint32)[cell],
-        "contribution": np.where(found.labels["nucleus"] > 0, 0, cell),
-    }
-    cells = found.cells.assign(likelihood=0.75)
-    maps = {"likelihood": (cell > 0).astype(np.float32)} if params.maps else {}
-    return Segmentation(labels, cells, maps, found.provenance)
+    cells = [_known(cell) for cell in square_cells(image)]
+    kept = Kept(dict(enumerate(cells)), {n: n + 1 for n in range(len(cells))})
+    return collect(kept, image, checkpoint, params)
+
+
+def update(
+    previous: Segmentation,
+    image: Image,
+    checkpoint: Checkpoint,
+    params: Any,
+    added: np.ndarray,
+    removed: Sequence[int],
+) -> Generator[Progress, None, Segmentation]:
+    """A lymphocyte of 10 pixels at each new point."""
+    yield Progress(0, 1, "updating")
+    cells, labels = dict(previous.kept.cells), dict(previous.kept.labels)
+    for number in [n for n, label in labels.items() if label in removed]:
+        del cells[number], labels[number]
+    for y, x in added:
+        if not (0 <= y < image.shape[0] and 0 <= x < image.shape[1]):
+            raise ValueError(f"({y:.0f}, {x:.0f}) lies outside the image; remove it")
+        number = max(cells, default=-1) + 1
+        mask = np.ones((10, 10), bool)
+        cell = replace(_lymphocyte(), centre=(y, x), origin=(int(y) - 5, int(x) - 5), mask=mask)
+        cells[number] = _known(replace(cell, nucleus=~mask, response=mask.astype(np.float32)))
+        labels[number] = max(labels.values(), default=0) + 1
+    return collect(Kept(cells, labels), image, checkpoint, params)
+
+
+def collect(kept: Kept, image: Image, checkpoint: Checkpoint, params: Any) -> Segmentation:
+    """Everything that the cells give."""
+    order = sorted(kept.labels, key=lambda n: kept.labels[n])
+    rows = table([kept.cells[n] for n in order], checkpoint.classes, image.pixel_size)
+    rows["label"] = [kept.labels[n] for n in order]
+    rows["likelihood"] = 0.75
+    for axis, name in enumerate(("peak_y", "peak_x")):
+        rows[name] = np.array([kept.cells[n].centre[axis] for n in order], float)
+    labels = {name: np.zeros(image.shape, np.uint32) for name in ("cell", "class", "contribution")}
+    for n in order:
+        cell = kept.cells[n]
+        part = tuple(
+            slice(at, at + size) for at, size in zip(cell.origin, cell.mask.shape, strict=True)
+        )
+        labels["cell"][part][cell.mask] = kept.labels[n]
+        labels["class"][part][cell.mask] = checkpoint.classes.index(cell.label_class)
+        labels["contribution"][part][cell.mask & ~cell.nucleus] = kept.labels[n]
+    maps = {"likelihood": (labels["cell"] > 0).astype(np.float32)} if params.maps else {}
+    in_memory = isinstance(image.pixels, np.ndarray)
+    return Segmentation(labels, rows, maps, {"diameter": 20.0}, kept if in_memory else None)
+
+
+def _known(cell: Cell) -> Cell:
+    probabilities = {"background": 0.0, **cell.probabilities}
+    maps = {"contribution": cell.response * np.float32(0.5)}
+    return replace(cell, probabilities=probabilities, maps=maps)
+
+
+def _lymphocyte() -> Cell:
+    blank = np.zeros((1, 1))
+    return Cell(
+        (0, 0), (0, 0), blank > 0, blank > 0, blank.astype(np.float32), "lymphocyte",
+        {"neutrophil": 0.1, "lymphocyte": 0.9}, 0.9,
+    )  # fmt: skip

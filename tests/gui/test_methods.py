@@ -6,36 +6,18 @@ import dots
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points
-from squares import CHECKPOINT, smear
+from squares import smear
 
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import fields
-from napari_wbc_nca.widgets import _faces
 from napari_wbc_nca.widgets._page import ELSEWHERE, MethodPage
 from napari_wbc_nca.widgets._planes import OURS
 
 
-@pytest.fixture
-def widget(viewer, monkeypatch):
-    """The widget with one model of an automaton and one of another method; nothing is faked."""
-    monkeypatch.setitem(registry.METHODS, "dots", dots.METHOD)
-    monkeypatch.setitem(_faces.FACES, "dots", "dots:FACE")
-    monkeypatch.setattr(zoo, "names", lambda: ["squares", "dots"])
-    monkeypatch.setattr(zoo, "resolve", {"squares": CHECKPOINT, "dots": dots.DOTS}.__getitem__)
-    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
-    return docked
-
-
-@pytest.fixture
-def other(widget):
-    """The widget after the model of the other method was chosen."""
-    widget.form.model.names.setCurrentText("dots")
-    return widget
-
-
-def test_form_follows_the_method_of_the_model(widget):
-    form = widget.form
+def test_form_follows_the_method_of_the_model(dots_widget):
+    widget, form = dots_widget, dots_widget.form
+    form.model.names.setCurrentText("squares")
     form.params.widgets["device"].value = "cpu"
     form.model.names.setCurrentText("dots")
     assert widget.button.text() == "Segment dots"
@@ -54,12 +36,12 @@ def test_form_follows_the_method_of_the_model(widget):
     assert not form.points.isVisible()
 
 
-def test_everything_that_a_method_gives_becomes_layers(viewer, other, click, finish, notes):
+def test_everything_that_a_method_gives_becomes_layers(viewer, dots_widget, click, finish, notes):
     viewer.add_image(smear((10, 10), (50, 70)), name="smear", scale=(0.5, 0.5))
-    for box in other.form.wanted.values():
+    for box in dots_widget.form.wanted.values():
         box.setChecked(True)
-    click(other.button)
-    finish(other)
+    click(dots_widget.button)
+    finish(dots_widget)
     assert not notes
     kinds = {layer.name: type(layer) for layer in viewer.layers}
     assert list(kinds.items()) == [
@@ -72,7 +54,7 @@ def test_everything_that_a_method_gives_becomes_layers(viewer, other, click, fin
     ]
     assert viewer.layers.selection.active is viewer.layers["smear cells"]
     points = viewer.layers["smear centroids"]
-    np.testing.assert_allclose(points.data, [(19.5, 19.5), (59.5, 79.5)])
+    np.testing.assert_allclose(points.data, [(20, 20), (60, 80)])
     np.testing.assert_allclose(points.scale, (0.5, 0.5))
     assert list(points.features["class"]) == ["lymphocyte", "neutrophil"]
     assert list(points.features["likelihood"]) == [0.75, 0.75]
@@ -84,70 +66,70 @@ def test_everything_that_a_method_gives_becomes_layers(viewer, other, click, fin
     assert all(layer.metadata[OURS]["model"] == "dots" for layer in viewer.layers[1:])
 
 
-def test_colours_tell_the_classes_in_every_layer(viewer, other, click, finish):
+def test_colours_tell_the_classes_in_every_layer(viewer, dots_widget, click, finish):
     viewer.add_image(smear((10, 10), (50, 70)), name="smear")
-    click(other.button)
-    finish(other)
+    click(dots_widget.button)
+    finish(dots_widget)
     lymphocyte = viewer.layers["smear cells"].get_color(1)
     np.testing.assert_allclose(viewer.layers["smear classes"].get_color(1), lymphocyte)
     np.testing.assert_allclose(viewer.layers["smear centroids"].face_color[0], lymphocyte)
     assert not np.allclose(viewer.layers["smear cells"].get_color(2), lymphocyte)
 
 
-def test_points_of_a_stack_lie_on_their_planes(viewer, other, click, finish):
+def test_points_of_a_stack_lie_on_their_planes(viewer, dots_widget, click, finish):
     stack = np.stack([smear((10, 10)), smear((40, 60), (10, 90))])
     viewer.add_image(stack, name="stack")
-    other.form.planes.setCurrentText("all planes")
-    click(other.button)
-    finish(other)
+    dots_widget.form.planes.setCurrentText("all planes")
+    click(dots_widget.button)
+    finish(dots_widget)
     points = viewer.layers["stack centroids"]
-    assert sorted(map(tuple, points.data)) == [*((0, 19.5, 19.5), (1, 19.5, 99.5), (1, 49.5, 69.5))]
+    assert sorted(map(tuple, points.data)) == [*((0, 20, 20), (1, 20, 100), (1, 50, 70))]
     assert sorted(points.features["index"]) == [1, 2, 3]
     assert set(np.unique(viewer.layers["stack classes"].data[1])) == {0, 1, 2}
 
 
-def test_image_without_cells_gives_empty_layers(viewer, other, click, finish, notes):
+def test_image_without_cells_gives_empty_layers(viewer, dots_widget, click, finish, notes):
     viewer.add_image(smear(), name="blank")
-    click(other.button)
-    finish(other)
+    click(dots_widget.button)
+    finish(dots_widget)
     assert not notes
-    assert other.status.text() == "No dot found"
+    assert dots_widget.status.text() == "No dot found"
     assert len(viewer.layers["blank centroids"].data) == 0
     assert not viewer.layers["blank cells"].data.any()
 
 
-def test_error_then_a_second_run(viewer, other, click, finish, notes):
+def test_error_then_a_second_run(viewer, dots_widget, click, finish, notes):
     viewer.add_image(smear((10, 10)), name="smear")
-    other.form.params.widgets["depth"].value = 0
-    click(other.button)
-    finish(other)
+    dots_widget.form.params.widgets["depth"].value = 0
+    click(dots_widget.button)
+    finish(dots_widget)
     assert notes == ["depth is 0; choose more"]
-    assert other.status.text() == "Stopped by an error. No cell was finished."
-    other.form.params.widgets["depth"].value = 1
-    click(other.button)
-    finish(other)
+    assert dots_widget.status.text() == "Stopped by an error. No cell was finished."
+    dots_widget.form.params.widgets["depth"].value = 1
+    click(dots_widget.button)
+    finish(dots_widget)
     assert "smear centroids" in viewer.layers
 
 
-def test_with_nothing_ticked_the_message_lists_what_there_is(viewer, other, click, notes):
+def test_with_nothing_ticked_the_message_lists_what_there_is(viewer, dots_widget, click, notes):
     viewer.add_image(smear((10, 10)))
-    for box in other.form.wanted.values():
+    for box in dots_widget.form.wanted.values():
         box.setChecked(False)
-    click(other.button)
+    click(dots_widget.button)
     assert notes == ["Nothing is to be added. Tick Cells, Points, Contributions, Classes or Maps."]
 
 
-def test_centroids_of_a_run_can_be_the_points_of_another(viewer, other, click, finish):
+def test_centroids_of_a_run_can_be_the_points_of_another(viewer, dots_widget, click, finish):
     viewer.add_image(smear((10, 10)), name="smear")
-    click(other.button)
-    finish(other)
-    assert other.form.points.layer == viewer.layers["smear centroids"]
-    assert other.form.image.layer == viewer.layers["smear"]
+    click(dots_widget.button)
+    finish(dots_widget)
+    assert dots_widget.form.points.layer == viewer.layers["smear centroids"]
+    assert dots_widget.form.image.layer == viewer.layers["smear"]
 
 
-def test_models_that_were_trained_meanwhile_are_offered(widget, monkeypatch):
+def test_models_that_were_trained_meanwhile_are_offered(dots_widget, monkeypatch):
     monkeypatch.setattr(zoo, "names", lambda: ["squares", "dots", "mine"])
-    names = widget.form.model.names
+    names = dots_widget.form.model.names
     names.showPopup()
     names.hidePopup()
     assert [names.itemText(at) for at in range(names.count())] == ["squares", "dots", "mine"]

@@ -38,4 +38,5 @@ FACE = Face(
         },
         "locate": {"detector": "by the detector", "points": "at points", "boxes": "in boxes"},
     },
+    tools="napari_wbc_nca.widgets._propagation_tools:PropagationTools",
 )

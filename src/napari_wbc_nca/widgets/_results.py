@@ -28,6 +28,7 @@ LARGEST = 2**28
 ORDER = ("maps", "classes", "labels", "points")
 """Kinds of additions from the bottom of the list of layers to its top."""
 Found = Mapping[Index, Segmentation]
+Numbers = Mapping[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,29 +195,42 @@ def _diameter(found: Found) -> float:
 
 
 def positions(request: Request, table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Centres of cells in the data of a result's layers: ``(N, lead + 2)``."""
+    """Where cells were found, in the data of a result's layers: ``(N, lead + 2)``."""
     lead = len(request.source.lead)
     rows = np.zeros((len(table), lead + 2))
     if len(table):
-        rows[:, lead:] = table[["centroid_y", "centroid_x"]]
+        where = "peak" if "peak_y" in table else "centroid"
+        rows[:, lead:] = table[[f"{where}_y", f"{where}_x"]]
         if len(request.planes) > 1:
             rows[:, :lead] = table[[f"axis_{axis}" for axis in range(lead)]]
     return rows
 
 
-def cells_table(request: Request, found: Found) -> pd.DataFrame:
-    """Cells of all planes in one table, numbered as in :func:`label_stack`.
+def cells_table(
+    request: Request, found: Found, numbers: Mapping[Index, Numbers] | None = None
+) -> pd.DataFrame:
+    """Cells of all planes in one table.
 
     The column ``index`` ties a row to its label in napari; ``axis_0`` and so on hold a plane's
     position.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    found
+        Results by plane.
+    numbers
+        Integers in the layers; :func:`numbering` where nothing has changed yet.
     """
-    tables = []
-    for index, offset in offsets(request, found).items():
-        table = found[index].cells.copy()
-        table["label"] += offset
-        for axis, at in enumerate(index):
-            table[f"axis_{axis}"] = at
-        tables.append(table)
+    tables, given = [], numbers or numbering(request, found)
+    for index in request.planes:
+        if index in found and len(found[index].cells):
+            table = found[index].cells.copy()
+            table["label"] = table["label"].map(given[index])
+            for axis, at in enumerate(index):
+                table[f"axis_{axis}"] = at
+            tables.append(table)
     cells = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if "label" not in cells:
         cells = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
@@ -224,15 +238,47 @@ def cells_table(request: Request, found: Found) -> pd.DataFrame:
     return cells
 
 
-def offsets(request: Request, found: Found) -> dict[Index, int]:
-    """What is added to the integers of each plane, so that none stands on two planes."""
-    added, total = {}, 0
+def numbering(
+    request: Request,
+    found: Found,
+    before: Mapping[Index, Numbers] | None = None,
+    highest: int = 0,
+) -> dict[Index, Numbers]:
+    """Label of a plane to its integer in the layers; none stands twice.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    found
+        Results by plane.
+    before
+        Integers that stay.
+    highest
+        Integer above which new ones begin.
+    """
+    known, following = before or {}, highest + 1
+    made: dict[Index, Numbers] = {}
     for index in request.planes:
-        if index in found:
-            added[index] = total
-            labels = found[index].cells.get("label", pd.Series(dtype=int))
-            total += int(labels.max()) if len(labels) else 0
-    return added
+        if index not in found:
+            continue
+        own = dict(known.get(index, {}))
+        for label in found[index].cells.get("label", ()):
+            if int(label) not in own:
+                own[int(label)] = following
+                following += 1
+        made[index] = own
+    return made
+
+
+def renumbered(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
+    """Label image of a plane with its integers in the layers."""
+    plane = np.asarray(labels)
+    lookup = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
+    for label, number in numbers.items():
+        if label < len(lookup):
+            lookup[label] = number
+    return np.asarray(lookup[plane])
 
 
 def label_stack(request: Request, found: Found, name: str) -> Any:
@@ -242,12 +288,13 @@ def label_stack(request: Request, found: Found, name: str) -> Any:
     """
     if not request.source.lead and found:
         return found[()].labels[name]
-    numbered = {}
-    for index, offset in offsets(request, found).items():
-        if name in found[index].labels:
-            labels = np.asarray(found[index].labels[name])
-            numbered[index] = np.where(labels > 0, labels + np.uint32(offset), 0)
-    return stacked(request, numbered, np.uint32)
+    numbers = numbering(request, found)
+    planes = {
+        index: renumbered(found[index].labels[name], own)
+        for index, own in numbers.items()
+        if name in found[index].labels
+    }
+    return stacked(request, planes, np.uint32)
 
 
 def map_stack(request: Request, found: Found, name: str) -> Any:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
+
+CONTRIBUTION = "contribution"
+"""Name of a cell's map of what its pixels contribute to its detection."""
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_wbc_nca.methods.params import PredictParams
+    from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
 
 
 def update(
@@ -56,3 +59,18 @@ def update(
         "corrections": [*before, correction],
     }
     return replace(result, provenance=provenance)
+
+
+def contribution(found: Segmentation, label: int) -> npt.NDArray[np.float32] | None:
+    """``(Y, X)`` share that each pixel has in the detection of one cell; None where not kept."""
+    if found.kept is None:
+        return None
+    numbers = {own: number for number, own in found.kept.labels.items()}
+    cell = found.kept.cells.get(numbers.get(label))
+    if cell is None or CONTRIBUTION not in cell.maps:
+        return None
+    values = cell.maps[CONTRIBUTION]
+    plane = np.zeros(found.labels["cell"].shape, np.float32)
+    y, x = (slice(at, at + size) for at, size in zip(cell.origin, values.shape, strict=True))
+    plane[y, x] = values
+    return plane
