@@ -137,9 +137,9 @@ class Maker:
                 for progress in self._propagate(found, own):
                     yield Progress(done + progress.done, total, progress.message)
                 missing.difference_update(own)
-            ready = [n for n in waiting if missing.isdisjoint(near[n])]
+            ready = [n for n in waiting if missing.isdisjoint((n, *near[n]))]
             done += len(own)
-            for progress in self._cut(found, ready, near):
+            for progress in self._cut(found, ready):
                 yield Progress(done + progress.done, total, progress.message, progress.cells)
             waiting = [n for n in waiting if n not in found.cells]
             if not self.keep:
@@ -164,15 +164,11 @@ class Maker:
         self, found: Found, numbers: Iterable[int], changed: Sequence[Contribution]
     ) -> set[int]:
         """Those of some cells whose windows one of the `changed` contributions reaches into."""
-        boxes = [contribution.box for contribution in changed]
-        return {
-            number
-            for number in numbers
-            if any(
-                _meet(self._cutter.window(found.contributions[number], found.centroids[number]), b)
-                for b in boxes
-            )
+        boxes = _boxes([contribution.box for contribution in changed])
+        windows = {
+            n: self._cutter.window(found.contributions[n], found.centroids[n]) for n in numbers
         }
+        return {n for n, window in windows.items() if _meet(boxes, _boxes([window])).any()}
 
     def traced(self, part: Part) -> Traced:
         """Forward pass of a part of the field, and of what its values depend on."""
@@ -201,17 +197,19 @@ class Maker:
         )
         found.contributions.update((yield from steps))
 
-    def _cut(
-        self, found: Found, ready: Sequence[int], near: dict[int, list[int]]
-    ) -> Generator[Progress, None, None]:
+    def _cut(self, found: Found, ready: Sequence[int]) -> Generator[Progress, None, None]:
         """Cells whose rivals' contributions are all there."""
+        numbers = np.asarray(list(found.contributions))
+        boxes = _boxes([c.box for c in found.contributions.values()])
         for first in range(0, len(ready), self.params.batch):
             some = ready[first : first + self.params.batch]
             for n in some:
+                window = self._cutter.window(found.contributions[n], found.centroids[n])
+                rivals = numbers[_meet(boxes, _boxes([window])) & (numbers != n)]
                 found.cells[n] = self._cutter.cell(
                     found.centroids[n],
                     found.contributions[n],
-                    [found.contributions[other] for other in near[n]],
+                    [found.contributions[rival] for rival in rivals.tolist()],
                     found.likelihoods[n],
                 )
             done = tuple(cell for n in some if (cell := found.cells[n]) is not None)
@@ -222,5 +220,13 @@ def _holds(tile: Tile, pixel: tuple[int, int]) -> bool:
     return all(span.start <= at < span.stop for span, at in zip(tile.core, pixel, strict=True))
 
 
-def _meet(one: Part, other: Part) -> bool:
-    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
+def _boxes(parts: Sequence[Part]) -> npt.NDArray[np.int_]:
+    """``(N, 4)`` first row and column, and those after the last."""
+    corners = [(y.start, x.start, y.stop, x.stop) for y, x in parts]
+    return np.asarray(corners, int).reshape(-1, 4)
+
+
+def _meet(boxes: npt.NDArray[np.int_], box: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
+    """Which of some boxes share a pixel with one other."""
+    shared = (boxes[:, :2] < box[:, 2:]) & (box[:, :2] < boxes[:, 2:])
+    return np.asarray(shared.all(1))

@@ -14,7 +14,7 @@ from skimage.morphology import disk, remove_small_objects
 from napari_wbc_nca.methods.propagation.network import scaled_by_cells, sigma_of
 from napari_wbc_nca.methods.view import FINE, Part, View
 from napari_wbc_nca.ops import saliency, stain
-from napari_wbc_nca.ops.graphcut import Costs, code_costs, cut, paper_costs
+from napari_wbc_nca.ops.graphcut import code_costs, cut, paper_costs
 from napari_wbc_nca.ops.threshold import component_at_centre
 from napari_wbc_nca.types import Cell
 
@@ -31,6 +31,9 @@ CONTRIBUTION = "contribution"
 _BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 _MARGIN = 2.0  # of a window around its contribution, in σ
 _SPECK = 3  # pixels that a seed has at least, in the published code
+_SMOOTH = 0.4  # width of the smoothing of seeds, in σ of the detector
+_SALIENT = 0.5  # saliency of smoothed seeds, at least
+_CLEARLY, _DENSE = 1.5, 0.03  # how much larger than the rivals' they are, and how large
 _CLOSE, _OPEN = 2, 1  # radii of the disks by which a mask is grown, filled and shrunk
 
 
@@ -50,10 +53,14 @@ class Cutter:
 
     def __init__(self, view: View, checkpoint: Checkpoint, params: PropagationParams) -> None:
         self.view, self.checkpoint, self.params = view, checkpoint, params
-        self.margin = ceil(_MARGIN * sigma_of(checkpoint))
-        name = params.saliency
+        self.sigma = sigma_of(checkpoint)
+        self.margin = ceil(_MARGIN * self.sigma)
+        stained = scaled_by_cells(checkpoint)
+        name, self.terms = params.saliency, params.terms
         if name == "model":
-            name = "stain" if scaled_by_cells(checkpoint) else "inverse"
+            name = "stain" if stained else "inverse"
+        if self.terms == "model":
+            self.terms = "smooth" if stained else "code"
         seen = _BRIGHTNESS if name == "inverse" else {"name": "density"}
         factor = max(view.factor / FINE, min(view.factor, 1.0))
         self.grid = View(view.rgb, factor, seen)
@@ -105,23 +112,39 @@ class Cutter:
 
     def _mask(self, own: Float, rival: Float, wanted: Part, middle: tuple[float, float]) -> Mask:
         """Cut of a window, then the component at the centroid, without holes and roughness."""
-        mine = ndi.binary_fill_holes((own > rival) & (own > self.params.own_seed))
+        values = self.grid.read(wanted).numpy().transpose(1, 2, 0)
+        salient = self.saliency(values)
+        if self.terms == "smooth":
+            mine, theirs = self._smooth_seeds(own, rival, salient)
+        else:
+            mine = (own > rival) & (own > self.params.own_seed)
+            theirs = (rival > own) & (rival > self.params.other_seed)
+        mine, theirs = ndi.binary_fill_holes(mine), ndi.binary_fill_holes(theirs)
         mine = remove_small_objects(mine, max_size=_SPECK - 1, connectivity=2)
-        theirs = ndi.binary_fill_holes((rival > own) & (rival > self.params.other_seed))
         if not (mine & ~theirs).any():
             pixel = tuple(np.clip(np.rint(middle).astype(int), 0, np.subtract(own.shape, 1)))
             mine[pixel], theirs[pixel] = True, False
-        mask = component_at_centre(cut(self._costs(wanted, mine, theirs)), middle)
+        if self.terms == "code":
+            costs = code_costs(1 - salient, mine, theirs)
+        else:
+            costs = paper_costs(salient, mine, theirs, contrast=values)
+        mask = component_at_centre(cut(costs), middle)
         grown = ndi.binary_dilation(np.pad(mask, _CLOSE), disk(_CLOSE))
         filled = ndi.binary_erosion(ndi.binary_fill_holes(grown), disk(_OPEN))
         return np.asarray(filled[_CLOSE:-_CLOSE, _CLOSE:-_CLOSE])
 
-    def _costs(self, wanted: Part, mine: Mask, theirs: Mask) -> Costs:
-        values = self.grid.read(wanted).numpy().transpose(1, 2, 0)
-        salient = self.saliency(values)
-        if self.params.terms == "code":
-            return code_costs(1 - salient, mine, theirs)
-        return paper_costs(salient, mine, theirs, contrast=values)
+    def _smooth_seeds(self, own: Float, rival: Float, salient: Float) -> tuple[Mask, Mask]:
+        """Salient pixels that clearly are the cell's, and those that clearly are another's.
+
+        A contribution is a sprinkling of points, some of them far away; its square root,
+        smoothed, tells how densely they lie.
+        """
+        width = _SMOOTH * self.sigma * self.view.factor / self.grid.factor
+        first, second = (ndi.gaussian_filter(np.sqrt(values), width) for values in (own, rival))
+        seen = salient > _SALIENT
+        mine = (first > _CLEARLY * second) & (first > _DENSE)
+        theirs = (second > _CLEARLY * first) & (second > _DENSE)
+        return mine & seen, theirs & seen
 
     def window(self, contribution: Contribution, centroid: Centroid) -> Part:
         """Model pixels around a cell's contribution and its centroid, inside the field."""

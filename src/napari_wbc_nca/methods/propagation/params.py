@@ -47,9 +47,13 @@ class PropagationParams(PredictParams):
         Saliency, Bounds("What tells a cell from the background; 'model' is the model's own")
     ] = "model"
     terms: Annotated[
-        Literal["code", "paper"],
-        Bounds("Terms of the graph cut: of the published code, or of the paper", advanced=True),
-    ] = "code"
+        Literal["model", "smooth", "code", "paper"],
+        Bounds(
+            "Seeds and costs of the graph cut: of the published code, of the paper, or the "
+            "paper's with smoothed seeds on stained matter; 'model' takes what suits the model",
+            advanced=True,
+        ),
+    ] = "model"
     noise: Annotated[
         float, Bounds("Contribution below which it is none", low=0, high=1, advanced=True)
     ] = 0.01
