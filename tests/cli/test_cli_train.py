@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from napari_wbc_nca.io import datasets, weights
+from napari_wbc_nca.io import datasets, weights, zoo
 from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.further import FURTHER
 from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams
 from napari_wbc_nca.types import Progress
+
+
+class Labelled(NamedTuple):
+    """Stand-in for a sample; remembers what was read."""
+
+    data: Path
+    classes: list[str]
+    names: tuple[str, ...] = ("neutrophil", "none")
 
 
 class Training:
@@ -28,7 +39,7 @@ class Training:
 def training(model, monkeypatch):
     stand_in = Training(model)
     monkeypatch.setattr(registry, "load", lambda _: stand_in)
-    monkeypatch.setattr(datasets, "read", lambda data, classes: (data, classes))
+    monkeypatch.setattr(datasets, "read", lambda data, classes: [Labelled(data, classes)])
 
     def save(checkpoint, path):
         path.write_text(checkpoint.name)
@@ -45,7 +56,7 @@ def test_training_writes_the_weights(wbc, training, tmp_path):
     assert file.read_text() == "mine"
     assert training.calls == [
         (
-            (tmp_path, ["wbc", "rbc"]),
+            [Labelled(tmp_path, ["wbc", "rbc"])],
             NcaTrainParams(),
             None,
             file.with_name("mine.safetensors.state"),
@@ -129,3 +140,29 @@ def test_name_of_the_checkpoint_is_that_of_its_file(wbc, training, tmp_path, mod
     training.checkpoint = replace(model, name="unnamed")
     assert wbc("train", "nca_max", tmp_path, "-o", tmp_path / "b.safetensors").status == 0
     assert (tmp_path / "b.safetensors").read_text() == "b"
+
+
+def test_a_model_is_taught_further_gently_and_at_its_own_scale(wbc, training, model, tmp_path):
+    options = ["--teach", "tiny", "--epochs", 3]
+    done = wbc("train", "nca_wss", tmp_path, "-o", tmp_path / "a.safetensors", *options)
+    assert done.status == 0
+    params = training.calls[0][1]
+    assert (params.epochs, params.diameter, params.window) == (3, 32, 64)
+    assert params.learning_rate == FURTHER["nca_wss"]["learning_rate"]
+    assert params.projection == "best"
+    assert training.calls[0][2] is model
+
+
+def test_few_cells_and_a_single_class_are_told(wbc, training, tmp_path):
+    done = wbc("train", "nca_wss", tmp_path, "-o", tmp_path / "a.safetensors")
+    assert "Note: There is 1 cell of neutrophil: label some more" in done.err
+    assert "Note: All cells are neutrophil" in done.err
+
+
+def test_a_model_of_another_method_is_refused(wbc, training, model, monkeypatch, tmp_path):
+    other = replace(model, method="propagation")
+    monkeypatch.setattr(zoo, "resolve", lambda _: other)
+    options = ["-o", tmp_path / "a.safetensors", "--init", "tiny"]
+    done = wbc("train", "nca_wss", tmp_path, *options)
+    assert done.status == 1
+    assert "tiny is a model of propagation, and nca_wss cannot start from it" in done.err

@@ -14,6 +14,7 @@ from napari_wbc_nca.io.samples import Masks
 from napari_wbc_nca.methods.scale import FILL
 from napari_wbc_nca.methods.weak import (
     CYTOPLASM,
+    DRAWN,
     FINE,
     IGNORED,
     NUCLEUS,
@@ -179,7 +180,7 @@ def test_masks_are_taken_as_they_were_drawn(sample):
     made = drawn(sample([(40, 45), (90, 110)], [], ()))
     found = prepare(made, 3, DIAMETER, DENSITY)
     expected = np.zeros(SHAPE, np.uint8)
-    expected[planted.disc(SHAPE, (40, 45), RADIUS + 1)] = CYTOPLASM
+    expected[planted.disc(SHAPE, (40, 45), RADIUS + 1)] = DRAWN
     expected[planted.disc(SHAPE, (40, 45), RADIUS * 0.4)] = NUCLEUS
     np.testing.assert_array_equal(found.target.numpy(), expected)
     assert [(p.sample, p.name) for p in found.places] == [(3, "monocyte"), (3, "none")]

@@ -1,4 +1,4 @@
-"""``train``: weak labels in, checkpoint out."""
+"""``train``: weak labels or masks in, checkpoint out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_wbc_nca.cli import console
-from napari_wbc_nca.cli.options import make, with_fields
+from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import load
 from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.further import further
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
@@ -25,7 +26,7 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Folder of crops by class, of fields with labels, or a .toml of these."
+            help="Folder of crops by class, of fields with labels or masks, or a .toml of these."
         ),
     ],
     output: Annotated[
@@ -37,27 +38,40 @@ def train(
     init: Annotated[
         str, typer.Option(help="Model to start from, by name or file.", show_default="none")
     ] = "",
+    teach: Annotated[
+        str,
+        typer.Option(
+            help="Model to teach further by corrected pictures: gently, and at its own scale.",
+            show_default="none",
+        ),
+    ] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was stopped.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE, start anew.")] = False,
     **values: Any,
 ) -> None:
-    """Train a model from weak labels: classes, boxes or points, no masks.
+    """Train a model from weak labels (classes, boxes or points), and from masks if there are any.
 
     Beside FILE stands FILE.state until training ends; --resume goes on from it.
     """
     from napari_wbc_nca.io import datasets, weights
+    from napari_wbc_nca.workflow import train as workflow
 
     if method not in TRAIN:
         raise typer.BadParameter(f"unknown method {method!r}; known are {', '.join(TRAIN)}")
+    if init and teach:
+        raise typer.BadParameter("--init trains on and --teach corrects; give one of them")
     params: Any = make(TRAIN[method], values)
     state = output.with_name(f"{output.name}.state")
     _check_files(output, state, resume, force)
-    start = load(init) if init else None
+    start = load(init or teach) if init or teach else None
     try:
+        if teach and start is not None:
+            params = further(start, given(values))
         named = [name.strip() for name in classes.split(",") if name.strip()]
         samples = datasets.read(data, named)
-        work = registry.load(registry.get(method).train)
-        steps = work(samples, params, init=start, state_file=state)
+        for note in workflow.notes(samples):
+            console.tell(f"Note: {note}")
+        steps = workflow.run(workflow.Request(method, params, start, state), samples)
         trained: Checkpoint = console.follow(steps, method)
         digest = weights.save(replace(trained, name=output.stem), output)
     except (ValueError, OSError) as error:

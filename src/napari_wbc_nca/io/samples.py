@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,34 @@ class MaskedSample:
     mask: Path
     label_class: str | None = None
     boxes: npt.NDArray[np.float32] | None = None
+
+
+def without_cut(sample: Sample) -> Sample:
+    """`sample` without the cells that its picture's border cuts: their pixels teach nothing.
+
+    A cell that is known by a point alone, or fills its crop, is never taken to be cut.
+    """
+    if sample.boxes is None or not len(sample.boxes):
+        return sample
+    height, width = (
+        read_rgb(sample).shape[:2] if sample.pixels is not None else picture_size(sample.path)
+    )
+    boxes = sample.boxes
+    sized = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    cut = sized & ((boxes[:, :2] < 1).any(1) | (boxes[:, 2:] > (height - 1, width - 1)).any(1))
+    kept = np.flatnonzero(~cut)
+    masks = sample.masks
+    if masks is not None:
+        masks = replace(masks, labels=tuple(masks.labels[n] for n in kept))
+    ignored = boxes[cut] if sample.ignored is None else np.vstack([sample.ignored, boxes[cut]])
+    return replace(
+        sample,
+        boxes=boxes[kept],
+        names=tuple(sample.names[n] for n in kept),
+        kinds=tuple(sample.kinds[n] for n in kept),
+        masks=masks,
+        ignored=ignored,
+    )
 
 
 def canonical(name: str) -> str:

@@ -42,7 +42,8 @@ def focal_loss(logits: torch.Tensor, allowed: torch.Tensor, gamma: float) -> tor
 def centre_loss(readout: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy and Dice of the centre projection, for cell and for nucleus.
 
-    Pixels of cytoplasm count more than others in the cross-entropy.
+    Pixels of cytoplasm count more than others in the cross-entropy, but for those that were
+    drawn: what is known exactly needs no lean.
 
     Parameters
     ----------

@@ -67,8 +67,8 @@ class NcaTrainParams:
     pixel_size: Annotated[float, Bounds("Side of a model pixel", "µm", low=0.01, high=10)] = 0.4
     normalisation: Annotated[str, Bounds("Name of the stain normalisation")] = "density"
     projection: Annotated[
-        Literal["pca", "evidence", "centre", "grown"],
-        Bounds("Projection the model uses by default"),
+        Literal["pca", "evidence", "centre", "grown", "best"],
+        Bounds("Projection the model uses by default; 'best' on masks held out for validation"),
     ] = "grown"
     epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 128
     samples_per_epoch: Annotated[
@@ -86,6 +86,13 @@ class NcaTrainParams:
     centre_weight: Annotated[
         float, Bounds("Weight of the loss of the centre projection", low=0, high=100)
     ] = 1.0
+    readout: Annotated[
+        int, Bounds("Windows that the readout of pixels is fitted to first; 0 does not", low=0)
+    ] = 0
+    stain: Annotated[
+        float, Bounds("How far stains are varied; little for one laboratory", low=0, high=1)
+    ] = 1.0
+    whole_cells: Annotated[bool, Bounds("Learn nothing from cells that the border cuts")] = False
     refit: Annotated[
         int, Bounds("Windows that the classifier is fitted anew to at the end; 0 does not", low=0)
     ] = 0

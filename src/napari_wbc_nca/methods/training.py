@@ -1,4 +1,4 @@
-"""Training that both NCA methods share: weak labels in, checkpoint out."""
+"""Training that both NCA methods share: weak labels or masks in, checkpoint out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,11 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from napari_wbc_nca.io.datasets import NONE, TYPES, WBC, Sample
+from napari_wbc_nca.io.samples import without_cut
+from napari_wbc_nca.methods.choice import best_projection
 from napari_wbc_nca.methods.losses import centre_loss, focal_loss
 from napari_wbc_nca.methods.network import choose
+from napari_wbc_nca.methods.readout import fit_readout
 from napari_wbc_nca.methods.refit import refit
 from napari_wbc_nca.methods.weak import Prepared, prepare
 from napari_wbc_nca.methods.windows import Batch, Windows
@@ -66,14 +69,14 @@ def train(
     init: Checkpoint | None = None,
     state_file: Path | None = None,
 ) -> Generator[Progress, None, Checkpoint]:
-    """Train a network from weak labels.
+    """Train a network from weak labels, and from masks where there are any.
 
     Parameters
     ----------
     method, pool
         Name of the method in the registry, and how its network pools.
     samples
-        Pictures with classes, boxes or points.
+        Pictures with classes, boxes, points or masks.
     params
         Size of the network and everything about its training.
     init
@@ -93,8 +96,11 @@ def train(
         When there is nothing to learn from, or `init` does not fit.
     """
     check(params)
+    _check_cells(samples)
     if init is not None:
         _check_fit(init, samples)
+    if params.whole_cells:
+        samples = [without_cut(sample) for sample in samples]
     classes = classes_of(samples) if init is None else init.classes
     normalisation = {"name": params.normalisation} if init is None else dict(init.normalisation)
     architecture = _architecture(params, pool, classes, init)
@@ -111,13 +117,16 @@ def train(
         side=params.window,
         normalisation=normalisation,
         typed_share=params.typed_share,
+        stain=params.stain,
     )
     learn, validate = draw(kept), draw(held, vary=False) if held else None
+    if params.readout and not run.state.epoch:
+        yield from fit_readout(run.network, learn, params)
     yield from run.epochs(learn, validate)
     network.load_state_dict(run.state.best_weights)
     if params.refit:
         yield from refit(network, learn, params)
-    return Checkpoint(
+    trained = Checkpoint(
         method=method,
         architecture=architecture,
         weights={k: v.detach().cpu().numpy().copy() for k, v in network.state_dict().items()},
@@ -128,6 +137,29 @@ def train(
         normalisation=normalisation,
         card=_card(samples, params, run.state, init),
     )
+    if params.projection == "best":
+        unseen = [samples[n] for n in _numbers(prepared, held)]
+        found = yield from best_projection(trained, unseen, init, params.device)
+        trained = replace(
+            trained, card={**trained.card, "projection": found.pop("projection"), "held_out": found}
+        )
+    run.remove_state()
+    return trained
+
+
+def _numbers(prepared: Sequence[Prepared], some: Sequence[Prepared]) -> list[int]:
+    """Positions of `some` of the samples among all."""
+    wanted = {id(sample) for sample in some}
+    return [number for number, sample in enumerate(prepared) if id(sample) in wanted]
+
+
+def _check_cells(samples: Sequence[Sample]) -> None:
+    """Refuse samples that show no white blood cell at all."""
+    if not any(name != NONE for sample in samples for name in sample.names):
+        raise ValueError(
+            f"no white blood cell is labelled in {len(samples)} pictures; label some cells, and "
+            "give each its class"
+        )
 
 
 def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -272,6 +304,9 @@ class _Run:
                 }
             self._save()
             yield Progress(state.epoch, params.epochs, "Training", values=values)
+
+    def remove_state(self) -> None:
+        """Remove the file to go on from, when all is done."""
         if self.state_file is not None:
             self.state_file.unlink(missing_ok=True)
 

@@ -22,7 +22,8 @@ from napari_wbc_nca.ops.resample import resample, resampled_shape
 if TYPE_CHECKING:
     from napari_wbc_nca.io.samples import Masks
 
-OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED = 0, 1, 2, 3
+OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED, DRAWN = 0, 1, 2, 3, 4
+"""What a pixel is known to be; the last is cytoplasm that somebody drew."""
 _CONTEXT = 1.8  # side of the window in which a region is told apart, in boxes
 _RED_CELL = 0.6  # diameter of a red cell relative to a white one's, where no white one is boxed
 _WHOLE = 0.55  # diameter of the cell relative to a crop that shows just it
@@ -49,7 +50,7 @@ class Prepared:
     pixels
         ``(3, Y, X)`` float16, stain-normalised.
     target
-        ``(Y, X)`` uint8: `OUTSIDE`, `CYTOPLASM`, `NUCLEUS` or `IGNORED`.
+        ``(Y, X)`` uint8: `OUTSIDE`, `CYTOPLASM`, `NUCLEUS`, `IGNORED` or `DRAWN`.
     places
         Labelled cells, red cells and other things that are none included.
     source, group, weight
@@ -186,7 +187,7 @@ def _mark_drawn(
         nucleus = _nuclei(density, cell)
     else:
         nucleus = covered(np.isin(drawn.nucleus, white))
-    target[cell] = CYTOPLASM
+    target[cell] = DRAWN
     target[cell & nucleus] = NUCLEUS
     target[covered(drawn.ignored)] = IGNORED
 

@@ -56,6 +56,8 @@ class Windows:
         Share of windows that show a cell of known type.
     vary
         False draws windows as they lie: no turning, scaling or staining, for validation.
+    stain
+        How far the stain is varied, 0–1; little where the pictures are all of one laboratory.
     """
 
     def __init__(
@@ -66,9 +68,10 @@ class Windows:
         normalisation: Mapping[str, Any],
         typed_share: float = 0.4,
         vary: bool = True,
+        stain: float = 1.0,
     ) -> None:
         self.samples, self.classes, self.side, self.vary = samples, tuple(classes), side, vary
-        self.normalisation = normalisation
+        self.normalisation, self.stain = normalisation, stain
         places = [place for sample in samples for place in sample.places]
         self._position = {place.sample: n for n, s in enumerate(samples) for place in s.places}
         self._typed = {
@@ -152,7 +155,7 @@ class Windows:
         target = grid_sample(labels[None, None], at, "nearest", align_corners=False)[0, 0]
         inside = (points >= 0).all(-1) & (points < sample.target.shape).all(-1)
         marked = torch.where(torch.from_numpy(inside), target, IGNORED).to(torch.uint8)
-        varied = restain(image, random) if self.vary else image
+        varied = torch.lerp(image, restain(image, random), self.stain) if self.vary else image
         return shown(varied, self.normalisation), marked
 
 
