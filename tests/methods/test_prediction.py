@@ -187,12 +187,11 @@ def test_the_channel_that_the_head_looks_at_is_the_most_relevant():
         ("points", [[np.nan, 5]], "1 of 1 points lie outside"),
         ("boxes", [[200, 5, 240, 40]], "1 of 1 boxes lie outside the image"),
         ("boxes", [[5, 5, 5, 40]], "a box has no height or width; expected y0 < y1 and x0 < x1"),
-        ("detector", None, "no detector is installed; use 'evidence'"),
     ],
 )
 def test_places_that_cannot_be_used_are_refused(locate, given, message):
     with pytest.raises(ValueError, match=message):
-        predict(locate=locate, **({locate: given} if locate != "detector" else {}))
+        predict(locate=locate, **{locate: given})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_wbc_nca.io.images import check
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cells import Segmenter
+from napari_wbc_nca.methods.detection import detected
 from napari_wbc_nca.methods.locate import Centre, locate
 from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.result import collect
@@ -69,10 +70,12 @@ def predict(
     view = field.rescaled(diameter / checkpoint.diameter)
     if params.locate == "evidence":
         centres = yield from _look(network, view, checkpoint, params)
+    elif params.locate == "detector":
+        centres = yield from detected(view, diameter, params)
     elif params.locate == "whole":
         centres = [((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)]
     else:
-        centres = [(y, x) for y, x in ((given + 0.5) / view.factor - 0.5).tolist()]
+        centres = [view.from_image((y, x)) for y, x in given.tolist()]
     cells = yield from Segmenter(network, checkpoint, params, view).cells(centres)
     return collect(cells, image, checkpoint, params, diameter)
 
@@ -96,8 +99,6 @@ def _given(
     ValueError
         When they are wanted and missing, of a wrong shape, or outside the image.
     """
-    if params.locate == "detector":
-        raise ValueError("locate is 'detector', but no detector is installed; use 'evidence'")
     if params.locate not in ("points", "boxes"):
         return np.empty((0, 2))
     given, columns = (points, 2) if params.locate == "points" else (boxes, 4)

@@ -101,6 +101,10 @@ class View:
         """A position in model pixels as one in image pixels."""
         return (centre[0] + 0.5) * self.factor - 0.5, (centre[1] + 0.5) * self.factor - 0.5
 
+    def from_image(self, centre: tuple[float, float]) -> tuple[float, float]:
+        """A position in image pixels as one in model pixels."""
+        return (centre[0] + 0.5) / self.factor - 0.5, (centre[1] + 0.5) / self.factor - 0.5
+
     def interpolate(
         self, values: npt.NDArray[Any], part: Part, factor: float, wanted: Part
     ) -> npt.NDArray[np.float32]:
