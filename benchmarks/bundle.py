@@ -2,7 +2,7 @@
 
 python benchmarks/bundle.py MODELS
 
-``MODELS`` is the folder that ``train_bundled.py`` filled; ``metrics.json`` in it is what
+``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in it is what
 ``measure.py`` found. The SHA-256 of every bundled model is listed in ``weights/index.json``.
 """
 
@@ -16,20 +16,30 @@ from pathlib import Path
 from napari_wbc_nca.io.weights import load, save
 
 WEIGHTS = Path(__file__).parents[1] / "src" / "napari_wbc_nca" / "weights"
-LICENCE = (
+_TYPED = (
     "BSD-3-Clause. Trained on TXL-PBC (BCCD, BCD, PBC, Raabin; MIT), WBC_Dataset (Chulalongkorn; "
     "MIT) and boxes and types of BCCD (MIT); no mask was trained on."
 )
+LICENCES = {
+    "wbc-smear": _TYPED,
+    "wbc-types": _TYPED,
+    "smear-cells": (
+        "BSD-3-Clause. Trained on the centroids of TXL-PBC (BCCD, BCD, PBC, Raabin; MIT); no mask "
+        "was trained on."
+    ),
+}
 
 
 def main(models: Path) -> None:
-    """Bundle ``wbc-smear`` and ``wbc-types``, and list the hashes."""
+    """Bundle the models that the folder holds, and list the hashes of all."""
     found = models / "metrics.json"
     metrics = json.loads(found.read_text(encoding="utf-8")) if found.exists() else {}
-    for name in ("wbc-smear", "wbc-types"):
-        trained = load(models / f"{name}.safetensors")
-        card = {**trained.card, "licence": LICENCE, "metrics": metrics.get(name, {})}
-        save(replace(trained, name=name, card=card), WEIGHTS / f"{name}.safetensors")
+    for name, licence in LICENCES.items():
+        path = models / f"{name}.safetensors"
+        if path.exists():
+            trained = load(path)
+            card = {**trained.card, "licence": licence, "metrics": metrics.get(name, {})}
+            save(replace(trained, name=name, card=card), WEIGHTS / f"{name}.safetensors")
     hashes = {path.stem: load(path).sha256 for path in sorted(WEIGHTS.glob("*.safetensors"))}
     (WEIGHTS / "index.json").write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(hashes, indent=2))

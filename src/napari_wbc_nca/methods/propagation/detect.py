@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_wbc_nca.methods.propagation.network import least_of
+from napari_wbc_nca.methods.propagation.network import apart_of, least_of
 from napari_wbc_nca.methods.view import View
 from napari_wbc_nca.ops.peaks import peaks
 from napari_wbc_nca.ops.tiling import tiles
@@ -133,7 +133,8 @@ def detect(
         For a kind that the detector does not know.
     """
     wanted = [checkpoint.classes.index(kind) for kind in kinds_of(checkpoint, params)]
-    reach = 2 * int(np.ceil(params.apart)) + 2
+    apart = max(params.apart, apart_of(checkpoint))
+    reach = 2 * int(np.ceil(apart)) + 2
     side = max(network.stride, round(params.tile / view.factor))
     parts = list(tiles(view.shape, side, reach))
     found: list[Detection] = []
@@ -143,7 +144,7 @@ def detect(
         values = likelihood(network, view, (rows, columns))
         for kind in wanted:
             least = params.least or least_of(checkpoint, checkpoint.classes[kind])
-            for y, x in peaks(values[kind], least, params.apart).tolist():
+            for y, x in peaks(values[kind], least, apart).tolist():
                 place = (y + rows.start, x + columns.start)
                 if all(c.start <= p < c.stop for p, c in zip(place, tile.core, strict=True)):
                     found.append(Detection(*place, kind, float(values[kind, y, x])))

@@ -147,7 +147,7 @@ def f_measures(
     counts = np.zeros((len(fields[0].taught), 3), int)
     for found, field in zip(maps, fields, strict=True):
         for kind in np.flatnonzero(field.taught):
-            places = peaks(found[kind], max(least, _FAINT))
+            places = peaks(found[kind], max(least, _FAINT), params.sigma)
             hits = len(assign(field.centres[kind], places, params.distance))
             counts[kind] += hits, len(field.centres[kind]), len(places)
     taught = np.any([field.taught for field in fields], axis=0)

@@ -50,12 +50,22 @@ def card(sigma: float, least: Mapping[str, float], scaled: bool) -> dict[str, An
         Whether its pictures were brought to one size of cells; otherwise a model pixel is a
         pixel, unless the user knows better.
     """
-    return {"sigma": sigma, "least": dict(least), "scale": "cells" if scaled else "pixels"}
+    return {
+        "sigma": sigma,
+        "apart": sigma,
+        "least": dict(least),
+        "scale": "cells" if scaled else "pixels",
+    }
 
 
 def sigma_of(checkpoint: Checkpoint) -> float:
     """σ in model pixels of a detector's Gaussians."""
     return float(checkpoint.card["sigma"])
+
+
+def apart_of(checkpoint: Checkpoint) -> float:
+    """Least distance in model pixels of two peaks of a kind; that of the published code else."""
+    return float(checkpoint.card.get("apart", 2.0))
 
 
 def least_of(checkpoint: Checkpoint, kind: str) -> float:
