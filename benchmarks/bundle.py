@@ -2,8 +2,9 @@
 
 python benchmarks/bundle.py MODELS
 
-``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in it is what
-``measure.py`` found. The SHA-256 of every bundled model is listed in ``weights/index.json``.
+``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in it
+is what ``measure.py`` found. The SHA-256 of every bundled model is listed in
+``weights/index.json``.
 """
 
 from __future__ import annotations
