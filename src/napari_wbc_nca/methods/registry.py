@@ -67,6 +67,7 @@ METHODS = {
             "napari_wbc_nca.methods.propagation.train:train",
             PropagationParams,
             PropagationTrainParams,
+            estimate="napari_wbc_nca.methods.propagation.scale:estimate",
             update="napari_wbc_nca.methods.propagation.update:update",
         ),
         Method(

@@ -38,5 +38,6 @@ FACE = Face(
         },
         "locate": {"detector": "by the detector", "points": "at points", "boxes": "in boxes"},
     },
+    preview="napari_wbc_nca.widgets._propagation_preview:PropagationPreview",
     tools="napari_wbc_nca.widgets._propagation_tools:PropagationTools",
 )

@@ -146,9 +146,9 @@ def work(request: Request) -> Generator[Step, None, None]:
         yield Step(number, end, checkpoint, segmentation)
 
 
-def preload() -> None:
+def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
     """Load torch and the networks in a thread, while the user still looks at the form."""
-    Thread(target=import_module, args=("napari_wbc_nca.workflow.segment",), daemon=True).start()
+    Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 def estimate(request: Request) -> Generator[Progress | None, None, float]:
