@@ -5,11 +5,13 @@ WBC_NCA_DATA=/data python benchmarks/train_bundled.py OUTPUT [STAGE ...]
 ``OUTPUT`` is a folder. The stages, in their order, each from the one it names:
 
 base        ``nca_wss`` on ``transfer.toml``, pooled as in the paper; two cores: 20 minutes
-transfer    base, pooled by the parts of the cell; no type of ``fields`` seen
+parts       base, pooled by the parts of the cell
+longer      parts, trained on
+transfer    longer, trained on; no type of ``fields`` seen
 fold_a      transfer, taught the types of half of ``fields``; measured on the other half
 fold_b      the same with the halves exchanged
 wbc-smear   transfer, taught all of ``bundled.toml``; ships
-wbc-types   ``nca_max`` on ``bundled.toml``, its automaton started from base; ships
+wbc-types   ``nca_max`` on ``bundled.toml``, its automaton started from transfer; ships
 """
 
 from __future__ import annotations
@@ -33,39 +35,55 @@ COMMON = {
 }
 SIZE = {"channels": 32, "hidden": 64, "steps": 32}
 FIRST = {"learning-rate": 4e-3, "decay": 0.9973, "epochs": 21, **SIZE}
-TYPES = {"typed-share": 0.6, **SIZE}
-PARTS = {"pooling": "parts", "refit": 2048, **TYPES}
+PARTS = {"pooling": "parts", **SIZE}
+FOLD = {"learning-rate": 8e-4, "decay": 0.95, "epochs": 1, "typed-share": 0.6, "refit": 3072}
 STAGES = {
     "base": ("nca_wss", "transfer", None, FIRST),
-    "transfer": (
+    "parts": (
         "nca_wss",
         "transfer",
         "base",
-        {**PARTS, "learning-rate": 2e-3, "decay": 0.985, "epochs": 5},
+        {**PARTS, "learning-rate": 2e-3, "decay": 0.985, "epochs": 5, "typed-share": 0.6},
     ),
-    "fold_a": (
+    "longer": (
         "nca_wss",
-        "fold_a",
         "transfer",
-        {**PARTS, "learning-rate": 1e-3, "decay": 0.97, "epochs": 2},
+        "parts",
+        {**PARTS, "learning-rate": 3e-3, "decay": 0.9985, "epochs": 16, "typed-share": 0.5},
     ),
-    "fold_b": (
+    "transfer": (
         "nca_wss",
-        "fold_b",
         "transfer",
-        {**PARTS, "learning-rate": 1e-3, "decay": 0.97, "epochs": 2},
+        "longer",
+        {**PARTS, "learning-rate": 2.2e-3, "decay": 0.998, "epochs": 26, "refit": 4096},
     ),
+    "fold_a": ("nca_wss", "fold_a", "transfer", {**PARTS, **FOLD}),
+    "fold_b": ("nca_wss", "fold_b", "transfer", {**PARTS, **FOLD}),
     "wbc-smear": (
         "nca_wss",
         "bundled",
         "transfer",
-        {**PARTS, "learning-rate": 1e-3, "decay": 0.975, "epochs": 3},
+        {
+            **PARTS,
+            "learning-rate": 8e-4,
+            "decay": 0.975,
+            "epochs": 3,
+            "typed-share": 0.5,
+            "refit": 4096,
+        },
     ),
     "wbc-types": (
         "nca_max",
         "bundled",
-        "base",
-        {**TYPES, "learning-rate": 2e-3, "decay": 0.985, "epochs": 5},
+        "transfer",
+        {
+            **SIZE,
+            "learning-rate": 1e-3,
+            "decay": 0.98,
+            "epochs": 3,
+            "typed-share": 0.6,
+            "refit": 4096,
+        },
     ),
 }
 

@@ -18,7 +18,8 @@ from napari_wbc_nca.io import zoo
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.projection import PROJECTIONS
-from napari_wbc_nca.methods.view import View
+from napari_wbc_nca.methods.view import Part, View, finer_part
+from napari_wbc_nca.ops.growth import grow, pieces, stained_matter
 from napari_wbc_nca.ops.stain import background, sample
 from napari_wbc_nca.workflow.segment import segment
 
@@ -57,28 +58,46 @@ def density() -> Figure:
     return panels(titles, [rgb, np.clip(empty / 255, 0, 1), np.clip(q, 0, 1)])[0]
 
 
-def first_cell() -> tuple[Any, Any, torch.Tensor]:
-    """Network, normalised window ``(3, h, w)``, and its origin, of the surest cell of a smear."""
+def first_cell() -> tuple[Any, View, Part]:
+    """Network, field at its scale, and the window of the surest cell of a smear."""
     model, rgb = zoo.resolve(MODEL), smear("smear-1")
     found = segment(rgb, model)
     cell = found.cells.sort_values("confidence").iloc[-1]
     view = View(rgb, found.provenance["diameter"] / model.diameter, model.normalisation)
     middle = (cell["centroid_y"] / view.factor, cell["centroid_x"] / view.factor)
-    part = view.window(middle, model.window)
-    origin = torch.tensor([[part[0].start, part[1].start]])
-    return build(model, "cpu"), view.read(part), origin
+    return build(model, "cpu"), view, view.window(middle, model.window)
 
 
 def steps() -> Figure:
     """State of a window during the rollout: the channels that vary most in the end."""
-    network, window, origin = first_cell()
+    network, view, part = first_cell()
     times = sorted({min(step, network.steps) for step in STEPS})
+    origin = torch.tensor([[part[0].start, part[1].start]])
     with torch.inference_mode():
-        states = [network.rollout(window[None], origin=origin, steps=t)[0] for t in times]
+        states = [network.rollout(view.read(part)[None], origin=origin, steps=t)[0] for t in times]
     channels = states[-1][..., 3:].std((0, 1)).argsort(descending=True)[:3] + 3
     low, high = (torch.quantile(states[-1][..., channels], q) for q in (0.01, 0.99))
     images = [((s[..., channels] - low) / (high - low)).clip(0, 1).numpy() for s in states]
     return panels([f"after {t} steps" for t in times], images)[0]
+
+
+def grown() -> Figure:
+    """How a response grows: what it marks, stained matter and its pieces, and what is kept."""
+    network, view, part = first_cell()
+    fine = view.finer()
+    around = finer_part(part, fine.shape)
+    with torch.inference_mode():
+        state = network.rollout(view.read(part)[None])
+        coarse = PROJECTIONS["centre"](network, state)[0].numpy()
+    response = view.interpolate(coarse, part, fine.factor, around)
+    q = fine.read(around).numpy().transpose(1, 2, 0)
+    found = pieces(stained_matter(q))
+    colours = plt.get_cmap("tab20")(found % 20)[..., :3] * (found > 0)[..., None]
+    titles = ["stained matter as colours", "response of centre", "pieces", "what is kept"]
+    light = np.clip(np.exp(-q), 0, 1)
+    figure, axes = panels(titles, [light, response, colours, light], cmap="magma", vmin=0, vmax=1)
+    axes[-1].contour(grow(response, q), [0.5], colors="tab:green", linewidths=2)
+    return figure
 
 
 def projections() -> Figure:
@@ -101,7 +120,7 @@ def projections() -> Figure:
 def main() -> None:
     """Write all figures."""
     IMAGES.mkdir(exist_ok=True)
-    made = {"density": density, "steps": steps, "projections": projections}
+    made = {"density": density, "steps": steps, "grown": grown, "projections": projections}
     for name, make in made.items():
         if make is not density and MODEL not in zoo.names():
             print(f"{name}: left out, there is no model {MODEL!r}")

@@ -51,8 +51,8 @@ def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
     """
     seed = response > max(otsu(response), _LEAST)
     stained = stained_matter(density) | seed
-    pieces = _pieces(stained)
-    return rounded(_settled(_marked(pieces, seed)[pieces] | seed, stained, response, density))
+    found = pieces(stained)
+    return rounded(_settled(_marked(found, seed)[found] | seed, stained, response, density))
 
 
 def rounded(mask: Mask) -> Mask:
@@ -101,7 +101,7 @@ def stained_matter(density: npt.NDArray[Any]) -> Mask:
     return np.asarray(remove_small_holes(dark > otsu(dark), max_size=_HOLE))
 
 
-def _pieces(stained: Mask) -> npt.NDArray[np.int32]:
+def pieces(stained: Mask) -> npt.NDArray[np.int32]:
     """Convex pieces of the stained matter, numbered from 1."""
     depth = ndi.gaussian_filter(ndi.distance_transform_edt(stained), 1)
     peaks = peak_local_max(
