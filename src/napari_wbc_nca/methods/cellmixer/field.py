@@ -18,6 +18,7 @@ BACKGROUND = "background"
 """Name of the paper's normalisation; also that of the first class."""
 _BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 """The stain normalisation that leaves brightness, in 0–1."""
+_NORMAL, _LEAST = 1.4826, 1e-3  # deviation over median distance; smallest deviation
 _SIDE = 512
 """Side in model pixels up to which all of a field is looked at for its background."""
 
@@ -41,11 +42,6 @@ class Field:
     statistics
         Of the background, from a sample of the whole field; None where a stain normalisation
         has brought it to 0 already.
-
-    Raises
-    ------
-    ValueError
-        When no background is found.
     """
 
     def __init__(self, rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> None:
@@ -60,21 +56,26 @@ class Field:
         return pixels if self.statistics is None else normalise(pixels, self.statistics)
 
     def _background(self, params: ForegroundParams) -> Statistics:
-        """Mean over the parts that are looked at; they do not depend on any tile."""
-        found = []
-        for part in _parts(self.shape):
-            pixels = self.view.read(part).numpy()
-            mask = foreground(np.moveaxis(pixels, 0, -1), params)
-            statistics = background_statistics(pixels, mask.astype(np.uint8))
-            if statistics is not None:
-                found.append(statistics)
+        """Mean over the parts that are looked at; they do not depend on any tile.
+
+        Where the foreground leaves nothing, as on an empty field, whose noise it takes for cells,
+        most of the field is taken for background.
+        """
+        parts = [self.view.read(part).numpy() for part in _parts(self.shape)]
+        masks = [foreground(as_picture(pixels), params).astype(np.uint8) for pixels in parts]
+        known = map(background_statistics, parts, masks)
+        found = [statistics for statistics in known if statistics is not None]
         if not found:
-            raise ValueError(
-                "no background was found, all seems to be cells; raise the foreground's threshold "
-                "and train anew, or give a larger field"
-            )
+            found = [_of_most(pixels) for pixels in parts]
         mean, std = (np.mean(values, 0) for values in zip(*found, strict=True))
         return Statistics(mean, std)
+
+
+def _of_most(pixels: Pixels) -> Statistics:
+    """Median, and the deviation that the median distance from it would have in normal noise."""
+    middle = np.median(pixels, axis=(1, 2))
+    spread = np.median(np.abs(pixels - middle[:, None, None]), axis=(1, 2))
+    return Statistics(middle, np.maximum(_NORMAL * spread, _LEAST))
 
 
 def foreground_of(values: Mapping[str, Any]) -> ForegroundParams:

@@ -1,0 +1,114 @@
+"""What CellMixer would see and learn from, to be looked at before it is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc_nca.io.images import in_colours
+from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.methods.cellmixer.mixtures import Mixtures
+from napari_wbc_nca.methods.cellmixer.network import CROPS
+from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare, seen
+from napari_wbc_nca.ops.mixing import IGNORED
+from napari_wbc_nca.types import Image, Progress
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.io.samples import Sample
+    from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
+
+_LOOKED_AT = 8  # pictures of each class
+_SPREAD = 0.5  # percent of the brightest and darkest values that saturate
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """Mixtures as a network would learn from them.
+
+    Attributes
+    ----------
+    images
+        ``(N, h, w, 3)`` uint8, stretched to be seen.
+    labels
+        ``(N, h, w)`` uint8: class numbers, ``IGNORED`` where nothing is learnt.
+    classes
+        Names of the classes, the background first.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
+    classes: tuple[str, ...]
+
+
+def preview_mixtures(
+    samples: Sequence[Sample], params: CellmixerTrainParams, count: int = 9, vary: bool = True
+) -> Generator[Progress, None, Preview]:
+    """The first mixtures of a training, of a few pictures of each class.
+
+    Parameters
+    ----------
+    samples
+        As for training.
+    params
+        Of training.
+    count
+        Mixtures to make.
+    vary
+        Whether they are augmented.
+
+    Yields
+    ------
+    Progress
+        After each picture.
+
+    Raises
+    ------
+    ValueError
+        As training does for pictures that cannot be used.
+    """
+    classes = classes_of(samples, params.populations)
+    side = params.crop or CROPS["unet" if params.network == "auto" else params.network]
+    pictures = yield from prepare(_few(samples), params, classes, side)
+    mixtures = Mixtures(pictures, len(classes), side, params, vary)
+    made = [mixtures.draw(index) for index in range(count)]
+    labels = [np.where(m.known == 0, IGNORED, m.present.argmax(0)) for m in made]
+    images = np.stack([np.moveaxis(m.image, 0, -1) for m in made])
+    # Absorbed light is shown dark, as in a microscope.
+    dark = params.normalisation not in ("background", "standard")
+    return Preview(
+        _stretched(-images if dark else images), np.stack(labels).astype(np.uint8), classes
+    )
+
+
+def preview_foreground(pixels: Any, params: CellmixerTrainParams) -> npt.NDArray[np.bool_]:
+    """Foreground ``(Y, X)`` that training would find in an image, stain normalisation included.
+
+    Raises
+    ------
+    ValueError
+        For an image that cannot be used.
+    """
+    image = in_colours(Image(pixels))
+    return seen(np.asarray(to_rgb(image.pixels)), 1.0, params)[1]
+
+
+def _few(samples: Sequence[Sample]) -> list[Sample]:
+    """The first samples that show each class."""
+    counts: Counter[str] = Counter()
+    found = []
+    for sample in samples:
+        if any(counts[kind] < _LOOKED_AT for kind in sample.kinds):
+            counts.update(set(sample.kinds))
+            found.append(sample)
+    return found
+
+
+def _stretched(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Values as brightness, the few extreme ones saturated."""
+    low, high = np.percentile(values, (_SPREAD, 100 - _SPREAD))
+    return np.asarray(((values - low) / max(high - low, 1e-6)).clip(0, 1) * 255, np.uint8)
