@@ -35,7 +35,6 @@ FACE = Face(
     action="Segment WBCs",
     nothing="No white blood cell found",
     names=("projection", "locate"),
-    hidden={"locate": ("detector",)},  # whose model does not exist yet
     texts={
         "projection": {"model": "the model's own"},
         "locate": {
