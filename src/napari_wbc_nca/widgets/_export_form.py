@@ -140,6 +140,18 @@ class ExportForm(QWidget):
             )
         return found
 
+    def target(self) -> Path:
+        """Folder of the exports.
+
+        Raises
+        ------
+        ValueError
+            When none is chosen.
+        """
+        if self.folder.path is None:
+            raise ValueError("No folder is chosen. Choose where the exports are to be written.")
+        return self.folder.path
+
     def wanted(self) -> list[str]:
         """Names of the formats that are ticked.
 

@@ -76,7 +76,8 @@ def items_of(labels: Labels, image: Image | None, reviewed: Shapes | None) -> li
     """
     data = labels.data[0] if labels.multiscale else labels.data
     lead = tuple(data.shape[:-2])
-    table = pd.DataFrame(labels.features)
+    features = pd.DataFrame(labels.features)
+    table = features if {"label", "index"} & set(features) else None
     found = []
     for index in np.ndindex(*lead):
         # A copy: the export runs while the layer may be drawn on.
@@ -91,12 +92,12 @@ def items_of(labels: Labels, image: Image | None, reviewed: Shapes | None) -> li
 
 
 def _item(
-    labels: Labels, plane: Any, index: Index, table: pd.DataFrame, image: Image | None
+    labels: Labels, plane: Any, index: Index, table: pd.DataFrame | None, image: Image | None
 ) -> Item:
     run = labels.metadata.get(OURS, {}).get("provenance") or [{}]
     name = "-".join([labels.name, *map(str, index)]) if len(labels.data.shape) > 2 else labels.name
     entry: dict[str, Any] = {
-        "name": name,
+        "title": name,
         "source": None,
         "sha256": None,
         "labels": {"source": labels.source.path, "sha256": array_sha256(plane)},

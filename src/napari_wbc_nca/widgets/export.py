@@ -7,8 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QVBoxLayout
 
@@ -22,6 +21,7 @@ from napari_wbc_nca.widgets._worker import Job
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Image, Labels
 
     from napari_wbc_nca.io.export.items import Item
     from napari_wbc_nca.types import Image as Plane
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 OUTLINES = (".geojson", ".zip", ".roi")
 """Files that do not say how large their image is."""
+_AGAIN = 200
+"""Milliseconds after which cleaning up is tried again."""
 
 
 class ExportWidget(ViewerWidget):
@@ -51,6 +53,7 @@ class ExportWidget(ViewerWidget):
         self.status = _text()
         self.written = _text()
         self._job: Job | None = None
+        self._steps: Generator[Any, None, Any] | None = None
         menu = QMenu(self.load)
         self.from_file = menu.addAction("A file…")
         self.from_folder = menu.addAction("A folder…")
@@ -75,11 +78,9 @@ class ExportWidget(ViewerWidget):
     def run(self) -> None:
         """Export what is ticked."""
         try:
-            items, names = self._items(), self.form.wanted()
-            folder = self.form.folder.path
-            if folder is None:
-                raise ValueError("No folder is chosen. Choose where the exports are to be written.")
-            params, groups = self.form.values(), self.form.groups.path
+            layers, folder, names = self.form.chosen(), self.form.target(), self.form.wanted()
+            items, params = self._items(layers), self.form.values()
+            groups = self.form.groups.path
         except (ValueError, OSError) as error:
             report(error)
             return
@@ -106,11 +107,11 @@ class ExportWidget(ViewerWidget):
         """Stop what is going on."""
         self.cancel()
 
-    def _items(self) -> list[Item]:
+    def _items(self, layers: Iterable[Labels]) -> list[Item]:
         shared, regions = self.form.shared_image(), self.form.regions()
         return [
             one
-            for labels in self.form.chosen()
+            for labels in layers
             for one in items_of(labels, shared or image_of(labels, self.viewer.layers), regions)
         ]
 
@@ -127,7 +128,7 @@ class ExportWidget(ViewerWidget):
     def _start(self, steps: Generator[Any, None, Any], then: Any, text: str) -> None:
         if self.running:
             return
-        self._job = Job(steps, self)
+        self._steps, self._job = steps, Job(steps, self)
         self._job.yielded.connect(self._on_step)
         self._job.returned.connect(then)
         self._job.cancelled.connect(self._on_cancelled)
@@ -162,7 +163,17 @@ class ExportWidget(ViewerWidget):
         self._set_running(False, f"{cells} cells imported as {', '.join(map(str, layers))}")
 
     def _on_cancelled(self) -> None:
+        self._clean_up()
         self._set_running(False, "Cancelled. Nothing was written.")
+
+    def _clean_up(self) -> None:
+        """Remove what a cancelled export wrote, as soon as its thread has stopped."""
+        if self._steps is None:
+            return
+        try:
+            self._steps.close()
+        except ValueError:  # it is still at a step that takes long
+            QTimer.singleShot(_AGAIN, self._clean_up)
 
     def _on_failed(self, error: Exception) -> None:
         report(error)

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_wbc_nca.io import outputs
 from napari_wbc_nca.io.export import formats, regions, sources, staging
-from napari_wbc_nca.io.export.files import RECORD, write_json
+from napari_wbc_nca.io.export.files import RECORD, write_record
 from napari_wbc_nca.io.export.items import ExportError, Item, class_names, item, reviewed_only
 from napari_wbc_nca.io.export.params import ExportParams
 from napari_wbc_nca.io.export.pictures import rgb, write_png
@@ -129,7 +129,7 @@ def in_memory(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> I
     source = None if shown is None else shown.source
     name = "image" if shown is None else shown.name
     entry = {
-        "name": name,
+        "title": name,
         "source": source,
         "sha256": sources.file_sha256(Path(source)) if source else None,
         "labels": {"source": None, "sha256": sources.array_sha256(plane)},
@@ -181,7 +181,8 @@ def run(
             formats.load(formats.get(name).write)(items, classes, part, params)
             files = sorted(path.relative_to(part).as_posix() for path in _files(part))
             entry = record(name, items, classes, params, files, table)
-            write_json(part / RECORD, entry, indent=2)
+            write_record(part / RECORD, entry)
+        yield Progress(len(chosen), len(chosen), "done")  # the last chance to cancel
     said = dict.fromkeys(note for name in chosen for note in notes(name, items))
     written = [path for target in targets for path in sorted(_files(target))]
     return Exported(dict(zip(chosen, targets, strict=True)), tuple(written), tuple(said))

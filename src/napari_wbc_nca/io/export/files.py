@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,19 @@ def made(folder: Path) -> Path:
 
 
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """Write `value` as JSON; what is not finite becomes null."""
+    """Write `value` as JSON."""
     separators = None if indent else (",", ":")
     text = json.dumps(value, default=plain, indent=indent, separators=separators)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, an entry a line: what is not finite becomes null.
+
+    Python's own indenting takes longer than some exports.
+    """
+    lines = (f"{json.dumps(name)}: {json.dumps(plain(entry))}" for name, entry in record.items())
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -20,6 +20,8 @@ AUTO, EDITED, ADDED = "auto", "edited", "added"
 UNNAMED = "unknown"
 """What the class of a cell is called while it is corrected and nobody has named it yet."""
 LARGEST = np.iinfo(np.uint32).max
+_DENSE = 2**24
+"""Largest label up to which a table of all labels is faster than a search."""
 _REVIEWED = 0.5
 """Share of a cell's pixels that must lie in reviewed regions for the cell to be taken."""
 
@@ -159,7 +161,7 @@ def _table(name: str, labels: npt.NDArray[Any], cells: pd.DataFrame | None) -> p
             "class": _texts(known, "class", np.full(len(present), WBC)),
             "origin": _texts(known, "origin", np.where(found, AUTO, ADDED)),
         }
-    )
+    ).astype({"class": object, "origin": object})  # its own texts are slow to read one by one
 
 
 def _texts(table: pd.DataFrame, column: str, default: npt.NDArray[Any]) -> list[str]:
@@ -208,8 +210,14 @@ def reviewed_only(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
 
 def rows(one: Item) -> npt.NDArray[np.intp]:
     """``(Y, X)`` image of 1 + each pixel's row in the table of cells, 0 outside of all."""
-    place = np.searchsorted(one.cells["label"].to_numpy(), one.labels) + 1
-    return np.where(one.labels > 0, place, 0)
+    labels = one.cells["label"].to_numpy()
+    largest = int(labels.max(initial=0))
+    if largest > _DENSE:
+        return np.where(one.labels > 0, np.searchsorted(labels, one.labels) + 1, 0)
+    place = np.zeros(largest + 1, np.intp)
+    place[labels] = np.arange(1, len(labels) + 1)
+    found: npt.NDArray[np.intp] = place[one.labels]
+    return found
 
 
 def class_names(items: Sequence[Item]) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ def load(
     size = pixel_size or _size(run) or (shown.pixel_size if shown else None) or labels.pixel_size
     name = stem if shown is None or path.name.endswith(CELL) else shown.name
     record = {
-        "name": name,
+        "title": name,
         "source": None if picture is None else str(picture),
         "sha256": None if picture is None else file_sha256(picture),
         "labels": {"source": str(path), "sha256": file_sha256(path)},

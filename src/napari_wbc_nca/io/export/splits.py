@@ -98,7 +98,7 @@ def _read(table: Path) -> dict[str, dict[str, str]]:
 
 def _row(one: Item, rows: Mapping[str, dict[str, str]], table: Path | None) -> dict[str, str]:
     source = Path(str(one.record.get("source") or one.name))
-    for name in (one.name, source.name, source.stem, one.record.get("name")):
+    for name in (one.name, source.name, source.stem, one.record.get("title")):
         if name in rows:
             return rows[str(name)]
     raise ExportError(f"{table} has no row for {one.name}; add one, with its name under image")
