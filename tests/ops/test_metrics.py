@@ -88,3 +88,58 @@ def test_balanced_accuracy_weighs_classes_alike():
     assert metrics.balanced_accuracy(true, ["a"] * 10) == 0.5
     assert metrics.balanced_accuracy(true, ["a"] * 8 + ["c", "b"]) == pytest.approx((8 / 9 + 1) / 2)
     assert np.isnan(metrics.balanced_accuracy([], []))
+
+
+def discs(rng, count):
+    """Label image of squares that may cover each other in part."""
+    image = np.zeros((24, 24), int)
+    for label in range(1, count + 1):
+        y, x, side = *rng.integers(0, 20, 2), rng.integers(2, 9)
+        image[y : y + side, x : x + side] = label * 3
+    return image
+
+
+def slow_aji(true, predicted):
+    """The definition of Kumar et al., in sets of pixels."""
+    cells = [set(np.flatnonzero(true == label)) for label in np.unique(true[true > 0])]
+    found = [set(np.flatnonzero(predicted == n)) for n in np.unique(predicted[predicted > 0])]
+    shared, union, taken = 0, 0, set()
+    for cell in cells:
+        scores = [len(cell & other) / len(cell | other) for other in found]
+        if not scores or max(scores) == 0:
+            union += len(cell)
+            continue
+        best = scores.index(max(scores))
+        shared, union = shared + len(cell & found[best]), union + len(cell | found[best])
+        taken.add(best)
+    union += sum(len(other) for n, other in enumerate(found) if n not in taken)
+    return shared / union if union else 1.0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_aggregated_jaccard_is_that_of_its_definition(seed):
+    rng = np.random.default_rng(seed)
+    true, predicted = discs(rng, seed % 5), discs(rng, (seed // 5) % 4)
+    assert metrics.aggregated_jaccard(true, predicted) == pytest.approx(slow_aji(true, predicted))
+
+
+def test_aggregated_jaccard_by_hand():
+    true = np.array([[1, 1, 0, 2], [1, 1, 0, 2]])
+    predicted = np.array([[5, 0, 7, 0], [5, 0, 7, 0]])
+    assert metrics.aggregated_jaccard(true, predicted) == 2 / (4 + 2 + 2)
+    assert metrics.aggregated_jaccard(true * 0, predicted * 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_true", "n_predicted", "expected"),
+    [
+        ([1, 1], 2, 2, 1),
+        ([0.8, 0.6, 0.4], 4, 3, 1.4 / (2 + 0.5 * 1 + 0.5 * 2)),
+        ([], 0, 0, 1),
+        ([0.5], 1, 1, 0),
+        ([], 3, 0, 0),
+    ],
+)
+def test_panoptic_quality_by_hand(scores, n_true, n_predicted, expected):
+    found = metrics.panoptic_quality(scores, n_true, n_predicted)
+    assert found == pytest.approx(expected)

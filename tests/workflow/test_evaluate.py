@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from napari_wbc_nca.ops.overlaps import settle
 from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
 from napari_wbc_nca.workflow import evaluate as module
 from napari_wbc_nca.workflow._targets import instances, targets
+from napari_wbc_nca.workflow.compare import compare
 from napari_wbc_nca.workflow.evaluate import evaluate
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
 
@@ -254,8 +256,9 @@ def test_the_report_holds_tables_plots_and_parameters(tmp_path, answers):
     measured = evaluate(MODEL, tmp_path / "data", output=tmp_path / "out", kind="fields", seed=3)
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == [
-        *("cells.csv", "classes.csv", "confusion.csv", "confusion_model.png", "evaluation.json"),
-        *("images.csv", "scores.png", "summary.csv", "summary.md", "worst_model.png"),
+        *("cells.csv", "classes.csv", "confusion.csv", "confusion_model.png"),
+        *("confusion_model.svg", "evaluation.json", "images.csv", "scores.png", "scores.svg"),
+        *("summary.csv", "summary.md", "worst_model.png", "worst_model.svg"),
     ]
     again = pd.read_csv(tmp_path / "out" / "summary.csv")
     pd.testing.assert_frame_equal(again, measured.summary, check_dtype=False)
@@ -264,3 +267,78 @@ def test_the_report_holds_tables_plots_and_parameters(tmp_path, answers):
     assert (record["kind"], record["seed"], record["overlap"]) == ("fields", 3, 0.5)
     assert "| cell_iou |" in (tmp_path / "out" / "summary.md").read_text()
     assert [case.score for case in measured.worst["model"]] == sorted(measured.cells.cell_iou)
+
+
+def test_panoptic_quality_and_f1_follow_the_iou(tmp_path, answers):
+    draw(tmp_path, "two", [(20, 20, 10), (20, 60, 10)], boxes=[(20, 20, 10, 0), (20, 60, 10, 0)])
+    answers["two"] = [(20, 20, 10, "neutrophil"), (20, 62, 10, "neutrophil"), (50, 40, 5, "none")]
+    figures = evaluate(MODEL, tmp_path).summary.iloc[0]
+    shape = (60, 80)
+    shifted = iou(disc(shape, 20, 60, 10), disc(shape, 20, 62, 10))
+    assert 0.75 < shifted < 0.9
+    assert figures.pq == pytest.approx(2 * (1 + shifted) / 5)
+    assert (figures["f1_at_0.75"], figures["f1_at_0.9"]) == (4 / 5, 2 / 5)
+    true, shift, spare = disc(shape, 20, 60, 10), disc(shape, 20, 62, 10), disc(shape, 50, 40, 5)
+    shared = true.sum() + (true & shift).sum()
+    assert figures.aji == pytest.approx(shared / (true.sum() + (true | shift).sum() + spare.sum()))
+
+
+def test_a_method_without_nuclei_is_measured(tmp_path, answers, monkeypatch):
+    draw(tmp_path, "a", [(20, 20, 10)], (40, 40))
+    answers["a"] = [(20, 20, 10, "neutrophil")]
+    complete = module.predict
+
+    def predict(image, checkpoint, params):
+        found = yield from complete(image, checkpoint, params)
+        cells = found.cells.drop(columns="confidence")
+        return Segmentation({"cell": found.labels["cell"]}, cells, {}, {})
+
+    monkeypatch.setattr(module, "predict", predict)
+    summary = evaluate(MODEL, tmp_path).summary
+    assert summary.cell_iou[0] == 1
+    assert "nucleus_iou" not in summary
+
+
+def test_corrected_cells_are_a_truth_but_for_what_nobody_reviewed(tmp_path, answers):
+    draw(tmp_path, "a", [])
+    labels = np.zeros((60, 80), np.uint8)
+    labels[disc((60, 80), 20, 20, 10)], labels[disc((60, 80), 45, 20, 8)] = 7, 9
+    Picture.fromarray(labels).save(tmp_path / "a_labels.png")
+    right = np.arange(80) >= np.full((60, 1), 50)
+    Picture.fromarray(right.astype(np.uint8) * 255).save(tmp_path / "a_ignore.png")
+    (tmp_path / "a_cells.csv").write_text("label,class\n7,lymphocyte\n9,rbc\n")
+    answers["a"] = [(20, 20, 10, "lymphocyte"), (30, 65, 9, "neutrophil"), (50, 40, 5, "none")]
+    measured = evaluate(MODEL, tmp_path)
+    figures = measured.summary.iloc[0]
+    assert (figures.cells, figures.predicted, figures.hits, figures.cell_iou) == (1, 2, 1, 1)
+
+
+def test_two_models_are_compared_cell_by_cell(tmp_path, answers, monkeypatch):
+    draw(tmp_path / "data", "a", [(20, 20, 10), (40, 60, 9)], boxes=[])
+    draw(tmp_path / "data", "b", [(30, 30, 10)], boxes=[])
+    answers["a", "model"] = [(20, 20, 10, "neutrophil"), (40, 60, 9, "neutrophil")]
+    answers["a", "pca"] = [(20, 20, 10, "neutrophil"), (40, 66, 9, "lymphocyte")]
+    answers["b"] = [(30, 30, 10, "neutrophil")]
+    other = replace(MODEL, name="other", card={"way": "pca"})
+    real = module.predict
+
+    def predict(image, checkpoint, params):
+        way = checkpoint.card.get("way", params.projection)
+        return real(image, checkpoint, replace(params, projection=way))
+
+    monkeypatch.setattr(module, "predict", predict)
+    found = compare(MODEL, other, tmp_path / "data", output=tmp_path / "out", kind="fields")
+    shape = (60, 80)
+    low = iou(disc(shape, 40, 60, 9), disc(shape, 40, 66, 9))
+    table = found.summary.set_index("figure")
+    assert table.loc["cell_iou", "stand-in"] == 1
+    assert table.loc["cell_iou", "difference"] == pytest.approx((low - 1) / 3)
+    first = found.cells.iloc[0]
+    assert (first["image"], first["cell"]) == ("a", 2)
+    assert first["class other"] == "lymphocyte"
+    one, two = found.disagreements[0]
+    assert (one.score, two.score) == (1, pytest.approx(low))
+    assert len(found.disagreements) == 3
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"comparison.csv", "comparison.md", "disagreements.png", "disagreements.svg"} <= written
+    assert (tmp_path / "out" / "second" / "summary.csv").exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.io.export.pictures import rgb
 from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.labelfiles import read_cells
 from napari_wbc_nca.io.pixels import ImageError
@@ -25,6 +26,8 @@ from napari_wbc_nca.io.samples import (
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from napari_wbc_nca.io.export.items import Item
 
 LABELS, NUCLEI, IGNORE, CELLS = "_labels", "_nuclei", "_ignore", "_cells"
 """What follows a picture's stem in the names of its label images and of its table."""
@@ -126,6 +129,23 @@ def labelled(
         pixels=pixels,
         diameter=typical([a for a, name in zip(areas, names, strict=True) if name != NONE]),
     )
+
+
+def sample_of(one: Item) -> Sample:
+    """Sample of labels that a person corrected, in the form in which they are exported.
+
+    Raises
+    ------
+    LabelError
+        When there is no picture to learn from.
+    """
+    if one.pixels is None:
+        raise LabelError(
+            f"{one.name} has labels but no picture; open the picture that they were drawn on"
+        )
+    masks = Masks(one.labels, (), ignore=one.ignore)
+    found = labelled(Path(one.name), masks, one.classes(), one.shape, rgb(one))
+    return replace(found, group=one.name, source="layers")
 
 
 def typical(areas: Iterable[float]) -> float:

@@ -127,12 +127,7 @@ def register(checkpoint: Checkpoint, name: str) -> Path:
     WeightsError
         When the name is taken or cannot be a file's, or the file cannot be written.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
-        raise WeightsError(
-            f"{name!r} cannot name a model; use lower-case letters, digits, hyphens and underscores"
-        )
-    if name in names():
-        raise WeightsError(f"a model {name!r} exists already; choose another name")
+    check_name(name)
     path = user_folder() / f"{name}{SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +138,22 @@ def register(checkpoint: Checkpoint, name: str) -> Path:
     named = {**vars(checkpoint), "name": name}
     save(Checkpoint(**named), path)
     return path
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that a model of the user's cannot have, before it is trained.
+
+    Raises
+    ------
+    WeightsError
+        When it is taken, or cannot be a file's.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
+        raise WeightsError(
+            f"{name!r} cannot name a model; use lower-case letters, digits, hyphens and underscores"
+        )
+    if name in names():
+        raise WeightsError(f"a model {name!r} exists already; choose another name")
 
 
 def download(url: str, sha256: str) -> Path:

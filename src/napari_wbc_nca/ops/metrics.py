@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,65 @@ def match(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.intp]:
 def f1(hits: int, n_true: int, n_predicted: int) -> float:
     """Harmonic mean of precision and recall; 1 when there was nothing and nothing was found."""
     return 2 * hits / (n_true + n_predicted) if n_true + n_predicted else 1.0
+
+
+def panoptic_quality(scores: npt.ArrayLike, n_true: int, n_predicted: int) -> float:
+    r"""Panoptic quality of instances, after Kirillov et al. (2019).
+
+    .. math:: PQ = \frac{\sum_{TP} IoU}{TP + FP / 2 + FN / 2}
+
+    Parameters
+    ----------
+    scores
+        IoU of pairs; those above 0.5 are true positives, as no two can share a cell.
+    n_true, n_predicted
+        Number of true and of predicted instances.
+
+    Examples
+    --------
+    >>> panoptic_quality([0.8, 0.4], 2, 3)
+    0.32
+    """
+    values = np.asarray(scores, np.float64)
+    total = n_true + n_predicted
+    return float(2 * values[values > 0.5].sum() / total) if total else 1.0
+
+
+def aggregated_jaccard(true: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
+    r"""Aggregated Jaccard index of two label images, after Kumar et al. (2017).
+
+    .. math:: AJI = \frac{\sum_i |G_i \cap P_{j(i)}|}
+        {\sum_i |G_i \cup P_{j(i)}| + \sum_{k \notin j} |P_k|}
+
+    Each true cell G takes the predicted cell P of largest IoU, whatever others take; a predicted
+    cell that none takes only adds to the denominator, as does a true cell that meets none.
+
+    Returns
+    -------
+    float
+        0–1; 1 when both are empty.
+    """
+    true, predicted = np.asarray(true), np.asarray(predicted)
+    scores = label_iou(true, predicted)
+    true_area, predicted_area = _label_areas(true), _label_areas(predicted)
+    shared, union, taken = 0.0, 0.0, np.zeros(len(predicted_area), bool)
+    for row, area in zip(scores, true_area, strict=True):
+        best = int(row.argmax()) if row.any() else -1
+        if best < 0:
+            union += area
+            continue
+        both = area + predicted_area[best]
+        common = both * row[best] / (1 + row[best])
+        shared, union = shared + common, union + both - common
+        taken[best] = True
+    union += predicted_area[~taken].sum()
+    return float(shared / union) if union else 1.0
+
+
+def _label_areas(labels: npt.NDArray[Any]) -> Matrix:
+    """Pixels of each label but 0, in ascending order."""
+    known, counts = np.unique(labels, return_counts=True)
+    return np.asarray(counts[known != 0], np.float64)
 
 
 def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:

@@ -67,6 +67,14 @@ class Job(QObject):
         self._worker.quit()
         QTimer.singleShot(PATIENCE, self._on_cancelled)
 
+    def pause(self) -> None:
+        """Wait at the next yield, until :meth:`resume`."""
+        self._worker.pause()
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`."""
+        self._worker.resume()
+
     def _on_yielded(self, value: object) -> None:
         if self.running:
             self.yielded.emit(value)

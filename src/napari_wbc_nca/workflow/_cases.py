@@ -38,6 +38,10 @@ class Case:
         ``(h, w)`` bool mask of the cell; a filled box where only a box is known.
     predicted
         ``(h, w)`` bool mask of all predicted cells.
+    image, cell
+        Name of the picture, and number of the true cell in it.
+    corner
+        Row and column of the first pixel shown.
     """
 
     title: str
@@ -45,6 +49,9 @@ class Case:
     rgb: npt.NDArray[np.uint8]
     true: Mask
     predicted: Mask
+    image: str = ""
+    cell: int = 0
+    corner: tuple[int, int] = (0, 0)
 
 
 def worst(cases: Sequence[Case], count: int) -> list[Case]:
@@ -94,4 +101,6 @@ def _case(
     score = row["box_iou"] if np.isnan(row["cell_iou"]) else row["cell_iou"]
     short = name if len(name) <= 20 else f"{name[:19]}…"
     title = f"{short}  {score:.2f}\n{row['true']} → {row['predicted']}"
-    return Case(title, score, rgb[part], true[part], labels[part] > 0)
+    corner = (part[0].start, part[1].start)
+    shown = (rgb[part], true[part], labels[part] > 0)
+    return Case(title, score, *shown, image=name, cell=int(row["cell"]), corner=corner)

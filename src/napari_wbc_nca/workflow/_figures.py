@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from napari_wbc_nca.io.samples import WBC
-from napari_wbc_nca.ops.metrics import balanced_accuracy, f1
-from napari_wbc_nca.workflow._scores import MISSED, SCORES
+from napari_wbc_nca.ops.metrics import balanced_accuracy, f1, panoptic_quality
+from napari_wbc_nca.workflow._scores import MISSED, SCORES, THRESHOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,15 +17,25 @@ KEYS = ["projection", "data"]
 
 
 def detection(cells: pd.DataFrame) -> dict[str, float]:
-    """Counts, F1, and mean IoU and Dice of `cells`; a missed cell scores 0."""
+    """Counts, F1, panoptic quality, and mean IoU and Dice of `cells`; a missed cell scores 0.
+
+    ``f1_at_0.75`` is F1 where a cell counts as found from an IoU of 0.75 on; of masks, or of
+    boxes where only those are known.
+    """
     true = cells[cells["cell"] > 0]
     predicted, hits = int((cells["label"] > 0).sum()), int(cells["hit"].sum())
+    scores = true["cell_iou"].fillna(true["box_iou"]).dropna()
+    measured = {"pq": panoptic_quality(scores, len(true), predicted)} | {
+        f"f1_at_{least:g}": f1(int((scores >= least).sum()), len(true), predicted)
+        for least in THRESHOLDS
+    }
     return {
         "cells": len(true),
         "predicted": predicted,
         "hits": hits,
         "f1": f1(hits, len(true), predicted),
         **{name: true[name].mean() for name in SCORES},
+        **(measured if len(scores) else dict.fromkeys(measured, float("nan"))),
     }
 
 
@@ -58,13 +68,28 @@ def _answers(cells: pd.DataFrame) -> pd.Series[str]:
     return cells["predicted"].where(cells["found"], MISSED)
 
 
-def summary(cells: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
-    """Figures of each projection over all data sets, and over each where there are several."""
-    table = _grouped(cells, KEYS, lambda part: figures(part, types))
+def summary(
+    cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Figures of each projection over all data sets, and over each where there are several.
+
+    ``aji`` is the mean over the `images` that have one.
+    """
+    table = _summary(cells, types, images)
     if cells["data"].nunique() > 1:
-        both = _grouped(cells.assign(data="all"), KEYS, lambda part: figures(part, types))
+        every = None if images is None else images.assign(data="all")
+        both = _summary(cells.assign(data="all"), types, every)
         table = pd.concat([both, table], ignore_index=True)
     return table.dropna(axis="columns", how="all")
+
+
+def _summary(
+    cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame | None
+) -> pd.DataFrame:
+    table = _grouped(cells, KEYS, lambda part: figures(part, types))
+    if images is None or "aji" not in images:
+        return table
+    return table.merge(images.groupby(KEYS, sort=False)["aji"].mean().reset_index(), "left", KEYS)
 
 
 def by_class(cells: pd.DataFrame) -> pd.DataFrame:

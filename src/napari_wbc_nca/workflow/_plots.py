@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.workflow._cases import Case
     from napari_wbc_nca.workflow.evaluate import Evaluation
 
-TRUE, PREDICTED = "black", "#39ff14"
+TRUE, PREDICTED, OTHER = "black", "#39ff14", "#00b7ff"
 """Outlines that stand out from pink, violet and yellow stains."""
 
 
@@ -34,8 +34,9 @@ def draw(measured: Evaluation, folder: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
+    """Write a figure as PNG, and beside it as SVG."""
     figure.savefig(path, dpi=120, bbox_inches="tight")
+    figure.savefig(path.with_suffix(".svg"), bbox_inches="tight")
 
 
 def scores(cells: pd.DataFrame) -> Figure:
@@ -102,8 +103,29 @@ def montage(cases: Sequence[Case], columns: int = 4) -> Figure:
     return figure
 
 
-def _outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str) -> None:
+def disagreements(pairs: Sequence[tuple[Case, Case]], columns: int = 4) -> Figure:
+    """Cells with the outlines of the truth (black), one model (green) and the other (blue)."""
+    rows = max(1, -(-len(pairs) // columns))
+    figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")
+    for position, (first, second) in enumerate(pairs, start=1):
+        axes = figure.add_subplot(rows, columns, position)
+        axes.set_title(f"{first.title}\n{second.score:.2f} the other", fontsize="x-small")
+        axes.set_axis_off()
+        for case, colour in ((first, PREDICTED), (second, OTHER)):
+            y, x = case.corner
+            height, width = case.true.shape
+            axes.imshow(case.rgb, extent=(x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5))
+            _outline(axes, case.predicted, colour, case.corner)
+        _outline(axes, first.true, TRUE, first.corner)
+        axes.autoscale()
+    return figure
+
+
+def _outline(
+    axes: Axes, mask: npt.NDArray[np.bool_], colour: str, corner: tuple[int, int] = (0, 0)
+) -> None:
     if mask.any():
         # Padded, so that an outline closes where a cell touches the border.
         y, x = np.arange(-1, mask.shape[0] + 1), np.arange(-1, mask.shape[1] + 1)
+        y, x = y + corner[0], x + corner[1]
         axes.contour(x, y, np.pad(mask, 1).astype(float), levels=[0.5], colors=colour, linewidths=1)

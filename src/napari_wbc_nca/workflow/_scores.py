@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ COLUMNS = {
 """What is known of a measured cell, and its type in a table."""
 MISSED = "missed"
 """Predicted class of a cell that was not found."""
+THRESHOLDS = (0.5, 0.75, 0.9)
+"""IoU from which on a cell counts as found, in the figures ``f1_at``."""
 
 
 def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
@@ -70,7 +73,7 @@ def _answer(guess: Mapping[str, Any] | None) -> Row:
     return {
         "label": guess["label"],
         "predicted": guess["class"],
-        "confidence": guess["confidence"],
+        "confidence": guess.get("confidence", np.nan),
     }
 
 
@@ -97,14 +100,38 @@ def _holds(
 
 
 def _mask_scores(truth: Truth, number: int, found: Segmentation, label: int) -> Row:
-    if truth.cell is None or truth.nucleus is None:
+    if truth.cell is None:
         return {}
+    # Not every method finds nuclei, and not every truth knows them.
+    nuclei = truth.nucleus is not None and "nucleus" in found.labels
     if not label:
-        return {"cell_iou": 0.0, "cell_dice": 0.0, "nucleus_iou": 0.0}
-    true, nucleus = truth.cell == number, truth.nucleus == number
-    predicted = np.asarray(found.labels["cell"]) == label
-    return {
-        "cell_iou": metrics.iou(true, predicted),
-        "cell_dice": metrics.dice(true, predicted),
-        "nucleus_iou": metrics.iou(nucleus, np.asarray(found.labels["nucleus"]) == label),
+        return {"cell_iou": 0.0, "cell_dice": 0.0} | ({"nucleus_iou": 0.0} if nuclei else {})
+    true, predicted = truth.cell == number, np.asarray(found.labels["cell"]) == label
+    scores = {"cell_iou": metrics.iou(true, predicted), "cell_dice": metrics.dice(true, predicted)}
+    if truth.nucleus is not None and nuclei:
+        nucleus = np.asarray(found.labels["nucleus"]) == label
+        scores["nucleus_iou"] = metrics.iou(truth.nucleus == number, nucleus)
+    return scores
+
+
+def reviewed(truth: Truth, found: Segmentation) -> Segmentation:
+    """`found` without cells that lie mostly where nobody reviewed: neither right nor wrong."""
+    if truth.ignored is None or not truth.ignored.any():
+        return found
+    cell = np.asarray(found.labels["cell"])
+    size = np.bincount(cell.ravel())
+    hidden = np.bincount(cell[truth.ignored], minlength=len(size))
+    left = np.flatnonzero((hidden > size / 2) & (np.arange(len(size)) > 0))
+    labels = {
+        name: np.where(np.isin(cell, left), 0, np.asarray(image))
+        for name, image in found.labels.items()
     }
+    return replace(found, labels=labels, cells=found.cells[~found.cells["label"].isin(left)])
+
+
+def whole_picture(truth: Truth, found: Segmentation) -> Row:
+    """Scores of a picture's cells taken together: the aggregated Jaccard index of their masks."""
+    if truth.cell is None:
+        return {}
+    labels = np.asarray(found.labels["cell"])
+    return {"aji": metrics.aggregated_jaccard(truth.cell, labels)}

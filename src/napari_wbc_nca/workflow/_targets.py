@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from scipy import ndimage
 
 from napari_wbc_nca.io.datasets import NONE, WBC, MaskedSample, Sample, read, read_masks
 from napari_wbc_nca.io.labelfiles import read_names
+from napari_wbc_nca.io.masks import read_drawn
 from napari_wbc_nca.io.samples import picture_size
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed
 
@@ -62,6 +64,8 @@ class Truth:
         ``(N, 4)`` y0, x0, y1, x1 in pixels; None for masks and crops.
     cell, nucleus
         ``(Y, X)`` uint32, the first cell 1; None where there is no mask.
+    ignored
+        ``(Y, X)`` bool: what nobody reviewed; a cell that is found mostly there is not counted.
     """
 
     names: tuple[str, ...]
@@ -69,6 +73,7 @@ class Truth:
     boxes: npt.NDArray[np.float32] | None = None
     cell: Labels | None = None
     nucleus: Labels | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
 
 
 def targets(data: str | Path, params: EvaluateParams) -> list[Target]:
@@ -125,6 +130,8 @@ def truth(target: Target) -> Truth:
         When a mask is not of its picture's size.
     """
     sample = target.sample
+    if sample.masks is not None:
+        return _drawn(sample)
     if target.mask is None:
         if sample.boxes is None:
             return Truth(sample.names, target.whole)
@@ -143,6 +150,25 @@ def truth(target: Target) -> Truth:
     cell = mask.astype(np.uint32) if target.whole else instances(mask, sample.boxes)
     names = (target.masked_class,) * int(cell.max())
     return Truth(names, target.whole, cell=cell, nucleus=cell * (grey >= NUCLEUS))
+
+
+def _drawn(sample: Sample) -> Truth:
+    """White blood cells of a sample whose masks were drawn; the rest is not looked at."""
+    if sample.masks is None:
+        raise ValueError(f"{sample.path.name} has no masks")
+    shape = picture_size(sample.path) if sample.pixels is None else sample.pixels.shape[:2]
+    drawn = read_drawn(sample.masks, shape)
+    names = tuple(name for name in sample.names if name != NONE)
+    white = [n for n, name in zip(sample.masks.labels, sample.names, strict=True) if name != NONE]
+    number = {label: position for position, label in enumerate(white, start=1)}
+
+    def numbered(labels: npt.NDArray[Any]) -> Labels:
+        known, place = np.unique(labels, return_inverse=True)
+        order = np.array([number.get(int(label), 0) for label in known], np.uint32)
+        return order[place].reshape(labels.shape)
+
+    nucleus = None if drawn.nucleus is None else numbered(drawn.nucleus)
+    return Truth(names, False, cell=numbered(drawn.cell), nucleus=nucleus, ignored=drawn.ignored)
 
 
 def instances(mask: npt.NDArray[np.bool_], boxes: npt.NDArray[np.float32] | None = None) -> Labels:

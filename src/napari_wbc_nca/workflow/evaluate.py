@@ -17,7 +17,7 @@ from napari_wbc_nca.params import as_dict, check, fields, from_mapping
 from napari_wbc_nca.types import Checkpoint, Image, Progress
 from napari_wbc_nca.workflow._cases import Case, cases, worst
 from napari_wbc_nca.workflow._figures import by_class, confusion, detection, summary
-from napari_wbc_nca.workflow._scores import COLUMNS, score
+from napari_wbc_nca.workflow._scores import COLUMNS, reviewed, score, whole_picture
 from napari_wbc_nca.workflow._targets import Target, targets, truth
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed
 from napari_wbc_nca.workflow.finish import finish
@@ -120,27 +120,25 @@ def measure(
 
     Crops of one cell are segmented with ``locate=whole``, whatever `segment` says.
     """
-    names = listed(params.projections) or (segment.projection,)
-    settings = [
-        from_mapping(type(segment), as_dict(segment) | {"projection": name}) for name in names
-    ]
+    settings = _settings(params, segment)
     cells: list[pd.DataFrame] = []
     images: list[dict[str, Any]] = []
-    shown: dict[str, list[Case]] = {name: [] for name in names}
+    shown: dict[str, list[Case]] = {name: [] for name in settings}
     for done, target in enumerate(pictures, start=1):
-        for name, setting in zip(names, settings, strict=True):
+        for name, setting in settings.items():
             keys = {"projection": name, "data": target.sample.source, "image": target.name}
-            rows, held = _measure(checkpoint, target, params, setting)
+            rows, together, held = _measure(checkpoint, target, params, setting)
             cells.append(rows.assign(**keys))
-            images.append(keys | detection(rows))
+            images.append(keys | detection(rows) | together)
             shown[name] = worst(shown[name] + held, params.worst)
         yield Progress(done, len(pictures), f"measured {target.name}")
     table = pd.concat(cells, ignore_index=True)[["projection", "data", "image", *COLUMNS]]
     types = listed(params.types) or [c for c in checkpoint.classes if c not in (NONE, WBC)]
+    by_image = pd.DataFrame(images).dropna(axis="columns", how="all")
     return Evaluation(
         table,
-        pd.DataFrame(images).dropna(axis="columns", how="all"),
-        summary(table, types),
+        by_image,
+        summary(table, types, by_image),
         by_class(table),
         confusion(table, types),
         shown,
@@ -154,15 +152,35 @@ def measure(
     )
 
 
+def _settings(params: EvaluateParams, segment: Any) -> dict[str, Any]:
+    """Name to the parameters of each way that is compared: projections, where a method has them."""
+    if "projection" not in as_dict(segment):
+        return {"model": segment}
+    names = listed(params.projections) or (segment.projection,)
+    return {
+        name: from_mapping(type(segment), as_dict(segment) | {"projection": name}) for name in names
+    }
+
+
 def _measure(
-    checkpoint: Checkpoint, target: Target, params: EvaluateParams, segment: SegmentParams
-) -> tuple[pd.DataFrame, list[Case]]:
-    """Scores of one picture's cells, and the cells as they look."""
-    setting = replace(segment, locate="whole") if target.whole else segment
-    found = finish(predict(read(target.sample.path), checkpoint, setting))
+    checkpoint: Checkpoint, target: Target, params: EvaluateParams, segment: Any
+) -> tuple[pd.DataFrame, dict[str, Any], list[Case]]:
+    """Scores of one picture's cells, and of all together, and the cells as they look."""
+    known = {field.name: field.choices for field in fields(type(segment))}
+    alone = target.whole and "whole" in known.get("locate", ())
+    setting = replace(segment, locate="whole") if alone else segment
     true = truth(target)
+    found = reviewed(true, finish(predict(image_of(target), checkpoint, setting)))
     rows = score(true, found, params.overlap)
-    return rows, cases(target.name, read_rgb(target.sample), true, found, rows)
+    rgb = read_rgb(target.sample)
+    return rows, whole_picture(true, found), cases(target.name, rgb, true, found, rows)
+
+
+def image_of(target: Target) -> Image:
+    """The picture to be segmented, from its file or from memory."""
+    if target.sample.pixels is not None:
+        return Image(target.sample.pixels, target.name)
+    return read(target.sample.path)
 
 
 def predict(

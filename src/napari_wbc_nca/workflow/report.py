@@ -15,6 +15,7 @@ import pandas as pd
 from napari_wbc_nca.workflow import _plots
 
 if TYPE_CHECKING:
+    from napari_wbc_nca.workflow.compare import Comparison
     from napari_wbc_nca.workflow.cross_validate import Transfer
     from napari_wbc_nca.workflow.evaluate import Evaluation
 
@@ -46,6 +47,30 @@ def write_transfer(measured: Transfer, folder: str | Path) -> None:
         for (figure, projection), mean, sd in _matrices(measured):
             if len(mean) > 1:
                 _plots.save(_plots.transfer(mean, sd), part / f"{figure}_{projection}.png")
+
+
+def write_comparison(measured: Comparison, folder: str | Path) -> None:
+    """Write ``comparison.md``, CSV tables, plots and ``evaluation.json`` of two models.
+
+    The files appear only when all of them are complete; those of each model by itself stand in
+    ``first`` and ``second``.
+    """
+    with _completed(folder) as part:
+        measured.summary.to_csv(part / "comparison.csv", index=False)
+        measured.cells.to_csv(part / "cells.csv", index=False)
+        (part / "comparison.md").write_text(comparison_text(measured), encoding="utf-8")
+        _record(measured.provenance, part)
+        if measured.disagreements:
+            figure = _plots.disagreements(measured.disagreements)
+            _plots.save(figure, part / "disagreements.png")
+    for name, evaluation in zip(("first", "second"), measured.evaluations, strict=True):
+        write(evaluation, Path(folder) / name)
+
+
+def comparison_text(measured: Comparison) -> str:
+    """Figures of two models side by side as Markdown."""
+    title = f"# {measured.names[0]} and {measured.names[1]}"
+    return f"{title}\n\n{markdown(measured.summary)}\n"
 
 
 @contextmanager

@@ -1,0 +1,51 @@
+"""Curves of a training that grow while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+SHOWN = {"loss": "training", "validation_loss": "validation"}
+"""Figures of an epoch that are drawn, and what they are called."""
+_HEIGHT = 170
+"""In pixels."""
+
+
+class Curves(FigureCanvasQTAgg):  # type: ignore[misc]
+    """Losses by epoch, of training and of validation."""
+
+    def __init__(self) -> None:
+        super().__init__(Figure(layout="constrained"))
+        self.setMinimumHeight(_HEIGHT)
+        self.setMinimumWidth(200)
+        self.setAccessibleName("Losses by epoch")
+        self.setToolTip("Losses by epoch: validation tells how the model does on unseen pictures")
+        self.values: dict[str, tuple[list[int], list[float]]] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Begin with empty axes."""
+        self.values = {name: ([], []) for name in SHOWN}
+        self._draw()
+
+    def add(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Draw the figures of an epoch."""
+        for name, (epochs, losses) in self.values.items():
+            if name in values:
+                epochs.append(epoch)
+                losses.append(values[name])
+        self._draw()
+
+    def _draw(self) -> None:
+        self.figure.clear()
+        axes = self.figure.add_subplot(xlabel="epoch", ylabel="loss")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for name, (epochs, losses) in self.values.items():
+            if epochs:
+                axes.plot(epochs, losses, marker="o", markersize=3, label=SHOWN[name])
+        if axes.lines:
+            axes.legend(fontsize="small")
+        self.draw_idle()

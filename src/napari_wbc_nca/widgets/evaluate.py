@@ -1,0 +1,274 @@
+"""The Evaluate widget: how well a model does on known cells, or which of two does better."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc_nca.io.masks import sample_of
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.params import check, from_mapping
+from napari_wbc_nca.types import Progress
+from napari_wbc_nca.widgets._base import ViewerWidget
+from napari_wbc_nca.widgets._errors import report
+from napari_wbc_nca.widgets._evaluate_form import FOLDER, EvaluateForm
+from napari_wbc_nca.widgets._export_items import image_of, items_of
+from napari_wbc_nca.widgets._layout import ProgressRow, big_button
+from napari_wbc_nca.widgets._run import preload
+from napari_wbc_nca.widgets._worker import Clock, Job
+from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from napari import Viewer
+
+    from napari_wbc_nca.io.samples import Sample
+    from napari_wbc_nca.workflow.compare import Comparison
+    from napari_wbc_nca.workflow.evaluate import Evaluation
+
+_HEIGHT = 260
+"""Of the tables and pictures, in pixels."""
+
+
+class EvaluateWidget(ViewerWidget):
+    """Measures a model, or two side by side, against known cells.
+
+    Parameters
+    ----------
+    napari_viewer
+        Viewer whose Labels layers are offered as the truth.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.form = EvaluateForm()
+        self.button = big_button("Evaluate", "Segment the pictures, and compare with known cells")
+        self.progress = ProgressRow()
+        self.progress.cancel.setToolTip("Stop; nothing is written")
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.tabs = QTabWidget()
+        self.tabs.setVisible(False)
+        self.save = QPushButton("Save…")
+        self.save.setToolTip("Write tables (CSV) and plots (PNG, SVG) into the folder above")
+        self.save.setVisible(False)
+        self.result: Evaluation | Comparison | None = None
+        self._job: Job | None = None
+        self._clock = Clock()
+        layout = QVBoxLayout(self)
+        parts: tuple[QWidget, ...] = (self.form, self.button, self.progress, self.status)
+        parts += (self.tabs, self.save)
+        for part in parts:
+            layout.addWidget(part)
+        layout.addStretch(1)
+        self.button.clicked.connect(self.run)
+        self.save.clicked.connect(self.write)
+        self.progress.cancel.clicked.connect(self.cancel)
+        self.form.offer(self.viewer.layers)
+        preload()
+
+    @property
+    def running(self) -> bool:
+        """Whether models are being measured."""
+        return self._job is not None and self._job.running
+
+    def run(self) -> None:
+        """Measure as is chosen."""
+        try:
+            models, params = self.form.models(), self._params()
+            data = self.form.path() if self.form.source == FOLDER else self._samples()
+        except (ValueError, OSError) as error:
+            report(error)
+            return
+        self._clock = Clock()
+        self._job = Job(measure(models, data, params), self)
+        self._job.yielded.connect(self._on_step)
+        self._job.returned.connect(self._on_measured)
+        self._job.cancelled.connect(self._on_cancelled)
+        self._job.failed.connect(self._on_failed)
+        self._set_running(True, "Loading the models…")
+        self._job.start()
+
+    def write(self) -> None:
+        """Write tables and plots of what was measured last."""
+        from napari_wbc_nca.workflow import report as files
+        from napari_wbc_nca.workflow.evaluate import Evaluation
+
+        folder, result = self.form.output.path, self.result
+        if folder is None or result is None:
+            report(ValueError("No folder is chosen. Choose where tables and plots are written."))
+            return
+        try:
+            if isinstance(result, Evaluation):
+                files.write(result, folder)
+            else:
+                files.write_comparison(result, folder)
+        except (ValueError, OSError) as error:
+            report(error)
+            return
+        self.status.setText(f"Tables and plots are in {folder}")
+
+    def cancel(self) -> None:
+        """Stop what is going on."""
+        if self._job is not None:
+            self.progress.cancel.setEnabled(False)
+            self._job.cancel()
+
+    def on_layers(self) -> None:
+        """Offer the layers there are now."""
+        self.form.offer(self.viewer.layers)
+
+    def on_close(self) -> None:
+        """Stop what is going on."""
+        self.cancel()
+
+    def _params(self) -> EvaluateParams:
+        return check(from_mapping(EvaluateParams, self.form.params.values()))
+
+    def _samples(self) -> list[Sample]:
+        layers = list(self.viewer.layers)
+        found = [
+            sample_of(one)
+            for labels in self.form.labels.chosen()
+            for one in items_of(labels, image_of(labels, layers), None)
+        ]
+        if not found:
+            raise ValueError(
+                "No Labels layer is ticked. Correct the cells of an image first, or measure "
+                "against a folder."
+            )
+        return found
+
+    def _set_running(self, running: bool, text: str) -> None:
+        self.button.setEnabled(not running)
+        self.form.setEnabled(not running)
+        self.status.setText(text)
+        if running:
+            self.progress.start()
+        else:
+            self.progress.setVisible(False)
+
+    def _on_step(self, step: Progress) -> None:
+        share = step.done / step.total if step.total else 0.0
+        self.progress.show_share(share)
+        left = self._clock.remaining("", share)
+        self.status.setText(" · ".join(part for part in (step.message, left) if part))
+
+    def _on_measured(self, result: Evaluation | Comparison) -> None:
+        self.result = result
+        pages = _pages(result)
+        while self.tabs.count():
+            self.tabs.removeTab(0)
+        for name, page in pages.items():
+            self.tabs.addTab(page, name)
+        self.tabs.setVisible(True)
+        self.save.setVisible(True)
+        self._set_running(False, headline(result))
+        if self.form.output.path is not None:
+            self.write()
+
+    def _on_cancelled(self) -> None:
+        self._set_running(False, "Cancelled.")
+
+    def _on_failed(self, error: Exception) -> None:
+        report(error)
+        self._set_running(False, "Stopped by an error.")
+
+
+def measure(
+    models: Sequence[str], data: Path | list[Sample], params: EvaluateParams
+) -> Generator[Progress, None, Any]:
+    """Measure one model, or two, as ordered; runs in a thread."""
+    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.workflow import compare, evaluate
+    from napari_wbc_nca.workflow._targets import Target, targets
+
+    yield Progress(0, 1, "Reading the data")
+    if isinstance(data, Path):
+        pictures = targets(data, params)
+    else:
+        pictures = [Target(sample, None, whole=False) for sample in data]
+    known = [zoo.resolve(model) for model in models]
+    if len(known) == 2:
+        return (yield from compare.run((known[0], known[1]), pictures, params))
+    segment = registry.get(known[0].method).predict_params()
+    return (yield from evaluate.measure(known[0], pictures, params, segment))
+
+
+def headline(result: Evaluation | Comparison) -> str:
+    """The figures that matter most, in one line."""
+    from napari_wbc_nca.workflow.evaluate import Evaluation
+
+    if isinstance(result, Evaluation):
+        figures = result.summary.iloc[0]
+        shown = [f"{n} {figures[k]:.3f}" for k, n in _SHOWN.items() if k in figures]
+        return f"{int(figures['cells'])} cells: {', '.join(shown)}"
+    table = result.summary.set_index("figure")
+    first, second = result.names
+    shown = [
+        f"{name} {table.loc[key, first]:.3f} and {table.loc[key, second]:.3f}"
+        for key, name in _SHOWN.items()
+        if key in table.index
+    ]
+    return f"{first} and {second}: {', '.join(shown)}"
+
+
+_SHOWN = {"f1": "F1", "cell_iou": "cell IoU", "pq": "PQ", "aji": "AJI"}
+
+
+def _pages(result: Evaluation | Comparison) -> dict[str, QWidget]:
+    from napari_wbc_nca.workflow import _plots
+    from napari_wbc_nca.workflow.evaluate import Evaluation
+
+    if isinstance(result, Evaluation):
+        across = result.summary.set_index("projection").T.rename_axis("figure").reset_index()
+        pages: dict[str, QWidget] = {"Figures": table(across), "Classes": table(result.classes)}
+        pages["Images"] = table(result.images)
+        if len(result.confusion):
+            pages["Confusion"] = table(result.confusion)
+        pages["Scores"] = canvas(_plots.scores(result.cells))
+        lowest = next(iter(result.worst.values()), [])
+        if lowest:
+            pages["Worst"] = canvas(_plots.montage(lowest))
+        return pages
+    pages = {"Side by side": table(result.summary), "Cells": table(result.cells)}
+    if result.disagreements:
+        pages["Disagreements"] = canvas(_plots.disagreements(result.disagreements))
+    return pages
+
+
+def table(values: pd.DataFrame) -> QTableWidget:
+    """Table of values that can be selected, but not changed."""
+    shown = QTableWidget(len(values), len(values.columns))
+    shown.setHorizontalHeaderLabels([str(name) for name in values.columns])
+    shown.verticalHeader().setVisible(False)
+    shown.setMinimumHeight(_HEIGHT)
+    for row, items in enumerate(values.itertuples(index=False)):
+        for column, value in enumerate(items):
+            text = f"{value:.3f}" if isinstance(value, float) else str(value)
+            item = QTableWidgetItem("–" if text == "nan" else text)
+            item.setFlags(Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled)
+            shown.setItem(row, column, item)
+    shown.resizeColumnsToContents()
+    return shown
+
+
+def canvas(figure: Figure) -> FigureCanvasQTAgg:
+    """Figure as a widget."""
+    shown = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
+    shown.setMinimumHeight(_HEIGHT)
+    return shown

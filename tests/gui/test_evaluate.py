@@ -1,0 +1,76 @@
+"""The Evaluate widget, with models that take every dark square for a cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from squares import CHECKPOINT, smear
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.widgets.evaluate import EvaluateWidget
+
+
+@pytest.fixture
+def widget(viewer, workflow, monkeypatch):
+    """The widget over a smear with two squares; the truth of the second is half as large."""
+    monkeypatch.setattr(zoo, "resolve", lambda name: replace(CHECKPOINT, name=name))
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear")
+    cells = np.zeros((90, 120), np.uint32)
+    cells[10:30, 10:30], cells[50:60, 70:90] = 1, 2
+    classes = ["lymphocyte", "lymphocyte"]
+    viewer.add_labels(cells, name="cells", features={"index": [1, 2], "class": classes})
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Evaluate models")
+    assert isinstance(docked, EvaluateWidget)
+    return docked
+
+
+def shown(widget):
+    return [widget.tabs.tabText(number) for number in range(widget.tabs.count())]
+
+
+def cell(page, name, column=1):
+    rows = {
+        page.item(row, 0).text(): page.item(row, column).text() for row in range(page.rowCount())
+    }
+    return rows[name]
+
+
+def test_a_model_is_measured_against_corrected_cells(viewer, widget, click, finish, tmp_path):
+    click(widget.button)
+    finish(widget)
+    assert widget.status.text().startswith("2 cells: F1 1.000, cell IoU 0.750, PQ 0.500, AJI 0.75")
+    assert shown(widget) == ["Figures", "Classes", "Images", "Confusion", "Scores", "Worst"]
+    figures = widget.tabs.widget(0)
+    assert (cell(figures, "cell_iou"), cell(figures, "f1_at_0.75")) == ("0.750", "0.500")
+    widget.form.output.edit.setText(str(tmp_path / "report"))
+    click(widget.save)
+    written = {path.name for path in (tmp_path / "report").iterdir()}
+    assert {"summary.csv", "cells.csv", "scores.png", "scores.svg", "summary.md"} <= written
+
+
+def test_two_models_stand_side_by_side(viewer, widget, click, finish):
+    click(widget.form.both)
+    widget.form.other.names.setCurrentIndex(1)
+    click(widget.button)
+    finish(widget)
+    assert shown(widget) == ["Side by side", "Cells", "Disagreements"]
+    page = widget.tabs.widget(0)
+    heads = [page.horizontalHeaderItem(n).text() for n in range(page.columnCount())]
+    assert heads == ["figure", "wbc-smear", "wbc-types", "difference"]
+    assert cell(page, "cell_iou", 3) == "0.000"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda form: form.both.setChecked(True), "Both models are the same"),
+        (lambda form: form.data.setCurrentIndex(1), "No folder is chosen"),
+    ],
+)
+def test_what_is_missing_is_told(widget, click, notes, prepare, words):
+    prepare(widget.form)
+    click(widget.button)
+    assert words in notes[-1]
+    assert widget.button.isEnabled()
