@@ -140,9 +140,9 @@ class Follower:
     def boxes(self, labels: Iterable[int]) -> dict[int, tuple[slice, slice]]:
         """Boxes of cells, after a look at whether the table is right about them."""
         wanted = list(labels)
-        if self._stale or not all(map(self._is_right, rows(self._table(), wanted).values())):
+        if self._stale or not all(map(self._is_right, rows(self.table, wanted).values())):
             self.measure_all(ADDED)
-        found = rows(self._table(), wanted)
+        found = rows(self.table, wanted)
         return {label: _box(row) for label, row in found.items() if row is not None}
 
     def measure_all(self, origin: str) -> None:
@@ -158,7 +158,9 @@ class Follower:
         self._largest = max(self._largest, *measured.index.tolist(), 0)
         self._stale = False
 
-    def _table(self) -> pd.DataFrame:
+    @property
+    def table(self) -> pd.DataFrame:
+        """The layer's features, with all the columns that following it needs."""
         if not is_complete(self.layer.features):  # somebody set features of their own
             self.measure_all(AUTO)
         table: pd.DataFrame = self.layer.features
@@ -200,7 +202,7 @@ class Follower:
         self._largest = max(self._largest, *change.gain, 0)
         if self._stale:
             self.measure_all(ADDED)
-        before = rows(self._table(), [*change.gain, *self._named])
+        before = rows(self.table, [*change.gain, *self._named])
         after = self._measured(change, before)
         if self._edit is not None:
             after = _inherited(after, before, self._edit)
@@ -219,7 +221,7 @@ class Follower:
         if here is None or there is None:
             self.measure_all(ADDED)
             return
-        now = rows(self._table(), there)
+        now = rows(self.table, there)
         wanted = {label: moved(now[label], here.get(label), there[label]) for label in there}
         self._show(now, wanted)
 

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari import current_viewer
 from napari.layers import Labels
 from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
-from napari.utils.interactions import Shortcut
+from napari.utils.key_bindings import coerce_keybinding
 
+from napari_wbc_nca.ops.cell_features import COLUMNS
 from napari_wbc_nca.widgets._correcting import start, start_class
 from napari_wbc_nca.widgets._follow import follow
 from napari_wbc_nca.widgets._operations import CLASS_KEYS, OPERATIONS
@@ -26,8 +28,12 @@ PACKAGE = "napari-wbc-nca"
 
 
 def make_correctable(layer: Labels) -> None:
-    """Have the features of a layer that was just made follow its pixels, and bind the keys."""
-    follow(layer, fresh=True)
+    """Have the features of a layer that was just made follow its pixels, and bind the keys.
+
+    Labels on disk whose table lacks what following needs are left until they are corrected.
+    """
+    if isinstance(layer.data, np.ndarray) or set(COLUMNS) <= set(layer.features):
+        follow(layer, fresh=True)
     bind_keys()
 
 
@@ -48,7 +54,7 @@ def action_name(name: str) -> str:
 def keys_of(name: str) -> str:
     """Keys of an operation as the preferences have them now, in words."""
     shortcuts = action_manager._shortcuts.get(action_name(name), [])
-    return " or ".join(str(Shortcut(shortcut)) for shortcut in shortcuts) or "no key"
+    return " or ".join(str(coerce_keybinding(key)) for key in shortcuts) or "no key"
 
 
 def _bind(name: str, key: str, description: str, command: Callable[[Any], None]) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Segmentation
 from napari_wbc_nca.widgets._colours import class_colours, class_rows, colormap
+from napari_wbc_nca.widgets._keys import make_correctable
 from napari_wbc_nca.widgets._planes import OURS, Index, placement
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     for name, drawing in drawings(request, found, table).items():
         add = getattr(viewer, f"add_{drawing.kind}")
         layers[name] = add(drawing.data, **drawing.look, **drawing.first, **common)
+    if "cell" in layers:
+        make_correctable(layers["cell"])
     # Ready for corrections, unless the user is busy with another layer.
     busy = before is not None and before != request.source.layer
     wanted = [layers[item.name] for item in request.face.additions if item.name in layers]

@@ -158,7 +158,7 @@ class CorrectWidget(ViewerWidget):
 def describe(layer: Labels) -> str:
     """The selected cell in words."""
     label = int(layer.selected_label)
-    row = rows(layer.features, [label])[label]
+    row = rows(follow(layer).table, [label])[label]
     if row is None:
         return f"Label {label} is no cell yet."
     return f"Cell {label}: {row['class']}, {row['area_px']} px, {row['origin']}"
@@ -166,7 +166,7 @@ def describe(layer: Labels) -> str:
 
 def origins(layer: Labels) -> str:
     """How many cells are as the program made them, corrected, or drawn by a person."""
-    counts = Counter(layer.features["origin"])
+    counts = Counter(follow(layer).table["origin"])
     return " · ".join(f"{counts[name]} {name}" for name in (AUTO, EDITED, ADDED))
 
 
