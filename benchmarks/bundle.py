@@ -2,8 +2,8 @@
 
 python benchmarks/bundle.py MODELS
 
-``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in it
-is what ``measure.py`` found. The SHA-256 of every bundled model is listed in
+``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in
+it is what ``measure.py`` found. The SHA-256 of every bundled model is listed in
 ``weights/index.json``.
 """
 
