@@ -6,7 +6,7 @@ import pytest
 
 from napari_wbc_nca.methods.params import NcaTrainParams, SegmentParams
 from napari_wbc_nca.types import Progress
-from napari_wbc_nca.workflow import cross_validate, evaluate, report
+from napari_wbc_nca.workflow import compare, cross_validate, evaluate, report
 from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams, EvaluateParams
 
 
@@ -86,3 +86,28 @@ def test_wrong_usage(wbc, measured, arguments, message):
     assert done.status == 2
     assert message in done.err
     assert measured == []
+
+
+def test_two_models_are_compared(wbc, measured, model, monkeypatch, tmp_path):
+    monkeypatch.setattr(compare, "targets", lambda data, params: [data])
+
+    def run(*arguments):
+        measured.append(arguments)
+        yield Progress(1, 1, "measured a")
+        return SimpleNamespace()
+
+    monkeypatch.setattr(compare, "run", run)
+    monkeypatch.setattr(report, "write_comparison", lambda _, folder: measured.append(folder))
+    monkeypatch.setattr(report, "comparison_text", lambda _: "cell IoU | 0.900 | 0.950")
+    options = ["--against", "other", "-o", tmp_path / "r", "--overlap", 0.6, "--seed", 3]
+    done = wbc("evaluate", "tiny", tmp_path, *options)
+    assert done.status == 0
+    params = EvaluateParams(overlap=0.6)
+    assert measured == [((model, model), [tmp_path], params, {"seed": 3}), tmp_path / "r"]
+    assert "0.900 | 0.950" in done.out
+
+
+def test_comparing_and_folds_exclude_each_other(wbc, measured, tmp_path):
+    done = wbc("evaluate", "nca_wss", tmp_path, "--folds", 3, "--against", "tiny")
+    assert done.status == 2
+    assert "give one" in done.err

@@ -9,7 +9,7 @@ import typer
 
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.evaluate_classes import class_models, evaluate_classes
-from napari_wbc_nca.cli.options import make, with_fields
+from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import PREDICT, load
 from napari_wbc_nca.cli.train import TRAIN
 from napari_wbc_nca.params import fields
@@ -17,6 +17,7 @@ from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams, Evaluat
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.types import Checkpoint
 
 OWN = {field.name for field in fields(CrossValidateParams)}
 
@@ -43,11 +44,17 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Parameter of the training in folds, such as epochs=20; repeatable."),
     ] = None,
+    against: Annotated[
+        str,
+        typer.Option(help="Second model, by name or file, to compare with.", show_default="none"),
+    ] = "",
     **values: Any,
 ) -> None:
-    """Measure a model on pictures whose cells are known, or a method in folds."""
+    """Measure a model on pictures whose cells are known, two side by side, or a method in folds."""
     own = {name: value for name, value in values.items() if name in OWN}
     segment = {name: value for name, value in values.items() if name not in OWN}
+    if folds is not None and against:
+        raise typer.BadParameter("--against compares two models, and --folds trains; give one")
     if folds is not None:
         _folds(model, data, output, own | {"folds": folds}, segment, train or [])
         return
@@ -61,6 +68,9 @@ def evaluate(
 
     checkpoint = load(model)
     params = make(EvaluateParams, own)
+    if against:
+        _compare((checkpoint, load(against)), data[0], output, params, given(segment))
+        return
     settings: SegmentParams = make(PREDICT[checkpoint.method], segment)
     try:
         measured = console.follow(
@@ -70,6 +80,25 @@ def evaluate(
     except (ValueError, OSError) as error:
         raise console.stop(error) from error
     console.say(report.text(measured))
+    console.say(f"Tables and plots are in {output}")
+
+
+def _compare(
+    models: tuple[Checkpoint, Checkpoint],
+    data: Path,
+    output: Path,
+    params: EvaluateParams,
+    segment: dict[str, Any],
+) -> None:
+    from napari_wbc_nca.workflow import compare, report
+
+    try:
+        steps = compare.run(models, compare.targets(data, params), params, segment)
+        measured = console.follow(steps, f"{models[0].name} and {models[1].name} on {data}")
+        report.write_comparison(measured, output)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(report.comparison_text(measured))
     console.say(f"Tables and plots are in {output}")
 
 

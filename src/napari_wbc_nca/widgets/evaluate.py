@@ -217,12 +217,12 @@ def headline(result: Evaluation | Comparison) -> str:
         figures = result.summary.iloc[0]
         shown = [f"{n} {figures[k]:.3f}" for k, n in _SHOWN.items() if k in figures]
         return f"{int(figures['cells'])} cells: {', '.join(shown)}"
-    table = result.summary.set_index("figure")
     first, second = result.names
+    rows = result.summary.set_index("figure").to_dict("index")
     shown = [
-        f"{name} {table.loc[key, first]:.3f} and {table.loc[key, second]:.3f}"
+        f"{name} {rows[key][first]:.3f} and {rows[key][second]:.3f}"
         for key, name in _SHOWN.items()
-        if key in table.index
+        if key in rows
     ]
     return f"{first} and {second}: {', '.join(shown)}"
 

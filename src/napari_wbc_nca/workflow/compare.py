@@ -20,6 +20,8 @@ from napari_wbc_nca.workflow.evaluate import Evaluation, measure
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
 from napari_wbc_nca.workflow.finish import finish
 
+__all__ = ["Comparison", "compare", "run", "targets"]
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
