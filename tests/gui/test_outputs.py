@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import dots
 import numpy as np
 import pytest
 from imageio.v3 import imwrite
@@ -88,6 +89,62 @@ def test_record_opens_image_and_labels_at_their_scale(viewer, outputs):
         assert np.allclose(layer.scale, 0.1)
         assert str(layer.units[0]) == "micrometer"
     assert layers[0].rgb
+
+
+@pytest.fixture
+def everything(tmp_path):
+    """Outputs of a method that gives more than cells, without the picture."""
+    pixels = smear((10, 10), (50, 70))
+    image = Image(pixels, "field", 0.1)
+    params = dots.DotParams(maps=True)
+    _, found = run(dots.predict(image, dots.DOTS, params))
+    model = {"name": "dots", "classes": list(dots.DOTS.classes)}
+    found.provenance.update(program="napari-wbc-nca 0.1.0", model=model)
+    write(found, image, tmp_path)
+    return tmp_path
+
+
+def run(steps):
+    """What a generator yields, and what it returns."""
+    yielded = []
+    while True:
+        try:
+            yielded.append(next(steps))
+        except StopIteration as end:
+            return yielded, end.value
+
+
+def layers_of(path):
+    """Name to data, options and kind of what the reader makes of a file."""
+    reader = get_reader(str(path))
+    assert reader is not None
+    return {options["name"]: (data, options, kind) for data, options, kind in reader(str(path))}
+
+
+def test_classes_contributions_and_maps_open(everything):
+    (classes,) = layers_of(everything / "field_classes.tif").values()
+    assert list(classes[1]["features"]["class"]) == ["lymphocyte", "neutrophil"]
+    assert (classes[0][20, 20], classes[0][60, 80]) == (1, 2)
+    (contributions,) = layers_of(everything / "field_contributions.tif").values()
+    assert list(contributions[1]["features"]["likelihood"]) == [0.75, 0.75]
+    ((name, (data, _, kind)),) = layers_of(everything / "field_maps.tif").items()
+    assert (name, kind, data.shape) == ("field likelihood", "image", (90, 120))
+    assert data[20, 20] == 1
+    whole = layers_of(everything / "field.json")
+    assert list(whole) == [
+        *("field likelihood", "field_labels", "field_classes", "field_contributions")
+    ]
+
+
+def test_several_maps_keep_their_names(everything):
+    import tifffile
+
+    maps = np.stack([np.zeros((90, 120), np.float32), np.ones((90, 120), np.float32)])
+    path = everything / "field_maps.tif"
+    tifffile.imwrite(path, maps, imagej=True, metadata={"axes": "CYX", "Labels": ["a", "b"]})
+    found = layers_of(path)
+    highest = {name: float(data.max()) for name, (data, _, _) in found.items()}
+    assert highest == {"field a": 0.0, "field b": 1.0}
 
 
 def test_record_without_its_image_opens_the_labels(outputs):
