@@ -272,12 +272,14 @@ def test_the_report_holds_tables_plots_and_parameters(tmp_path, answers):
 def test_panoptic_quality_and_f1_follow_the_iou(tmp_path, answers):
     draw(tmp_path, "two", [(20, 20, 10), (20, 60, 10)], boxes=[(20, 20, 10, 0), (20, 60, 10, 0)])
     answers["two"] = [(20, 20, 10, "neutrophil"), (20, 62, 10, "neutrophil"), (50, 40, 5, "none")]
-    figures = evaluate(MODEL, tmp_path).summary.iloc[0]
+    measured = evaluate(MODEL, tmp_path)
+    figures = measured.summary.iloc[0]
     shape = (60, 80)
     shifted = iou(disc(shape, 20, 60, 10), disc(shape, 20, 62, 10))
     assert 0.75 < shifted < 0.9
     assert figures.pq == pytest.approx(2 * (1 + shifted) / 5)
     assert (figures["f1_at_0.75"], figures["f1_at_0.9"]) == (4 / 5, 2 / 5)
+    assert measured.classes.pq.tolist() == [pytest.approx((1 + shifted) / 2)]
     true, shift, spare = disc(shape, 20, 60, 10), disc(shape, 20, 62, 10), disc(shape, 50, 40, 5)
     shared = true.sum() + (true & shift).sum()
     assert figures.aji == pytest.approx(shared / (true.sum() + (true | shift).sum() + spare.sum()))

@@ -93,15 +93,23 @@ def _summary(
 
 
 def by_class(cells: pd.DataFrame) -> pd.DataFrame:
-    """Figures of the true cells of each class; ``typed_right`` is a share of those found."""
+    """Figures of the true cells of each class; ``typed_right`` is a share of those found.
+
+    In ``pq``, a cell found in vain counts against the class that was predicted.
+    """
+    spare = cells[cells["cell"] == 0].groupby([*KEYS, "predicted"]).size().to_dict()
 
     def of_class(part: pd.DataFrame) -> dict[str, float]:
         found = part[part["found"] & (part["true"] != WBC)]
+        scores = part["cell_iou"].fillna(part["box_iou"]).dropna()
+        vain = spare.get(tuple(part.iloc[0][[*KEYS, "true"]]), 0)
+        given = int((part["label"] > 0).sum()) + vain
         return {
             "cells": len(part),
             "found": part["found"].mean(),
             "typed_right": _share((found["true"] == found["predicted"]).sum(), len(found)),
             **{name: part[name].mean() for name in SCORES},
+            "pq": panoptic_quality(scores, len(part), given) if len(scores) else float("nan"),
         }
 
     true = cells[cells["cell"] > 0]
