@@ -94,7 +94,7 @@ def preview_foreground(pixels: Any, params: CellmixerTrainParams) -> npt.NDArray
         For an image that cannot be used.
     """
     image = in_colours(Image(pixels))
-    return seen(np.asarray(to_rgb(image.pixels)), 1.0, params)[1]
+    return np.asarray(seen(np.asarray(to_rgb(image.pixels)), 1.0, params)[1])
 
 
 def _few(samples: Sequence[Sample]) -> list[Sample]:
