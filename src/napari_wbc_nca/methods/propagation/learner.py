@@ -14,6 +14,7 @@ from napari_wbc_nca.methods.loop import Loop
 from napari_wbc_nca.methods.propagation.network import LEAST
 from napari_wbc_nca.methods.propagation.patches import Batch, Patches, presented
 from napari_wbc_nca.methods.propagation.samples import shares
+from napari_wbc_nca.methods.propagation.scale import widths
 from napari_wbc_nca.ops.assignment import assign
 from napari_wbc_nca.ops.metrics import f1
 from napari_wbc_nca.ops.peaks import peaks
@@ -123,6 +124,13 @@ class DetectorLoop(Loop):
             good = np.flatnonzero(values >= np.nanmax(values, initial=0) - 1e-9)
             best.append(float(_TRIED[good[len(good) // 2]]) if len(good) else LEAST)
         return best
+
+    @torch.no_grad()
+    def width(self) -> float:
+        """Median width of the peaks of what is held out, relative to σ; 1 where there are none."""
+        maps = (values for field in self.held for values in self._map(field))
+        found = [ratio for values in maps for ratio, _ in widths(values, self.params.sigma)]
+        return float(np.median(found)) if found else 1.0
 
     def _map(self, field: Field) -> npt.NDArray[np.float32]:
         """``(kinds, h, w)`` likelihood of a field at the model's scale."""

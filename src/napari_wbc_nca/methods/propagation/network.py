@@ -37,7 +37,9 @@ def load(checkpoint: Checkpoint, device: Device = "auto") -> UNet:
     return network.eval().requires_grad_(False).to(choose(device))
 
 
-def card(sigma: float, least: Mapping[str, float], scaled: bool) -> dict[str, Any]:
+def card(
+    sigma: float, least: Mapping[str, float], scaled: bool, width: float = 1.0
+) -> dict[str, Any]:
     """What prediction must know of a detector.
 
     Parameters
@@ -49,10 +51,13 @@ def card(sigma: float, least: Mapping[str, float], scaled: bool) -> dict[str, An
     scaled
         Whether its pictures were brought to one size of cells; otherwise a model pixel is a
         pixel, unless the user knows better.
+    width
+        How wide its peaks typically are at its own scale, relative to σ.
     """
     return {
         "sigma": sigma,
         "apart": sigma,
+        "width": width,
         "least": dict(least),
         "scale": "cells" if scaled else "pixels",
     }
@@ -66,6 +71,11 @@ def sigma_of(checkpoint: Checkpoint) -> float:
 def apart_of(checkpoint: Checkpoint) -> float:
     """Least distance in model pixels of two peaks of a kind; that of the published code else."""
     return float(checkpoint.card.get("apart", 2.0))
+
+
+def width_of(checkpoint: Checkpoint) -> float:
+    """How wide a detector's peaks typically are at its own scale, relative to σ."""
+    return float(checkpoint.card.get("width", 1.0))
 
 
 def least_of(checkpoint: Checkpoint, kind: str) -> float:

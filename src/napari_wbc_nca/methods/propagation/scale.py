@@ -12,7 +12,12 @@ from scipy import ndimage as ndi
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.propagation.detect import likelihood, view_of
-from napari_wbc_nca.methods.propagation.network import load, scaled_by_cells, sigma_of
+from napari_wbc_nca.methods.propagation.network import (
+    load,
+    scaled_by_cells,
+    sigma_of,
+    width_of,
+)
 from napari_wbc_nca.methods.scale import FILL, sampled
 from napari_wbc_nca.ops.peaks import peaks
 from napari_wbc_nca.types import Checkpoint, Image, Progress
@@ -26,6 +31,7 @@ _SHORT = (64, 112, 196, 343, 600, 1050)  # shorter sides of a field that are tri
 _FINEST = 12.0  # least diameter in image pixels that is looked for
 _LEAST = 0.3  # likelihood of a peak that is measured
 _SPREAD = 0.5  # deviation of the logarithm of a size at which a look is worth 0.6 of its best
+_WORSE = 2  # finer looks that are worse than the best, after which there are no more
 _ROUNDS = 2  # looks at the scale that was found
 
 
@@ -83,12 +89,14 @@ def _estimated(
 ) -> Generator[Progress, None, float]:
     """Best diameter among several looks, made finer by looking there again."""
     looks = list(_looks(field.source_shape, checkpoint.diameter))
-    best, diameter = 0.0, looks[0]
+    best, diameter, at = 0.0, looks[0], 0
     for number, guess in enumerate(looks):
+        if best > _LEAST and number - at > _WORSE:
+            break
         yield Progress(number, len(looks) + _ROUNDS, "Estimating the scale")
         score, found = _measure(field, guess, network, checkpoint)
         if score > best:
-            best, diameter = score, found
+            best, diameter, at = score, found, number
     for number in range(_ROUNDS if best else 0):
         yield Progress(len(looks) + number, len(looks) + _ROUNDS, "Estimating the scale")
         _, diameter = _measure(field, diameter, network, checkpoint)
@@ -114,17 +122,17 @@ def _measure(
     found: list[tuple[float, float]] = []
     for part in sampled(view.shape):
         for values in likelihood(network, view, part):
-            found += _widths(values, sigma)
+            found += widths(values, sigma)
     if not found:
         return 0.0, guess
     ratios, heights = np.asarray(sorted(found)).T
     total = np.cumsum(heights)
-    ratio = float(ratios[np.searchsorted(total, total[-1] / 2)])
+    ratio = float(ratios[np.searchsorted(total, total[-1] / 2)]) / width_of(checkpoint)
     sure = float((heights**2).sum() / heights.sum())
     return sure * float(np.exp(-0.5 * (np.log(ratio) / _SPREAD) ** 2)), guess * ratio
 
 
-def _widths(values: npt.NDArray[Any], sigma: float) -> list[tuple[float, float]]:
+def widths(values: npt.NDArray[Any], sigma: float) -> list[tuple[float, float]]:
     r"""Width of each peak relative to `sigma`, and its height.
 
     A Gaussian is above half its height on :math:`2π \ln 2 \, σ^2` pixels. Peaks that run

@@ -99,7 +99,7 @@ def train(
         window=params.patch,
         normalisation={"name": params.normalisation},
         card={
-            **card(params.sigma, dict(zip(kinds, least, strict=True)), scaled),
+            **card(params.sigma, dict(zip(kinds, least, strict=True)), scaled, loop.width()),
             **_record(samples, params, loop.state, init),
         },
     )
