@@ -58,7 +58,7 @@ def evaluate(
     if folds is not None:
         _folds(model, data, output, own | {"folds": folds}, segment, train or [])
         return
-    if models := class_models(model):
+    if models := class_models(f"{model},{against}" if against else model):
         evaluate_classes(models, data, output, segment)
         return
     if len(data) > 1 or train:
