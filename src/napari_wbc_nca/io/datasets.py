@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from napari_wbc_nca.io.centroids import stain_file, stain_sample
 from napari_wbc_nca.io.labelfiles import (
     Labels,
     columns,
@@ -83,7 +84,7 @@ def read_source(source: Source) -> list[Sample]:
             name = source.name or source.path.name
             source = replace(source, path=source.path / inner, name=name)
     kind = _detected(source.path) if source.kind == "auto" else source.kind
-    if source.path.is_file() and kind in ("boxes", "folders", "masks"):
+    if source.path.is_file() and kind in ("boxes", "folders", "masks", "stain"):
         raise LabelError(f"{source.path} is a file; {kind} are read from a folder")
     samples = _READERS[kind](source)
     if not samples:
@@ -117,6 +118,8 @@ def _detected_beside(folder: Path) -> Kind:
         return "boxes"
     if (folder / _POINTS).exists():
         return "points"
+    if any(stain_file(path) for path in pictures):
+        return "stain"
     return "crops" if (folder / _CLASSES).exists() else "boxes"
 
 
@@ -215,6 +218,11 @@ def _read_points(source: Source) -> list[Sample]:
     return samples
 
 
+def _read_stained(source: Source) -> list[Sample]:
+    pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
+    return [stain_sample(path) for path in selected(pictures, source)]
+
+
 def _by_frame(table: Path) -> dict[Path, Labels]:
     """Points of each picture whose name ends with the number of their frame."""
     pictures: dict[int, Path] = {}
@@ -253,6 +261,7 @@ _READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
     "folders": _read_folders,
     "points": _read_points,
     "crops": _read_crops,
+    "stain": _read_stained,
 }
 
 

@@ -178,7 +178,7 @@ def canonical(name: str) -> str:
 def is_picture(path: Path) -> bool:
     """Whether `path` is a picture rather than a mask or a map that belongs to one."""
     drawn = path.stem.endswith(
-        ("_mask", "_likelihood", "_labels", "_nuclei", "_ignore", "_overlay")
+        ("_mask", "_likelihood", "_labels", "_nuclei", "_ignore", "_overlay", "_stain")
     )
     return path.suffix.lower() in SUFFIXES and not drawn and not path.name.startswith(".")
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from napari_wbc_nca.io.labelfiles import read_names
 from napari_wbc_nca.io.samples import LabelError
 
-Kind = Literal["auto", "boxes", "folders", "points", "crops", "masks"]
+Kind = Literal["auto", "boxes", "folders", "points", "crops", "masks", "stain"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Source:
         ``classes.csv`` in a folder. ``boxes``: a YOLO ``.txt`` or Pascal VOC ``.xml`` beside each
         picture, or in ``labels`` where the picture is in ``images``. ``points``: a CSV of
         ``image, y, x, class``, ``points.csv`` in a folder. ``masks``: a label image beside each
-        picture, ``NAME_labels.tif``, with ``NAME_cells.csv`` of ``label, class``. ``auto`` looks
-        which it is.
+        picture, ``NAME_labels.tif``, with ``NAME_cells.csv`` of ``label, class``. ``stain``:
+        an image of stained nuclei beside each picture, ``NAME_stain.tif``; its blobs are the
+        cells. ``auto`` looks which it is.
     classes
         Class names of YOLO indices; those in ``classes.txt`` where empty.
     group
