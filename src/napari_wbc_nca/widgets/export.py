@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 OUTLINES = (".geojson", ".zip", ".roi")
 """Files that do not say how large their image is."""
+_LINK = "#5a8dee"
+"""Colour of links, readable in napari's dark and light themes alike."""
 _AGAIN = 200
 """Milliseconds after which cleaning up is tried again."""
 
@@ -152,8 +154,7 @@ class ExportWidget(ViewerWidget):
             self.status.setText(f"{step.message}…")
 
     def _on_exported(self, done: Exported) -> None:
-        count = len(done.files)
-        self._set_running(False, f"{count} files written. {' '.join(done.notes)}".strip())
+        self._set_running(False, "\n".join([f"{len(done.files)} files written", *done.notes]))
         self.written.setText(listed(done))
 
     def _on_imported(self, items: list[Item]) -> None:
@@ -183,7 +184,7 @@ class ExportWidget(ViewerWidget):
 def listed(done: Exported) -> str:
     """Rich text: a line for each format, with a link to its folder."""
     lines: Iterable[str] = (
-        f'<a href="{escape(folder.resolve().as_uri())}">{escape(name)}</a>: '
+        f'<a style="color: {_LINK}" href="{escape(folder.resolve().as_uri())}">{escape(name)}</a>: '
         f"{sum(folder in path.parents for path in done.files)} files"
         for name, folder in done.folders.items()
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -183,9 +183,22 @@ def run(
             entry = record(name, items, classes, params, files, table)
             write_record(part / RECORD, entry)
         yield Progress(len(chosen), len(chosen), "done")  # the last chance to cancel
-    said = dict.fromkeys(note for name in chosen for note in notes(name, items))
+    said: dict[str, list[str]] = {}
+    for name in chosen:
+        for note in notes(name, items):
+            said.setdefault(note, []).append(name)
     written = [path for target in targets for path in sorted(_files(target))]
-    return Exported(dict(zip(chosen, targets, strict=True)), tuple(written), tuple(said))
+    return Exported(
+        dict(zip(chosen, targets, strict=True)), tuple(written), _told(said, len(chosen))
+    )
+
+
+def _told(said: Mapping[str, Sequence[str]], count: int) -> tuple[str, ...]:
+    """Notes, with the formats that they are about where it is not all of them."""
+    return tuple(
+        note if len(names) == count else f"{', '.join(names)}: {note}"
+        for note, names in said.items()
+    )
 
 
 def _files(folder: Path) -> list[Path]:
