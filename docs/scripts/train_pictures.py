@@ -38,8 +38,8 @@ def main(model: str = "wbc-smear") -> None:
             corrected(viewer, name, model)
         viewer.layers["smear-2"].visible = False
         viewer.layers["smear-2 cells"].visible = False
-        train(viewer)
-        evaluate(viewer)
+        train(viewer, model)
+        evaluate(viewer, model)
         viewer.close()
 
 
@@ -51,9 +51,10 @@ def corrected(viewer: napari.Viewer, name: str, model: str) -> None:
     viewer.add_labels(found.labels["cell"], name=f"{name} cells", features=features, opacity=0.5)
 
 
-def train(viewer: napari.Viewer) -> None:
+def train(viewer: napari.Viewer, model: str) -> None:
     """Teach a model by the cells, and show how it went."""
     widget = docked(viewer, "Train a model")
+    widget.form.model.names.setCurrentText(model)
     for name, value in SHORT.items():
         widget.form.form.widgets[name].value = value
     widget.button.click()
@@ -62,9 +63,10 @@ def train(viewer: napari.Viewer) -> None:
     viewer.window.remove_dock_widget(widget)
 
 
-def evaluate(viewer: napari.Viewer) -> None:
+def evaluate(viewer: napari.Viewer, model: str) -> None:
     """Compare the model with the one it was taught from."""
     widget = docked(viewer, "Evaluate models")
+    widget.form.model.names.setCurrentText(model)
     widget.form.both.setChecked(True)
     widget.form.other.names.setCurrentText("my-model")
     widget.button.click()

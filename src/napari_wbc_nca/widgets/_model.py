@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FILES = "Checkpoints (*.safetensors *.pt *.pth);;All files (*)"
 
 
+DEFAULT = "wbc-smear"
+"""Model that is chosen at first, where it is there."""
 FIRST = next(iter(registry.METHODS))
 """Method that is shown where there is no model to go by."""
 
@@ -39,6 +41,7 @@ class ModelNames(QComboBox):
         self.setToolTip("Trained network that finds, segments and types the cells")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.offer()
+        self.setCurrentText(DEFAULT)
 
     def offer(self) -> None:
         """Append the names that are not offered yet."""
