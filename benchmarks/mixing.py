@@ -55,6 +55,9 @@ def train(output: Path) -> None:
 def measure(output: Path) -> None:
     """Print what both networks reach on cultures that neither has seen."""
     cultures.write_known(output / "test", MEASURED, SHAPE, SEEDS["test"])
+    models = ",".join(str(output / f"{name}.safetensors") for name in MIXED)
+    command = ["napari-wbc-nca", "evaluate", models, str(output / "test"), "-o", str(output)]
+    subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":
