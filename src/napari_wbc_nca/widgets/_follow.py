@@ -26,7 +26,7 @@ from napari_wbc_nca.widgets._features import (
     rows,
 )
 from napari_wbc_nca.widgets._planes import Index, pixel_size
-from napari_wbc_nca.widgets._recolour import recolour
+from napari_wbc_nca.widgets._recolour import inherit, recolour
 from napari_wbc_nca.widgets._target import labels_source
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class Follower:
             raise ValueError("nothing to change: the cell already is like that")
         inside = [at + side.start for at, side in zip(changed, edit.part, strict=True)]
         lead = [np.full(changed[0].size, at) for at in index]
+        inherit(layer, edit.parents)
         self._edit = edit
         try:
             with layer.block_history():

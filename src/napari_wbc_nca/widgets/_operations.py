@@ -122,7 +122,7 @@ def classify(viewer: Viewer, layer: Labels, name: str) -> str:
     if not follower.boxes([label]):
         raise ValueError(f"there is no cell {label} here; point at a cell, or select one")
     follower.classify(label, name)
-    return f"cell {label} is a {name}"
+    return f"cell {label}: {name}"
 
 
 def _split(

@@ -17,8 +17,28 @@ from napari_wbc_nca.widgets._planes import OURS
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+_UNKNOWN_COLOUR = to_hex(NEW, keep_alpha=True)
 _WIDE = 4
 """Bytes of a label from which on napari sends colours to the screen, not labels."""
+
+
+def inherit(layer: Labels, parents: Mapping[int, int]) -> None:
+    """Give labels that are about to be written the colour of the cells they are made of.
+
+    Parameters
+    ----------
+    layer
+        Labels layer; nothing happens where it is not one of ours, coloured by class.
+    parents
+        New label to the label whose pixels it takes over.
+    """
+    colormap = layer.colormap
+    if not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
+        return
+    for label, parent in parents.items():
+        known = colormap.color_dict
+        if layer.dtype.itemsize >= _WIDE and parent in known and label not in known:
+            _extend(colormap, label, parent)
 
 
 def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
@@ -34,17 +54,14 @@ def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
     colormap = layer.colormap
     if not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
         return
+    default = None in colormap.color_dict and _hex(colormap, None) == _UNKNOWN_COLOUR
+    if default:  # they are in the right colour without being listed
+        listed = colormap.color_dict
+        classes = {k: name for k, name in classes.items() if name != UNKNOWN or k in listed}
     twins = {name: _twin(layer, colormap, name, classes) for name in set(classes.values())}
-    changed: dict[int, str] = {}
-    for label, name in classes.items():
-        twin = twins[name]
-        known, new = label in colormap.color_dict, twin is None
-        if new or known or layer.dtype.itemsize < _WIDE:
-            colour = class_colour(colormap, twin, name)
-            if not known or _hex(colormap, label) != colour:
-                changed[label] = colour
-        elif twin is not None:
-            _extend(colormap, label, twin)
+    wanted = {k: class_colour(colormap, twins[name], name) for k, name in classes.items()}
+    known = colormap.color_dict
+    changed = {k: c for k, c in wanted.items() if k not in known or _hex(colormap, k) != c}
     if changed:
         # Made of text, which napari reads once a colour, not once a label.
         colours = {label: _hex(colormap, label) for label in colormap.color_dict}
@@ -65,7 +82,7 @@ def class_colour(colormap: DirectLabelColormap, twin: int | None, name: str) -> 
     if twin is not None:
         return _hex(colormap, twin)
     if name == UNKNOWN:
-        return to_hex(NEW, keep_alpha=True)
+        return _UNKNOWN_COLOUR
     taken = {_hex(colormap, label) for label in colormap.color_dict}
     choices = [to_hex(c, keep_alpha=True) for c in ((KNOWN[name],) if name in KNOWN else OTHERS)]
     return next((colour for colour in choices if colour not in taken), choices[0])
