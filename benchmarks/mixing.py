@@ -3,7 +3,7 @@
 python benchmarks/mixing.py OUTPUT [train|measure ...]
 
 ``OUTPUT`` is a folder. ``train`` makes homogeneous cultures and trains both networks on them, by
-the project's own command; two cores: 15 minutes. ``measure`` makes other cultures, of other seeds,
+the project's own command. ``measure`` makes other cultures, of other seeds,
 and prints class accuracy and IoU on unmixed pictures, on artificial mixtures of them, and on
 pictures in which the populations grew together.
 """

@@ -4,7 +4,7 @@ WBC_NCA_DATA=/data python benchmarks/train_mix.py OUTPUT
 
 ``OUTPUT`` is a folder. Background, white and red cells are learnt from ``mix.toml``: red cells from
 parts of fields that no box of a white cell reaches, white cells from crops of single ones. No mask
-is read. Two cores: 15 minutes.
+is read.
 """
 
 from __future__ import annotations

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
     from napari_wbc_nca.types import Checkpoint, Image
 
-_LADDER = (48, 72, 108, 160)
-"""Shorter sides of a field in model pixels that are tried, of white cells 40 wide."""
-_MODEL = 40.0
+_LADDER = (1.2, 1.8, 2.7, 4.0, 6.0)
+"""Diameters of a cell that a field's shorter side is tried to hold."""
 _SETTLED = 1.08  # ratio of two estimates that counts as the same
 _ROUNDS = 2
 
@@ -60,7 +59,7 @@ def image_diameter(
         return checkpoint.diameter
     shorter = min(rgb.shape[:2])
     best, diameter = -1.0, checkpoint.diameter
-    guesses = [_MODEL * shorter / side for side in _LADDER]
+    guesses = [shorter / count for count in _LADDER]
     for number, guess in enumerate(guesses):
         yield Progress(number, len(guesses), "Estimating the scale")
         score, ratio = yield from _measure(rgb, guess, network, checkpoint, params)
