@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,8 @@ def by_pycocotools(folder: Path, name: str, shape: tuple[int, int]) -> Found:
 
     data = COCO()  # its own loading prints
     data.dataset = json.loads((folder / "annotations" / "instances.json").read_text())
-    data.createIndex()
+    with redirect_stdout(StringIO()):
+        data.createIndex()
     labels, classes = np.zeros(shape, np.int64), {}
     for some in data.loadAnns(data.getAnnIds()):
         with warnings.catch_warnings():
@@ -136,10 +139,11 @@ def by_roifile(folder: Path, name: str, shape: tuple[int, int]) -> Found:
 
 
 def by_ome_zarr(folder: Path, name: str, shape: tuple[int, int]) -> Found:
+    from ome_zarr.format import FormatV04
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
 
-    nodes = list(Reader(parse_url(folder / f"{name}.ome.zarr", mode="r"))())
+    nodes = list(Reader(parse_url(folder / f"{name}.ome.zarr", mode="r", fmt=FormatV04()))())
     image, labels = nodes[0], nodes[-1]
     assert image.metadata["coordinateTransformations"][0][0]["scale"][-2:] == [0.25, 0.25]
     classes = {key: own["class"] for key, own in labels.metadata["properties"].items()}
