@@ -38,11 +38,13 @@ def write_json(path: Path, value: Any, indent: int | None = None) -> None:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, an entry a line: what is not finite becomes null.
+    """Write a record in terms of JSON, an entry a line.
 
     Python's own indenting takes longer than some exports.
     """
-    lines = (f"{json.dumps(name)}: {json.dumps(plain(entry))}" for name, entry in record.items())
+    lines = (
+        f"{json.dumps(name)}: {json.dumps(entry, default=plain)}" for name, entry in record.items()
+    )
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 

@@ -208,15 +208,16 @@ def reviewed_only(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
     )
 
 
-def rows(one: Item) -> npt.NDArray[np.intp]:
+def rows(one: Item) -> npt.NDArray[np.int32]:
     """``(Y, X)`` image of 1 + each pixel's row in the table of cells, 0 outside of all."""
     labels = one.cells["label"].to_numpy()
     largest = int(labels.max(initial=0))
     if largest > _DENSE:
-        return np.where(one.labels > 0, np.searchsorted(labels, one.labels) + 1, 0)
-    place = np.zeros(largest + 1, np.intp)
-    place[labels] = np.arange(1, len(labels) + 1)
-    found: npt.NDArray[np.intp] = place[one.labels]
+        place = np.searchsorted(labels, one.labels).astype(np.int32) + 1
+        return np.where(one.labels > 0, place, 0)
+    lookup = np.zeros(largest + 1, np.int32)
+    lookup[labels] = np.arange(1, len(labels) + 1)
+    found: npt.NDArray[np.int32] = lookup[one.labels]
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc_nca.io.export.formats import FORMATS
 from napari_wbc_nca.io.export.sources import array_sha256
 from napari_wbc_nca.io.export.staging import PROGRAM
+from napari_wbc_nca.io.plain import plain
 from napari_wbc_nca.params import as_dict
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _image(one: Item) -> dict[str, Any]:
         "shape": list(one.shape),
         "pixel_size": one.pixel_size,
         "exported_labels_sha256": array_sha256(one.labels),
-        **one.record,
+        **plain(one.record),
         "reviewed": "all" if one.ignore is None else f"{1 - one.ignore.mean():.4f} of the pixels",
         "left_out": list(one.left_out),
         "cells": [{"label": label, "class": kind, "origin": how} for label, kind, how in cells],
