@@ -208,7 +208,8 @@ def summary(trained: Checkpoint) -> str:
     if found:
         own = found[trained.card["projection"]]
         before = f", before {found['parent']:.2f}" if "parent" in found else ""
-        lines.append(f"IoU of {held['cells']} cells held out: {own:.2f}{before}.")
+        cells = "1 cell" if held["cells"] == 1 else f"{held['cells']} cells"
+        lines.append(f"IoU of {cells} held out: {own:.2f}{before}.")
     best = trained.card.get("best_epoch")
     if best:
         lines.append(f"Best epoch: {best} of {trained.card['epochs']}.")
