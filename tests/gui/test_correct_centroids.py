@@ -31,7 +31,7 @@ def settle(qtbot):
     """Wait until nothing is being updated, nor about to be."""
 
     def wait(tools):
-        qtbot.waitUntil(lambda: not tools.running and not tools._timer.isActive(), timeout=20_000)
+        qtbot.waitUntil(lambda: not tools.busy, timeout=20_000)
 
     return wait
 
@@ -100,7 +100,7 @@ def test_without_following_the_button_updates(viewer, run, click, settle):
     click(tools.follow)
     points, cells = viewer.layers["smear centroids"], viewer.layers["smear cells"]
     points.add((70, 20))
-    assert not tools._timer.isActive()
+    assert not tools.busy
     assert cells.data[70, 20] == 0
     click(tools.update_button)
     settle(tools)

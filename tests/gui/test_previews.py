@@ -107,7 +107,7 @@ def mixer(opened):
 def test_foreground_follows_its_parameters(viewer, mixer, click, settle):
     viewer.add_image(smear((10, 10), (50, 70)), name="smear", scale=(0.5, 0.5))
     controls = mixer.preview.current
-    click(controls.section.headline)
+    click(controls.foreground.headline)
     click(controls.shown)
     settle(controls)
     layer = viewer.layers["smear foreground"]
@@ -131,7 +131,7 @@ def test_foreground_follows_its_parameters(viewer, mixer, click, settle):
 def test_mixtures_of_a_folder_are_shown(viewer, mixer, click, settle, tmp_path, monkeypatch, notes):
     write_populations(tmp_path, 2, (160, 160))
     controls = mixer.preview.current
-    click(controls.section.headline)
+    click(controls.mixing.headline)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     click(controls.mixtures)
     assert not controls.mixtures.isEnabled()

@@ -13,7 +13,7 @@ from napari_wbc_nca.io.weights import save
 from napari_wbc_nca.widgets._planes import OURS
 from napari_wbc_nca.workflow.segment import segment
 
-BUNDLED = "wbc-smear"
+BUNDLED, DETECTOR = "wbc-smear", "smear-cells"
 
 
 @pytest.fixture
@@ -66,6 +66,37 @@ def test_bundled_model_finds_the_cell_of_the_sample(viewer, real, click, finish,
     real.form.params.widgets["projection"].value = "pca"
     finish(real)
     assert [layer.name for layer in viewer.layers] == ["smear-1", "smear-1 cells"]
+
+
+@pytest.mark.skipif(DETECTOR not in zoo.names(), reason=f"{DETECTOR} is not bundled")
+def test_bundled_detector_finds_cells_and_follows_a_removed_centroid(
+    viewer, real, click, finish, notes, qtbot
+):
+    real.form.model.names.setCurrentText(DETECTOR)
+    real.form.params.widgets["device"].value = "cpu"
+    real.form.scale.set_diameter(155)
+    click(real.button)
+    finish(real)
+    assert not notes
+    cells, points = viewer.layers["smear-1 cells"], viewer.layers["smear-1 centroids"]
+    table = cells.features.set_index("index")
+    assert list(table["class"]).count("wbc") == 1
+    assert list(table["class"]).count("rbc") > 20
+    before, (wbc,) = cells.data.copy(), table.index[table["class"] == "wbc"]
+    points.selected_data = {list(points.features["index"]).index(wbc)}
+    points.remove_selected()
+    qtbot.waitUntil(lambda: not real.tools.current.busy, timeout=90_000)
+    assert not notes
+    assert wbc not in cells.data
+    assert wbc not in list(cells.features["index"])
+    far = np.ones(before.shape, bool)
+    rows, columns = (np.flatnonzero((before == wbc).any(axis)) for axis in (1, 0))
+    reach = 155
+    far[
+        max(0, rows[0] - reach) : rows[-1] + reach, max(0, columns[0] - reach) : columns[-1] + reach
+    ] = False
+    assert far.any()
+    np.testing.assert_array_equal(cells.data[far], before[far])
 
 
 def test_labels_of_a_lazy_image_can_be_edited(viewer, real, click, finish, notes, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import cycle
 
 KNOWN = {
     "neutrophil": "#009e73",
@@ -10,6 +11,9 @@ KNOWN = {
     "basophil": "#0072b2",
     "lymphocyte": "#f0e442",
     "monocyte": "#56b4e9",
+    "rbc": "#e69f00",
+    "wbc": "#cc79a7",
+    "platelet": "#44aa99",
 }
 """Of the palette by Okabe and Ito, which people with any colour vision tell apart."""
 OTHERS = ("#e69f00", "#cc79a7", "#44aa99", "#aa4499", "#999933", "#882255", "#88ccee", "#117733")
@@ -23,15 +27,10 @@ def colours(classes: Iterable[str]) -> dict[str, str]:
     >>> colours(["monocyte", "blast"])
     {'monocyte': '#56b4e9', 'blast': '#e69f00'}
     """
-    found: dict[str, str] = {}
-    free = 0
-    for name in dict.fromkeys(classes):
-        if name in KNOWN:
-            found[name] = KNOWN[name]
-        else:
-            found[name] = OTHERS[free % len(OTHERS)]
-            free += 1
-    return found
+    names = list(dict.fromkeys(classes))
+    taken = {KNOWN[name] for name in names if name in KNOWN}
+    free = cycle([colour for colour in OTHERS if colour not in taken])
+    return {name: KNOWN[name] if name in KNOWN else next(free) for name in names}
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

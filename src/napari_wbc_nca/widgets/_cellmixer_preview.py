@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,16 +54,8 @@ class CellmixerPreview(Controls):
         self.mixtures = QPushButton("Preview mixtures…")
         self.mixtures.setToolTip("Choose a folder of populations, one folder each, and mix some")
         self.params = ParamsForm(CellmixerTrainParams, (*SHOWN, *MIXED))
-        details = Column()
-        details.rows.addWidget(row(self.shown))
-        for names, after in ((SHOWN, self.mixtures), (MIXED, None)):
-            part = QWidget()
-            self.params.add_to(form_layout(part), names)
-            details.rows.addWidget(part)
-            if after is not None:
-                details.rows.addWidget(after)
-        self.section = Section("Before training: foreground and mixtures", details)
-        self.rows.addWidget(self.section)
+        self.foreground = self._section("Before training: foreground", self.shown, SHOWN)
+        self.mixing = self._section("Before training: mixtures", self.mixtures, MIXED)
         self._layer: Labels | None = None
         self._place: tuple[Source, Index] | None = None
         self._foreground, self._mixtures = Live(self), Live(self)
@@ -81,6 +73,16 @@ class CellmixerPreview(Controls):
     def busy(self) -> bool:
         """Whether something is being computed."""
         return self._foreground.busy or self._mixtures.busy
+
+    def _section(self, title: str, control: QWidget, names: Sequence[str]) -> Section:
+        """What can be looked at, and the parameters that it follows."""
+        details, part = Column(), QWidget()
+        self.params.add_to(form_layout(part), names)
+        details.rows.addWidget(row(control))
+        details.rows.addWidget(part)
+        section = Section(title, details)
+        self.rows.addWidget(section)
+        return section
 
     def on_source(self) -> None:
         """Show the foreground of the plane that is seen, or none."""

@@ -18,7 +18,7 @@ LARGEST = 2**31 - 1
 """Largest value that a spin box without an upper bound takes."""
 
 
-LABEL_WIDTH = 76
+LABEL_WIDTH = 90
 """Width in pixels that labels share, so that the fields of several forms align."""
 
 
@@ -86,6 +86,8 @@ def widget_for(
     native.setToolTip(field.bounds.help)
     native.setAccessibleName(caption(field))
     native.setAccessibleDescription(field.bounds.help)
+    if field.type is bool:
+        native.setText("")  # the row's label says it
     if field.type is float and field.bounds.unit:
         native.setSuffix(f" {field.bounds.unit}")
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

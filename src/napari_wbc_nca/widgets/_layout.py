@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtWidgets import (
+    QGridLayout,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
@@ -26,6 +29,18 @@ def row(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         layout.addWidget(widget)
     layout.addStretch(1)
+    return box
+
+
+def grid(widgets: Sequence[QWidget]) -> QWidget:
+    """Widgets in one line where there are three at most, else in two columns."""
+    if len(widgets) <= 3:
+        return row(*widgets)
+    box = QWidget()
+    layout = QGridLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, number // 2, number % 2)
     return box
 
 

@@ -12,7 +12,7 @@ from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.params import fields, from_mapping
 from napari_wbc_nca.widgets._faces import face_of
 from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout
-from napari_wbc_nca.widgets._layout import row
+from napari_wbc_nca.widgets._layout import grid
 
 ELSEWHERE = ("pixel_size", "diameter", "maps")
 """Parameters with controls of their own: the scale, and the check box of the maps."""
@@ -55,7 +55,7 @@ class MethodPage:
         )
         self.main, self.device, self.details = QWidget(), QWidget(), QWidget()
         form = form_layout(self.main)
-        add_row(form, "Add", row(*self.wanted.values()))
+        add_row(form, "Add", grid([*self.wanted.values()]))
         self.params.add_to(form, main)
         self.params.add_to(form_layout(self.device), ["device"])
         rest = [f.name for f in shown if f.name not in main and f.name != "device"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.widgets._run import Finished
     from napari_wbc_nca.widgets.segment import SegmentWidget
 
-PAUSE = 300
+PAUSE = 200
 """Milliseconds without another edit after which the cells follow the centroids."""
 POINTS = "points"
 LAZY = "The centroids of a lazy image cannot be corrected; run again after you edited them."
@@ -81,6 +81,11 @@ class PropagationTools(Controls):
     def running(self) -> bool:
         """Whether cells are being made anew."""
         return self._job is not None and self._job.running
+
+    @property
+    def busy(self) -> bool:
+        """Whether cells are being made anew, or soon will be."""
+        return self.running or self._timer.isActive()
 
     @property
     def points(self) -> Points | None:

@@ -177,7 +177,7 @@ def _points(
     """Centres of the cells, with the table of cells as features."""
     classes = class_colours(table)
     look = {"features": table, "face_color": [classes[name] for name in table["class"]] or "white"}
-    size = _diameter(found) / 4
+    size = _diameter(found) / 6
     first = _named(request, item.title, {"size": size, "border_color": "white"})
     return {item.name: Drawing("points", positions(request, table), look, first)}
 
