@@ -195,8 +195,9 @@ def yolo_labels(folder: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
 
 def _paint(labels: np.ndarray, label: int, geometry: Any) -> None:
     """Write `label` where a pixel's centre lies in a geometry."""
-    left, top, right, bottom = np.floor(geometry.bounds).astype(int)
-    y, x = np.mgrid[top : bottom + 1, left : right + 1]
-    shapely.prepare(geometry)
-    inside = shapely.contains_xy(geometry, x + 0.5, y + 0.5)
-    labels[y[inside], x[inside]] = label
+    for part in getattr(geometry, "geoms", [geometry]):  # pieces may lie far from each other
+        left, top, right, bottom = np.floor(part.bounds).astype(int)
+        y, x = np.mgrid[top : bottom + 1, left : right + 1]
+        shapely.prepare(part)
+        inside = shapely.contains_xy(part, x + 0.5, y + 0.5)
+        labels[y[inside], x[inside]] = label
