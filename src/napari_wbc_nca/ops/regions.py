@@ -86,12 +86,17 @@ def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), (_BINS,) * 3))
 
 
-def log_ratio(bins: npt.NDArray[np.intp], inside: Mask, outside: Mask) -> npt.NDArray[np.float64]:
-    """Log of how much more frequent each pixel's colour is in `inside` than in `outside`."""
+def log_ratio(
+    bins: npt.NDArray[np.intp], inside: npt.NDArray[Any], outside: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Log of how much more frequent each pixel's colour is in `inside` than in `outside`.
 
-    def share(mask: Mask) -> npt.NDArray[np.float64]:
-        counts = np.bincount(bins[mask], minlength=_BINS**3).reshape((_BINS,) * 3)
-        smooth = ndi.gaussian_filter(counts.astype(float), 1)
+    Both are ``(h, w)``: masks, or how much each pixel counts.
+    """
+
+    def share(weight: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        counts = np.bincount(bins.ravel(), weight.ravel(), minlength=_BINS**3)
+        smooth = ndi.gaussian_filter(counts.reshape((_BINS,) * 3), 1)
         return np.asarray(smooth / smooth.sum() + _FLOOR).ravel()
 
     return np.asarray(np.log(share(inside) / share(outside))[bins])
