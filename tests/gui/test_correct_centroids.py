@@ -75,7 +75,8 @@ def test_edits_of_labels_survive_an_update_and_both_can_be_undone(viewer, run, s
     settle(tools)
     assert cells.data[80, 100] == 9
     assert cells.data[70, 20] == 10
-    assert 9 not in list(cells.features["index"])
+    names = dict(zip(cells.features["index"], cells.features["class"], strict=True))
+    assert names == {1: "lymphocyte", 2: "neutrophil", 9: "unknown", 10: "lymphocyte"}
     cells.undo()
     assert (cells.data[70, 20], cells.data[80, 100]) == (0, 9)
     cells.undo()
@@ -211,4 +212,8 @@ def test_merged_features_keep_rows_and_columns_of_people():
     found = merged(features, before, after)
     assert list(found["index"]) == [1, 3, 4, 9]
     assert list(found["class"]) == ["z", "d", "e", "mine"]
-    assert list(found["reviewed"].isna()) == [False, True, True, False]
+    assert list(found["reviewed"].isna()) == [False, False, True, False]
+    seen = pd.DataFrame({"index": [1, 4], "class": ["a", "unknown"], "origin": ["auto", "added"]})
+    found = merged(seen, before, after)
+    assert list(found["class"]) == ["a", "d", "e"]
+    assert list(found["origin"].fillna("")) == ["auto", "", "added"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -136,20 +136,19 @@ def merged(features: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) ->
     Parameters
     ----------
     features
-        Of the layer, which people may have edited and added columns and rows to.
+        Of the layer, which people may have edited and added columns and rows to. What only these
+        columns say of a changed cell stays.
     before, after
         Cells as they were computed; rows are told apart by ``index``.
     """
     old, new = before.set_index("index"), after.set_index("index")
-    same = [n for n in new.index.intersection(old.index) if _equal(old.loc[n], new.loc[n])]
-    kept = features[features["index"].isin(same) | ~features["index"].isin(old.index)]
-    rows = after[~after["index"].isin(kept["index"])]
+    same = [n for n in new.index.intersection(old.index) if new.loc[n].equals(old.loc[n])]
+    computed = features["index"].isin(old.index.union(new.index))
+    kept = features[features["index"].isin(same) | ~computed]
+    own = [name for name in features if name == "index" or name not in after]
+    rows = after[~after["index"].isin(kept["index"])].merge(features[own], "left", "index")
     both = pd.concat([kept, rows], ignore_index=True) if len(kept) else rows
     return both.sort_values("index", ignore_index=True)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return bool(one.equals(other))
 
 
 def _by_plane(request: Request, rows: Positions) -> dict[Index, dict[tuple[float, ...], list[int]]]:
