@@ -143,6 +143,19 @@ def test_pieces_are_numbered_by_place_without_specks_and_holes():
     assert open_.labels[24, 9] == 0
 
 
+def test_what_is_left_of_a_hole_is_no_piece():
+    classes = np.zeros((20, 20), np.uint8)
+    classes[2:18, 2:18] = 1
+    classes[4:16, 4:16] = 0
+    classes[5:15, 5:15] = 2  # a ring of background lies between both classes
+    classes[8:12, 8:12] = 0
+    sizes = {"a": 40.0, "b": 40.0}
+    found = connect(classes, ("background", "a", "b"), sizes, CellmixerParams(least_area=0.0))
+    assert all(found.boxes)
+    for label, number in enumerate(found.numbers, start=1):
+        assert (classes[found.labels == label] == number).any()
+
+
 def test_diameter_of_a_clump_is_that_of_a_cell():
     y, x = np.ogrid[:60, :90]
     clump = (np.hypot(y - 30, x - 30) < 10) | (np.hypot(y - 30, x - 48) < 10)

@@ -70,8 +70,11 @@ def connect(
         own = classes == number
         size = diameters.get(name, 0.0)
         whole = tidy(own, _HOLE * size * params.holes, size * params.least_area**0.5)
-        whole &= own | (classes == 0)
+        whole &= own | ((classes == 0) & (found == 0))
         pieces, count = ndi.label(whole)
+        if not own[whole].all():  # what is left of a hole, beside the class that fills it, is none
+            whole &= np.isin(pieces, np.unique(pieces[own & whole]))
+            pieces, count = ndi.label(whole)
         middle = ndi.center_of_mass(whole, pieces, np.arange(1, count + 1))
         centres += [(y, x, number, len(centres) + k) for k, (y, x) in enumerate(middle, 1)]
         first = len(centres) - count

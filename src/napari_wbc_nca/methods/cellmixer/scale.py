@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LADDER = (1.2, 1.8, 2.7, 4.0, 6.0)
 """Diameters of a cell that a field's shorter side is tried to hold."""
-_SETTLED = 1.08  # ratio of two estimates that counts as the same
+_STEP = 1.25  # largest ratio of two estimates that follow each other
 _ROUNDS = 2
 
 
@@ -58,19 +58,20 @@ def image_diameter(
     if checkpoint.card.get("scale") != "cells":
         return checkpoint.diameter
     shorter = min(rgb.shape[:2])
-    best, diameter = -1.0, checkpoint.diameter
     guesses = [shorter / count for count in _LADDER]
+    best = (-1.0, checkpoint.diameter, 1.0)
     for number, guess in enumerate(guesses):
         yield Progress(number, len(guesses), "Estimating the scale")
         score, ratio = yield from _measure(rgb, guess, network, checkpoint, params)
-        if score > best:
-            best, diameter = score, guess * ratio
+        best = max(best, (score, guess, ratio))
     for _ in range(_ROUNDS):
-        _, ratio = yield from _measure(rgb, diameter, network, checkpoint, params)
-        diameter *= ratio
-        if max(ratio, 1 / ratio) < _SETTLED:
+        score, diameter, ratio = best
+        guess = diameter * min(max(ratio, 1 / _STEP), _STEP)
+        found, ratio = yield from _measure(rgb, guess, network, checkpoint, params)
+        if found <= score:
             break
-    return float(diameter)
+        best = (found, guess, ratio)
+    return float(best[1])
 
 
 def _measure(
