@@ -95,4 +95,6 @@ def _measure(
     typical = float(np.average(logs, weights=shares))
     certainty = float(sure[top > 0].mean())
     misfit = float(np.average(np.abs(logs), weights=shares))
-    return certainty * float(np.exp(-misfit)), float(np.exp(typical))
+    # At a wrong scale one class passes for another, and is not seen itself.
+    seen = len(logs) / (len(checkpoint.classes) - 1)
+    return seen * certainty * float(np.exp(-misfit)), float(np.exp(typical))
