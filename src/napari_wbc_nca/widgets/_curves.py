@@ -14,7 +14,7 @@ _HEIGHT = 170
 """In pixels."""
 
 
-class Curves(FigureCanvasQTAgg):  # type: ignore[misc]
+class Curves(FigureCanvasQTAgg):
     """Losses by epoch, of training and of validation."""
 
     def __init__(self) -> None:
