@@ -18,7 +18,7 @@ class Curves(FigureCanvasQTAgg):
     """Losses by epoch, of training and of validation."""
 
     def __init__(self) -> None:
-        super().__init__(Figure(layout="constrained"))
+        super().__init__(Figure(layout="constrained"))  # type: ignore[no-untyped-call]
         self.setMinimumHeight(_HEIGHT)
         self.setMinimumWidth(200)
         self.setAccessibleName("Losses by epoch")
@@ -48,4 +48,4 @@ class Curves(FigureCanvasQTAgg):
                 axes.plot(epochs, losses, marker="o", markersize=3, label=SHOWN[name])
         if axes.lines:
             axes.legend(fontsize="small")
-        self.draw_idle()
+        self.draw_idle()  # type: ignore[no-untyped-call]
