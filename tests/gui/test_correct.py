@@ -19,7 +19,6 @@ from qtpy.QtTest import QTest
 from squares import MANIFEST
 
 from napari_wbc_nca.widgets._features import UNKNOWN
-from napari_wbc_nca.widgets._follow import follow
 from napari_wbc_nca.widgets._operations import CLASS_KEYS, OPERATIONS
 from napari_wbc_nca.widgets.correct import CorrectWidget
 
@@ -518,23 +517,4 @@ def test_menu_has_an_entry_for_each_operation(viewer, layer, hands):
     layer.selected_label = 5
     app.commands.execute_command("napari-wbc-nca.fill_holes").result()
     assert true_areas(layer)[5] == 1601
-    check(layer)
-
-
-def test_layer_that_goes_is_let_go(viewer, docked, layer):
-    assert docked.buttons["merge"].isEnabled()
-    viewer.layers.remove(layer)
-    assert docked.layer is None
-    assert not docked.buttons["merge"].isEnabled()
-    assert docked.title.text() == "Select a Labels layer"
-
-
-def test_steps_from_before_the_widget_opened_are_undone_too(viewer):
-    layer = viewer.add_labels(squares())
-    layer.fill((40, 40), 0)
-    follow(layer)
-    assert sorted(column(layer, "class")) == [2, 5]
-    layer.undo()
-    check(layer)
-    layer.redo()
     check(layer)
