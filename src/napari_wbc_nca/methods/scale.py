@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,12 @@ from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.locate import dense
 from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.view import Part, View, finer_part
+from napari_wbc_nca.ops.growth import grow, marked
 from napari_wbc_nca.types import Checkpoint, Image, Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
     from napari_wbc_nca.models.nca import NCA
-from napari_wbc_nca.ops.growth import grow
 
 FILL = 0.92
 """Diameter of a disk of a cell's area, relative to the side of the box drawn around it."""
@@ -31,6 +31,7 @@ _SETTLED = 1.12  # ratio of two estimates that counts as the same
 _SURE = 0.7  # least mean probability of a region that is measured
 _CENTRAL = 0.15  # distance from the middle of a crop, in sides, that counts little
 _SMALLEST = 8.0  # fine pixels
+_LEAK = 1.25  # ratio of a grown diameter to the marked one above which growth took neighbours in
 _FINEST = 12.0  # least diameter in image pixels that is looked for
 
 
@@ -56,7 +57,8 @@ def image_diameter(
 
     The estimate looks at the field coarsely, measures what the network takes for white blood
     cells, and looks again at the scale so found, until that changes no more. Where nothing is
-    found it looks twice as finely.
+    found it looks twice as finely. What the response marks steers the search, since growth takes
+    neighbours in where the scale is wrong; the grown cells are measured in the end.
     """
     if params.diameter:
         return params.diameter
@@ -76,52 +78,63 @@ def image_diameter(
                 break
             guess = max(guess / 2, _FINEST)
             continue
-        settled = max(measured / guess, guess / measured) < _SETTLED
-        found = guess = measured
+        settled = max(measured.marked / guess, guess / measured.marked) < _SETTLED
+        guess, found = measured
         if settled:
             break
     return found or first
 
 
+class Diameters(NamedTuple):
+    """Typical diameters of what the response marks, and of the cells grown from it."""
+
+    marked: float
+    grown: float
+
+
 def _measure(
     field: View, guess: float, network: NCA, checkpoint: Checkpoint, params: SegmentParams
-) -> Generator[Progress, None, float | None]:
-    """Typical diameter of what is found where cells are taken to be `guess` wide."""
+) -> Generator[Progress, None, Diameters | None]:
+    """Typical diameters of what is found where cells are taken to be `guess` wide."""
     view = field.rescaled(guess / checkpoint.diameter)
     fine = view.finer()
-    found: list[tuple[float, float]] = []
+    found = [np.empty((0, 3))]
     for part in sampled(view.shape):
         probability = yield from dense(network, view, part, params.seed, params.fire_rate)
         around = finer_part(part, fine.shape)
         response = view.interpolate(probability, part, fine.factor, around)
         density = fine.read(around).numpy().transpose(1, 2, 0)
-        found += _regions(response, density, central=params.locate == "whole")
-    if not found:
+        found.append(_regions(response, density, central=params.locate == "whole"))
+    marked, grown, weight = np.concatenate(found).T
+    if not weight.any() or _typical(marked, weight) <= _SMALLEST:
         return None
-    diameters, weights = np.asarray(sorted(found)).T
-    total = np.cumsum(weights)
-    typical = float(diameters[np.searchsorted(total, total[-1] / 2)])
-    return typical * fine.factor if typical > _SMALLEST else None
+    return Diameters(_typical(marked, weight) * fine.factor, _typical(grown, weight) * fine.factor)
+
+
+def _typical(values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> float:
+    """Weighted median."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def _regions(
     response: npt.NDArray[Any], density: npt.NDArray[Any], central: bool
-) -> list[tuple[float, float]]:
-    """Diameter in fine pixels and weight of each region that the response is sure of."""
+) -> npt.NDArray[np.float64]:
+    """``(N, 3)`` marked and grown diameter in fine pixels, and weight, of each grown region."""
     regions, count = ndi.label(ndi.binary_fill_holes(grow(response, density)))
     index = np.arange(1, count + 1)
     area = ndi.sum(regions > 0, regions, index)
+    inner = np.sqrt(4 * ndi.sum(ndi.binary_fill_holes(marked(response)), regions, index) / np.pi)
+    outer = np.sqrt(4 * area / np.pi)
+    outer = np.where(outer > _LEAK * inner, inner, outer)
     sure = ndi.sum(response**2, regions, index) / (ndi.sum(response, regions, index) + 1e-9)
     weight = area * sure**4 * (sure > _SURE)
     if central:
         middle = np.asarray(ndi.center_of_mass(regions > 0, regions, index)).reshape(-1, 2)
         away = np.hypot(*(middle / response.shape - 0.5).T)
         weight = weight * np.exp(-((away / _CENTRAL) ** 2))
-    return [
-        (float(np.sqrt(4 * a / np.pi)), float(w))
-        for a, w in zip(area, weight, strict=True)
-        if w > 0
-    ]
+    return np.stack([inner, outer, weight], -1).reshape(-1, 3)
 
 
 def sampled(shape: tuple[int, int]) -> list[Part]:

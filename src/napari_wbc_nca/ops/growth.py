@@ -51,10 +51,15 @@ def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
     -------
     ``(h, w)`` bool
     """
-    seed = response > max(otsu(response), _LEAST)
+    seed = marked(response)
     stained = stained_matter(density) | seed
     found = pieces(stained)
-    return rounded(_settled(_marked(found, seed)[found] | seed, stained, response, density))
+    return rounded(_settled(_owned(found, seed)[found] | seed, stained, response, density))
+
+
+def marked(response: npt.NDArray[Any]) -> Mask:
+    """Pixels that the response marks: above Otsu's threshold, and above a least one."""
+    return np.asarray(response > max(otsu(response), _LEAST))
 
 
 def rounded(mask: Mask) -> Mask:
@@ -80,7 +85,7 @@ def rounded(mask: Mask) -> Mask:
     return np.asarray(mask & (distance <= radius[tuple(nearest)]))
 
 
-def _marked(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
+def _owned(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
     """Which pieces belong to the seed: those it fills, and those that hold much of one spot.
 
     A spot is a connected part of the seed; a nucleus is large, what leaks into the rim of a
