@@ -31,7 +31,7 @@ _SETTLED = 1.12  # ratio of two estimates that counts as the same
 _SURE = 0.7  # least mean probability of a region that is measured
 _CENTRAL = 0.15  # distance from the middle of a crop, in sides, that counts little
 _SMALLEST = 8.0  # fine pixels
-_LEAK = 1.25  # ratio of a grown diameter to the marked one above which growth took neighbours in
+_LEAK = 1.1  # ratio of a grown diameter to the marked one above which growth took neighbours in
 _FINEST = 12.0  # least diameter in image pixels that is looked for
 
 
@@ -127,7 +127,8 @@ def _regions(
     area = ndi.sum(regions > 0, regions, index)
     inner = np.sqrt(4 * ndi.sum(ndi.binary_fill_holes(marked(response)), regions, index) / np.pi)
     outer = np.sqrt(4 * area / np.pi)
-    outer = np.where(outer > _LEAK * inner, inner, outer)
+    if not central:
+        outer = np.where(outer > _LEAK * inner, inner, outer)
     sure = ndi.sum(response**2, regions, index) / (ndi.sum(response, regions, index) + 1e-9)
     weight = area * sure**4 * (sure > _SURE)
     if central:
