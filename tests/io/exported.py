@@ -101,11 +101,14 @@ def by_pycocotools(folder: Path, name: str, shape: tuple[int, int]) -> Found:
     for some in data.loadAnns(data.getAnnIds()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # it does not know NumPy 2
-            inside = data.annToMask(some)
-            box = mask.toBbox(data.annToRLE(some)).astype(int)
-        assert some["area"] == inside.sum()
-        assert some["bbox"] == box.tolist()
-        labels[inside == 1] = some["label"]
+            lengths = data.annToRLE(some)
+            box = mask.toBbox(lengths).astype(int).tolist()
+        assert some["bbox"] == box
+        left, top, width, height = box
+        part = np.s_[top : top + height, left : left + width]
+        inside = mask.decode(lengths)[part] == 1
+        assert some["area"] == mask.area(lengths) == np.count_nonzero(inside)
+        labels[part][inside] = some["label"]
         classes[some["label"]] = data.cats[some["category_id"]]["name"]
     return labels, classes
 
