@@ -72,7 +72,7 @@ def export(viewer: napari.Viewer, folder: Path) -> None:
     """Export what lies in the region, and take the picture."""
     dock, widget = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Export labels")
     dock.parent().resizeDocks([dock], [WIDTH], Qt.Orientation.Horizontal)
-    widget.form.reviewed_mode.setCurrentIndex(1)
+    widget.form.reviewed.mode.setCurrentIndex(1)
     widget.form.folder.edit.setText(str(folder))
     for name, box in widget.form.formats.items():
         box.setChecked(name in FORMATS)

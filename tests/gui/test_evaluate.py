@@ -50,6 +50,20 @@ def test_a_model_is_measured_against_corrected_cells(viewer, widget, click, fini
     assert {"summary.csv", "cells.csv", "scores.png", "scores.svg", "summary.md"} <= written
 
 
+def test_what_nobody_reviewed_counts_for_nothing(viewer, widget, click, finish):
+    viewer.add_shapes([[(0, 0), (0, 60), (45, 60), (45, 0)]], name="reviewed")
+    widget.form.reviewed.mode.setCurrentIndex(1)
+    click(widget.button)
+    finish(widget)
+    figures = widget.tabs.widget(0)
+    # The model finds the square that lies outside, too.
+    assert [cell(figures, name) for name in ("cells", "predicted", "cell_iou")] == [
+        "1",
+        "1",
+        "1.000",
+    ]
+
+
 def test_two_models_stand_side_by_side(viewer, widget, click, finish):
     click(widget.form.both)
     widget.form.other.names.setCurrentIndex(1)

@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from squares import smear
 
 from napari_wbc_nca.io.export import formats
+from napari_wbc_nca.widgets._export_items import image_of
 from napari_wbc_nca.widgets._planes import OURS
 from napari_wbc_nca.widgets.export import ExportWidget
 from napari_wbc_nca.workflow.export import import_labels
@@ -96,7 +97,7 @@ def test_layers_are_exported_with_classes_and_listed(
 def test_what_lies_outside_of_the_shapes_is_ignored(
     viewer, export, labels, tmp_path, finished, notes
 ):
-    export.form.reviewed_mode.setCurrentIndex(1)
+    export.form.reviewed.mode.setCurrentIndex(1)
     export.form.folder.edit.setText(str(tmp_path))
     tick(export, "tiff")
     export.run()
@@ -147,6 +148,7 @@ def test_exports_are_imported_as_layers_in_their_colours(
     np.testing.assert_array_equal(layer.data, labels.data)
     np.testing.assert_array_equal(layer.scale, labels.scale)
     assert list(layer.features["class"]) == ["monocyte", "wbc"]
+    assert image_of(layer, viewer.layers).name == "smear"
     assert "2 cells imported" in export.status.text()
     (tmp_path / "bad.geojson").write_text("{")
     export.import_from(tmp_path / "bad.geojson")

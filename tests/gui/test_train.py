@@ -13,6 +13,7 @@ from squares import CHECKPOINT, smear
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.methods.params import NcaTrainParams
 from napari_wbc_nca.types import Progress
+from napari_wbc_nca.widgets._planes import OURS, SHOWS
 from napari_wbc_nca.widgets.train import TrainWidget
 from napari_wbc_nca.workflow import train, trainings
 
@@ -94,13 +95,30 @@ def test_layers_teach_a_model_that_is_offered_at_once(viewer, widget, training, 
 
 def test_what_nobody_reviewed_teaches_nothing(viewer, widget, training, click, finish):
     viewer.add_shapes([[(0, 0), (0, 60), (45, 60), (45, 0)]], name="reviewed")
-    widget.form.reviewed_mode.setCurrentIndex(1)
+    widget.form.reviewed.mode.setCurrentIndex(1)
     click(widget.button)
     finish(widget)
     sample = training.calls[0][1][0]
     assert sample.kinds == ("lymphocyte",)
     assert not sample.masks.ignore[:44, :59].any()
     assert sample.masks.ignore[46:].all()
+
+
+def test_nuclei_of_the_same_image_teach_too_and_are_no_cells(
+    viewer, widget, training, click, finish
+):
+    cells = viewer.layers["cells"]
+    cells.metadata[OURS] = {SHOWS: "cell", "source_id": "here"}
+    for name, place in (("nuclei", "here"), ("others", "elsewhere")):
+        nuclei = np.zeros_like(cells.data)
+        nuclei[15:25, 15:25], nuclei[55:65, 75:85] = 1, 2
+        made = {OURS: {SHOWS: "nucleus", "source_id": place}}
+        viewer.add_labels(nuclei * (name == "nuclei"), name=name, metadata=made)
+    assert widget.form.labels.chosen() == [cells]
+    click(widget.button)
+    finish(widget)
+    (sample,) = training.calls[0][1]
+    np.testing.assert_array_equal(sample.masks.nucleus, viewer.layers["nuclei"].data)
 
 
 def test_a_training_is_paused_cancelled_and_gone_on_with(
@@ -169,7 +187,7 @@ def test_points_teach(viewer, widget, training, click, finish):
         (lambda form: form.name.setText("My Model!"), "cannot name a model; use lower-case"),
         (lambda form: form.data.setCurrentIndex(1), "nothing to learn from in Points layers"),
         (lambda form: form.data.setCurrentIndex(2), "No folder is chosen"),
-        (lambda form: form.reviewed_mode.setCurrentIndex(1), "but there are none. Draw around"),
+        (lambda form: form.reviewed.mode.setCurrentIndex(1), "but there are none. Draw around"),
     ],
 )
 def test_what_is_missing_is_told_before_anything_starts(

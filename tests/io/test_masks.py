@@ -11,8 +11,9 @@ from PIL import Image as Picture
 from napari_wbc_nca.io.datasets import read
 from napari_wbc_nca.io.export.items import item, reviewed_only
 from napari_wbc_nca.io.export.params import ExportParams
+from napari_wbc_nca.io.export.tiff import read as read_items
 from napari_wbc_nca.io.export.tiff import write
-from napari_wbc_nca.io.masks import labelled, read_drawn, typical
+from napari_wbc_nca.io.masks import labelled, read_drawn, sample_of, typical
 from napari_wbc_nca.io.samples import LabelError, Masks
 
 SHAPE = (40, 60)
@@ -123,3 +124,28 @@ def test_a_picture_without_labels_is_named(folder):
     (folder / "b_labels.tif").unlink()
     with pytest.raises(LabelError, match=r"b\.png has no label image; expected b_labels\.tif"):
         read(folder)
+
+
+def test_nuclei_have_the_numbers_of_their_cells_in_exports_and_lessons(tmp_path):
+    pixels = np.full((*SHAPE, 3), 200, np.uint8)
+    cells = pd.DataFrame({"label": [3, 70, 5], "class": ["monocyte", "wbc", "platelet"]})
+    inner = np.zeros(SHAPE, np.uint16)
+    inner[7:12, 12:18], inner[24:30, 35:60] = 70, 9  # by other numbers, and beyond its cell
+    one = replace(item("one", labels(), cells, pixels), nucleus=inner)
+    expected = np.where(inner > 0, labels(), 0)
+    np.testing.assert_array_equal(sample_of(one).masks.nucleus, expected)
+    write([one], (), tmp_path / "e", ExportParams())
+    (sample,) = read(tmp_path / "e")
+    np.testing.assert_array_equal(read_drawn(sample.masks, SHAPE).nucleus, expected)
+    (back,) = read_items(tmp_path / "e")
+    np.testing.assert_array_equal(back.nucleus, expected)
+
+
+def test_nuclei_teach_nothing_where_a_cell_was_drawn_without(tmp_path):
+    pixels = np.full((*SHAPE, 3), 200, np.uint8)
+    cells = pd.DataFrame({"label": [3, 70, 5], "class": ["monocyte", "wbc", "platelet"]})
+    inner = np.where(labels() == 3, 3, 0)
+    one = replace(item("one", labels(), cells, pixels), nucleus=inner)
+    assert sample_of(one).masks.nucleus is None
+    write([one], (), tmp_path / "e", ExportParams())
+    assert not (tmp_path / "e" / "nuclei").exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.io.export.items import nuclei
 from napari_wbc_nca.io.export.pictures import rgb
 from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.labelfiles import read_cells
@@ -143,7 +144,7 @@ def sample_of(one: Item) -> Sample:
         raise LabelError(
             f"{one.name} has labels but no picture; open the picture that they were drawn on"
         )
-    masks = Masks(one.labels, (), ignore=one.ignore)
+    masks = Masks(one.labels, (), nuclei(one), one.ignore)
     found = labelled(Path(one.name), masks, one.classes(), one.shape, rgb(one))
     return replace(found, group=one.name, source="layers")
 

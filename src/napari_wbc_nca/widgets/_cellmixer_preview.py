@@ -20,7 +20,7 @@ from napari_wbc_nca.widgets._controls import Controls
 from napari_wbc_nca.widgets._forms import ParamsForm, form_layout
 from napari_wbc_nca.widgets._layout import Column, Section, row
 from napari_wbc_nca.widgets._live import Live
-from napari_wbc_nca.widgets._planes import OURS, Index, Source, current_index, placement
+from napari_wbc_nca.widgets._planes import OURS, SHOWS, Index, Source, current_index, placement
 from napari_wbc_nca.widgets._run import preload
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class CellmixerPreview(Controls):
             viewer.layers.remove(self._layer)
         active = viewer.layers.selection.active
         name = f"{source.layer.name} foreground"
-        look = {"opacity": 0.4, "colormap": FOREGROUND, "metadata": {OURS: {}}}
+        made = {OURS: {SHOWS: "foreground"}}
+        look = {"opacity": 0.4, "colormap": FOREGROUND, "metadata": made}
         self._layer = viewer.add_labels(data, name=name, **look, **place)
         viewer.layers.selection.active = active
 
@@ -160,7 +161,7 @@ class CellmixerPreview(Controls):
             opacity=0.4,
             features=rows,
             colormap=colormap(rows, class_colours(rows)),
-            metadata={OURS: {}},
+            metadata={OURS: {SHOWS: "class"}},
         )
 
 

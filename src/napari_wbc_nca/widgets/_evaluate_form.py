@@ -13,6 +13,7 @@ from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout
 from napari_wbc_nca.widgets._layer_list import LayerList
 from napari_wbc_nca.widgets._layout import Section
 from napari_wbc_nca.widgets._model import ModelBox
+from napari_wbc_nca.widgets._reviewed import Reviewed
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class EvaluateForm(QWidget):
         self.data.setToolTip("What the models are measured against")
         self.data.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.labels = LayerList(Labels, "Corrected cells: they count as true")
+        self.reviewed = Reviewed(
+            "What was reviewed in full; what is found elsewhere does not count"
+        )
         self.folder = PathRow("Folder of pictures with masks, labels or an export", folder=True)
         self.model, self.other = ModelBox(), ModelBox()
         self.both = QCheckBox("Compare with")
@@ -46,6 +50,7 @@ class EvaluateForm(QWidget):
         for name, text, widget in (
             ("data", "Against", self.data),
             ("labels", "Labels", self.labels),
+            ("reviewed", "Reviewed", self.reviewed),
             ("folder", "Folder", self.folder),
             ("model", "Model", self.model),
         ):
@@ -94,10 +99,13 @@ class EvaluateForm(QWidget):
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's layers."""
-        self.labels.offer(layers)
+        offered = list(layers)
+        self.labels.offer(offered)
+        self.reviewed.offer(offered)
 
     def _show_rows(self, value: object = None) -> None:
-        shown = {"labels": self.source == LABELS, "folder": self.source == FOLDER}
+        layers = self.source == LABELS
+        shown = {"labels": layers, "reviewed": layers, "folder": not layers}
         for name, on in shown.items():
             for widget in self._rows[name]:
                 widget.setVisible(on)

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Labels, Layer, Shapes
-from qtpy.QtCore import QSignalBlocker, Qt
+from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -15,8 +14,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
-    QListWidget,
-    QListWidgetItem,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -28,15 +25,14 @@ from napari_wbc_nca.io.export.params import ExportParams
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.widgets._base import LayerBox
 from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout
+from napari_wbc_nca.widgets._layer_list import LayerList
 from napari_wbc_nca.widgets._layout import Section, row
+from napari_wbc_nca.widgets._reviewed import Reviewed
 
-OWN, ALL = "each its own", "all of the image"
+OWN = "each its own"
 OPTIONS = ("validation", "test", "split_by", "seed", "crop", "pixel_size", "annotator")
 FIRST = ("coco", "qupath")
 """Formats that are ticked at first."""
-_HEIGHT = 92
-"""Of the list of layers, in pixels; more are scrolled to."""
-_LAYER = Qt.ItemDataRole.UserRole
 
 
 class PathRow(QWidget):
@@ -85,15 +81,11 @@ class ExportForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = QListWidget()
-        self.layers.setToolTip("Labels layers that are exported")
-        self.layers.setMaximumHeight(_HEIGHT)
+        self.layers = LayerList(Labels, "Labels layers that are exported")
         self.image = LayerBox(Image, "Image that the labels were drawn on")
         self.image_mode = _choice([OWN, "this one:"], "Which image belongs to the labels")
-        self.reviewed = LayerBox(Shapes, "Shapes around what was reviewed in full")
-        self.reviewed_mode = _choice(
-            [ALL, "inside shapes:"],
-            "What was reviewed in full; all else is ignored, never taken for background",
+        self.reviewed = Reviewed(
+            "What was reviewed in full; all else is ignored, never taken for background"
         )
         self.formats = {name: _format(name) for name in FORMATS}
         self.folder = PathRow("Folder of the exports", folder=True)
@@ -101,24 +93,13 @@ class ExportForm(QWidget):
         self.groups = PathRow("CSV of image and slide, patient or split", folder=False)
         self._arrange()
         self.image_mode.currentIndexChanged.connect(self._show_rows)
-        self.reviewed_mode.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
 
     def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer the viewer's layers; labels that are new are ticked, others stay as they are."""
-        known = {item.data(_LAYER): item.checkState() for item in self._items()}
+        """Offer the viewer's layers."""
         offered = list(layers)
-        with QSignalBlocker(self.layers):
-            self.layers.clear()
-            for layer in offered:
-                if isinstance(layer, Labels):
-                    item = QListWidgetItem(layer.name)
-                    item.setData(_LAYER, layer)
-                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-                    item.setCheckState(known.get(layer, Qt.CheckState.Checked))
-                    self.layers.addItem(item)
-        self.image.offer(offered)
-        self.reviewed.offer(offered)
+        for box in (self.layers, self.image, self.reviewed):
+            box.offer(offered)
 
     def chosen(self) -> list[Labels]:
         """Labels layers that are ticked.
@@ -128,11 +109,7 @@ class ExportForm(QWidget):
         ValueError
             When there is none.
         """
-        found = [
-            item.data(_LAYER)
-            for item in self._items()
-            if item.checkState() == Qt.CheckState.Checked
-        ]
+        found = self.layers.chosen()
         if not found:
             raise ValueError(
                 "No Labels layer is ticked. Segment an image, or draw cells in a Labels layer, and "
@@ -165,24 +142,6 @@ class ExportForm(QWidget):
             raise ValueError("No format is ticked. Tick those that you need.")
         return found
 
-    def regions(self) -> Shapes | None:
-        """Layer of reviewed regions; None where all was reviewed.
-
-        Raises
-        ------
-        ValueError
-            When regions are asked for and there are none.
-        """
-        if self.reviewed_mode.currentText() == ALL:
-            return None
-        layer = self.reviewed.layer
-        if layer is None or not len(layer.data):
-            raise ValueError(
-                "Reviewed is 'inside shapes', but there are none. Add a Shapes layer and draw "
-                f"around what was reviewed, or set it to '{ALL}'."
-            )
-        return layer
-
     def shared_image(self) -> Image | None:
         """Image of all labels; None where each has its own."""
         return None if self.image_mode.currentText() == OWN else self.image.layer
@@ -196,9 +155,6 @@ class ExportForm(QWidget):
         for box in self.formats.values():
             box.setChecked(on)
 
-    def _items(self) -> list[QListWidgetItem]:
-        return [self.layers.item(number) for number in range(self.layers.count())]
-
     def _arrange(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -207,8 +163,7 @@ class ExportForm(QWidget):
         add_row(form, "Labels", self.layers)
         add_row(form, "Image", self.image_mode)
         form.addRow("", self.image)
-        add_row(form, "Reviewed", self.reviewed_mode)
-        form.addRow("", self.reviewed)
+        add_row(form, "Reviewed", self.reviewed)
         add_row(form, "Formats", self._grid())
         add_row(form, "Folder", self.folder)
         self.params.add_to(form, ("overwrite",))
@@ -237,7 +192,6 @@ class ExportForm(QWidget):
 
     def _show_rows(self, index: int = 0) -> None:
         self.image.setVisible(self.image_mode.currentText() != OWN)
-        self.reviewed.setVisible(self.reviewed_mode.currentText() != ALL)
 
 
 def _choice(texts: list[str], tip: str) -> QComboBox:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -18,11 +20,13 @@ from napari_wbc_nca.io.export.tables import measured
 from napari_wbc_nca.widgets._colours import class_colours, colormap
 from napari_wbc_nca.widgets._planes import (
     OURS,
+    SHOWS,
     Index,
     Source,
     current_index,
     on_plane,
     pixel_size,
+    shows,
     source_of,
     to_plane,
 )
@@ -57,7 +61,22 @@ def _plane_shape(source: Source) -> tuple[int, ...]:
     return tuple(planes[:2])
 
 
-def items_of(labels: Labels, image: Image | None, reviewed: Shapes | None) -> list[Item]:
+def nuclei_of(labels: Labels, layers: Sequence[Layer]) -> Labels | None:
+    """Layer of the nuclei of a layer's cells: the topmost one made from the same image."""
+    known = labels.metadata.get(OURS, {}).get("source_id")
+    for layer in reversed(layers):
+        nuclei = isinstance(layer, Labels) and shows(layer) == "nucleus"
+        if nuclei and known is not None and layer.metadata[OURS].get("source_id") == known:
+            return layer if layer.data.shape == labels.data.shape else None
+    return None
+
+
+def items_of(
+    labels: Labels,
+    image: Image | None,
+    reviewed: Shapes | None,
+    nuclei: Labels | None = None,
+) -> list[Item]:
     """Items of a layer: one, or one for each plane of a stack that holds cells.
 
     Parameters
@@ -68,6 +87,8 @@ def items_of(labels: Labels, image: Image | None, reviewed: Shapes | None) -> li
         Layer of what they were drawn on; None where there is none.
     reviewed
         Layer of regions that were reviewed in full; None where all was.
+    nuclei
+        Layer of the cells' nuclei; None where there is none.
 
     Raises
     ------
@@ -84,6 +105,8 @@ def items_of(labels: Labels, image: Image | None, reviewed: Shapes | None) -> li
         plane = np.array(data[index])
         if not lead or plane.any():
             one = _item(labels, plane, index, table, image)
+            if nuclei is not None:
+                one = replace(one, nucleus=np.array(nuclei.data[index]))
             region = None if reviewed is None else regions(labels, lead, index, reviewed, one.shape)
             found.append(one if region is None else reviewed_only(one, region))
     if not found:
@@ -143,30 +166,30 @@ def _ellipse(box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def show(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Layer]:
     """Add imported labels as layers, over `image` where they are of its size.
 
-    Pictures that came with them are added where there is no such image. Pixels that nobody
-    reviewed become a layer of their own.
+    Pictures that came with them are added where there is no such image. Nuclei, and pixels that
+    nobody reviewed, become layers of their own.
     """
     added: list[Layer] = []
     for one in items:
         fits = image is not None and _plane_shape(source_of(image)) == one.shape
         place = _place(one, image if fits else None)
+        shown = image if fits else None
         if not fits and one.pixels is not None:
-            added.append(viewer.add_image(rgb(one), name=one.name, **place))
+            shown = viewer.add_image(rgb(one), name=one.name, **place)
+            added.append(shown)
+        made = {"source_id": uuid4().hex if shown is None else str(shown.unique_id)}
         table = measured(one)
         table.insert(0, "index", table["label"])
-        layer = viewer.add_labels(
-            one.labels.astype(np.uint32),
-            name=f"{one.name} cells",
-            opacity=0.5,
-            features=table,
-            colormap=colormap(table, class_colours(table)),
-            **place,
-        )
-        added.append(layer)
-        if one.ignore is not None:
-            hidden = one.ignore.astype(np.uint8)
-            name = f"{one.name} not reviewed"
-            added.append(viewer.add_labels(hidden, name=name, opacity=0.3, **place))
+        look = {"features": table, "colormap": colormap(table, class_colours(table))}
+        for kind, title, pixels, options in (
+            ("ignore", "not reviewed", one.ignore, {"opacity": 0.3}),
+            ("nucleus", "nuclei", one.nucleus, {"opacity": 0.5, **look}),
+            ("cell", "cells", one.labels, {"opacity": 0.5, **look}),
+        ):
+            if pixels is not None:
+                data = pixels.astype(np.uint32 if kind != "ignore" else np.uint8)
+                own = {"name": f"{one.name} {title}", "metadata": {OURS: {SHOWS: kind, **made}}}
+                added.append(viewer.add_labels(data, **own, **options, **place))
     return added
 
 

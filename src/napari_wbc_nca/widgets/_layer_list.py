@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
+
+from napari_wbc_nca.widgets._planes import shows
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -17,7 +20,7 @@ _LAYER = Qt.ItemDataRole.UserRole
 
 
 class LayerList(QListWidget):
-    """Layers of one kind, those that are new ticked.
+    """Layers of one kind, those that are new ticked, but for labels of ours that are no cells.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ class LayerList(QListWidget):
                     item = QListWidgetItem(layer.name)
                     item.setData(_LAYER, layer)
                     item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-                    item.setCheckState(known.get(layer, Qt.CheckState.Checked))
+                    item.setCheckState(known.get(layer, _suggested(layer)))
                     self.addItem(item)
 
     def chosen(self) -> list[Layer]:
@@ -54,3 +57,8 @@ class LayerList(QListWidget):
 
     def _items(self) -> list[QListWidgetItem]:
         return [self.item(number) for number in range(self.count())]
+
+
+def _suggested(layer: Layer) -> Qt.CheckState:
+    apart = isinstance(layer, Labels) and shows(layer) != "cell"
+    return Qt.CheckState.Unchecked if apart else Qt.CheckState.Checked

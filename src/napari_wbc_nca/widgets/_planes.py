@@ -114,6 +114,13 @@ def pixel_size(source: Source) -> float | None:
 
 OURS = "napari_wbc_nca"
 """Key in the metadata of layers that we made."""
+SHOWS = "shows"
+"""Key therein of what a layer's integers are: ``cell``, ``nucleus``, ``class`` and so on."""
+
+
+def shows(layer: Layer) -> str:
+    """What the integers of a Labels layer are; cells, where it is none of ours."""
+    return str(layer.metadata.get(OURS, {}).get(SHOWS, "cell"))
 
 
 def placement(source: Source, index: Index | None, *, flat: bool = False) -> dict[str, Any]:

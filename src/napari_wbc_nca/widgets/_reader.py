@@ -15,7 +15,7 @@ import tifffile
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io.outputs import LABELS, MAPS, RECORD, SUFFIXES, TABLE
 from napari_wbc_nca.widgets._colours import class_colours, class_rows, colormap
-from napari_wbc_nca.widgets._planes import OURS
+from napari_wbc_nca.widgets._planes import OURS, SHOWS
 
 if TYPE_CHECKING:
     from napari.types import LayerDataTuple
@@ -78,7 +78,8 @@ def _whole(path: Path) -> list[LayerDataTuple]:
 
 def _labels(path: Path, name: str) -> LayerDataTuple:
     """Labels as they lie on the image's pixels, with their table as features."""
-    options: dict[str, Any] = {"name": path.stem, "opacity": 0.5, "metadata": {OURS: {}}}
+    made = {OURS: {SHOWS: name, "source_id": str(_beside(path, RECORD))}}
+    options: dict[str, Any] = {"name": path.stem, "opacity": 0.5, "metadata": made}
     table = _class_table(path) if name == "class" else _cell_table(path)
     if table is not None:
         options |= {"features": table, "colormap": colormap(table, class_colours(table))}

@@ -14,7 +14,7 @@ from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Segmentation
 from napari_wbc_nca.widgets._colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets._keys import make_correctable
-from napari_wbc_nca.widgets._planes import OURS, Index, placement
+from napari_wbc_nca.widgets._planes import OURS, SHOWS, Index, placement
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -100,11 +100,11 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     table = cells_table(request, found)
     before = viewer.layers.selection.active
     place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
-    common = place | {"metadata": _metadata(request, found)}
     layers = {}
     for name, drawing in drawings(request, found, table).items():
         add = getattr(viewer, f"add_{drawing.kind}")
-        layers[name] = add(drawing.data, **drawing.look, **drawing.first, **common)
+        own = place | {"metadata": _metadata(request, found, name)}
+        layers[name] = add(drawing.data, **drawing.look, **drawing.first, **own)
     if "cell" in layers:
         make_correctable(layers["cell"])
     # Ready for corrections, unless the user is busy with another layer.
@@ -123,7 +123,7 @@ def refresh(result: Result, request: Request, found: Found) -> Result:
         layer.data = drawing.data
         for attribute, value in drawing.look.items():
             setattr(layer, attribute, value)
-        layer.metadata = _metadata(request, found)
+        layer.metadata = _metadata(request, found, name)
     prints = {name: fingerprint(layer) for name, layer in result.layers.items()}
     return Result(request, table, result.layers, prints)
 
@@ -332,10 +332,11 @@ def fingerprint(layer: Layer) -> int | None:
     return zlib.crc32(np.ascontiguousarray(data).data, zlib.crc32(features.encode()))
 
 
-def _metadata(request: Request, found: Found) -> dict[str, Any]:
+def _metadata(request: Request, found: Found, name: str) -> dict[str, Any]:
     layer = request.source.layer
     return {
         OURS: {
+            SHOWS: name,
             "source": layer.name,
             "source_id": str(layer.unique_id),
             "model": request.model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels, Layer, Points, Shapes
+from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
@@ -13,20 +13,19 @@ from napari_wbc_nca.io import zoo
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.further import further
 from napari_wbc_nca.params import as_dict, fields, from_mapping
-from napari_wbc_nca.widgets._base import LayerBox
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._export_form import PathRow
 from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout
 from napari_wbc_nca.widgets._layer_list import LayerList
 from napari_wbc_nca.widgets._layout import Section
 from napari_wbc_nca.widgets._model import ModelBox
+from napari_wbc_nca.widgets._reviewed import Reviewed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
 TEACH, SCRATCH = "teach a model further", "from scratch"
-ALL, INSIDE = "all of the image", "inside shapes:"
 MAIN = ("epochs", "patience", "validation", "whole_cells", "device")
 """Parameters that are always shown; the others stand under Advanced."""
 
@@ -41,11 +40,9 @@ class TrainForm(QWidget):
         self.data = _choice((LABELS, POINTS, FOLDER), "What is learnt from")
         self.labels = LayerList(Labels, "Corrected cells, with classes among their features")
         self.points = LayerList(Points, "One point on each cell")
-        self.reviewed_mode = _choice(
-            (ALL, INSIDE),
-            "What was reviewed in full; all else teaches nothing, and is not background",
+        self.reviewed = Reviewed(
+            "What was reviewed in full; all else teaches nothing, and is not background"
         )
-        self.reviewed = LayerBox(Shapes, "Shapes around what was reviewed in full")
         self.folder = PathRow("Folder of labelled pictures, an export, or a .toml", folder=True)
         self.start = _choice((TEACH, SCRATCH), "Where the training begins")
         self.model = ModelBox()
@@ -62,7 +59,7 @@ class TrainForm(QWidget):
         self._rows: dict[str, Sequence[QWidget]] = {}
         self._fields = QWidget()
         self._arrange()
-        for box in (self.data, self.start, self.reviewed_mode):
+        for box in (self.data, self.start):
             box.currentIndexChanged.connect(self._show_rows)
         for box in (self.start, self.model.names, self.methods):
             box.currentIndexChanged.connect(self._show_params)
@@ -107,24 +104,6 @@ class TrainForm(QWidget):
             raise ValueError("No folder is chosen. Choose one of labelled pictures, or an export.")
         return self.folder.path
 
-    def regions(self) -> Shapes | None:
-        """Layer of reviewed regions; None where all was reviewed.
-
-        Raises
-        ------
-        ValueError
-            When regions are asked for and there are none.
-        """
-        if self.reviewed_mode.currentText() == ALL or self.source == FOLDER:
-            return None
-        layer = self.reviewed.layer
-        if layer is None or not len(layer.data):
-            raise ValueError(
-                "Reviewed is 'inside shapes', but there are none. Draw around what was reviewed in "
-                f"a Shapes layer, or set it to '{ALL}'."
-            )
-        return layer
-
     def _arrange(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -133,8 +112,7 @@ class TrainForm(QWidget):
             ("data", "Learn from", self.data),
             ("labels", "Labels", self.labels),
             ("points", "Points", self.points),
-            ("reviewed_mode", "Reviewed", self.reviewed_mode),
-            ("reviewed", "", self.reviewed),
+            ("reviewed", "Reviewed", self.reviewed),
             ("folder", "Folder", self.folder),
             ("start", "Begin", self.start),
             ("model", "Model", self.model),
@@ -181,8 +159,7 @@ class TrainForm(QWidget):
         shown = {
             "labels": source == LABELS,
             "points": source == POINTS,
-            "reviewed_mode": source == LABELS,
-            "reviewed": source == LABELS and self.reviewed_mode.currentText() == INSIDE,
+            "reviewed": source == LABELS,
             "folder": source == FOLDER,
             "model": teach,
             "methods": not teach,

@@ -25,7 +25,7 @@ from napari_wbc_nca.types import Progress
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._evaluate_form import FOLDER, EvaluateForm
-from napari_wbc_nca.widgets._export_items import image_of, items_of
+from napari_wbc_nca.widgets._export_items import image_of, items_of, nuclei_of
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._run import preload
 from napari_wbc_nca.widgets._worker import Clock, Job
@@ -140,11 +140,13 @@ class EvaluateWidget(ViewerWidget):
         return check(from_mapping(EvaluateParams, self.form.params.values()))
 
     def _samples(self) -> list[Sample]:
-        layers = list(self.viewer.layers)
+        layers, regions = list(self.viewer.layers), self.form.reviewed.regions()
         found = [
             sample_of(one)
             for labels in self.form.labels.chosen()
-            for one in items_of(labels, image_of(labels, layers), None)
+            for one in items_of(
+                labels, image_of(labels, layers), regions, nuclei_of(labels, layers)
+            )
         ]
         if not found:
             raise ValueError(

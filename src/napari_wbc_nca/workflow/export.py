@@ -120,9 +120,10 @@ def as_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> li
 def in_memory(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> Item:
     """Item of a label array or a segmentation, and of the image it belongs to."""
     run: Any = {}
+    nucleus = None
     if hasattr(labels, "labels") and hasattr(labels, "provenance"):
         found: Segmentation = labels
-        labels, run = found.labels["cell"], found.provenance
+        labels, run, nucleus = found.labels["cell"], found.provenance, found.labels.get("nucleus")
         cells = found.cells if cells is None else cells
     shown: Image | None = None if image is None else _as_image(image)
     plane = np.asarray(labels)
@@ -138,7 +139,8 @@ def in_memory(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> I
     if shown is not None and source is None:
         entry["sha256"] = sources.array_sha256(shown.pixels)
     size = pixel_size or (shown.pixel_size if shown else None)
-    return item(name, plane, sources.table_of(cells), shown.pixels if shown else None, size, entry)
+    one = item(name, plane, sources.table_of(cells), shown.pixels if shown else None, size, entry)
+    return one if nucleus is None else replace(one, nucleus=np.asarray(nucleus))
 
 
 def _as_image(image: Any) -> Image:
@@ -312,7 +314,8 @@ def write_labels(
             "imported": str(source),
             "input": {"name": name, "shape": list(one.shape), "pixel_size": one.pixel_size},
         }
-        found = Segmentation({"cell": one.labels}, measured(one), {}, entry)
+        inner = {} if one.nucleus is None else {"nucleus": one.nucleus}
+        found = Segmentation({"cell": one.labels, **inner}, measured(one), {}, entry)
         written += outputs.write(found, Image(pixels, name, one.pixel_size), target)
         if one.ignore is not None:
             written.append(target / f"{name}_reviewed.png")

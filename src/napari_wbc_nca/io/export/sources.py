@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,9 @@ def load(
         "labels": {"source": str(path), "sha256": file_sha256(path)},
         **run_record(run),
     }
-    return item(name, labels.pixels, table, shown.pixels if shown else None, size, record)
+    one = item(name, labels.pixels, table, shown.pixels if shown else None, size, record)
+    inner = path.with_name(f"{stem}{LABELS['nucleus']}")
+    return replace(one, nucleus=np.asarray(images.read(inner).pixels)) if inner.exists() else one
 
 
 def run_record(run: Any) -> dict[str, Any]:

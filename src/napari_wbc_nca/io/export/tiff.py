@@ -1,7 +1,8 @@
 """Pairs of images and label images as TIFF.
 
 ``images/NAME.tif`` holds the pixels as they are, ``labels/NAME.tif`` a cell's label at each of its
-pixels, ``labels/NAME_cells.csv`` its class. ``ignore/NAME.tif`` is 255 where nobody reviewed.
+pixels, ``labels/NAME_cells.csv`` its class. ``nuclei/NAME.tif`` has the same labels in the nuclei
+where these are known, ``ignore/NAME.tif`` is 255 where nobody reviewed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from napari_wbc_nca.io.export.files import (
     write_cells,
     write_tiff,
 )
-from napari_wbc_nca.io.export.items import ExportError, Item, item
+from napari_wbc_nca.io.export.items import ExportError, Item, item, nuclei
 
 if TYPE_CHECKING:
     from napari_wbc_nca.io.export.params import ExportParams
@@ -39,6 +40,8 @@ def write(
         write_cells(labels / f"{one.name}{CELLS}", one.cells)
         if one.pixels is not None:
             write_tiff(made(place / "images") / name, np.asarray(one.pixels), one.pixel_size)
+        if (inner := nuclei(one)) is not None:
+            write_tiff(made(place / "nuclei") / name, inner, one.pixel_size)
         if one.ignore is not None:
             mask = one.ignore.astype(np.uint8) * np.uint8(255)
             write_tiff(made(place / "ignore") / name, mask, one.pixel_size)
@@ -60,6 +63,13 @@ def _read(path: Path, pixels: Any) -> Item:
         pixels, _ = read_picture(beside(place / "images", path.stem))
     cells = read_cells(path.with_name(f"{path.stem.removesuffix('_labels')}{CELLS}"))
     one = item(path.stem, labels, cells, pixels, size)
-    mask, _ = read_picture(beside(place / "ignore", path.stem) if paired else None)
-    ignore = None if mask is None else np.asarray(mask) > 0
-    return replace(one, ignore=ignore, split=split if split in ("train", "val", "test") else "")
+    inner, mask = (
+        read_picture(beside(place / kind, path.stem) if paired else None)[0]
+        for kind in ("nuclei", "ignore")
+    )
+    return replace(
+        one,
+        nucleus=None if inner is None else np.asarray(inner),
+        ignore=None if mask is None else np.asarray(mask) > 0,
+        split=split if split in ("train", "val", "test") else "",
+    )
