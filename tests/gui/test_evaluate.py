@@ -69,11 +69,21 @@ def test_two_models_stand_side_by_side(viewer, widget, click, finish):
     widget.form.other.names.setCurrentIndex(1)
     click(widget.button)
     finish(widget)
-    assert shown(widget) == ["Side by side", "Cells", "Disagreements"]
+    assert shown(widget) == [
+        "Side by side",
+        "Cells",
+        "Classes",
+        "Images",
+        "Confusion",
+        "Disagreements",
+    ]
     page = widget.tabs.widget(0)
     heads = [page.horizontalHeaderItem(n).text() for n in range(page.columnCount())]
     assert heads == ["figure", "wbc-smear", "wbc-types", "difference"]
     assert cell(page, "cell_iou", 3) == "0.000"
+    assert cell(page, "cells") == "2"
+    classes = widget.tabs.widget(2)
+    assert cell(classes, "wbc-types", 2) == cell(classes, "wbc-smear", 2) == "lymphocyte"
 
 
 @pytest.mark.parametrize(

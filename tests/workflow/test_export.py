@@ -194,7 +194,7 @@ def test_cells_of_one_class_are_exported_and_said_to_be(tmp_path, name):
     labels = np.zeros((20, 20), int)
     labels[4:9, 4:9] = 1
     done = export(labels, tmp_path, name, Image(np.zeros((20, 20, 3), np.uint8), "a", 0.5), table)
-    assert any("All 1 cells are of class monocyte" in note for note in done.notes)
+    assert any("The only cell is of class monocyte" in note for note in done.notes)
     (found,) = import_labels(tmp_path / name)
     assert found.cells["class"].tolist() == ["monocyte"]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
 
 SHOWN = {"loss": "training", "validation_loss": "validation"}
 """Figures of an epoch that are drawn, and what they are called."""
@@ -41,11 +44,22 @@ class Curves(FigureCanvasQTAgg):
 
     def _draw(self) -> None:
         self.figure.clear()
-        axes = self.figure.add_subplot(xlabel="epoch", ylabel="loss")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for name, (epochs, losses) in self.values.items():
-            if epochs:
-                axes.plot(epochs, losses, marker="o", markersize=3, label=SHOWN[name])
-        if axes.lines:
-            axes.legend(fontsize="small")
+        colours = theme_colours()
+        self.figure.set_facecolor(colours["axes.facecolor"])
+        with rc_context(colours):
+            axes = self.figure.add_subplot(xlabel="epoch", ylabel="loss")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            for name, (epochs, losses) in self.values.items():
+                if epochs:
+                    axes.plot(epochs, losses, marker="o", markersize=3, label=SHOWN[name])
+            if axes.lines:
+                axes.legend(fontsize="small")
         self.draw_idle()  # type: ignore[no-untyped-call]
+
+
+def theme_colours() -> dict[str, str]:
+    """Settings of matplotlib that draw in the colours of napari's theme."""
+    theme = get_theme(get_settings().appearance.theme)
+    ground, text = theme.background.as_hex(), theme.text.as_hex()
+    lines = ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color")
+    return {"axes.facecolor": ground, **dict.fromkeys(lines, text)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,9 +249,21 @@ def _pages(result: Evaluation | Comparison) -> dict[str, QWidget]:
             pages["Worst"] = canvas(_plots.montage(lowest))
         return pages
     pages = {"Side by side": table(result.summary), "Cells": table(result.cells)}
+    for name in ("classes", "images", "confusion"):
+        pages[name.capitalize()] = table(together(result, name))
     if result.disagreements:
         pages["Disagreements"] = canvas(_plots.disagreements(result.disagreements))
     return pages
+
+
+def together(result: Comparison, name: str) -> pd.DataFrame:
+    """A table of both models' evaluations, one below the other."""
+    import pandas as pd
+
+    both = zip(result.names, result.evaluations, strict=True)
+    return pd.concat(
+        [getattr(e, name).drop(columns="projection").assign(model=m) for m, e in both]
+    ).pipe(lambda rows: rows[["model", *rows.columns.drop("model")]])
 
 
 def table(values: pd.DataFrame) -> QTableWidget:
@@ -261,12 +274,20 @@ def table(values: pd.DataFrame) -> QTableWidget:
     shown.setMinimumHeight(_HEIGHT)
     for row, items in enumerate(values.itertuples(index=False)):
         for column, value in enumerate(items):
-            text = f"{value:.3f}" if isinstance(value, float) else str(value)
-            item = QTableWidgetItem("–" if text == "nan" else text)
+            item = QTableWidgetItem(_text(value))
             item.setFlags(Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled)
             shown.setItem(row, column, item)
     shown.resizeColumnsToContents()
     return shown
+
+
+def _text(value: object) -> str:
+    """Three decimals of a share, none of a count: no figure but counts is above one."""
+    if not isinstance(value, float):
+        return str(value)
+    if isnan(value):
+        return "–"
+    return f"{value:.0f}" if abs(value) > 1 and value.is_integer() else f"{value:.3f}"
 
 
 def canvas(figure: Figure) -> FigureCanvasQTAgg:

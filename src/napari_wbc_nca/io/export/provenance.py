@@ -67,9 +67,10 @@ def notes(name: str, items: Sequence[Item]) -> list[str]:
     kinds = Counter(kind for one in items for kind in one.cells["class"])
     if len(kinds) == 1:
         ((kind, count),) = kinds.items()
+        every = "The only cell is" if count == 1 else f"All {count} cells are"
         found.append(
-            f"All {count} cells are of class {kind}: this teaches where cells are, but not their "
-            "types. Give the cells their classes to teach these too."
+            f"{every} of class {kind}: this teaches where cells are, but not their types. Give the "
+            "cells their classes to teach these too."
         )
     return found
 
