@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.io.export.items import nuclei
+from napari_wbc_nca.io.export.nuclei import nuclei
 from napari_wbc_nca.io.export.pictures import rgb
 from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.labelfiles import read_cells

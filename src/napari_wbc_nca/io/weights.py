@@ -65,11 +65,18 @@ def save(checkpoint: Checkpoint, path: str | Path) -> str:
     except ValueError as error:
         raise WeightsError(f"{target} is not written: {error}") from error
     content = pack(arrays, metadata={KEY: card})
-    _replace(target, content)
+    write_whole(target, content)
     return hashlib.sha256(content).hexdigest()
 
 
-def _replace(target: Path, content: bytes) -> None:
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file that appears, or takes the place of another, only when it is complete.
+
+    Raises
+    ------
+    WeightsError
+        When it cannot be written; then all is as it was.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)

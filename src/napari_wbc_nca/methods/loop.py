@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +13,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
+from napari_wbc_nca.io.weights import write_whole
 from napari_wbc_nca.methods.network import choose
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Progress
@@ -140,7 +140,6 @@ class Loop(ABC):
     def _save(self) -> None:
         if self.state_file is None:
             return
-        partial = self.state_file.with_name(self.state_file.name + ".part")
         saved = {
             "state": vars(self.state),
             "network": self.network.state_dict(),
@@ -148,13 +147,9 @@ class Loop(ABC):
             "decay": self.decay.state_dict(),
             "params": as_dict(self.params),
         }
-        try:
-            torch.save(saved, partial)
-            os.replace(partial, self.state_file)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
+        packed = BytesIO()
+        torch.save(saved, packed)  # into memory: on a full disk torch does not say what is wrong
+        write_whole(self.state_file, packed.getvalue())
 
     def _restore(self, path: Path) -> None:
         saved = torch.load(path, weights_only=True, map_location=self.fabric.device)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import discs
@@ -8,7 +9,7 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.io.weights import load, save
+from napari_wbc_nca.io.weights import WeightsError, load, save
 from napari_wbc_nca.methods.propagation.learner import f_measures, squared_error
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 from napari_wbc_nca.methods.propagation.patches import Batch, targets
@@ -114,6 +115,29 @@ def test_resumed_training_ends_where_an_unbroken_one_does(tmp_path):
     _, resumed = run(made, params, state_file=state)
     assert same(resumed, unbroken)
     assert not state.exists()
+
+
+@pytest.fixture
+def cramped():
+    """Makes files larger than some bytes impossible to write, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_full_disk_keeps_the_last_epoch_that_was_written(tmp_path, cramped):
+    made, state = discs.samples(2), tmp_path / "run.state"
+    steps = train(made, replace(TINY, epochs=2), state_file=state)
+    while not next(steps).values:
+        pass
+    kept = state.read_bytes()
+    cramped(1000)
+    with pytest.raises(WeightsError, match=r"run.state cannot be written: .*or make room in this"):
+        list(steps)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [kept]
 
 
 def test_a_state_of_other_parameters_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_wbc_nca.io.samples import NONE, WBC, canonical
+from napari_wbc_nca.io.samples import WBC
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -209,18 +209,6 @@ def reviewed_only(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
         ignore=~np.where(place > 0, kept, reviewed),
         left_out=tuple(labels[~taken[1:]].tolist()),
     )
-
-
-def nuclei(one: Item) -> npt.NDArray[Any] | None:
-    """Nuclei with the integers of the cells they lie in, whatever became of these since.
-
-    None where a white cell has no nucleus: it was drawn later, and would be taken for one without.
-    """
-    if one.nucleus is None:
-        return None
-    found = np.where(one.nucleus > 0, one.labels, 0)
-    white = [label for label, name in one.classes().items() if canonical(name) != NONE]
-    return found if np.isin(white, found).all() else None
 
 
 def rows(one: Item) -> npt.NDArray[np.int32]:

@@ -23,7 +23,8 @@ from napari_wbc_nca.io.export.files import (
     write_cells,
     write_tiff,
 )
-from napari_wbc_nca.io.export.items import ExportError, Item, item, nuclei
+from napari_wbc_nca.io.export.items import ExportError, Item, item
+from napari_wbc_nca.io.export.nuclei import nuclei
 
 if TYPE_CHECKING:
     from napari_wbc_nca.io.export.params import ExportParams
