@@ -145,6 +145,18 @@ def test_a_training_is_paused_cancelled_and_gone_on_with(
     assert not widget.form.anew.isVisible()
 
 
+def test_a_name_that_was_taken_meanwhile_costs_no_model(
+    widget, training, click, finish, qtbot, monkeypatch
+):
+    training.slow = True
+    click(widget.button)
+    qtbot.waitUntil(lambda: "batch" in widget.status.text(), timeout=20_000)
+    monkeypatch.setattr(zoo, "names", lambda: ["wbc-smear", "my-model"])
+    training.go.set()
+    finish(widget)
+    assert "'my-model-2' is ready" in widget.status.text()
+
+
 def test_starting_anew_forgets_the_stopped_training(widget, training, click, finish, qtbot):
     training.error = OSError("No space left on device")
     click(widget.button)

@@ -71,7 +71,7 @@ def learn(order: Order) -> Generator[Progress | Noted, None, Checkpoint]:
     request = train.Request(order.method, order.params, init)
     request = trainings.begin(order.name, request, order.model, anew=order.anew)
     trained = yield from train.run(request, samples)
-    kept = train.keep(trained, order.name)
+    kept = train.keep(trained, train.free_name(order.name))  # it may have been taken meanwhile
     trainings.forget(order.name)
     return kept
 
