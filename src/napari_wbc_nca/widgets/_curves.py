@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -57,7 +58,7 @@ class Curves(FigureCanvasQTAgg):
         self.draw_idle()  # type: ignore[no-untyped-call]
 
 
-def theme_colours() -> dict[str, str]:
+def theme_colours() -> dict[Any, str]:
     """Settings of matplotlib that draw in the colours of napari's theme."""
     theme = get_theme(get_settings().appearance.theme)
     ground, text = theme.background.as_hex(), theme.text.as_hex()

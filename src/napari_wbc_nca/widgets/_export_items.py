@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,39 @@ def nuclei_of(labels: Labels, layers: Sequence[Layer]) -> Labels | None:
         if nuclei and known is not None and layer.metadata[OURS].get("source_id") == known:
             return layer if layer.data.shape == labels.data.shape else None
     return None
+
+
+def all_items(
+    chosen: Iterable[Labels],
+    layers: Sequence[Layer],
+    reviewed: Shapes | None,
+    image: Image | None = None,
+) -> list[Item]:
+    """Items of the `chosen` among the viewer's layers, each with its own image and nuclei.
+
+    Parameters
+    ----------
+    chosen
+        Layers of cells.
+    layers
+        All layers there are.
+    reviewed
+        As in :func:`items_of`.
+    image
+        What all were drawn on; None where each has its own.
+
+    Raises
+    ------
+    ExportError
+        As :func:`items_of`.
+    """
+    return [
+        one
+        for labels in chosen
+        for one in items_of(
+            labels, image or image_of(labels, layers), reviewed, nuclei_of(labels, layers)
+        )
+    ]
 
 
 def items_of(

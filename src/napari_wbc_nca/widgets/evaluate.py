@@ -26,7 +26,7 @@ from napari_wbc_nca.types import Progress
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._evaluate_form import FOLDER, EvaluateForm
-from napari_wbc_nca.widgets._export_items import image_of, items_of, nuclei_of
+from napari_wbc_nca.widgets._export_items import all_items
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._run import preload
 from napari_wbc_nca.widgets._worker import Clock, Job
@@ -142,13 +142,8 @@ class EvaluateWidget(ViewerWidget):
 
     def _samples(self) -> list[Sample]:
         layers, regions = list(self.viewer.layers), self.form.reviewed.regions()
-        found = [
-            sample_of(one)
-            for labels in self.form.labels.chosen()
-            for one in items_of(
-                labels, image_of(labels, layers), regions, nuclei_of(labels, layers)
-            )
-        ]
+        chosen = self.form.labels.chosen()
+        found = [sample_of(one) for one in all_items(chosen, layers, regions)]
         if not found:
             raise ValueError(
                 "No Labels layer is ticked. Correct the cells of an image first, or measure "
@@ -260,10 +255,10 @@ def together(result: Comparison, name: str) -> pd.DataFrame:
     """A table of both models' evaluations, one below the other."""
     import pandas as pd
 
-    both = zip(result.names, result.evaluations, strict=True)
-    return pd.concat(
-        [getattr(e, name).drop(columns="projection").assign(model=m) for m, e in both]
-    ).pipe(lambda rows: rows[["model", *rows.columns.drop("model")]])
+    both = dict(zip(result.names, result.evaluations, strict=True))
+    tables = {model: getattr(e, name).drop(columns="projection") for model, e in both.items()}
+    found: pd.DataFrame = pd.concat(tables, names=["model"]).reset_index("model")
+    return found
 
 
 def table(values: pd.DataFrame) -> QTableWidget:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QVBoxLayout
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._export_form import ExportForm
-from napari_wbc_nca.widgets._export_items import image_of, items_of, nuclei_of, show
+from napari_wbc_nca.widgets._export_items import all_items, show
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._planes import source_of
 from napari_wbc_nca.widgets._worker import Job
@@ -110,15 +110,8 @@ class ExportWidget(ViewerWidget):
         self.cancel()
 
     def _items(self, layers: Iterable[Labels]) -> list[Item]:
-        shared, regions = self.form.shared_image(), self.form.reviewed.regions()
-        there = list(self.viewer.layers)
-        return [
-            one
-            for labels in layers
-            for one in items_of(
-                labels, shared or image_of(labels, there), regions, nuclei_of(labels, there)
-            )
-        ]
+        regions, shared = self.form.reviewed.regions(), self.form.shared_image()
+        return all_items(layers, list(self.viewer.layers), regions, shared)
 
     def _choose_file(self) -> None:
         found, _ = QFileDialog.getOpenFileName(self, "Labels of another program")

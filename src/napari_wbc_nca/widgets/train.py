@@ -11,7 +11,7 @@ from napari_wbc_nca.io.masks import sample_of
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._curves import Curves
 from napari_wbc_nca.widgets._errors import report
-from napari_wbc_nca.widgets._export_items import image_of, items_of, nuclei_of
+from napari_wbc_nca.widgets._export_items import all_items
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._model import ModelNames
 from napari_wbc_nca.widgets._run import preload
@@ -128,13 +128,7 @@ class TrainWidget(ViewerWidget):
             return self.form.path()
         if self.form.source == LABELS:
             chosen, regions = self.form.labels.chosen(), self.form.reviewed.regions()
-            found = [
-                sample_of(one)
-                for labels in chosen
-                for one in items_of(
-                    labels, image_of(labels, layers), regions, nuclei_of(labels, layers)
-                )
-            ]
+            found = [sample_of(one) for one in all_items(chosen, layers, regions)]
         else:
             chosen = self.form.points.chosen()
             found = [sample for points in chosen for sample in pointed(points, layers)]
