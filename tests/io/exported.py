@@ -102,12 +102,12 @@ def by_pycocotools(folder: Path, name: str, shape: tuple[int, int]) -> Found:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # it does not know NumPy 2
             lengths = data.annToRLE(some)
-            box = mask.toBbox(lengths).astype(int).tolist()
-        assert some["bbox"] == box
-        left, top, width, height = box
+            inside, area, box = (f(lengths) for f in (mask.decode, mask.area, mask.toBbox))
+        assert some["bbox"] == box.tolist()
+        left, top, width, height = box.astype(int)
         part = np.s_[top : top + height, left : left + width]
-        inside = mask.decode(lengths)[part] == 1
-        assert some["area"] == mask.area(lengths) == np.count_nonzero(inside)
+        inside = inside[part] == 1
+        assert some["area"] == area == np.count_nonzero(inside)
         labels[part][inside] = some["label"]
         classes[some["label"]] = data.cats[some["category_id"]]["name"]
     return labels, classes
