@@ -1,15 +1,15 @@
 """Measure a detector: F-measure of each kind on pictures with boxes, no option given.
 
-python benchmarks/measure_cells.py MODEL DATA [OUTPUT]
+python benchmarks/measure_cells.py MODEL DATA [--every N] [--output FILE]
 
 A peak is a box's if it lies no farther from the box's centre than half the box's shorter side;
-peaks and boxes are assigned one to one, optimally. With ``OUTPUT``, a JSON file is written.
+peaks and boxes are assigned one to one, optimally. Every n-th picture is measured with ``--every n``.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,12 @@ from napari_wbc_nca.workflow.finish import finish
 CLASSES = ("wbc", "rbc", "platelet")
 
 
-def main(model: str, data: str, output: str | None = None) -> None:
+def main(model: str, data: str, every: int, output: str | None) -> None:
     """Print recall, precision and F-measure of each kind."""
     checkpoint, params = zoo.resolve(model), PropagationParams(device="cpu")
     network = load(checkpoint, "cpu")
     counts = np.zeros((len(checkpoint.classes), 3), int)
-    for sample in read(data, CLASSES):
+    for sample in read(data, CLASSES)[::every]:
         rgb = read_rgb(sample).astype(np.float32)
         diameter = finish(image_diameter(Image(rgb), rgb, network, checkpoint, params))
         view = view_of(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
@@ -56,4 +56,9 @@ def main(model: str, data: str, output: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("data")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--output")
+    main(**vars(parser.parse_args()))

@@ -18,7 +18,7 @@ from skimage.feature import peak_local_max
 from skimage.morphology import remove_small_holes
 from skimage.segmentation import watershed
 
-from napari_wbc_nca.ops.regions import colour_bins, log_ratio
+from napari_wbc_nca.ops.regions import log_ratio, strong_colour_bins
 from napari_wbc_nca.ops.threshold import otsu
 
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +33,6 @@ _OTHERS = 300  # pixels of other matter from which on its colours are known
 _USUAL = 0.9  # quantile of the response that is usual of other matter
 _COLOUR, _RESPONSE, _PLACE = 1.4, 0.7, 0.2  # weights; the last, of lying in a marked piece
 _DIM = 0.5  # what a pixel of a marked piece counts as its colour, beside its response
-_STRONG, _MORE = 1.2, 4.0  # density that colours are brought to, and the most they are multiplied
 _ROUND = 0.5  # radius of the disk that fits all parts of a cell, in that of the largest which fits
 
 
@@ -127,19 +126,13 @@ def _settled(
     if not mask.any() or others.sum() < _OTHERS:
         return mask
     smooth = ndi.gaussian_filter(response, 1.5)
-    colour = np.clip(log_ratio(_colours(density), mask * (smooth + _DIM), others), -3, 3)
+    colour = np.clip(log_ratio(strong_colour_bins(density), mask * (smooth + _DIM), others), -3, 3)
     usual = float(np.quantile(smooth[others], _USUAL))
     marked = np.clip(_logit(smooth) - _logit(np.asarray(usual)), -2.5, 2.5)
     place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, _PLACE, -_PLACE)
     evidence = _COLOUR * colour + _RESPONSE * marked + place
     own = (ndi.gaussian_filter(evidence, 1.5) > 0) & stained
     return np.asarray(ndi.binary_opening(own, iterations=2))
-
-
-def _colours(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Number of each pixel's colour; a faint picture is made as strong as others first."""
-    strength = float(np.quantile(density, 0.98))
-    return colour_bins(density * np.clip(_STRONG / max(strength, 1e-3), 1, _MORE))
 
 
 def _logit(probability: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

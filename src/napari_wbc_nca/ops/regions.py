@@ -19,6 +19,7 @@ _BINS = 10
 _RANGE = (-0.1, 1.3)  # optical densities told apart; darker pixels share the last bin
 _EDGE, _SOFTNESS = 0.95, 0.12  # radius at which the prior is even, and its width, in ellipses
 _FLOOR = 1e-4
+_STRONG, _MORE = 1.2, 4.0  # density that colours are brought to, and the most they are multiplied
 _ROUNDS = 3
 _SMOOTHING = 1.5  # pixels; chromatin is grainy, cells are not
 
@@ -84,6 +85,12 @@ def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     scaled = (np.asarray(density) - low) / (high - low) * _BINS
     index = scaled.clip(0, _BINS - 1).astype(np.intp)
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), (_BINS,) * 3))
+
+
+def strong_colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Number of each pixel's colour; a faint picture is made as strong as others first."""
+    strength = float(np.quantile(density, 0.98))
+    return colour_bins(density * np.clip(_STRONG / max(strength, 1e-3), 1, _MORE))
 
 
 def log_ratio(

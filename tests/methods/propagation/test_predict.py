@@ -128,6 +128,7 @@ def test_points_that_cannot_be_used_are_refused(image, detector, params, points,
     "changes",
     [
         {"terms": "code"},
+        {"terms": "smooth"},
         {"terms": "paper"},
         {"saliency": "inverse"},
         {"saliency": "generic"},

@@ -209,7 +209,7 @@ class Maker:
                 found.cells[n] = self._cutter.cell(
                     found.centroids[n],
                     found.contributions[n],
-                    [found.contributions[rival] for rival in rivals.tolist()],
+                    [(found.centroids[m], found.contributions[m]) for m in rivals.tolist()],
                     found.likelihoods[n],
                 )
             done = tuple(cell for n in some if (cell := found.cells[n]) is not None)

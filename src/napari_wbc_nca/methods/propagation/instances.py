@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
-from skimage.morphology import disk, remove_small_objects
+from skimage.morphology import disk
 
 from napari_wbc_nca.methods.propagation.network import scaled_by_cells, sigma_of
+from napari_wbc_nca.methods.propagation.terms import Window, cut_out
 from napari_wbc_nca.methods.view import FINE, Part, View
 from napari_wbc_nca.ops import saliency, stain
-from napari_wbc_nca.ops.graphcut import code_costs, cut, paper_costs
-from napari_wbc_nca.ops.threshold import component_at_centre
 from napari_wbc_nca.types import Cell
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ CONTRIBUTION = "contribution"
 """Name of a cell's map of what its pixels contribute, where no other cell's contribute more."""
 _BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 _MARGIN = 2.0  # of a window around its contribution, in σ
-_SPECK = 3  # pixels that a seed has at least, in the published code
-_SMOOTH = 0.4  # width of the smoothing of seeds, in σ of the detector
-_SALIENT = 0.5  # saliency of smoothed seeds, at least
-_CLEARLY, _DENSE = 1.5, 0.03  # how much larger than the rivals' they are, and how large
 _CLOSE, _OPEN = 2, 1  # radii of the disks by which a mask is grown, filled and shrunk
 
 
@@ -60,7 +55,7 @@ class Cutter:
         if name == "model":
             name = "stain" if stained else "inverse"
         if self.terms == "model":
-            self.terms = "smooth" if stained else "code"
+            self.terms = "colour" if stained else "code"
         seen = _BRIGHTNESS if name == "inverse" else {"name": "density"}
         factor = max(view.factor / FINE, min(view.factor, 1.0))
         self.grid = View(view.rgb, factor, seen)
@@ -72,7 +67,7 @@ class Cutter:
         self,
         centroid: Centroid,
         contribution: Contribution,
-        rivals: Sequence[Contribution],
+        rivals: Sequence[tuple[Centroid, Contribution]],
         likelihoods: npt.NDArray[Any],
     ) -> Cell | None:
         """Cut one cell out; None where nothing of it is left.
@@ -82,16 +77,24 @@ class Cutter:
         centroid, contribution
             Of the cell.
         rivals
-            Contributions of the cells around it, whatever their kind.
+            Centroids and contributions of the cells around it, whatever their kind.
         likelihoods
             ``(kinds,)`` likelihood of each kind at the centroid.
         """
         part = self.window(contribution, centroid)
-        own, rival = _pasted([contribution], part), _pasted(rivals, part)
+        own, rival = _pasted([contribution], part), _pasted([theirs for _, theirs in rivals], part)
         wanted = self._finer(part)
-        fine_own, fine_rival = (self._interpolated(v, part, wanted) for v in (own, rival))
-        middle = self._on_grid(centroid, wanted)
-        mask = self._mask(fine_own, fine_rival, wanted, middle)
+        values = self.grid.read(wanted).numpy().transpose(1, 2, 0)
+        window = Window(
+            values,
+            self.saliency(values),
+            self._interpolated(own, part, wanted),
+            self._interpolated(rival, part, wanted),
+            self._on_grid(centroid, wanted),
+            np.asarray([self._on_grid(other, wanted) for other, _ in rivals]).reshape(-1, 2),
+            self.sigma * self.view.factor / self.grid.factor,
+        )
+        mask = _closed(cut_out(window, self.terms, self.params))
         if not mask.any():
             return None
         box = self.grid.box(wanted)
@@ -109,42 +112,6 @@ class Cutter:
             confidence=float(likelihoods[centroid.kind]),
             maps={CONTRIBUTION: shown},
         )
-
-    def _mask(self, own: Float, rival: Float, wanted: Part, middle: tuple[float, float]) -> Mask:
-        """Cut of a window, then the component at the centroid, without holes and roughness."""
-        values = self.grid.read(wanted).numpy().transpose(1, 2, 0)
-        salient = self.saliency(values)
-        if self.terms == "smooth":
-            mine, theirs = self._smooth_seeds(own, rival, salient)
-        else:
-            mine = (own > rival) & (own > self.params.own_seed)
-            theirs = (rival > own) & (rival > self.params.other_seed)
-        mine, theirs = ndi.binary_fill_holes(mine), ndi.binary_fill_holes(theirs)
-        mine = remove_small_objects(mine, max_size=_SPECK - 1, connectivity=2)
-        if not (mine & ~theirs).any():
-            pixel = tuple(np.clip(np.rint(middle).astype(int), 0, np.subtract(own.shape, 1)))
-            mine[pixel], theirs[pixel] = True, False
-        if self.terms == "code":
-            costs = code_costs(1 - salient, mine, theirs)
-        else:
-            costs = paper_costs(salient, mine, theirs, contrast=values)
-        mask = component_at_centre(cut(costs), middle)
-        grown = ndi.binary_dilation(np.pad(mask, _CLOSE), disk(_CLOSE))
-        filled = ndi.binary_erosion(ndi.binary_fill_holes(grown), disk(_OPEN))
-        return np.asarray(filled[_CLOSE:-_CLOSE, _CLOSE:-_CLOSE])
-
-    def _smooth_seeds(self, own: Float, rival: Float, salient: Float) -> tuple[Mask, Mask]:
-        """Salient pixels that clearly are the cell's, and those that clearly are another's.
-
-        A contribution is a sprinkling of points, some of them far away; its square root,
-        smoothed, tells how densely they lie.
-        """
-        width = _SMOOTH * self.sigma * self.view.factor / self.grid.factor
-        first, second = (ndi.gaussian_filter(np.sqrt(values), width) for values in (own, rival))
-        seen = salient > _SALIENT
-        mine = (first > _CLEARLY * second) & (first > _DENSE)
-        theirs = (second > _CLEARLY * first) & (second > _DENSE)
-        return mine & seen, theirs & seen
 
     def window(self, contribution: Contribution, centroid: Centroid) -> Part:
         """Model pixels around a cell's contribution and its centroid, inside the field."""
@@ -203,3 +170,10 @@ def _pasted(contributions: Sequence[Contribution], part: Part) -> Float:
         piece = contribution.values[max(-y, 0) :, max(-x, 0) :][: into.shape[0], : into.shape[1]]
         np.maximum(into, piece, out=into)
     return result
+
+
+def _closed(mask: Mask) -> Mask:
+    """A mask without holes and roughness, as published: dilated, filled, eroded."""
+    grown = ndi.binary_dilation(np.pad(mask, _CLOSE), disk(_CLOSE))
+    filled = ndi.binary_erosion(ndi.binary_fill_holes(grown), disk(_OPEN))
+    return np.asarray(filled[_CLOSE:-_CLOSE, _CLOSE:-_CLOSE])

@@ -47,10 +47,11 @@ class PropagationParams(PredictParams):
         Saliency, Bounds("What tells a cell from the background; 'model' is the model's own")
     ] = "model"
     terms: Annotated[
-        Literal["model", "smooth", "code", "paper"],
+        Literal["model", "colour", "smooth", "code", "paper"],
         Bounds(
-            "Seeds and costs of the graph cut: of the published code, of the paper, or the "
-            "paper's with smoothed seeds on stained matter; 'model' takes what suits the model",
+            "Seeds and costs of the graph cut: of the published code, of the paper, the paper's "
+            "with smoothed seeds on stained matter, or by the cell's colours against the other "
+            "cells'; 'model' takes what suits the model",
             advanced=True,
         ),
     ] = "model"

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 _SHORT = (64, 112, 196, 343, 600, 1050)  # shorter sides of a field that are tried, in model px
 _FINEST = 12.0  # least diameter in image pixels that is looked for
-_LEAST = 0.3  # likelihood of a peak that is measured
+_LEAST = 0.3  # likelihood of a peak whose width is measured
+_FAINT = 0.2  # likelihood of a peak that counts for how sure a look is
+_GOOD = 0.3  # how good a look is after which worse ones may end the search
 _SPREAD = 0.5  # deviation of the logarithm of a size at which a look is worth 0.6 of its best
 _WORSE = 2  # finer looks that are worse than the best, after which there are no more
 _ROUNDS = 2  # looks at the scale that was found
@@ -91,7 +93,7 @@ def _estimated(
     looks = list(_looks(field.source_shape, checkpoint.diameter))
     best, diameter, at = 0.0, looks[0], 0
     for number, guess in enumerate(looks):
-        if best > _LEAST and number - at > _WORSE:
+        if best > _GOOD and number - at > _WORSE:
             break
         yield Progress(number, len(looks) + _ROUNDS, "Estimating the scale")
         score, found = _measure(field, guess, network, checkpoint)
@@ -116,19 +118,25 @@ def _looks(shape: tuple[int, int], diameter: float) -> Iterator[float]:
 def _measure(
     field: View, guess: float, network: UNet, checkpoint: Checkpoint
 ) -> tuple[float, float]:
-    """How good a look is that takes cells to be `guess` wide, and how wide they seem there."""
+    """How good a look is that takes cells to be `guess` wide, and how wide they seem there.
+
+    All peaks count for how sure the look is, also those too close to others to be measured: at a
+    wrong scale a few cells can look just like others, but not most of them.
+    """
     view = field.rescaled(guess / checkpoint.diameter)
     sigma = sigma_of(checkpoint)
     found: list[tuple[float, float]] = []
+    heights: list[float] = []
     for part in sampled(view.shape):
         for values in likelihood(network, view, part):
             found += widths(values, sigma)
+            heights += values[tuple(peaks(values, _FAINT, sigma / 2).T)].tolist()
     if not found:
         return 0.0, guess
-    ratios, heights = np.asarray(sorted(found)).T
-    total = np.cumsum(heights)
+    ratios, weights = np.asarray(sorted(found)).T
+    total = np.cumsum(weights)
     ratio = float(ratios[np.searchsorted(total, total[-1] / 2)]) / width_of(checkpoint)
-    sure = float((heights**2).sum() / heights.sum())
+    sure = float(np.square(heights).sum() / np.sum(heights))
     return sure * float(np.exp(-0.5 * (np.log(ratio) / _SPREAD) ** 2)), guess * ratio
 
 
