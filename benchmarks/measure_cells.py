@@ -3,7 +3,7 @@
 python benchmarks/measure_cells.py MODEL DATA [--every N] [--output FILE]
 
 A peak is a box's if it lies no farther from the box's centre than half the box's shorter side;
-peaks and boxes are assigned one to one, optimally. Every n-th picture is measured with ``--every n``.
+peaks and boxes are assigned one to one, optimally. ``--every n`` takes every n-th picture.
 """
 
 from __future__ import annotations

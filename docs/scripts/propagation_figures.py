@@ -1,7 +1,7 @@
 """Make the figure of the page on propagation from a bundled smear and the bundled detector.
 
 ``python docs/scripts/propagation_figures.py [MODEL]`` writes ``docs/images/propagation.png``.
-``benchmarks/phase.py`` makes the other one.
+``phase_figures.py`` makes the other one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A detector trained on one phase-contrast field, tried on another.
 
-``WBC_NCA_DATA=/data python benchmarks/phase.py`` reads ``phase/train.png`` and ``phase/test.png``
-with their likelihood maps, whose peaks are the centroids; it writes the picture of
-``docs/methods/propagation.md``. Two fields are no benchmark: it shows that the way from
+``WBC_NCA_DATA=/data python docs/scripts/phase_figures.py`` reads ``phase/train.png`` and
+``phase/test.png`` with their likelihood maps, whose peaks are the centroids; it writes the
+picture of ``docs/methods/propagation.md``. Two fields are no benchmark: it shows that the way from
 centroids to instances can be gone with phase contrast, from end to end.
 """
 
@@ -26,7 +26,7 @@ from napari_wbc_nca.ops.peaks import peaks
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.finish import finish
 
-PICTURE = Path(__file__).parents[1] / "docs" / "images" / "phase.png"
+PICTURE = Path(__file__).parents[1] / "images" / "phase.png"
 NEAR = 10  # px within which a peak is a centroid's, as in the published code
 PARAMS = PropagationTrainParams(
     **{"widths": "16-32-64-128", "colour": "grey", "normalisation": "maximum", "diameter": 0.0},
