@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_wbc_nca.methods.cellmixer import scale
 from napari_wbc_nca.methods.cellmixer.network import load
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
 from napari_wbc_nca.methods.cellmixer.pieces import connect
@@ -107,6 +108,25 @@ def test_scale_of_a_model_of_cells_is_estimated(planted):
     large = np.kron(field(), np.ones((3, 3), np.uint8))
     found = finish(estimate(Image(large), model, CellmixerParams()))
     assert found == pytest.approx(42, rel=0.2)
+
+
+def test_each_class_tells_the_scale_alike(planted, monkeypatch):
+    y, x = np.ogrid[:110, :150]
+    middles = [(30, x) for x in (30, 75, 120)]
+    large = np.any([np.hypot(y - a, x - b) < 7 for a, b in middles], axis=0)
+    few = np.hypot(y - DARK[0] - 50, x - 30) < 3.5
+    maps = [~large & ~few, large, few, np.zeros_like(large)]
+
+    def seen(*_, **__):
+        yield from ()
+        return [np.asarray(own, np.float32) for own in maps]
+
+    monkeypatch.setattr(scale, "class_maps", seen)
+    rgb = np.repeat(field()[..., None], 3, -1)
+    score, ratio = finish(scale._measure(rgb, 14, None, planted, CellmixerParams()))
+    sizes = np.log([piece_diameters(own)[0] / 14 for own in (large, few)])
+    assert ratio == pytest.approx(np.exp(sizes.mean()))
+    assert score == pytest.approx(2 / 3 * np.exp(-np.abs(sizes).mean()))
 
 
 def test_an_empty_field_has_no_cells(planted):

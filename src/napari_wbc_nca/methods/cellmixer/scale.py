@@ -83,18 +83,17 @@ def _measure(
     maps = yield from class_maps(network, field, checkpoint, quick, lazy=False)
     top = np.argmax(maps, axis=0)
     sure = np.max(maps, axis=0)
-    logs, shares = [], []
+    logs = []
     for number, name in enumerate(checkpoint.classes[1:], start=1):
-        own = top == number
-        found = piece_diameters(own)
+        found = piece_diameters(top == number)
         if len(found):
             logs.append(float(np.log(np.median(found) / checkpoint.card["diameters"][name])))
-            shares.append(float(own.sum()))
     if not logs:
         return 0.0, 1.0
-    typical = float(np.average(logs, weights=shares))
     certainty = float(sure[top > 0].mean())
-    misfit = float(np.average(np.abs(logs), weights=shares))
+    # Each class counts the same: where red cells pass for white ones, these cover most of the field
+    # and fit, and the few that are left of the red ones do not.
+    typical, misfit = float(np.mean(logs)), float(np.mean(np.abs(logs)))
     # At a wrong scale one class passes for another, and is not seen itself.
     seen = len(logs) / (len(checkpoint.classes) - 1)
     return seen * certainty * float(np.exp(-misfit)), float(np.exp(typical))
