@@ -43,7 +43,7 @@ class ForegroundParams:
         float, Bounds("Factor of the threshold by Otsu or triangle", low=0.01, high=10)
     ] = 0.9
     level: Annotated[
-        float, Bounds("Threshold where it is fixed", "of the brightness range", low=0, high=10)
+        float, Bounds("Threshold where it is fixed", "of full brightness", low=0, high=10)
     ] = 0.02
     block: Annotated[
         int, Bounds("Surroundings of the adaptive threshold", "px", low=3, high=9999)
@@ -52,7 +52,7 @@ class ForegroundParams:
         float,
         Bounds(
             "How far a pixel exceeds its surroundings, adaptive",
-            "of the brightness range",
+            "of full brightness",
             low=-1,
             high=1,
         ),

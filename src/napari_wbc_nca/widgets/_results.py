@@ -167,7 +167,9 @@ def _classes(
         return {}
     rows = class_rows(next(iter(found.values())).provenance)
     look = {"features": rows, "colormap": colormap(rows, class_colours(rows))}
-    first = _named(request, item.title, {"opacity": 0.4})
+    # Cells have the colours of their classes: both at once would hide the picture.
+    shown = "cell" not in request.wanted
+    first = _named(request, item.title, {"opacity": 0.4, "visible": shown})
     return {item.name: Drawing("labels", stacked(request, planes, np.uint32), look, first)}
 
 
