@@ -128,9 +128,9 @@ def _settled(
     smooth = ndi.gaussian_filter(response, 1.5)
     colour = np.clip(log_ratio(strong_colour_bins(density), mask * (smooth + _DIM), others), -3, 3)
     usual = float(np.quantile(smooth[others], _USUAL))
-    marked = np.clip(_logit(smooth) - _logit(np.asarray(usual)), -2.5, 2.5)
+    excess = np.clip(_logit(smooth) - _logit(np.asarray(usual)), -2.5, 2.5)
     place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, _PLACE, -_PLACE)
-    evidence = _COLOUR * colour + _RESPONSE * marked + place
+    evidence = _COLOUR * colour + _RESPONSE * excess + place
     own = (ndi.gaussian_filter(evidence, 1.5) > 0) & stained
     return np.asarray(ndi.binary_opening(own, iterations=2))
 
