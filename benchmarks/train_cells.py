@@ -2,7 +2,7 @@
 
 WBC_NCA_DATA=/data python benchmarks/train_cells.py OUTPUT [--resume]
 
-``OUTPUT`` is a folder; ``smear-cells.safetensors`` is written there. One core that does nothing else: 15 minutes.
+``OUTPUT`` is a folder; ``smear-cells.safetensors`` is written there. One idle core: 15 minutes.
 """
 
 from __future__ import annotations
