@@ -69,8 +69,9 @@ class Loop(ABC):
     params
         Steps and epochs.
     state_file
-        Written after each epoch; training goes on from it where it exists, and removes it at
-        the end.
+        Written after each epoch; training goes on from it where it exists.
+    clip
+        Norm at which gradients are clipped; 0 does not.
 
     Raises
     ------
@@ -78,7 +79,14 @@ class Loop(ABC):
         When the state was written with other parameters.
     """
 
-    def __init__(self, network: nn.Module, params: LoopParams, state_file: Path | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        params: LoopParams,
+        state_file: Path | None,
+        clip: float = 0.0,
+    ) -> None:
+        self.clip = clip
         self.params, self.state_file, self.state = params, state_file, State()
         self.fabric = Fabric(accelerator=choose(params.device).type, devices=1)
         adam = self.optimiser(network)
@@ -126,14 +134,19 @@ class Loop(ABC):
                 }
             self._save()
             yield Progress(state.epoch, params.epochs, "Training", values=values)
+        self.network.load_state_dict(state.best_weights)
+
+    def remove_state(self) -> None:
+        """Remove the file to go on from, when all is done."""
         if self.state_file is not None:
             self.state_file.unlink(missing_ok=True)
-        self.network.load_state_dict(state.best_weights)
 
     def step(self, loss: torch.Tensor) -> None:
         """Learn from a batch's loss."""
         self.adam.zero_grad()
         self.fabric.backward(loss)
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.learner.parameters(), self.clip)
         self.adam.step()
         self.decay.step()
 
