@@ -36,8 +36,8 @@ SIZE = {"channels": 32, "hidden": 64, "steps": 32}
 PARTS = {"pooling": "parts", "refit": 4096, **SIZE}
 FIRST = {"learning-rate": 4e-3, "decay": 0.9987, "epochs": 46, "typed-share": 0.5}
 SECOND = {"learning-rate": 1.5e-3, "decay": 0.99, "epochs": 8, "typed-share": 0.6}
-LAST = {"learning-rate": 8e-4, "decay": 0.975, "epochs": 2, "typed-share": 0.6}
-MAXIMUM = {"learning-rate": 1e-3, "decay": 0.98, "epochs": 3, "typed-share": 0.6, "refit": 4096}
+LAST = {"learning-rate": 8e-4, "decay": 0.975, "epochs": 2, "typed-share": 0.6, "stain": 0.5}
+MAXIMUM = {**LAST, "learning-rate": 1e-3, "decay": 0.98, "epochs": 3, "refit": 4096}
 STAGES = {
     "base": ("nca_wss", "base", None, {**PARTS, **FIRST}),
     "transfer": ("nca_wss", "transfer", "base", {**PARTS, **SECOND}),
