@@ -3,7 +3,7 @@
 WBC_NCA_DATA=/data python benchmarks/ablate_stain.py [--steps 200] [--seeds 2]
 
 A U-Net stands in for the automaton since it learns in minutes. Everything else is the project's
-own: weak labels of ``base.toml``, variations, loss, Otsu's threshold. It never sees a mask and
+own: weak labels of ``transfer.toml``, variations, loss, Otsu's threshold. It never sees a mask and
 is measured on masks, at the cells' true scale, so that only the normalisation differs. Writes
 ``docs/_results/stain.md``.
 """
@@ -40,7 +40,7 @@ TRAINED, MEASURED = 400, 40  # samples, and pictures of a set
 def main(data: Path, steps: int, seeds: int) -> None:
     """Train and measure each normalisation, and write the table."""
     random = np.random.default_rng(0)
-    samples = read(HERE / "base.toml")
+    samples = read(HERE / "transfer.toml")
     chosen = [samples[n] for n in sorted(random.permutation(len(samples))[:TRAINED])]
     pictures = {name: _pictures(data / name, random) for name in SETS}
     rows = []

@@ -4,9 +4,10 @@ WBC_NCA_DATA=/data python benchmarks/train_bundled.py OUTPUT [STAGE ...]
 
 ``OUTPUT`` is a folder. The stages, in their order, each from the one it names:
 
-base        ``nca_wss`` on ``base.toml``, pooled by the parts of the cell; one core: an hour
-types       what base makes of cells without a type: ``pseudo_types.py``
-transfer    base, taught those as well; no type of ``fields`` seen
+base        ``nca_wss`` on ``transfer.toml``, pooled as in the paper; two cores: 20 minutes
+parts       base, pooled by the parts of the cell
+longer      parts, trained on
+transfer    longer, trained on; no type of ``fields`` seen
 fold_a      transfer, taught the types of half of ``fields``; measured on the other half
 fold_b      the same with the halves exchanged
 wbc-smear   transfer, taught all of ``bundled.toml``; ships
@@ -33,42 +34,72 @@ COMMON = {
     "seed": 0,
 }
 SIZE = {"channels": 32, "hidden": 64, "steps": 32}
-PARTS = {"pooling": "parts", "refit": 4096, **SIZE}
-FIRST = {"learning-rate": 4e-3, "decay": 0.9987, "epochs": 46, "typed-share": 0.5}
-SECOND = {"learning-rate": 1.5e-3, "decay": 0.99, "epochs": 8, "typed-share": 0.6}
-LAST = {"learning-rate": 8e-4, "decay": 0.975, "epochs": 2, "typed-share": 0.6, "stain": 0.5}
-MAXIMUM = {**LAST, "learning-rate": 1e-3, "decay": 0.98, "epochs": 3, "refit": 4096}
+FIRST = {"learning-rate": 4e-3, "decay": 0.9973, "epochs": 21, **SIZE}
+PARTS = {"pooling": "parts", **SIZE}
+FOLD = {"learning-rate": 8e-4, "decay": 0.95, "epochs": 1, "typed-share": 0.6, "refit": 3072}
 STAGES = {
-    "base": ("nca_wss", "base", None, {**PARTS, **FIRST}),
-    "transfer": ("nca_wss", "transfer", "base", {**PARTS, **SECOND}),
-    "fold_a": ("nca_wss", "fold_a", "transfer", {**PARTS, **LAST}),
-    "fold_b": ("nca_wss", "fold_b", "transfer", {**PARTS, **LAST}),
-    "wbc-smear": ("nca_wss", "bundled", "transfer", {**PARTS, **LAST}),
-    "wbc-types": ("nca_max", "bundled", "transfer", {**SIZE, **MAXIMUM}),
+    "base": ("nca_wss", "transfer", None, FIRST),
+    "parts": (
+        "nca_wss",
+        "transfer",
+        "base",
+        {**PARTS, "learning-rate": 2e-3, "decay": 0.985, "epochs": 5, "typed-share": 0.6},
+    ),
+    "longer": (
+        "nca_wss",
+        "transfer",
+        "parts",
+        {**PARTS, "learning-rate": 3e-3, "decay": 0.9985, "epochs": 16, "typed-share": 0.5},
+    ),
+    "transfer": (
+        "nca_wss",
+        "transfer",
+        "longer",
+        {**PARTS, "learning-rate": 2.2e-3, "decay": 0.998, "epochs": 26, "refit": 4096},
+    ),
+    "fold_a": ("nca_wss", "fold_a", "transfer", {**PARTS, **FOLD}),
+    "fold_b": ("nca_wss", "fold_b", "transfer", {**PARTS, **FOLD}),
+    "wbc-smear": (
+        "nca_wss",
+        "bundled",
+        "transfer",
+        {
+            **PARTS,
+            "learning-rate": 8e-4,
+            "decay": 0.975,
+            "epochs": 3,
+            "typed-share": 0.5,
+            "refit": 4096,
+        },
+    ),
+    "wbc-types": (
+        "nca_max",
+        "bundled",
+        "transfer",
+        {
+            **SIZE,
+            "learning-rate": 1e-3,
+            "decay": 0.98,
+            "epochs": 3,
+            "typed-share": 0.6,
+            "refit": 4096,
+        },
+    ),
 }
-ORDER = ("base", "types", *list(STAGES)[1:])
 
 
 def main(output: Path, stages: list[str]) -> None:
     """Run the stages whose names are given, or all."""
-    for name in stages or ORDER:
-        command = _guess(output) if name == "types" else _train(name, output)
+    for name in stages or STAGES:
+        method, data, start, own = STAGES[name]
+        options = {**COMMON, **own}
+        command = ["napari-wbc-nca", "train", method, str(HERE / f"{data}.toml")]
+        command += ["-o", str(output / f"{name}.safetensors"), "--force"]
+        command += [part for key, value in options.items() for part in (f"--{key}", str(value))]
+        if start:
+            command += ["--init", str(output / f"{start}.safetensors")]
         print(" ".join(command), flush=True)
         subprocess.run(command, check=True)
-
-
-def _guess(output: Path) -> list[str]:
-    return [sys.executable, str(HERE / "pseudo_types.py"), str(output / "base.safetensors")]
-
-
-def _train(name: str, output: Path) -> list[str]:
-    method, data, start, own = STAGES[name]
-    command = ["napari-wbc-nca", "train", method, str(HERE / f"{data}.toml")]
-    command += ["-o", str(output / f"{name}.safetensors"), "--force"]
-    command += [
-        part for key, value in {**COMMON, **own}.items() for part in (f"--{key}", str(value))
-    ]
-    return command + (["--init", str(output / f"{start}.safetensors")] if start else [])
 
 
 if __name__ == "__main__":

@@ -145,10 +145,15 @@ def _cut(window: Window, costs: Any) -> Mask:
 
 
 def _seeds(window: Window, params: PropagationParams) -> tuple[Mask, Mask]:
-    """Seeds of the cell and of the others by their contributions alone."""
+    """Seeds of the cell and of the others by their contributions alone.
+
+    The rim of the window is no cell's: a cut there would cost nothing.
+    """
     own = (window.own > window.rival) & (window.own > params.own_seed)
     other = (window.rival > window.own) & (window.rival > params.other_seed)
-    return _whole(window, own, other)
+    own, other = _whole(window, own, other)
+    rim = np.pad(np.zeros(np.subtract(own.shape, 2).clip(0), bool), 1, constant_values=True)
+    return own, other | (rim[: own.shape[0], : own.shape[1]] & ~own)
 
 
 def _whole(window: Window, own: Mask, other: Mask) -> tuple[Mask, Mask]:
