@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -66,3 +67,23 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}; set WBC_NCA_DATA to the folder that holds 'smears'")
     return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts disks of some KiB; skips where that cannot be done."""
+    mounted: list[Path] = []
+
+    def mount(size: int) -> Path:
+        place = tmp_path / f"disk{len(mounted)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(place)]
+        root = os.name == "posix" and not os.geteuid()
+        if not root or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("a small disk can be mounted by root on Linux only")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
