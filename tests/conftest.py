@@ -14,6 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 GUI = ROOT / "tests" / "gui"
+# Where Mesa draws without a GPU: its other software renderer, llvmpipe, crashes now and then when
+# layers come and go quickly. GPUs do not look at this.
+os.environ.setdefault("GALLIUM_DRIVER", "softpipe")
 OPEN_WINDOW = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
 
