@@ -96,13 +96,20 @@ def test_force_replaces_and_starts_anew(wbc, training, tmp_path):
     assert (file.read_text(), state.exists()) == ("a", False)
 
 
-def test_resume_keeps_the_state_for_the_method(wbc, training, tmp_path):
-    state = tmp_path / "a.safetensors.state"
+def test_the_state_stands_until_the_model_is_written(wbc, training, tmp_path, monkeypatch):
+    file, state = tmp_path / "a.safetensors", tmp_path / "a.safetensors.state"
     state.write_text("old")
-    assert (
-        wbc("train", "nca_wss", tmp_path, "-o", tmp_path / "a.safetensors", "--resume").status == 0
-    )
+
+    def fail(checkpoint, path):
+        raise weights.WeightsError(f"{path} cannot be written: the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "save", fail)
+        done = wbc("train", "nca_wss", tmp_path, "-o", file, "--resume")
+    assert (done.status, "the disk is full" in done.err) == (1, True)
     assert state.read_text() == "old"
+    assert wbc("train", "nca_wss", tmp_path, "-o", file, "--resume").status == 0
+    assert not state.exists()
 
 
 @pytest.mark.parametrize(

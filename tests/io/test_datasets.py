@@ -246,8 +246,10 @@ def test_several_sources_are_read_together(fields, tmp_path, monkeypatch):
     assert samples[0].names == ("lymphocyte",)
 
 
-def test_types_replace_the_only_wbc(fields, tmp_path):
-    (fields / "types.csv").write_text("image,class\na_1,Eosinophil\nb_1,\n")
+@pytest.mark.parametrize("beside", ["pictures", "toml"])
+def test_types_replace_the_only_wbc(fields, tmp_path, beside):
+    table = {"pictures": fields, "toml": tmp_path}[beside] / "types.csv"
+    table.write_text("image,class\na_1,Eosinophil\nb_1,\n")
     source = '[[source]]\npath = "fields"\ntypes = "types.csv"'
     assert [s.names for s in read(toml(tmp_path, source))[:2]] == [("eosinophil", "none"), ("wbc",)]
     (fields / "a_1.txt").write_text("0 0.5 0.5 0.25 0.5\n0 0.25 0.25 0.125 0.25\n")

@@ -51,7 +51,7 @@ def train(
 ) -> None:
     """Train a model from weak labels (classes, boxes or points), and from masks if there are any.
 
-    Beside FILE stands FILE.state until training ends; --resume goes on from it.
+    Beside FILE stands FILE.state until the model is written; --resume goes on from it.
     """
     from napari_wbc_nca.io import datasets, weights
     from napari_wbc_nca.workflow import train as workflow
@@ -74,6 +74,7 @@ def train(
         steps = workflow.run(workflow.Request(method, params, start, state), samples)
         trained: Checkpoint = console.follow(steps, method)
         digest = weights.save(replace(trained, name=output.stem), output)
+        state.unlink(missing_ok=True)
     except (ValueError, OSError) as error:
         raise console.stop(error) from error
     console.say(f"Classes: {', '.join(trained.classes)}")

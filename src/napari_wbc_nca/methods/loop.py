@@ -69,7 +69,8 @@ class Loop(ABC):
     params
         Steps and epochs.
     state_file
-        Written after each epoch; training goes on from it where it exists.
+        Written after each epoch; training goes on from it where it exists. Who has kept the trained
+        model removes it.
     clip
         Norm at which gradients are clipped; 0 does not.
 
@@ -135,11 +136,6 @@ class Loop(ABC):
             self._save()
             yield Progress(state.epoch, params.epochs, "Training", values=values)
         self.network.load_state_dict(state.best_weights)
-
-    def remove_state(self) -> None:
-        """Remove the file to go on from, when all is done."""
-        if self.state_file is not None:
-            self.state_file.unlink(missing_ok=True)
 
     def step(self, loss: torch.Tensor) -> None:
         """Learn from a batch's loss."""

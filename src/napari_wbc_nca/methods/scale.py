@@ -106,16 +106,14 @@ def _measure(
         density = fine.read(around).numpy().transpose(1, 2, 0)
         found.append(_regions(response, density, central=params.locate == "whole"))
     marked, grown, weight = np.concatenate(found).T
-    if not weight.any() or _typical(marked, weight) <= _SMALLEST:
+    if not weight.any() or typical(marked, weight) <= _SMALLEST:
         return None
-    return Diameters(_typical(marked, weight) * fine.factor, _typical(grown, weight) * fine.factor)
+    return Diameters(typical(marked, weight) * fine.factor, typical(grown, weight) * fine.factor)
 
 
-def _typical(values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> float:
+def typical(values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> float:
     """Weighted median."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+    return float(np.quantile(values, 0.5, weights=weights, method="inverted_cdf"))
 
 
 def _regions(

@@ -109,7 +109,6 @@ def train(
         trained = replace(
             trained, card={**trained.card, "projection": found.pop("projection"), "held_out": found}
         )
-    loop.remove_state()
     return trained
 
 

@@ -44,7 +44,8 @@ def train(
         Teach `init` further by a few corrected pictures: gently, and at its own scale. See
         :func:`napari_wbc_nca.methods.further.further`.
     state_file
-        Written after each epoch; training goes on from it where it exists.
+        Written after each epoch; training goes on from it where it exists. Remove it when the
+        model is kept.
     **params
         Fields of the method's training parameters.
 

@@ -129,6 +129,20 @@ def test_each_class_tells_the_scale_alike(planted, monkeypatch):
     assert score == pytest.approx(2 / 3 * np.exp(-np.abs(sizes).mean()))
 
 
+@pytest.mark.parametrize(
+    ("areas", "expected"),
+    [
+        ({"wbc": 90, "rbc": 10}, 0.5),
+        ({"wbc": 50, "rbc": 50}, 1),
+        ({"rbc": 10}, 1),
+        ({"wbc": 10}, 0.05),
+    ],
+)
+def test_a_field_that_holds_the_largest_cells_alone_is_looked_at_too_finely(areas, expected):
+    assert scale._mixed(areas, {"wbc": 30.0, "rbc": 17.0}) == pytest.approx(expected)
+    assert scale._mixed(areas, {"wbc": 30.0, "rbc": 30.0}) == 1
+
+
 def test_an_empty_field_has_no_cells(planted):
     light = np.random.default_rng(1).normal(120, 2, (64, 64)).astype(np.uint8)
     found = finish(predict(Image(light), planted, CellmixerParams(least_area=0.5)))

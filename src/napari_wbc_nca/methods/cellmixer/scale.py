@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
     from napari_wbc_nca.types import Checkpoint, Image
 
-_LADDER = (1.2, 1.8, 2.7, 4.0, 6.0)
+_LADDER = tuple(1.2**rung for rung in range(1, 11))
 """Diameters of a cell that a field's shorter side is tried to hold."""
+_OTHERS = 0.2
+"""Share of the cells' area that the kinds smaller than the largest have at least in a field."""
+_TRACE = 0.01
+"""Share that they are given where there are none, so that looks at the largest still differ."""
 _STEP = 1.25  # largest ratio of two estimates that follow each other
 _ROUNDS = 2
 
@@ -82,18 +86,32 @@ def _measure(
     quick = replace(params, overlap=0.0)
     maps = yield from class_maps(network, field, checkpoint, quick, lazy=False)
     top = np.argmax(maps, axis=0)
-    sure = np.max(maps, axis=0)
-    logs = []
+    certainty = np.max(maps, axis=0)
+    known = checkpoint.card["diameters"]
+    logs, areas = {}, {}
     for number, name in enumerate(checkpoint.classes[1:], start=1):
         found = piece_diameters(top == number)
         if len(found):
-            logs.append(float(np.log(np.median(found) / checkpoint.card["diameters"][name])))
+            logs[name] = float(np.log(np.median(found) / known[name]))
+            areas[name] = np.count_nonzero(top == number)
     if not logs:
         return 0.0, 1.0
-    certainty = float(sure[top > 0].mean())
     # Each class counts the same: where red cells pass for white ones, these cover most of the field
     # and fit, and the few that are left of the red ones do not.
-    typical, misfit = float(np.mean(logs)), float(np.mean(np.abs(logs)))
-    # At a wrong scale one class passes for another, and is not seen itself.
-    seen = len(logs) / (len(checkpoint.classes) - 1)
-    return seen * certainty * float(np.exp(-misfit)), float(np.exp(typical))
+    ratios = np.array(list(logs.values()))
+    fit = float(certainty[top > 0].mean() * np.exp(-np.abs(ratios).mean()))
+    seen = len(logs) / len(known)
+    return seen * _mixed(areas, known) * fit, float(np.exp(ratios.mean()))
+
+
+def _mixed(areas: Mapping[str, int], known: Mapping[str, float]) -> float:
+    """How much of a field, up to 1, speaks against all being taken for the largest cells.
+
+    That is what a look too fine sees. Looks at which the smaller kinds have their share are not
+    told apart by it.
+    """
+    smaller = [name for name, size in known.items() if size < max(known.values())]
+    if not smaller:
+        return 1.0
+    share = sum(areas.get(name, 0) for name in smaller) / sum(areas.values())
+    return min(1.0, max(share, _TRACE) / _OTHERS)

@@ -82,7 +82,6 @@ def train(
     learn, held = split(pictures, params.validation, params.seed)
     loop = MixerLoop(network, params, learn, held, len(classes), side, state_file)
     yield from loop.epochs()
-    loop.remove_state()
     typical = diameters(pictures, classes)
     scaled = params.diameter > 0 and any(sample.boxes is not None for sample in samples)
     return Checkpoint(

@@ -18,7 +18,7 @@ from napari_wbc_nca.methods.propagation.network import (
     sigma_of,
     width_of,
 )
-from napari_wbc_nca.methods.scale import FILL, sampled
+from napari_wbc_nca.methods.scale import FILL, sampled, typical
 from napari_wbc_nca.ops.peaks import peaks
 from napari_wbc_nca.types import Checkpoint, Image, Progress
 
@@ -133,9 +133,8 @@ def _measure(
             heights += values[tuple(peaks(values, _FAINT, sigma / 2).T)].tolist()
     if not found:
         return 0.0, guess
-    ratios, weights = np.asarray(sorted(found)).T
-    total = np.cumsum(weights)
-    ratio = float(ratios[np.searchsorted(total, total[-1] / 2)]) / width_of(checkpoint)
+    ratios, weights = np.asarray(found).T
+    ratio = typical(ratios, weights) / width_of(checkpoint)
     sure = float(np.square(heights).sum() / np.sum(heights))
     return sure * float(np.exp(-0.5 * (np.log(ratio) / _SPREAD) ** 2)), guess * ratio
 

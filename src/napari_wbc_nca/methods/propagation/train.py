@@ -88,7 +88,6 @@ def train(
         network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
     loop = DetectorLoop(network, params, learn, validate, state_file)
     yield from loop.epochs()
-    loop.remove_state()
     least = loop.thresholds() if validate else [LEAST] * len(kinds)
     return Checkpoint(
         method="propagation",
