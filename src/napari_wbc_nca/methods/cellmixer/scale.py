@@ -93,7 +93,7 @@ def _measure(
         found = piece_diameters(top == number)
         if len(found):
             logs[name] = float(np.log(np.median(found) / known[name]))
-            areas[name] = np.count_nonzero(top == number)
+            areas[name] = int(np.count_nonzero(top == number))
     if not logs:
         return 0.0, 1.0
     # Each class counts the same: where red cells pass for white ones, these cover most of the field
