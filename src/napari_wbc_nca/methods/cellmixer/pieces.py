@@ -66,11 +66,15 @@ def connect(
     found = np.zeros(classes.shape, np.int32)
     filled = np.zeros(classes.shape, bool)
     centres: list[tuple[float, float, int, int]] = []
-    for number, name in enumerate(names[1:], start=1):
+    sizes = [diameters.get(name, 0.0) for name in names[1:]]
+    limits = [(_HOLE * size * params.holes, size * params.least_area**0.5) for size in sizes]
+    numbered = list(enumerate(limits, start=1))
+    for number, limit in numbered:  # specks first, so that a cell around them closes over them
         own = classes == number
-        size = diameters.get(name, 0.0)
-        whole = tidy(own, _HOLE * size * params.holes, size * params.least_area**0.5)
-        whole &= own | ((classes == 0) & (found == 0))
+        classes = np.where(own & ~tidy(own, *limit), 0, classes)
+    for number, limit in numbered:
+        own = classes == number
+        whole = tidy(own, *limit) & (own | ((classes == 0) & (found == 0)))
         pieces, count = ndi.label(whole)
         if not own[whole].all():  # what is left of a hole, beside the class that fills it, is none
             whole &= np.isin(pieces, np.unique(pieces[own & whole]))
@@ -94,7 +98,8 @@ def paint(
     """Class, cell and probabilities of each image pixel of a tile.
 
     A pixel's class is that of the interpolated probabilities, and its cell the nearest one of that
-    class; pixels without one, such as specks, are background.
+    class. In and around a filled hole, and where no cell of that class is near, both are those of
+    the model pixel it lies in.
 
     Parameters
     ----------
@@ -135,11 +140,13 @@ def paint(
     near = np.ix_(rows - around[0].start, columns - around[1].start)
     numbers = np.asarray((0, *pieces.numbers), np.uint8)
     classes = found.argmax(-1).astype(np.uint32)
-    inside = pieces.filled[around][near]
+    inside = ndi.maximum_filter(pieces.filled[around], 3)[near] & (labels[near] > 0)
     classes[inside] = numbers[labels][near][inside]
     cells = np.zeros(classes.shape, np.uint32)
     for number in set(pieces.numbers):
         own = np.where(numbers[labels] == number, labels, 0)
         wide = np.where(own > 0, own, ndi.maximum_filter(own, 3))[near]
         cells = np.where(classes == number, wide, cells).astype(np.uint32)
-    return np.where(cells > 0, classes, 0).astype(np.uint32), cells, np.moveaxis(found, -1, 0)
+    stray = (classes > 0) & (cells == 0)
+    cells[stray] = labels[near][stray]
+    return numbers[cells].astype(np.uint32), cells, np.moveaxis(found, -1, 0)
