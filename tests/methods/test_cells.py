@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import planted
 import pytest
+import torch
 
 from napari_wbc_nca.methods.cells import Segmenter
 from napari_wbc_nca.methods.network import build
@@ -53,10 +54,27 @@ def test_probabilities_are_those_of_the_classes():
 def test_a_published_model_gives_each_class_its_sigmoid():
     sigmoid = replace(CHECKPOINT, card={"projection": "centre", "activation": "sigmoid"})
     field = planted.smear((50, 70))
-    found, plain = (cells(field, (50, 70), checkpoint=c)[0] for c in (sigmoid, CHECKPOINT))
+    found, plain = (cells(field, (50, 70), checkpoint=c, turns=1)[0] for c in (sigmoid, CHECKPOINT))
     p, q = (np.asarray(list(c.probabilities.values())) for c in (found, plain))
     odds = p / (1 - p)
     np.testing.assert_allclose(odds / odds.sum(), q, rtol=1e-5)
+
+
+def test_types_are_the_mean_of_turned_looks():
+    field = planted.smear((50, 70), red=((30, 60),))
+    view, network = View(field, 2.0, CHECKPOINT.normalisation), build(CHECKPOINT, "cpu")
+    part = view.window((24.5, 34.5), CHECKPOINT.window)
+    origin = torch.tensor([[part[0].start, part[1].start]])
+    looks = []
+    for k in range(4):
+        turned = np.rot90(view.read(part).numpy(), k, (1, 2)).copy()
+        state = network.rollout(torch.from_numpy(turned)[None], PARAMS.seed, origin)
+        looks.append(network.classify(state)[0].softmax(0).tolist())
+    for turns in (1, 4):
+        (cell,) = cells(field, (50, 70), turns=turns)
+        expected = np.mean(looks[:turns], axis=0)
+        np.testing.assert_allclose(list(cell.probabilities.values()), expected, rtol=1e-5)
+    assert np.ptp(looks, axis=0).max() > 5e-5
 
 
 def test_only_what_was_looked_for_may_turn_out_to_be_none():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -55,39 +55,60 @@ class Segmenter:
         finished: list[Cell] = []
         for first in range(0, len(centres), self.params.batch):
             some = centres[first : first + self.params.batch]
-            states, parts = yield from self._states(some, first, len(centres))
+            parts = [self.view.window(centre, self.checkpoint.window) for centre in some]
+            progress = Progress(first, len(centres), "Segmenting cells")
+            states, chances = yield from self._rolled(parts, progress)
             found = [
-                self._cell(centre, state, part, centres)
-                for centre, state, part in zip(some, states, parts, strict=True)
+                self._cell(centre, state, own, part, centres)
+                for centre, state, own, part in zip(some, states, chances, parts, strict=True)
             ]
             done = tuple(cell for cell in found if cell is not None)
             finished += done
             yield Progress(first + len(some), len(centres), "Segmenting cells", cells=done)
         return finished
 
-    def _states(
-        self, centres: Sequence[Centre], first: int, total: int
-    ) -> Generator[Progress, None, tuple[list[torch.Tensor], list[Part]]]:
-        """``(h, w, C)`` states of the windows around `centres`; all windows have one size."""
-        parts = [self.view.window(centre, self.checkpoint.window) for centre in centres]
+    def _rolled(
+        self, parts: Sequence[Part], progress: Progress
+    ) -> Generator[Progress, None, tuple[torch.Tensor, npt.NDArray[np.float64]]]:
+        """``(N, h, w, C)`` states and ``(N, classes)`` probabilities of windows of one size.
+
+        The probabilities are the mean of looks at the windows turned by 90° each, in which other
+        cells fire; the states are those of the first.
+        """
         images = torch.stack([self.view.read(part) for part in parts])
+        images = images.to(next(self.network.parameters()).device)
         origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
-        device = next(self.network.parameters()).device
+        states = yield from self._states(images, origin, progress)
+        looks = [self._probabilities(states)]
+        for turn in range(1, self.params.turns):
+            turned = torch.rot90(images, turn, (2, 3)).contiguous()
+            looks.append(self._probabilities((yield from self._states(turned, origin, progress))))
+        return states, np.mean(looks, axis=0)
+
+    def _states(
+        self, images: torch.Tensor, origin: torch.Tensor, progress: Progress
+    ) -> Generator[Progress, None, torch.Tensor]:
         steps = self.network.rollout_steps(
-            images.to(device), self.params.seed, origin, fire_rate=self.params.fire_rate
+            images, self.params.seed, origin, fire_rate=self.params.fire_rate
         )
         while True:
             try:
                 next(steps)
             except StopIteration as stop:
-                return list(stop.value), parts
-            yield Progress(first, total, "Segmenting cells")
+                states: torch.Tensor = stop.value
+                return states
+            yield progress
 
     def _cell(
-        self, centre: Centre, state: torch.Tensor, part: Part, centres: Sequence[Centre]
+        self,
+        centre: Centre,
+        state: torch.Tensor,
+        chances: npt.NDArray[np.float64],
+        part: Part,
+        centres: Sequence[Centre],
     ) -> Cell | None:
         """The cell at `centre`; None where the network sees no white blood cell."""
-        probabilities = self._probabilities(state)
+        probabilities = dict(zip(self.checkpoint.classes, chances.tolist(), strict=True))
         if self.params.locate == "evidence" and probabilities.get(NONE, 0.0) > 0.5:
             return None
         name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
@@ -154,13 +175,13 @@ class Segmenter:
         large = width >= _SMALLEST * self.checkpoint.diameter
         return bool(large and np.quantile(values, 0.9) >= _SURE)
 
-    def _probabilities(self, state: torch.Tensor) -> Mapping[str, float]:
-        """Probability of each class of a window's ``(h, w, C)`` state."""
+    def _probabilities(self, states: torch.Tensor) -> npt.NDArray[np.float64]:
+        """``(N, classes)`` probabilities of ``(N, h, w, C)`` states, the same however many."""
         with torch.inference_mode():
-            logits = self.network.classify(state[None])[0].double().cpu()
+            logits = torch.cat([self.network.classify(state[None]) for state in states])
         sigmoid = self.checkpoint.card.get("activation") == "sigmoid"
-        values = logits.sigmoid() if sigmoid else logits.softmax(0)
-        return dict(zip(self.checkpoint.classes, values.tolist(), strict=True))
+        logits = logits.cpu().double()  # after the move: not every device knows double precision
+        return np.asarray((logits.sigmoid() if sigmoid else logits.softmax(1)).numpy())
 
     def _maps(self, state: torch.Tensor, name: str, part: Part, box: Part) -> dict[str, Map]:
         """Most relevant channels for class `name`, in their order, scaled to 0–1."""

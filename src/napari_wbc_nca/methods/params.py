@@ -42,6 +42,15 @@ class SegmentParams(PredictParams):
         ProjectionName,
         Bounds("How the features become the response map; 'model' is the model's own choice"),
     ] = "model"
+    turns: Annotated[
+        int,
+        Bounds(
+            "Looks at each cell, turned by 90° each, whose types are averaged",
+            low=1,
+            high=4,
+            advanced=True,
+        ),
+    ] = 4
     seed: Annotated[int, Bounds("Seed of the firing cells", low=0, advanced=True)] = 0
     fire_rate: Annotated[
         float, Bounds("Share of cells updated a step", low=0.01, high=1, advanced=True)
