@@ -167,13 +167,25 @@ def test_pieces_are_numbered_by_place_without_specks_and_holes():
     classes[5:17, 30:42] = 2
     classes[2, 2] = 1  # speck
     params = CellmixerParams()
-    found = connect(classes, ("background", "a", "b"), {"a": 12.0, "b": 12.0}, params)
+    found = connect(
+        classes,
+        np.zeros_like(classes, bool),
+        ("background", "a", "b"),
+        {"a": 12.0, "b": 12.0},
+        params,
+    )
     assert found.numbers == (2, 1)
     assert found.labels[10, 35] == 1
     assert found.labels[24, 9] == 2
     assert found.filled.sum() == 4
     assert found.labels[2, 2] == 0
-    open_ = connect(classes, ("background", "a", "b"), {"a": 12.0}, replace(params, holes=False))
+    open_ = connect(
+        classes,
+        np.zeros_like(classes, bool),
+        ("background", "a", "b"),
+        {"a": 12.0},
+        replace(params, holes=False),
+    )
     assert open_.labels[24, 9] == 0
 
 
@@ -184,7 +196,13 @@ def test_what_is_left_of_a_hole_is_no_piece():
     classes[5:15, 5:15] = 2  # a ring of background lies between both classes
     classes[8:12, 8:12] = 0
     sizes = {"a": 40.0, "b": 40.0}
-    found = connect(classes, ("background", "a", "b"), sizes, CellmixerParams(least_area=0.0))
+    found = connect(
+        classes,
+        np.zeros_like(classes, bool),
+        ("background", "a", "b"),
+        sizes,
+        CellmixerParams(least_area=0.0),
+    )
     assert all(found.boxes)
     for label, number in enumerate(found.numbers, start=1):
         assert (classes[found.labels == label] == number).any()

@@ -20,6 +20,8 @@ Slices = tuple[slice, slice]
 
 _HOLE = 0.8
 """Diameter of the largest hole of a cell, relative to a typical cell of its class."""
+PLAIN = 0.95
+"""Probability of plain background. A hole that is mostly so is a gap between cells, and is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class Pieces:
 
 def connect(
     classes: npt.NDArray[np.uint8],
+    plain: npt.NDArray[np.bool_],
     names: Sequence[str],
     diameters: Mapping[str, float],
     params: CellmixerParams,
@@ -56,6 +59,8 @@ def connect(
     ----------
     classes
         ``(Y, X)`` class number of each pixel, 0 background.
+    plain
+        ``(Y, X)`` whether it is background with a probability of `PLAIN` or more.
     names
         Of the classes, the background first.
     diameters
@@ -75,6 +80,7 @@ def connect(
     for number, limit in numbered:
         own = classes == number
         whole = tidy(own, *limit) & (own | ((classes == 0) & (found == 0)))
+        whole &= ~_mostly(whole & ~own, plain)
         pieces, count = ndi.label(whole)
         if not own[whole].all():  # what is left of a hole, beside the class that fills it, is none
             whole &= np.isin(pieces, np.unique(pieces[own & whole]))
@@ -90,6 +96,13 @@ def connect(
     labels = position[found]
     boxes = tuple(ndi.find_objects(labels, len(order)))
     return Pieces(labels, filled, tuple(number for _, _, number, _ in order), boxes)
+
+
+def _mostly(mask: npt.NDArray[np.bool_], marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Connected pieces of `mask` of which more than half is `marked`."""
+    pieces, count = ndi.label(mask)
+    share = np.asarray(ndi.mean(marked, pieces, np.arange(1, count + 1))).reshape(-1)
+    return np.asarray(np.concatenate([[0.0], share])[pieces] > 0.5)
 
 
 def paint(

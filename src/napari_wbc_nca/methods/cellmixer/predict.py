@@ -11,7 +11,7 @@ from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cellmixer.field import Field
 from napari_wbc_nca.methods.cellmixer.network import load
-from napari_wbc_nca.methods.cellmixer.pieces import Pieces, connect, paint
+from napari_wbc_nca.methods.cellmixer.pieces import PLAIN, Pieces, connect, paint
 from napari_wbc_nca.methods.cellmixer.scale import image_diameter
 from napari_wbc_nca.methods.cellmixer.windows import class_maps
 from napari_wbc_nca.methods.result import blank
@@ -68,10 +68,11 @@ def predict(
     field = Field(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
     lazy = not isinstance(image.pixels, np.ndarray)
     maps = yield from class_maps(network, field, checkpoint, params, lazy)
-    top = np.zeros(field.shape, np.uint8)
+    top, plain = np.zeros(field.shape, np.uint8), np.zeros(field.shape, bool)
     for tile in tiles(field.shape, params.tile, 0):
-        top[tile.core] = np.argmax([np.asarray(own[tile.core]) for own in maps], axis=0)
-    pieces = connect(top, checkpoint.classes, checkpoint.card["diameters"], params)
+        values = [np.asarray(own[tile.core]) for own in maps]
+        top[tile.core], plain[tile.core] = np.argmax(values, axis=0), values[0] >= PLAIN
+    pieces = connect(top, plain, checkpoint.classes, checkpoint.card["diameters"], params)
     labels = {name: blank(image) for name in ("cell", "class")}
     wanted = checkpoint.classes if params.maps else ()
     shown = {f"probability {name}": blank(image, "float32") for name in wanted}
