@@ -2,15 +2,23 @@
 
 WBC_NCA_DATA=/data python benchmarks/train_bundled.py OUTPUT [STAGE ...]
 
-``OUTPUT`` is a folder. The stages, in their order, each from the one it names:
+``OUTPUT`` is a folder. The stages, in their order, each from the one it names. What ships:
+
+mean        ``nca_wss`` on ``base.toml``, pooled as in the paper; two cores: 20 minutes
+parts       mean, pooled by the parts of the cell
+longer      parts, trained on
+boxes       longer, trained on
+fields      boxes, taught all of ``fields`` but those never trained on
+wbc-smear   fields, taught also the types of ``smears_types.csv``; ships
+wbc-types   ``nca_max`` on the same, its automaton started from wbc-smear; ships
+
+What measures types of ``fields``, in a line that saw none of them before the folds:
 
 base        ``nca_wss`` on ``base.toml``, pooled by the parts of the cell; one core: an hour
 types       base, taught also the types of ``smears_types.csv``
 transfer    types, trained on; no type of ``fields`` seen
 fold_a      transfer, taught the types of half of ``fields``; measured on the other half
 fold_b      the same with the halves exchanged
-wbc-smear   transfer, taught all of ``bundled.toml``; ships
-wbc-types   ``nca_max`` on ``bundled.toml``, its automaton started from transfer; ships
 """
 
 from __future__ import annotations
@@ -31,25 +39,33 @@ COMMON = {
     "validation": 0.03,
     "batch": 32,
     "seed": 0,
-    "refit": 4096,
     "channels": 32,
     "hidden": 64,
     "steps": 32,
 }
 PARTS = {"pooling": "parts"}
-FIRST = {"learning-rate": 4e-3, "decay": 0.9987, "epochs": 46, "typed-share": 0.5}
-SECOND = {"learning-rate": 1.5e-3, "decay": 0.99, "epochs": 8, "typed-share": 0.6}
-THIRD = {"learning-rate": 2.5e-3, "decay": 0.9972, "epochs": 22, "typed-share": 0.6}
-LAST = {"learning-rate": 8e-4, "decay": 0.975, "epochs": 2, "typed-share": 0.6, "stain": 0.5}
-MAXIMUM = {**LAST, "learning-rate": 1e-3, "decay": 0.98, "epochs": 3}
+REFIT = {"refit": 4096}
+FULL = {**PARTS, **REFIT}
+
+
+def _steps(rate: float, decay: float, epochs: int, typed: float = 0.4) -> dict[str, float]:
+    return {"learning-rate": rate, "decay": decay, "epochs": epochs, "typed-share": typed}
+
+
+FOLD = {**FULL, **_steps(1.2e-3, 0.985, 4, 0.6), "stain": 0.2}
 STAGES = {
-    "base": ("nca_wss", "base", None, {**PARTS, **FIRST}),
-    "types": ("nca_wss", "transfer", "base", {**PARTS, **SECOND}),
-    "transfer": ("nca_wss", "transfer", "types", {**PARTS, **THIRD}),
-    "fold_a": ("nca_wss", "fold_a", "transfer", {**PARTS, **LAST}),
-    "fold_b": ("nca_wss", "fold_b", "transfer", {**PARTS, **LAST}),
-    "wbc-smear": ("nca_wss", "bundled", "transfer", {**PARTS, **LAST}),
-    "wbc-types": ("nca_max", "bundled", "transfer", MAXIMUM),
+    "mean": ("nca_wss", "base", None, _steps(4e-3, 0.9973, 21)),
+    "parts": ("nca_wss", "base", "mean", {**PARTS, **_steps(2e-3, 0.985, 5, 0.6)}),
+    "longer": ("nca_wss", "base", "parts", {**PARTS, **_steps(3e-3, 0.9985, 16, 0.5)}),
+    "boxes": ("nca_wss", "base", "longer", {**FULL, **_steps(2.2e-3, 0.998, 26)}),
+    "fields": ("nca_wss", "fields", "boxes", {**FULL, **_steps(8e-4, 0.975, 3, 0.5)}),
+    "wbc-smear": ("nca_wss", "bundled", "fields", {**FULL, **_steps(1.5e-3, 0.99, 6, 0.6)}),
+    "wbc-types": ("nca_max", "bundled", "wbc-smear", {**REFIT, **_steps(1e-3, 0.98, 3, 0.6)}),
+    "base": ("nca_wss", "base", None, {**FULL, **_steps(4e-3, 0.9987, 46, 0.5)}),
+    "types": ("nca_wss", "transfer", "base", {**FULL, **_steps(1.5e-3, 0.99, 8, 0.6)}),
+    "transfer": ("nca_wss", "transfer", "types", {**FULL, **_steps(2.5e-3, 0.9972, 22, 0.6)}),
+    "fold_a": ("nca_wss", "fold_a", "transfer", FOLD),
+    "fold_b": ("nca_wss", "fold_b", "transfer", FOLD),
 }
 
 
