@@ -131,7 +131,8 @@ def split(
 def _check_values(params: CellmixerTrainParams) -> None:
     if -1 < params.cross_entropy < 0:
         raise ValueError(
-            f"cross_entropy is {params.cross_entropy:g}; give 0 or more, or -1 for the network's own"
+            f"cross_entropy is {params.cross_entropy:g}; give 0 or more, or -1 for the network's "
+            "own"
         )
     if params.lowest_share > params.highest_share:
         raise ValueError(
