@@ -150,9 +150,9 @@ def notes(samples: Sequence[datasets.Sample]) -> list[str]:
     """What a person should know of the data before they are learnt from; often nothing."""
     counts = Counter(name for sample in samples for name in sample.names)
     cells = {name: n for name, n in counts.items() if name != datasets.NONE}
-    whole = {sample.names[0] for sample in samples if sample.boxes is None}
+    boxed = {name for sample in samples if sample.boxes is not None for name in sample.names}
     found = [
-        f"There {_are(n, 'picture' if name in whole else 'cell')} of {name}: label some more, "
+        f"There {_are(n, 'cell' if name in boxed else 'picture')} of {name}: label some more, "
         "from other pictures where you can."
         for name, n in sorted(cells.items())
         if n < _FEW
