@@ -84,4 +84,3 @@ def test_the_bundled_model_is_taught_by_cells_that_were_drawn(wbc, drawn, tmp_pa
     assert taught.card["parent"]["name"] == "smear-mix"
     for name in ("response", "threshold", "erode", "factor", "mixed", "tint", "zoom"):
         assert taught.card["params"][name] == model.card["params"][name]
-
