@@ -19,6 +19,7 @@ class Labelled(NamedTuple):
     data: Path
     classes: list[str]
     names: tuple[str, ...] = ("neutrophil", "none")
+    boxes: tuple[int, ...] = ()
 
 
 class Training:

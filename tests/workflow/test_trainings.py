@@ -127,6 +127,13 @@ def test_notes_tell_of_few_cells_and_of_a_single_class(names, words):
     assert all(word in note for note, word in zip(found, words, strict=True))
 
 
+def test_pictures_of_one_class_are_counted_as_pictures():
+    pictures = [datasets.Sample("a.png", None, (n,)) for n in ("granular", "granular", "rimmed")]
+    first, second = train.notes(pictures)
+    assert first.startswith("There are 2 pictures of granular: label some more")
+    assert second.startswith("There is 1 picture of rimmed: label some more")
+
+
 def test_data_without_cells_train_nothing():
     request = train.Request("nca_wss", TINY)
     with pytest.raises(ValueError, match="no white blood cell is labelled in 1 pictures; label"):

@@ -12,7 +12,7 @@ from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import load
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.further import further
+from napari_wbc_nca.methods.further import further, onward
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
@@ -65,8 +65,9 @@ def train(
     _check_files(output, state, resume, force)
     start = load(init or teach) if init or teach else None
     try:
-        if teach and start is not None:
-            params = further(start, given(values))
+        if start is not None:
+            own = given(values)
+            params = further(start, own) if teach else onward(method, start, own)
         named = [name.strip() for name in classes.split(",") if name.strip()]
         samples = datasets.read(data, named)
         for note in workflow.notes(samples):

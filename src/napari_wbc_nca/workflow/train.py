@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.io import datasets, weights, zoo
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.further import further
+from napari_wbc_nca.methods.further import further, onward
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.workflow.finish import finish
 
@@ -39,7 +39,8 @@ def train(
     data
         Whatever :func:`napari_wbc_nca.io.datasets.read` takes, or samples.
     init
-        Model to start from; its classes, architecture and normalisation are kept.
+        Model to start from; its classes, architecture and normalisation are kept, and so is what
+        CellMixer takes for a cell; see :func:`napari_wbc_nca.methods.further.onward`.
     teach
         Teach `init` further by a few corrected pictures: gently, and at its own scale. See
         :func:`napari_wbc_nca.methods.further.further`.
@@ -68,11 +69,11 @@ def train(
     start = zoo.resolve(init) if isinstance(init, str | Path) else init
     if teach and start is None:
         raise ValueError("there is no model to teach further; give one as init")
-    chosen: Any = (
-        further(start, params)
-        if teach and start is not None
-        else from_mapping(known.train_params, params)
-    )
+    chosen: Any
+    if start is None:
+        chosen = from_mapping(known.train_params, params)
+    else:
+        chosen = further(start, params) if teach else onward(method, start, params)
     samples = datasets.read(data) if isinstance(data, str | Path) else data
     state = None if state_file is None else Path(state_file)
     return finish(run(Request(method, chosen, start, state), samples))
@@ -149,8 +150,9 @@ def notes(samples: Sequence[datasets.Sample]) -> list[str]:
     """What a person should know of the data before they are learnt from; often nothing."""
     counts = Counter(name for sample in samples for name in sample.names)
     cells = {name: n for name, n in counts.items() if name != datasets.NONE}
+    boxed = {name for sample in samples if sample.boxes is not None for name in sample.names}
     found = [
-        f"There {'is 1 cell' if n == 1 else f'are {n} cells'} of {name}: label some more, "
+        f"There {_are(n, 'cell' if name in boxed else 'picture')} of {name}: label some more, "
         "from other pictures where you can."
         for name, n in sorted(cells.items())
         if n < _FEW
@@ -159,3 +161,8 @@ def notes(samples: Sequence[datasets.Sample]) -> list[str]:
         (only,) = cells
         found.append(f"All cells are {only}: the model cannot learn to tell it from other types.")
     return found
+
+
+def _are(count: int, noun: str) -> str:
+    """How many there are, as a sentence goes on."""
+    return f"is 1 {noun}" if count == 1 else f"are {count} {noun}s"

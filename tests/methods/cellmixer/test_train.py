@@ -10,9 +10,18 @@ import torch
 
 from napari_wbc_nca.io import cultures, datasets, weights
 from napari_wbc_nca.io.architectures import SHAPES
+from napari_wbc_nca.io.samples import read_rgb
 from napari_wbc_nca.methods.cellmixer.losses import losses
 from napari_wbc_nca.methods.cellmixer.network import make
+from napari_wbc_nca.methods.cellmixer.params import (
+    CellmixerParams,
+    CellmixerTrainParams,
+    by_recipe,
+)
+from napari_wbc_nca.methods.cellmixer.predict import predict
 from napari_wbc_nca.methods.cellmixer.train import split, train
+from napari_wbc_nca.models import segmenter
+from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.finish import finish
 
 
@@ -66,9 +75,12 @@ def test_stopped_training_goes_on_from_its_state(populations, small, tmp_path):
 
 
 def test_training_goes_on_from_a_model(trained, populations, small):
-    tuned = finish(train(populations, replace(small, learning_rate=0.0, epochs=1), init=trained))
+    still = replace(small, learning_rate=1e-12, epochs=1)
+    tuned = finish(train(populations, still, init=trained))
     assert tuned.classes == trained.classes
-    np.testing.assert_array_equal(tuned.weights["head.weight"], trained.weights["head.weight"])
+    np.testing.assert_allclose(
+        tuned.weights["head.weight"], trained.weights["head.weight"], atol=1e-9
+    )
     with pytest.raises(ValueError, match="rimmed is not labelled"):
         finish(train([s for s in populations if s.kinds != ("rimmed",)], small, init=trained))
 
@@ -107,13 +119,91 @@ def test_shares_must_be_in_order(populations, small):
         finish(train(populations, replace(small, lowest_share=0.8)))
 
 
+def test_a_weight_below_zero_is_refused(populations, small):
+    with pytest.raises(ValueError, match=r"cross_entropy is -0\.5; give 0 or more, or -1"):
+        finish(train(populations, replace(small, cross_entropy=-0.5)))
+
+
 def test_dinov2_that_is_not_there_is_explained(populations, small, tmp_path):
     pytest.importorskip("transformers")
     absent = replace(small, network="dinov2", encoder=str(tmp_path))
     with pytest.raises(ValueError, match="no weights of DINOv2 are found"):
         finish(train(populations, absent))
-    made = finish(train(populations, replace(absent, network="auto", epochs=1)))
-    assert made.architecture["network"] == "unet"
+
+
+@pytest.mark.parametrize("name", ["", "typo"])
+def test_an_encoder_that_is_given_is_never_passed_over(populations, small, tmp_path, name):
+    pytest.importorskip("transformers")
+    given = replace(small, network="auto", encoder=str(tmp_path / name))
+    with pytest.raises(ValueError, match="no weights of DINOv2 are found"):
+        finish(train(populations, given))
+
+
+def test_without_dinov2_the_unet_trains_and_says_so(populations, small, monkeypatch):
+    def absent(source, download):
+        assert not download
+        raise ValueError("no weights")
+
+    monkeypatch.setattr(segmenter, "pretrained", absent)
+    steps = train(populations, replace(small, network="auto", epochs=1))
+    message = next(p.message for p in steps if p.message.startswith("Training"))
+    assert message == "Training, batch 1 (unet)"
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """Folder of a tiny DINOv2 with random weights."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Dinov2Config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=28,
+        patch_size=14,
+    )
+    torch.manual_seed(0)
+    transformers.Dinov2Model(config).save_pretrained(tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+def test_dinov2_trains_by_the_papers_recipe_and_can_be_kept_and_used(
+    populations, small, encoder, tmp_path
+):
+    params = replace(small, network="auto", encoder=str(encoder), epochs=1)
+    made = finish(train(populations, params))
+    assert made.architecture["network"] == made.card["params"]["network"] == "dinov2"
+    recipe = ("optimiser", "learning_rate", "decay", "cross_entropy")
+    assert [made.card["params"][name] for name in recipe] == ["sgd", 1e-3, 1.0, 0.0]
+    start = transformers_weights(encoder)
+    moved = [
+        name for name, value in start.items() if (made.weights[f"encoder.{name}"] != value).any()
+    ]
+    assert moved  # the encoder learns too
+    path = tmp_path / "kept.safetensors"
+    weights.save(made, path)
+    image = Image(read_rgb(populations[0]))
+    first, second = (
+        finish(predict(image, one, CellmixerParams(device="cpu")))
+        for one in (made, weights.load(path))
+    )
+    np.testing.assert_array_equal(first.labels["class"], second.labels["class"])
+    assert first.labels["class"].shape == image.shape
+    assert set(np.unique(first.labels["class"])) <= {0, 1, 2, 3}
+
+
+def transformers_weights(folder):
+    """Weights of a DINOv2 by name."""
+    network = segmenter.pretrained(str(folder), download=False)
+    return {name: value.numpy() for name, value in network.state_dict().items()}
+
+
+def test_the_unet_trains_by_its_own_recipe_and_what_is_given_goes_first(populations, small):
+    card = finish(train(populations, replace(small, epochs=1, decay=0.9))).card["params"]
+    recipe = ("crop", "optimiser", "learning_rate", "decay", "cross_entropy")
+    assert [card[name] for name in recipe] == [32, "adam", 3e-3, 0.9, 0.5]
+    papers = by_recipe(CellmixerTrainParams(cross_entropy=0.2), "dinov2")
+    assert [getattr(papers, name) for name in recipe] == [518, "sgd", 1e-3, 1.0, 0.2]
 
 
 def test_validation_keeps_every_class_in_training(populations, small):
@@ -137,7 +227,8 @@ def test_ignored_pixels_do_not_reach_the_loss(small):
     known[:, :, 4:] = 0
     changed = logits.clone()
     changed[..., 4:] += 9
-    one, two = (losses(values, present, known, small) for values in (logits, changed))
+    params = by_recipe(small, "unet")
+    one, two = (losses(values, present, known, params) for values in (logits, changed))
     for name, value in one.items():
         assert float(value) == pytest.approx(float(two[name]), abs=1e-6)
 

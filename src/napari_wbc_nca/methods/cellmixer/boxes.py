@@ -144,14 +144,14 @@ def _painted(labels: Labels, boxes: Boxes, number: int) -> Labels:
     """`labels` with the foreground inside any of `boxes` of one class."""
     found = labels.copy()
     for box in boxes:
-        part = _pixels(box, labels.shape)
+        part = pixels_of(box, labels.shape)
         found[part][labels[part] == IGNORED] = number
     return found
 
 
 def _ignore(labels: Labels, box: Any) -> None:
     """Take the class from all foreground inside `box`."""
-    inside = labels[_pixels(box, labels.shape)]
+    inside = labels[pixels_of(box, labels.shape)]
     inside[inside > 0] = IGNORED
 
 
@@ -165,15 +165,20 @@ def _single(labels: Labels, box: Any, neighbours: Boxes, number: int, side: int)
     core = radius < _INNER
     taken = np.zeros(labels.shape, bool)
     for neighbour in neighbours:
-        taken[_pixels(neighbour, labels.shape)] = True
+        taken[pixels_of(neighbour, labels.shape)] = True
     inside = np.zeros(labels.shape, bool)
-    inside[_pixels(box, labels.shape)] = True
+    inside[pixels_of(box, labels.shape)] = True
     own = inside & (radius < _OUTER) & (core | ~taken) & (labels == IGNORED)
     found = np.where(own, np.uint8(number), labels)
+    part = around_box(box, labels.shape, side)
+    return Cut(part, found[part].copy(), number)
+
+
+def around_box(box: Any, shape: tuple[int, ...], side: int) -> Part:
+    """Surroundings of a box, with room for a crop of `side` pixels anywhere around its cell."""
     middle = (box[:2] + box[2:]) / 2
     room = max(_ROOM * side, float((box[2:] - box[:2]).max()))
-    part = _pixels(np.concatenate((middle - room / 2, middle + room / 2)), labels.shape)
-    return Cut(part, found[part].copy(), number)
+    return pixels_of(np.concatenate((middle - room / 2, middle + room / 2)), shape)
 
 
 def _radius(shape: tuple[int, ...], box: Any) -> npt.NDArray[np.float64]:
@@ -183,7 +188,7 @@ def _radius(shape: tuple[int, ...], box: Any) -> npt.NDArray[np.float64]:
     return np.asarray(np.hypot(y[:, None], x[None]))
 
 
-def _pixels(box: Any, shape: tuple[int, ...]) -> Part:
+def pixels_of(box: Any, shape: tuple[int, ...]) -> Part:
     """Pixels that a box covers, as far as the field goes."""
     rows, columns = (
         slice(max(0, int(np.floor(low))), max(0, min(size, int(np.ceil(high)))))
@@ -196,7 +201,7 @@ def _free(shape: tuple[int, ...], boxes: Boxes, narrowest: float) -> list[Part]:
     """Largest rectangles of a field that none of `boxes` reaches, few and not too narrow."""
     free: set[Rectangle] = {(0, 0, int(shape[0]), int(shape[1]))}
     for box in boxes:
-        rows, columns = _pixels(box, shape)
+        rows, columns = pixels_of(box, shape)
         taken = (rows.start, columns.start, rows.stop, columns.stop)
         free = {rest for rectangle in free for rest in _without(rectangle, taken)}
     wide = [r for r in free if min(r[2] - r[0], r[3] - r[1]) >= narrowest]

@@ -77,7 +77,8 @@ class MixerLoop(Loop):
             values = losses(self.learner(image), present, known, self.params)
             self.step(values["loss"])
             found.append({name: float(value.detach()) for name, value in values.items()})
-            yield Progress(self.state.epoch, self.params.epochs, f"Training, batch {len(found)}")
+            message = f"Training, batch {len(found)} ({self.params.network})"
+            yield Progress(self.state.epoch, self.params.epochs, message)
         return {name: float(np.mean([values[name] for values in found])) for name in found[0]}
 
     def step(self, loss: torch.Tensor) -> None:

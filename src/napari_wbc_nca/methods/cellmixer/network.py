@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from napari_wbc_nca.methods.cellmixer.params import RECIPES, CellmixerTrainParams
 from napari_wbc_nca.methods.network import choose
 from napari_wbc_nca.models import segmenter
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.params import integers
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
     from napari_wbc_nca.methods.params import Device
     from napari_wbc_nca.types import Checkpoint
 
-CROPS = {"unet": 128, "dinov2": 518}
+CROPS = {name: int(recipe["crop"]) for name, recipe in RECIPES.items()}
 """Side of a crop in model pixels by network, where none is given."""
 
 
@@ -28,13 +28,15 @@ def start(params: CellmixerTrainParams, outputs: int) -> tuple[nn.Module, dict[s
     Raises
     ------
     ValueError
-        When DINOv2 is asked for and not there, saying what to do.
+        When DINOv2, or an encoder other than the default, is asked for and not there, saying what
+        to do.
     """
     if params.network != "unet":
+        wanted = params.network == "dinov2" or params.encoder != CellmixerTrainParams.encoder
         try:
-            encoder = segmenter.pretrained(params.encoder, download=params.network == "dinov2")
+            encoder = segmenter.pretrained(params.encoder, download=wanted)
         except ValueError:
-            if params.network == "dinov2":
+            if wanted:
                 raise
         else:
             sizes = segmenter.sizes_of(encoder)

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 from napari_wbc_nca.methods.params import Device, PredictParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import Bounds
+
+Network = Literal["unet", "dinov2"]
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "unet": {
+        "crop": 128,
+        "optimiser": "adam",
+        "learning_rate": 3e-3,
+        "decay": 0.998,
+        "cross_entropy": 0.5,
+    },
+    "dinov2": {
+        "crop": 518,
+        "optimiser": "sgd",
+        "learning_rate": 1e-3,
+        "decay": 1.0,
+        "cross_entropy": 0.0,
+    },
+}
+"""How each network trains where nothing else is asked for; DINOv2 as in the paper."""
+_OPEN: Mapping[str, Any] = {
+    "crop": 0,
+    "optimiser": "auto",
+    "learning_rate": 0.0,
+    "decay": 0.0,
+    "cross_entropy": -1.0,
+}
+"""Value of a parameter that leaves it to the recipe."""
+
+
+def _recipes(name: str) -> str:
+    """What a parameter is left to, for its help."""
+    return f"{RECIPES['dinov2'][name]:g} for DINOv2, {RECIPES['unet'][name]:g} for the U-Net"
 
 
 @dataclass(frozen=True)
@@ -55,7 +88,10 @@ class CellmixerTrainParams(ForegroundParams):
     ] = "background"
     network: Annotated[
         Literal["auto", "unet", "dinov2"],
-        Bounds("'auto' takes DINOv2 where its weights lie on this machine, else the U-Net"),
+        Bounds(
+            "'auto' takes DINOv2 where an encoder is given, or the default one lies on this "
+            "machine; else the U-Net"
+        ),
     ] = "auto"
     encoder: Annotated[
         str, Bounds("Folder of DINOv2's weights, or their name on the Hugging Face hub")
@@ -65,8 +101,8 @@ class CellmixerTrainParams(ForegroundParams):
     ] = "16-32-64-128"
     crop: Annotated[
         int,
-        Bounds("Side of a crop; 0 takes 518 for DINOv2, 128 for the U-Net", "model px", low=0),
-    ] = 0
+        Bounds(f"Side of a crop; 0 takes {_recipes('crop')}", "model px", low=0),
+    ] = _OPEN["crop"]
     diameter: Annotated[
         float,
         Bounds(
@@ -86,10 +122,17 @@ class CellmixerTrainParams(ForegroundParams):
     ] = 512
     batch: Annotated[int, Bounds("Crops a step", low=1, high=1024)] = 16
     optimiser: Annotated[
-        Literal["adam", "sgd"], Bounds("'sgd' with momentum 0.9 is the paper's")
-    ] = "adam"
-    learning_rate: Annotated[float, Bounds("Step size at the start", low=0, high=1)] = 3e-3
-    decay: Annotated[float, Bounds("Factor of the step size, each step", low=0.5, high=1)] = 0.998
+        Literal["auto", "adam", "sgd"],
+        Bounds("'sgd' with momentum 0.9; 'auto' takes it for DINOv2, as the paper, else Adam"),
+    ] = _OPEN["optimiser"]
+    learning_rate: Annotated[
+        float,
+        Bounds(f"Step size at the start; 0 takes {_recipes('learning_rate')}", low=0, high=1),
+    ] = _OPEN["learning_rate"]
+    decay: Annotated[
+        float,
+        Bounds(f"Factor of the step size, each step; 0 takes {_recipes('decay')}", low=0, high=1),
+    ] = _OPEN["decay"]
     false_positives: Annotated[
         float, Bounds("Weight α of false positives in the Tversky loss", low=0, high=10)
     ] = 0.5
@@ -97,8 +140,13 @@ class CellmixerTrainParams(ForegroundParams):
         float, Bounds("Weight β of false negatives in the Tversky loss", low=0, high=10)
     ] = 0.5
     cross_entropy: Annotated[
-        float, Bounds("Weight of the cross-entropy beside it; 0 in the paper", low=0, high=10)
-    ] = 0.5
+        float,
+        Bounds(
+            f"Weight of the cross-entropy beside it; -1 takes {_recipes('cross_entropy')}",
+            low=-1,
+            high=10,
+        ),
+    ] = _OPEN["cross_entropy"]
     zoom: Annotated[float, Bounds("Greatest change of size, as a share", low=0, high=0.9)] = 0.0
     contrast: Annotated[
         float, Bounds("Greatest change of contrast, as a share", low=0, high=0.9)
@@ -123,3 +171,16 @@ class CellmixerTrainParams(ForegroundParams):
     workers: Annotated[int, Bounds("Processes that mix; 0 mixes in this one", low=0, high=64)] = 0
     seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
     device: Annotated[Device, Bounds("Where the network trains")] = "auto"
+
+
+def by_recipe(params: CellmixerTrainParams, network: Network) -> CellmixerTrainParams:
+    """Parameters of the network that trains, what was left open as in its recipe.
+
+    Examples
+    --------
+    >>> made = by_recipe(CellmixerTrainParams(crop=70), "dinov2")
+    >>> made.network, made.crop, made.optimiser
+    ('dinov2', 70, 'sgd')
+    """
+    left = [name for name, value in _OPEN.items() if getattr(params, name) == value]
+    return replace(params, network=network, **{name: RECIPES[network][name] for name in left})

@@ -1,4 +1,4 @@
-"""Homogeneous pictures from labelled data: a folder a class, or fields with boxes."""
+"""Pictures of each class from labelled data: a folder a class, or fields with boxes or masks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from napari_wbc_nca.io.images import in_colours, read
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cellmixer import boxes
+from napari_wbc_nca.methods.cellmixer.drawn import drawn_cuts, drawn_labels, without_ignored
 from napari_wbc_nca.methods.cellmixer.field import BACKGROUND, Field, as_picture, whole
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture of one population.
+    """A picture of one population; where cells were drawn, others may be in it.
 
     Attributes
     ----------
     pixels
         ``(3, Y, X)`` float32 at the model's scale, stain-normalised where that is asked for.
     mask
-        ``(Y, X)`` uint8: 0 background, `number` its cells, or ``IGNORED``.
+        ``(Y, X)`` uint8: 0 background, `number` its cells, or ``IGNORED``; numbers of other
+        classes where cells were drawn.
     number
         Of its class; the background is 0.
     statistics
@@ -165,12 +167,23 @@ def _cut(
     factor: float,
     side: int,
 ) -> list[Picture]:
-    """Homogeneous parts, and crops of single cells, of a field with boxes."""
-    pixels, mask = seen(rgb_of(sample), factor, params)
+    """Parts of a field with boxes, and crops of single cells.
+
+    Cells that were drawn are taken as they are; else the foreground tells what they are.
+    """
+    rgb = rgb_of(sample)
+    pixels, mask = seen(rgb, factor, params)
+    if sample.masks is None:
+        cuts = boxes.cuts(sample, mask, numbers, around, factor, side)
+    else:
+        size = (int(rgb.shape[0]), int(rgb.shape[1]))
+        labels = drawn_labels(sample, sample.masks, numbers, size, mask.shape, factor)
+        cuts = drawn_cuts(sample, labels, numbers, around, factor, side)
     found = []
-    for cut in boxes.cuts(sample, mask, numbers, around, factor, side):
-        part = (slice(None), *cut.part)
-        found.append(_picture(pixels[part].copy(), cut.labels, cut.number, sample, params))
+    for cut in (without_ignored(cut, sample, factor) for cut in cuts):
+        if (cut.labels == cut.number).any():
+            part = (slice(None), *cut.part)
+            found.append(_picture(pixels[part].copy(), cut.labels, cut.number, sample, params))
     return found
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from napari_wbc_nca.methods.cellmixer.learner import MixerLoop
-from napari_wbc_nca.methods.cellmixer.network import CROPS, make, start
+from napari_wbc_nca.methods.cellmixer.network import make, start
+from napari_wbc_nca.methods.cellmixer.params import by_recipe
 from napari_wbc_nca.methods.cellmixer.samples import (
     Picture,
     classes_of,
@@ -64,7 +65,7 @@ def train(
         When there is nothing to learn from, or `init` does not fit.
     """
     check(params)
-    _check_shares(params)
+    _check_values(params)
     if init is not None:
         params = _as(init, params)
     classes = classes_of(samples, params.populations) if init is None else init.classes
@@ -77,7 +78,8 @@ def train(
         architecture = dict(init.architecture)
         network = make(architecture)
         network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
-    side = params.crop or CROPS[architecture["network"]]
+    params = by_recipe(params, architecture["network"])
+    side = params.crop
     pictures = yield from prepare(samples, params, classes, side)
     learn, held = split(pictures, params.validation, params.seed)
     loop = MixerLoop(network, params, learn, held, len(classes), side, state_file)
@@ -126,7 +128,12 @@ def split(
     return learn, [picture for picture in pictures if picture.group in held]
 
 
-def _check_shares(params: CellmixerTrainParams) -> None:
+def _check_values(params: CellmixerTrainParams) -> None:
+    if -1 < params.cross_entropy < 0:
+        raise ValueError(
+            f"cross_entropy is {params.cross_entropy:g}; give 0 or more, or -1 for the network's "
+            "own"
+        )
     if params.lowest_share > params.highest_share:
         raise ValueError(
             f"lowest_share is {params.lowest_share:g} and highest_share {params.highest_share:g}; "

@@ -1,0 +1,54 @@
+"""Parameters with which a model is taught further, or trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import planted
+import pytest
+
+from napari_wbc_nca.io import zoo
+from napari_wbc_nca.methods.further import FURTHER, further, onward
+from napari_wbc_nca.methods.params import NcaTrainParams
+from napari_wbc_nca.ops.foreground_params import ForegroundParams
+from napari_wbc_nca.params import fields
+
+MIXING = ("mixed", "within", "lowest_share", "highest_share", "rescale", "overlaps")
+VARIED = ("zoom", "contrast", "brightness", "tint", "blur", "noise")
+
+
+@pytest.fixture(scope="module")
+def mix():
+    """The bundled model of smears: its foreground and mixtures are not the defaults."""
+    return zoo.resolve("smear-mix")
+
+
+@pytest.mark.parametrize(
+    "made", [lambda m, v: further(m, v), lambda m, v: onward("cellmixer", m, v)]
+)
+def test_cellmixer_keeps_its_foreground_and_mixtures(mix, made):
+    params, card = made(mix, {"tint": 0.5}), mix.card["params"]
+    for name in (*(field.name for field in fields(ForegroundParams)), *MIXING):
+        assert getattr(params, name) == card[name], name
+    assert [getattr(params, n) for n in VARIED] == [
+        0.5 if name == "tint" else card[name] for name in VARIED
+    ]
+    assert (params.response, params.threshold, params.erode) == ("contrast", "otsu_log", 1)
+    assert (params.crop, params.diameter, params.pixel_size) == (80, 40, 0.32)
+    assert params.normalisation == "absorptance"
+
+
+def test_teaching_is_gentle_and_going_on_is_not(mix):
+    assert further(mix).learning_rate == FURTHER["cellmixer"]["learning_rate"]
+    assert onward("cellmixer", mix, {}).learning_rate == 0  # as the network's recipe says
+
+
+def test_a_pixel_size_that_nobody_knew_stays_unknown(mix):
+    card = mix.card | {"pixel_size_known": False}
+    assert further(replace(mix, pixel_size=1.0, card=card)).pixel_size == 0
+
+
+def test_automata_go_on_with_what_is_given():
+    model = planted.checkpoint()
+    assert onward("nca_wss", model, {"epochs": 3}) == NcaTrainParams(epochs=3)
+    assert further(model).window == model.window
