@@ -17,6 +17,11 @@ SMALL = {
     **{"channels": 6, "hidden": 6, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"},
     **{"epochs": 1, "samples_per_epoch": 8, "batch": 4, "validation": 0.0},
 }
+OWN = {
+    "cellmixer": {"network": "unet", "widths": "4-8", "crop": 24},
+    "propagation": {"widths": "4-4-8", "patch": 32},
+}
+"""Method to what else makes its network small."""
 COLUMNS = [
     *("label", "class", "class_probability", "confidence", "centroid_y", "centroid_x"),
     *("box_y0", "box_x0", "box_y1", "box_x1", "area_px", "nucleus_area_px", "area_um2"),
@@ -37,10 +42,22 @@ def method(request):
     return request.param
 
 
+def train(method, samples):
+    """What a small training of a method yields, and its checkpoint."""
+    known = {field.name for field in fields_of(method.train_params)}
+    values = SMALL | OWN.get(method.name, {})
+    params = method.train_params(**{k: v for k, v in values.items() if k in known})
+    return planted.run(registry.load(method.train)(samples, params))
+
+
 @pytest.fixture
 def trained(method, fields):
-    steps = registry.load(method.train)(fields, method.train_params(**SMALL))
-    return planted.run(steps)
+    return train(method, fields)
+
+
+@pytest.fixture
+def any_trained(any_method, fields):
+    return train(any_method, fields)
 
 
 def test_the_registry_knows_it_by_its_name(any_method):
@@ -61,16 +78,36 @@ def test_params_are_frozen_and_every_field_is_described(any_method):
             assert not item.choices or item.default in item.choices
 
 
-def test_two_steps_of_training_give_a_checkpoint(method, trained):
-    yielded, checkpoint = trained
+def test_two_steps_of_training_give_a_checkpoint(any_method, any_trained):
+    yielded, checkpoint = any_trained
     assert all(isinstance(progress, Progress) for progress in yielded)
+    assert all(0 <= progress.done <= progress.total for progress in yielded)
     assert sum(progress.message.startswith("Training, batch") for progress in yielded) == 2
     assert isinstance(checkpoint, Checkpoint)
-    assert checkpoint.method == method.name
-    assert checkpoint.classes == ("neutrophil", "lymphocyte", "none")
+    assert checkpoint.method == any_method.name
+    assert {"data", "params", "epochs", "parent"} <= checkpoint.card.keys()
     for array in checkpoint.weights.values():
-        assert array.dtype == np.float32
         assert np.isfinite(array).all()
+
+
+def test_an_automaton_learns_types_and_none(trained):
+    assert trained[1].classes == ("neutrophil", "lymphocyte", "none")
+    assert {array.dtype for array in trained[1].weights.values()} == {np.dtype(np.float32)}
+
+
+def test_cells_of_any_trained_checkpoint_are_those_of_its_table(any_method, any_trained):
+    image, model = Image(planted.smear((40, 50), (80, 110))), any_trained[1]
+    params = any_method.predict_params(diameter=24, device="cpu")
+    yielded, found = planted.run(registry.load(any_method.predict)(image, model, params))
+    assert yielded
+    assert all(isinstance(p, Progress) and 0 <= p.done <= p.total for p in yielded)
+    assert isinstance(found, Segmentation)
+    assert list(found.cells.columns[: len(COLUMNS)]) == COLUMNS
+    for labels in found.labels.values():
+        assert labels.shape == image.shape
+        assert labels.dtype == np.uint32
+    assert set(np.unique(found.labels["cell"])) - {0} == set(found.cells["label"])
+    assert set(found.cells["class"]) <= set(model.classes)
 
 
 def test_a_trained_checkpoint_segments(method, trained):
@@ -100,11 +137,28 @@ def test_a_method_types_and_finds_what_was_planted(method):
     assert found.cells["class"].tolist() == ["neutrophil"] * 2
 
 
-def test_prediction_can_be_cancelled_at_any_step(method):
+def test_prediction_can_be_cancelled_at_any_step(any_method, any_trained):
     image = Image(planted.smear((40, 50), (80, 110)))
-    params = method.predict_params(device="cpu")
-    checkpoint = planted.checkpoint(method.name)
-    steps = registry.load(method.predict)(image, checkpoint, params)
-    next(steps)
+    params = any_method.predict_params(diameter=24, device="cpu")
+    whole, _ = planted.run(registry.load(any_method.predict)(image, any_trained[1], params))
+    for taken in range(1, len(whole)):
+        steps = registry.load(any_method.predict)(image, any_trained[1], params)
+        for _ in range(taken):
+            next(steps)
+        steps.close()
+        assert list(steps) == []
+
+
+def test_training_can_be_cancelled_and_goes_on(any_method, fields, tmp_path):
+    state = tmp_path / "state"
+    known = {field.name for field in fields_of(any_method.train_params)}
+    values = SMALL | OWN.get(any_method.name, {}) | {"epochs": 2}
+    params = any_method.train_params(**{k: v for k, v in values.items() if k in known})
+    work = registry.load(any_method.train)
+    steps = work(fields, params, state_file=state)
+    while not next(steps).values:
+        pass
     steps.close()
-    assert list(steps) == []
+    yielded, made = planted.run(work(fields, params, state_file=state))
+    assert sum(bool(progress.values) for progress in yielded) == 1  # the second epoch
+    assert made.card["epochs"] == 2
