@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.io.samples import LabelError, is_picture
 from napari_wbc_nca.ops.class_metrics import by_class, confusion
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
+from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Checkpoint, Image, Progress
+from napari_wbc_nca.workflow import segment
 from napari_wbc_nca.workflow.finish import finish
-from napari_wbc_nca.workflow.segment import run as segment
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 ARTIFICIAL = "artificial"
 """Name of the mixtures that are made of the pictures of a folder ``unmixed``."""
+CELLS = "cells"
+"""Name of the row that holds the means of the cells' classes."""
 _UNMIXED = "unmixed"
 _CYTOPLASM = 128  # value of expert masks that hold a white blood cell's cytoplasm and nucleus
 
@@ -53,6 +57,22 @@ class Known:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class ClassEvaluation:
+    """What was measured of models that give each pixel a class.
+
+    Attributes
+    ----------
+    table
+        As of :func:`evaluate_classes`.
+    provenance
+        Models, data and every parameter of prediction.
+    """
+
+    table: pd.DataFrame
+    provenance: dict[str, Any]
+
+
 def evaluate_classes(
     models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
 ) -> pd.DataFrame:
@@ -76,6 +96,26 @@ def evaluate_classes(
     return finish(run(models, data, params))
 
 
+def measure(
+    models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
+) -> Generator[Progress, None, ClassEvaluation]:
+    """Measure step by step as :func:`run`, and keep how it was done."""
+    table = yield from run(models, data, params)
+    known_by = [{"model": model.name, "sha256": model.sha256} for model in models]
+    record = {"models": known_by, "data": [str(folder) for folder in data], **as_dict(params)}
+    return ClassEvaluation(table, record)
+
+
+def write(measured: ClassEvaluation, folder: str | Path) -> None:
+    """Write ``classes.csv``, ``classes.md`` and ``evaluation.json`` into `folder`."""
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    measured.table.to_csv(place / "classes.csv", index=False)
+    (place / "classes.md").write_text(text(measured.table), encoding="utf-8")
+    record = json.dumps(measured.provenance, indent=2)
+    (place / "evaluation.json").write_text(record, encoding="utf-8")
+
+
 def run(
     models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
 ) -> Generator[Progress, None, pd.DataFrame]:
@@ -91,7 +131,7 @@ def run(
     total, done = len(pictures) * len(models), 0
     for picture in pictures:
         for number, model in enumerate(models):
-            result = yield from segment(picture.image, model, params)
+            result = yield from segment.run(picture.image, model, params)
             found = renumbered(np.asarray(result.labels["class"]), model.classes, picture.names)
             key = (number, picture.data)
             size = len(picture.names) + 1  # the last is for what the truth does not know
@@ -111,7 +151,7 @@ def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the mean of the classes of cells that are in the truth."""
     cells = table[(table.index > 0) & (table["pixels"] > 0)]
     means = {"accuracy": cells["accuracy"].mean(), "iou": cells["iou"].mean()}
-    row = pd.DataFrame([{"class": "cells", **means, "pixels": cells["pixels"].sum()}])
+    row = pd.DataFrame([{"class": CELLS, **means, "pixels": cells["pixels"].sum()}])
     return pd.concat([table, row], ignore_index=True)
 
 
