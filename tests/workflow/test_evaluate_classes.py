@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from checkpoints import mixer
@@ -11,6 +13,7 @@ from napari_wbc_nca.io import cultures
 from napari_wbc_nca.io.samples import LabelError
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
 from napari_wbc_nca.ops.mixing import mix_masks
+from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.evaluate import Evaluation, evaluate
 from napari_wbc_nca.workflow.evaluate_classes import (
     ClassEvaluation,
@@ -48,6 +51,30 @@ def test_an_artificial_mixture_has_both_classes_and_their_rule(folder):
     assert first.image.pixels.dtype == np.uint8
     empty = first.classes == 0
     assert abs(first.image.pixels[empty].mean() - pictures[0].image.pixels.mean()) < 60
+
+
+def test_pictures_of_different_sizes_are_mixed_where_both_are(folder):
+    first, second, _ = (k for k in known(folder / "unmixed") if k.data == "unmixed")
+    image = Image(first.image.pixels[:64, :80], "small")
+    small = replace(first, image=image, classes=first.classes[:64, :80])
+    made = list(artificial([small, second]))
+    assert [k.image.shape for k in made] == [(64, 80), (64, 80)]
+    expected = mix_masks(small.classes, second.classes[:64, :80])
+    np.testing.assert_array_equal(made[0].classes, expected)
+    assert len(np.unique(made[0].classes)) == 3
+
+
+def test_a_mask_with_a_palette_is_read_by_its_numbers(tmp_path):
+    Picture.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "a.png")
+    mask = np.zeros((9, 9), np.uint8)
+    mask[:3], mask[3:5] = 1, 2
+    drawn = Picture.fromarray(mask).convert("P")
+    drawn.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    drawn.putdata(mask.ravel().tolist())
+    drawn.save(tmp_path / "a_mask.png")
+    (tmp_path / "classes.txt").write_text("red\ngreen\n")
+    (found,) = known(tmp_path)
+    np.testing.assert_array_equal(found.classes, mask)
 
 
 def test_masks_without_names_are_white_cells(tmp_path):

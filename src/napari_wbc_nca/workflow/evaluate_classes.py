@@ -193,20 +193,19 @@ def known(folder: str | Path) -> Iterator[Known]:
 
 
 def artificial(pictures: Sequence[Known]) -> Iterator[Known]:
-    """Mixtures at even shares of each picture with the next one that shows another class."""
+    """Mixtures at even shares of each picture with the next one that shows another class.
+
+    Of pictures of different sizes, the upper left corner that both have is mixed.
+    """
     for index, first in enumerate(pictures):
         others = [*pictures[index + 1 :], *pictures[:index]]
-        different = [o for o in others if not _shared(o, first) and _alike(o, first)]
+        different = [o for o in others if not _shared(o, first)]
         if different:
             yield _mixture(first, different[index % len(different)])
 
 
 def _shared(one: Known, two: Known) -> bool:
     return bool(np.intersect1d(one.classes, two.classes).any())
-
-
-def _alike(one: Known, two: Known) -> bool:
-    return one.names == two.names and one.classes.shape == two.classes.shape
 
 
 def _mixture(one: Known, two: Known) -> Known:
@@ -219,11 +218,14 @@ def _mixture(one: Known, two: Known) -> Known:
     if found[0] is None or found[1] is None:
         raise LabelError(f"{one.image.source}, {two.image.source}: no background between the cells")
     mean, std = (np.mean([s[k] for s in found if s], axis=0)[:, None, None] for k in (0, 1))
-    mixed = mix(pixels[0], pixels[1], 0.5, (found[0], found[1])) / np.float32(np.sqrt(0.5))
+    part = tuple(slice(side) for side in np.minimum(one.classes.shape, two.classes.shape))
+    first, second = (values[(slice(None), *part)] for values in pixels)
+    mixed = mix(first, second, 0.5, (found[0], found[1])) / np.float32(np.sqrt(0.5))
     picture = ((mean + std * mixed).clip(0, 1) * 255).round().astype(np.uint8)
     name = f"{one.image.name} + {two.image.name}"
     image = Image(np.moveaxis(picture, 0, -1), name)
-    return Known(ARTIFICIAL, image, mix_masks(one.classes, two.classes), one.names)
+    classes = mix_masks(one.classes[part], two.classes[part])
+    return Known(ARTIFICIAL, image, classes, one.names)
 
 
 def _brightness(picture: Known) -> npt.NDArray[np.float32]:
@@ -239,12 +241,14 @@ def _read(folder: Path, mask: Path) -> Known:
     found = [path for path in folder.glob(f"{stem}.*") if is_picture(path)]
     if not found:
         raise LabelError(f"{mask} has no picture beside it")
+    listed = folder / "classes.txt"
     with Pictures.open(mask) as drawn:
-        values = np.asarray(drawn.convert("L"))
+        # A palette's colours are for the eye: the number of a class is the pixel's own.
+        numbered = listed.exists() and drawn.mode in ("1", "P")
+        values = np.asarray(drawn if numbered else drawn.convert("L")).astype(np.uint8)
     image = read(found[0])
     if values.shape != image.shape:
         raise LabelError(f"{mask} is {values.shape}, but its picture is {image.shape} pixels")
-    listed = folder / "classes.txt"
     names: tuple[str, ...] = ("background", "wbc")
     if not listed.exists():
         classes = (values >= _CYTOPLASM // 2).astype(np.uint8)
