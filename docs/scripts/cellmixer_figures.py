@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Patch
 
 from napari_wbc_nca.io.cultures import KINDS, culture
 from napari_wbc_nca.ops.foreground import foreground, respond
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 IMAGES = Path(__file__).parents[1] / "images"
 SHAPE = (192, 192)
+NAMES = ("background", *KINDS)
 PAIRS = (("granular", "rimmed"), ("rimmed", "mottled"), ("mottled", "granular"))
 
 
@@ -48,9 +50,12 @@ def mixtures() -> Figure:
         (first, below, one), (second, above, two) = parts
         column[0].imshow(mix(first, second, 0.5, (one, two))[0], cmap="gray")
         column[0].set_title(" + ".join(pair), fontsize=10)
-        column[1].imshow(mix_masks(below, above), cmap="viridis", vmin=0, vmax=3)
+        column[1].imshow(mix_masks(below, above), cmap="viridis", vmin=0, vmax=len(KINDS))
         for axis in column:
             axis.set_axis_off()
+    colours = plt.get_cmap("viridis")(np.linspace(0, 1, len(KINDS) + 1))
+    key = [Patch(color=one, label=name) for one, name in zip(colours, NAMES, strict=True)]
+    figure.legend(handles=key, ncols=len(key), loc="outside lower center", frameon=False)
     return figure
 
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+from checkpoints import checkpoint, mixer
 
+from napari_wbc_nca.io import cultures, zoo
 from napari_wbc_nca.methods.params import NcaTrainParams, SegmentParams
 from napari_wbc_nca.types import Progress
 from napari_wbc_nca.workflow import compare, cross_validate, evaluate, report
@@ -111,3 +114,46 @@ def test_comparing_and_folds_exclude_each_other(wbc, measured, tmp_path):
     done = wbc("evaluate", "nca_wss", tmp_path, "--folds", 3, "--against", "tiny")
     assert done.status == 2
     assert "give one" in done.err
+
+
+@pytest.fixture
+def mixers(monkeypatch, tmp_path):
+    """Folder of known cultures, while ``A`` and ``B`` name two models of a class per pixel."""
+    known = {"A": mixer(0, name="A"), "B": mixer(1, name="B"), "cells": checkpoint(name="cells")}
+    monkeypatch.setattr(zoo, "resolve", known.__getitem__)
+    cultures.write_known(tmp_path / "known", 1, (96, 96))
+    return tmp_path / "known"
+
+
+@pytest.mark.parametrize("models", [["A,B"], ["A", "--against", "B"]])
+def test_class_maps_of_two_models_stand_side_by_side(wbc, mixers, models, tmp_path):
+    done = wbc("evaluate", *models[:1], mixers, *models[1:], "-o", tmp_path / "r", "--device=cpu")
+    assert (done.status, done.err) == (0, "")
+    for place in ("mixed", "unmixed", "artificial"):
+        assert f"{place} A accuracy A IoU B accuracy B IoU" in done.out.replace("|", "").replace(
+            "  ", " "
+        )
+    table = pd.read_csv(tmp_path / "r" / "classes.csv")
+    assert set(table["model"]) == {"A", "B"}
+    assert set(table["class"]) >= {"background", *cultures.KINDS, "cells"}
+    assert "| granular |" in (tmp_path / "r" / "classes.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["A,cells"], "all must be of cellmixer, but cells is a model of nca_wss; give one model"),
+        (["A", "--types", "granular"], "types does not matter where the class of each pixel"),
+    ],
+)
+def test_what_class_maps_cannot_be_measured_by(wbc, mixers, arguments, message):
+    done = wbc("evaluate", arguments[0], mixers, *arguments[1:])
+    assert done.status == 2
+    assert message in done.err
+
+
+def test_several_models_need_masks(wbc, mixers, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = wbc("evaluate", "A,B", tmp_path / "empty", "-o", tmp_path / "r")
+    assert done.status == 1
+    assert "no NAME_mask.png beside the pictures" in done.err

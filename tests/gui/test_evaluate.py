@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from checkpoints import mixer
 from squares import CHECKPOINT, smear
 
 from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io.cultures import write_known
 from napari_wbc_nca.widgets.evaluate import EvaluateWidget
 
 
@@ -98,3 +100,31 @@ def test_what_is_missing_is_told(widget, click, notes, prepare, words):
     click(widget.button)
     assert words in notes[-1]
     assert widget.button.isEnabled()
+
+
+def test_class_maps_are_measured_pixel_by_pixel(
+    viewer, click, finish, notes, monkeypatch, tmp_path, qtbot
+):
+    monkeypatch.setattr(zoo, "names", lambda: ("one", "other"))
+    known = {"one": mixer(0, name="one"), "other": mixer(1, name="other")}
+    monkeypatch.setattr(zoo, "resolve", known.__getitem__)
+    write_known(tmp_path / "known", 1, (96, 96))
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Evaluate models")
+    qtbot.waitUntil(docked.isVisible)
+    docked.form.data.setCurrentIndex(1)
+    docked.form.folder.edit.setText(str(tmp_path / "known"))
+    docked.form.output.edit.setText(str(tmp_path / "report"))
+    click(docked.form.both)
+    docked.form.other.names.setCurrentIndex(1)
+    click(docked.button)
+    finish(docked)
+    assert not notes
+    assert shown(docked) == ["Classes"]
+    page = docked.tabs.widget(0)
+    heads = [page.horizontalHeaderItem(n).text() for n in range(page.columnCount())]
+    assert heads == ["model", "data", "class", "accuracy", "iou", "pixels"]
+    assert {page.item(row, 1).text() for row in range(page.rowCount())} == {
+        *("mixed", "unmixed", "artificial")
+    }
+    written = {path.name for path in (tmp_path / "report").iterdir()}
+    assert written == {"classes.csv", "classes.md", "evaluation.json"}

@@ -9,6 +9,9 @@ from squares import CHECKPOINT, smear
 
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.io.cultures import write_populations
+from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
+from napari_wbc_nca.methods.cellmixer.preview import preview_foreground
+from napari_wbc_nca.methods.cellmixer.samples import seen
 from napari_wbc_nca.methods.propagation import preview
 from napari_wbc_nca.types import Progress
 from napari_wbc_nca.widgets.segment import SegmentWidget
@@ -142,6 +145,20 @@ def test_mixtures_of_a_folder_are_shown(viewer, mixer, click, settle, tmp_path, 
     assert images.data.shape == (*classes.data.shape, 3)
     assert list(classes.features["class"]) == ["granular", "mottled", "rimmed"]
     assert set(np.unique(classes.data)) == {0, 1, 2, 3}
+    before = images.data.copy()
+    controls.params.widgets["lowest_share"].value = 0.2
+    controls.params.widgets["highest_share"].value = 0.2
+    settle(controls)
+    assert [layer.name for layer in viewer.layers] == ["mixtures", "mixtures classes"]
+    assert (images.data != before).mean() > 0.5
+    controls.params.widgets["overlaps"].value = "both"
+    settle(controls)
+    assert list(classes.features["class"])[-1] == "several classes"
+    assert (classes.data == 4).any()
+    np.testing.assert_array_equal(classes.colormap.map(4), (1, 1, 1, 1))
+    viewer.layers.remove("mixtures")
+    controls.params.widgets["overlaps"].value = "second"
+    assert not controls.busy
 
 
 def test_folder_without_populations_is_a_notification(viewer, mixer, settle, tmp_path, notes):
@@ -150,3 +167,47 @@ def test_folder_without_populations_is_a_notification(viewer, mixer, settle, tmp
     settle(controls)
     assert str(tmp_path) in notes[-1]
     assert controls.mixtures.isEnabled()
+
+
+@pytest.fixture
+def taught(opened):
+    """The widget with a model that learnt from cells of 20 px, by an unusual foreground."""
+    made = {"diameter": 20.0, "pixel_size": 0.5, "response": "contrast", "erode": 1, "mixed": 0.5}
+    kept = {"populations": "wbc", "threshold": "otsu_log", "tint": 0.3, "smallest": 4.0}
+    card = {"scale": "cells", "diameters": {"wbc": 20.0}, "params": made | kept}
+    return opened(method="cellmixer", classes=("background", "wbc"), card=card, diameter=20.0)
+
+
+def test_preview_starts_from_what_the_model_was_trained_with(viewer, taught, click, settle):
+    viewer.add_image(smear((10, 10)), name="smear")
+    controls = taught.preview.current
+    values = controls.params.values()
+    names = ("response", "erode", "threshold", "mixed")
+    assert [values[name] for name in names] == ["contrast", 1, "otsu_log", 0.5]
+    click(controls.foreground.headline)
+    click(controls.defaults)
+    values, plain = controls.params.values(), CellmixerTrainParams()
+    assert values == {name: getattr(plain, name) for name in values}
+
+
+def test_foreground_is_looked_for_at_the_scale_of_training(viewer, taught, click, settle):
+    pixels = smear((10, 10), (50, 70))
+    viewer.add_image(pixels, name="smear")
+    controls = taught.preview.current
+    click(controls.foreground.headline)
+    click(controls.shown)
+    settle(controls)
+    assert "20 px across. Give their diameter" in controls.scale.text()
+    assert controls.scale.isVisible()
+    taught.form.scale.set_diameter(40)
+    settle(controls)
+    assert not controls.scale.isVisible()
+    params = CellmixerTrainParams(
+        response="contrast", erode=1, threshold="otsu_log", smallest=4.0, diameter=20.0
+    )
+    small = seen(pixels, 2.0, params)[1]
+    expected = small.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(viewer.layers["smear foreground"].data, expected)
+    assert expected[55:65, 75:85].all()
+    by_size = CellmixerTrainParams(**{**vars(params), "pixel_size": 0.5})
+    np.testing.assert_array_equal(preview_foreground(pixels, by_size, pixel_size=0.25), expected)

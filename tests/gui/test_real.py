@@ -13,7 +13,7 @@ from napari_wbc_nca.io.weights import save
 from napari_wbc_nca.widgets._planes import OURS
 from napari_wbc_nca.workflow.segment import segment
 
-BUNDLED, DETECTOR = "wbc-smear", "smear-cells"
+BUNDLED, DETECTOR, MIXER = "wbc-smear", "smear-cells", "smear-mix"
 
 
 @pytest.fixture
@@ -97,6 +97,35 @@ def test_bundled_detector_finds_cells_and_follows_a_removed_centroid(
     ] = False
     assert far.any()
     np.testing.assert_array_equal(cells.data[far], before[far])
+
+
+@pytest.mark.skipif(MIXER not in zoo.names(), reason=f"{MIXER} is not bundled")
+def test_bundled_mixer_gives_each_pixel_a_class(viewer, real, click, finish, notes):
+    real.form.model.names.setCurrentText(MIXER)
+    real.form.params.widgets["device"].value = "cpu"
+    real.form.scale.set_diameter(155)
+    for name in ("class", "maps"):
+        real.form.wanted[name].setChecked(True)
+    click(real.button)
+    finish(real)
+    assert not notes
+    cells, classes = viewer.layers["smear-1 cells"], viewer.layers["smear-1 classes"]
+    expected = segment(sample_path("smear-1"), MIXER, diameter=155, maps=True, device="cpu")
+    np.testing.assert_array_equal(cells.data, expected.labels["cell"])
+    np.testing.assert_array_equal(classes.data, expected.labels["class"])
+    assert list(classes.features["class"]) == ["wbc", "rbc"]
+    maps = {name: viewer.layers[f"smear-1 {name}"].data for name in expected.maps}
+    assert list(maps) == ["probability background", "probability wbc", "probability rbc"]
+    np.testing.assert_allclose(sum(maps.values()), 1, atol=1e-5)
+    # The nucleus is the darkest there is, and most of what is stained are red cells.
+    green = viewer.layers["smear-1"].data[..., 1]
+    nucleus = green < np.percentile(green, 1)
+    assert (classes.data[nucleus] == 1).mean() > 0.9
+    assert maps["probability wbc"][nucleus].mean() > 0.8
+    kinds = cells.features.set_index("index")["class"]
+    assert set(kinds[np.unique(cells.data[nucleus & (cells.data > 0)])]) == {"wbc"}
+    assert list(kinds).count("rbc") > 5
+    assert (classes.data == 2).sum() > (classes.data == 1).sum()
 
 
 def test_labels_of_a_lazy_image_can_be_edited(viewer, real, click, finish, notes, tmp_path):

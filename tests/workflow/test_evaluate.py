@@ -15,7 +15,7 @@ from napari_wbc_nca.workflow.compare import compare
 from napari_wbc_nca.workflow.evaluate import evaluate
 from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
 
-CLASSES = ("neutrophil", "lymphocyte", "none")
+CLASSES = ("neutrophil", "lymphocyte", "rbc")
 MODEL = Checkpoint("nca_wss", {}, {}, CLASSES, 32.0, 0.4, 64, {}, name="stand-in")
 
 
@@ -271,7 +271,11 @@ def test_the_report_holds_tables_plots_and_parameters(tmp_path, answers):
 
 def test_panoptic_quality_and_f1_follow_the_iou(tmp_path, answers):
     draw(tmp_path, "two", [(20, 20, 10), (20, 60, 10)], boxes=[(20, 20, 10, 0), (20, 60, 10, 0)])
-    answers["two"] = [(20, 20, 10, "neutrophil"), (20, 62, 10, "neutrophil"), (50, 40, 5, "none")]
+    answers["two"] = [
+        (20, 20, 10, "neutrophil"),
+        (20, 62, 10, "neutrophil"),
+        (50, 40, 5, "lymphocyte"),
+    ]
     measured = evaluate(MODEL, tmp_path)
     figures = measured.summary.iloc[0]
     shape = (60, 80)
@@ -309,7 +313,11 @@ def test_corrected_cells_are_a_truth_but_for_what_nobody_reviewed(tmp_path, answ
     right = np.arange(80) >= np.full((60, 1), 50)
     Picture.fromarray(right.astype(np.uint8) * 255).save(tmp_path / "a_ignore.png")
     (tmp_path / "a_cells.csv").write_text("label,class\n7,lymphocyte\n9,rbc\n")
-    answers["a"] = [(20, 20, 10, "lymphocyte"), (30, 65, 9, "neutrophil"), (50, 40, 5, "none")]
+    answers["a"] = [
+        (20, 20, 10, "lymphocyte"),
+        (30, 65, 9, "neutrophil"),
+        (50, 40, 5, "lymphocyte"),
+    ]
     measured = evaluate(MODEL, tmp_path)
     figures = measured.summary.iloc[0]
     assert (figures.cells, figures.predicted, figures.hits, figures.cell_iou) == (1, 2, 1, 1)
@@ -344,3 +352,26 @@ def test_two_models_are_compared_cell_by_cell(tmp_path, answers, monkeypatch):
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"comparison.csv", "comparison.md", "disagreements.png", "disagreements.svg"} <= written
     assert (tmp_path / "out" / "second" / "summary.csv").exists()
+
+
+def test_red_cells_that_a_model_finds_are_not_taken_for_white_ones(tmp_path, answers):
+    draw(tmp_path, "a", [(20, 20, 10)], boxes=[(20, 20, 10, 0)])
+    answers["a"] = [(20, 20, 10, "neutrophil"), (45, 60, 9, "rbc"), (45, 30, 9, "rbc")]
+    figures = evaluate(MODEL, tmp_path).summary.iloc[0]
+    assert (figures.cells, figures.predicted, figures.precision, figures.aji) == (1, 1, 1, 1)
+
+
+def test_pictures_in_which_there_is_no_cell_and_none_is_found(tmp_path, answers):
+    draw(tmp_path / "data", "a", [])
+    Picture.fromarray(np.zeros((60, 80), np.uint8)).save(tmp_path / "data" / "a_mask.png")
+    measured = evaluate(MODEL, tmp_path / "data", kind="fields", output=tmp_path / "out")
+    figures = measured.summary.iloc[0]
+    assert (figures.projection, figures.cells, figures.predicted, figures.f1) == ("model", 0, 0, 1)
+    assert "| cells | 0" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_a_mask_of_class_numbers_is_refused(tmp_path, answers):
+    draw(tmp_path, "a", [], (40, 40))
+    Picture.fromarray(np.full((40, 40), 3, np.uint8)).save(tmp_path / "a_mask.png")
+    with pytest.raises(ValueError, match=r"a_mask\.png holds 3 at most: numbers of classes"):
+        evaluate(MODEL, tmp_path)

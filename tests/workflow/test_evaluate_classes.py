@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from checkpoints import mixer
 from PIL import Image as Picture
 
 from napari_wbc_nca.io import cultures
 from napari_wbc_nca.io.samples import LabelError
+from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
 from napari_wbc_nca.ops.mixing import mix_masks
-from napari_wbc_nca.workflow.evaluate_classes import artificial, known, renumbered, text
+from napari_wbc_nca.types import Image
+from napari_wbc_nca.workflow.evaluate import Evaluation, evaluate
+from napari_wbc_nca.workflow.evaluate_classes import (
+    ClassEvaluation,
+    artificial,
+    evaluate_classes,
+    known,
+    renumbered,
+    text,
+)
+from napari_wbc_nca.workflow.segment import segment
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +51,30 @@ def test_an_artificial_mixture_has_both_classes_and_their_rule(folder):
     assert first.image.pixels.dtype == np.uint8
     empty = first.classes == 0
     assert abs(first.image.pixels[empty].mean() - pictures[0].image.pixels.mean()) < 60
+
+
+def test_pictures_of_different_sizes_are_mixed_where_both_are(folder):
+    first, second, _ = (k for k in known(folder / "unmixed") if k.data == "unmixed")
+    image = Image(first.image.pixels[:64, :80], "small")
+    small = replace(first, image=image, classes=first.classes[:64, :80])
+    made = list(artificial([small, second]))
+    assert [k.image.shape for k in made] == [(64, 80), (64, 80)]
+    expected = mix_masks(small.classes, second.classes[:64, :80])
+    np.testing.assert_array_equal(made[0].classes, expected)
+    assert len(np.unique(made[0].classes)) == 3
+
+
+def test_a_mask_with_a_palette_is_read_by_its_numbers(tmp_path):
+    Picture.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "a.png")
+    mask = np.zeros((9, 9), np.uint8)
+    mask[:3], mask[3:5] = 1, 2
+    drawn = Picture.fromarray(mask).convert("P")
+    drawn.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    drawn.putdata(mask.ravel().tolist())
+    drawn.save(tmp_path / "a_mask.png")
+    (tmp_path / "classes.txt").write_text("red\ngreen\n")
+    (found,) = known(tmp_path)
+    np.testing.assert_array_equal(found.classes, mask)
 
 
 def test_masks_without_names_are_white_cells(tmp_path):
@@ -69,3 +107,45 @@ def test_text_has_models_side_by_side():
     rows = [("one", "mixed", "a", 0.5, 0.25, 4), ("two", "mixed", "a", 1.0, 0.75, 4)]
     names = ["model", "data", "class", "accuracy", "iou", "pixels"]
     assert "| a | 0.500 | 0.250 | 1.000 | 0.750 |" in text(pd.DataFrame(rows, columns=names))
+
+
+def test_several_models_are_measured_on_several_data_sets(folder):
+    models = [mixer(0), mixer(1)]
+    table = evaluate_classes(models, [folder], CellmixerParams(device="cpu"))
+    assert list(dict.fromkeys(table["model"])) == ["mixer-0", "mixer-1"]
+    assert list(dict.fromkeys(table["data"])) == ["mixed", "unmixed", "artificial"]
+    (picture,) = known(folder / "mixed")
+    rows = table[table["data"] == "mixed"].set_index(["model", "class"])
+    for model in models:
+        found = segment(picture.image, model, device="cpu").labels["class"]
+        ious = []
+        for number, name in enumerate(picture.names):
+            true, guess = picture.classes == number, found == number
+            ious.append((true & guess).sum() / (true | guess).sum())
+            row = rows.loc[model.name, name]
+            assert row["iou"] == pytest.approx(ious[-1])
+            assert row["accuracy"] == pytest.approx((true & guess).sum() / true.sum())
+        assert rows.loc[model.name, "cells"]["iou"] == pytest.approx(np.mean(ious[1:]))
+    different = rows.loc["mixer-0", "iou"] != rows.loc["mixer-1", "iou"]
+    assert different.any()
+
+
+def test_evaluate_measures_the_class_of_each_pixel_where_masks_tell_it(folder, tmp_path):
+    found = evaluate(mixer(), folder, device="cpu", output=tmp_path / "out")
+    assert isinstance(found, ClassEvaluation)
+    assert set(found.table["data"]) == {"mixed", "unmixed", "artificial"}
+    assert found.provenance["models"][0]["model"] == "mixer-0"
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"classes.csv", "classes.md", "evaluation.json"}
+    with pytest.raises(ValueError, match="include does not matter where the class of each pixel"):
+        evaluate(mixer(), folder, include="some.txt")
+
+
+def test_cells_are_measured_where_only_boxes_are_known(tmp_path):
+    made = cultures.culture(shape=(96, 96))
+    Picture.fromarray(made.pixels).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2")
+    (tmp_path / "classes.txt").write_text("granular")
+    found = evaluate(mixer(), tmp_path, device="cpu")
+    assert isinstance(found, Evaluation)
+    assert found.summary["cells"].tolist() == [1]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from napari_wbc_nca.cli import evaluate, export, gui, models, segment, train
+from napari_wbc_nca.cli import demo, evaluate, export, gui, models, segment, train
 
 app = typer.Typer(
     name="napari-wbc-nca",
@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-app.command()(segment.demo)
+app.command()(demo.demo)
 app.command()(gui.gui)
 app.command()(segment.segment)
 app.command()(train.train)

@@ -13,7 +13,11 @@ from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import PREDICT, load
 from napari_wbc_nca.cli.train import TRAIN
 from napari_wbc_nca.params import fields
-from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams, EvaluateParams
+from napari_wbc_nca.workflow.evaluate_params import (
+    CrossValidateParams,
+    EvaluateParams,
+    measures_classes,
+)
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
@@ -58,7 +62,9 @@ def evaluate(
     if folds is not None:
         _folds(model, data, output, own | {"folds": folds}, segment, train or [])
         return
-    if models := class_models(f"{model},{against}" if against else model):
+    models, params = class_models(model, against), make(EvaluateParams, own)
+    several = not against and len(models) + len(data) > 2
+    if models and (several or _by_classes(models, data, params)):
         evaluate_classes(models, data, output, segment)
         return
     if len(data) > 1 or train:
@@ -67,7 +73,6 @@ def evaluate(
     from napari_wbc_nca.workflow import report
 
     checkpoint = load(model)
-    params = make(EvaluateParams, own)
     if against:
         _compare((checkpoint, load(against)), data[0], output, params, given(segment))
         return
@@ -81,6 +86,13 @@ def evaluate(
         raise console.stop(error) from error
     console.say(report.text(measured))
     console.say(f"Tables and plots are in {output}")
+
+
+def _by_classes(models: list[Checkpoint], data: list[Path], params: EvaluateParams) -> bool:
+    try:
+        return measures_classes(models, data, params)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _compare(

@@ -6,21 +6,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make
 from napari_wbc_nca.cli.segment import PREDICT, load
+from napari_wbc_nca.workflow.evaluate_params import CLASS_METHOD
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
 
-_METHOD = "cellmixer"
 
+def class_models(names: str, against: str = "") -> list[Checkpoint]:
+    """Models that are measured pixel by pixel, side by side.
 
-def class_models(names: str) -> list[Checkpoint]:
-    """Models whose `names`, joined by commas, are all of a class per pixel; else none."""
-    listed = [names] if Path(names).exists() else names.split(",")
-    models = [load(name.strip()) for name in listed]
-    return models if all(model.method == _METHOD for model in models) else []
+    Parameters
+    ----------
+    names
+        Of one model, or of several joined by commas.
+    against
+        Of another; empty where there is none.
+
+    Returns
+    -------
+    list of Checkpoint
+        None where one of two models has another method: their cells can be compared.
+
+    Raises
+    ------
+    typer.BadParameter
+        When one of several joined by commas has another method.
+    """
+    listed = [names] if Path(names).exists() else [name.strip() for name in names.split(",")]
+    models = [load(name) for name in [*listed, *([against] if against else [])]]
+    other = [model for model in models if model.method != CLASS_METHOD]
+    if other and len(listed) > 1:
+        found = ", ".join(f"{model.name} is a model of {model.method}" for model in other)
+        raise typer.BadParameter(
+            "models joined by commas are measured pixel by pixel, so all must be of "
+            f"{CLASS_METHOD}, but {found}; give one model, and a second with --against"
+        )
+    return [] if other else models
 
 
 def evaluate_classes(
@@ -29,14 +55,12 @@ def evaluate_classes(
     """Print accuracy and IoU of each class, model and data set, and keep them in `output`."""
     from napari_wbc_nca.workflow import evaluate_classes as workflow
 
-    params: Any = make(PREDICT[_METHOD], values, _METHOD)
+    params: Any = make(PREDICT[CLASS_METHOD], values, CLASS_METHOD)
     title = ", ".join(model.name for model in models)
     try:
-        table = console.follow(workflow.run(models, data, params), title)
-        output.mkdir(parents=True, exist_ok=True)
-        table.to_csv(output / "classes.csv", index=False)
-        (output / "classes.md").write_text(workflow.text(table), encoding="utf-8")
+        measured = console.follow(workflow.measure(models, data, params), title)
+        workflow.write(measured, output)
     except (ValueError, OSError) as error:
         raise console.stop(error) from error
-    console.say(workflow.text(table))
+    console.say(workflow.text(measured.table))
     console.say(f"Tables are in {output}")

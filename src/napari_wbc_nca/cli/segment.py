@@ -1,11 +1,11 @@
-"""``segment`` and ``demo``: images in, labels, table, overlay and provenance out."""
+"""``segment``: images in, labels, table, overlay and provenance out."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,6 @@ MODEL = "wbc-smear"
 PREDICT = {name: method.predict_params for name, method in registry.METHODS.items()}
 
 Model = Annotated[str, typer.Option(help="Name of a model, or file of a checkpoint.")]
-Sample = Literal["smear-1", "smear-2", "typed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,31 +34,6 @@ class Job:
     output: Path
     points: Places | None = None
     boxes: Places | None = None
-
-
-def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
-        "wbc-demo"
-    ),
-    sample: Annotated[Sample, typer.Option(help="Which of the bundled images.")] = "smear-1",
-    model: Model = MODEL,
-) -> None:
-    """Segment a real blood smear that comes with the program."""
-    from napari_wbc_nca.io.bundled import SAMPLES, sample_path
-    from napari_wbc_nca.io.images import read
-
-    checkpoint = load(model)
-    job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output)
-    try:
-        found, files = run(read(sample_path(sample)), job)
-    except (ValueError, OSError) as error:
-        raise console.stop(error) from error
-    console.say(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")
-    console.cells(found.cells)
-    console.say(f"Cells: {console.types(found.cells)}")
-    console.say("Written:")
-    for path in files:
-        console.say(f"  {path}")
 
 
 @with_fields(PREDICT)

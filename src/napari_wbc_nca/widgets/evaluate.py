@@ -30,7 +30,7 @@ from napari_wbc_nca.widgets._export_items import all_items
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._run import preload
 from napari_wbc_nca.widgets._worker import Clock, Job
-from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
+from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, measures_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from napari_wbc_nca.io.samples import Sample
     from napari_wbc_nca.workflow.compare import Comparison
     from napari_wbc_nca.workflow.evaluate import Evaluation
+    from napari_wbc_nca.workflow.evaluate_classes import ClassEvaluation
+
+    Measured = Evaluation | Comparison | ClassEvaluation
 
 _HEIGHT = 260
 """Of the tables and pictures, in pixels."""
@@ -67,7 +70,7 @@ class EvaluateWidget(ViewerWidget):
         self.save = QPushButton("Save…")
         self.save.setToolTip("Write tables (CSV) and plots (PNG, SVG) into the folder above")
         self.save.setVisible(False)
-        self.result: Evaluation | Comparison | None = None
+        self.result: Measured | None = None
         self._job: Job | None = None
         self._clock = Clock()
         layout = QVBoxLayout(self)
@@ -106,6 +109,7 @@ class EvaluateWidget(ViewerWidget):
 
     def write(self) -> None:
         """Write tables and plots of what was measured last."""
+        from napari_wbc_nca.workflow import evaluate_classes
         from napari_wbc_nca.workflow import report as files
         from napari_wbc_nca.workflow.evaluate import Evaluation
 
@@ -116,6 +120,8 @@ class EvaluateWidget(ViewerWidget):
         try:
             if isinstance(result, Evaluation):
                 files.write(result, folder)
+            elif isinstance(result, evaluate_classes.ClassEvaluation):
+                evaluate_classes.write(result, folder)
             else:
                 files.write_comparison(result, folder)
         except (ValueError, OSError) as error:
@@ -166,7 +172,7 @@ class EvaluateWidget(ViewerWidget):
         left = self._clock.remaining("", share)
         self.status.setText(" · ".join(part for part in (step.message, left) if part))
 
-    def _on_measured(self, result: Evaluation | Comparison) -> None:
+    def _on_measured(self, result: Measured) -> None:
         self.result = result
         pages = _pages(result)
         while self.tabs.count():
@@ -192,25 +198,32 @@ def measure(
 ) -> Generator[Progress, None, Any]:
     """Measure one model, or two, as ordered; runs in a thread."""
     from napari_wbc_nca.io import zoo
-    from napari_wbc_nca.workflow import compare, evaluate
+    from napari_wbc_nca.workflow import compare, evaluate, evaluate_classes
     from napari_wbc_nca.workflow._targets import Target, targets
 
     yield Progress(0, 1, "Reading the data")
+    known = [zoo.resolve(model) for model in models]
+    segment = registry.get(known[0].method).predict_params()
     if isinstance(data, Path):
+        if measures_classes(known, [data], params):
+            return (yield from evaluate_classes.measure(known, [data], segment))
         pictures = targets(data, params)
     else:
         pictures = [Target(sample, None, whole=False) for sample in data]
-    known = [zoo.resolve(model) for model in models]
     if len(known) == 2:
         return (yield from compare.run((known[0], known[1]), pictures, params))
-    segment = registry.get(known[0].method).predict_params()
     return (yield from evaluate.measure(known[0], pictures, params, segment))
 
 
-def headline(result: Evaluation | Comparison) -> str:
+def headline(result: Measured) -> str:
     """The figures that matter most, in one line."""
     from napari_wbc_nca.workflow.evaluate import Evaluation
+    from napari_wbc_nca.workflow.evaluate_classes import CELLS, ClassEvaluation
 
+    if isinstance(result, ClassEvaluation):
+        means = result.table[result.table["class"] == CELLS].to_dict("records")
+        shown = [f"{row['model']} on {row['data']} {row['iou']:.3f}" for row in means]
+        return f"Mean IoU of the cells' classes: {', '.join(shown)}"
     if isinstance(result, Evaluation):
         figures = result.summary.iloc[0]
         shown = [f"{n} {figures[k]:.3f}" for k, n in _SHOWN.items() if k in figures]
@@ -228,10 +241,13 @@ def headline(result: Evaluation | Comparison) -> str:
 _SHOWN = {"f1": "F1", "cell_iou": "cell IoU", "pq": "PQ", "aji": "AJI"}
 
 
-def _pages(result: Evaluation | Comparison) -> dict[str, QWidget]:
+def _pages(result: Measured) -> dict[str, QWidget]:
     from napari_wbc_nca.workflow import _plots
     from napari_wbc_nca.workflow.evaluate import Evaluation
+    from napari_wbc_nca.workflow.evaluate_classes import ClassEvaluation
 
+    if isinstance(result, ClassEvaluation):
+        return {"Classes": table(result.table)}
     if isinstance(result, Evaluation):
         across = result.summary.set_index("projection").T.rename_axis("figure").reset_index()
         pages: dict[str, QWidget] = {"Figures": table(across), "Classes": table(result.classes)}
@@ -256,7 +272,10 @@ def together(result: Comparison, name: str) -> pd.DataFrame:
     import pandas as pd
 
     both = dict(zip(result.names, result.evaluations, strict=True))
-    tables = {model: getattr(e, name).drop(columns="projection") for model, e in both.items()}
+    tables = {
+        model: getattr(e, name).drop(columns="projection", errors="ignore")
+        for model, e in both.items()
+    }
     found: pd.DataFrame = pd.concat(tables, names=["model"]).reset_index("model")
     return found
 

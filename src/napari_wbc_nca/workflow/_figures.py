@@ -76,7 +76,7 @@ def summary(
     ``aji`` is the mean over the `images` that have one.
     """
     table = _summary(cells, types, images)
-    if cells["data"].nunique() > 1:
+    if (cells if images is None else images)["data"].nunique() > 1:
         every = None if images is None else images.assign(data="all")
         both = _summary(cells.assign(data="all"), types, every)
         table = pd.concat([both, table], ignore_index=True)
@@ -86,7 +86,12 @@ def summary(
 def _summary(
     cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame | None
 ) -> pd.DataFrame:
-    table = _grouped(cells, KEYS, lambda part: figures(part, types))
+    # Of a data set without cells, true or found, only its pictures tell.
+    places = (cells if images is None else images)[KEYS].drop_duplicates()
+    table = pd.DataFrame(
+        place | figures(cells[(cells[KEYS] == pd.Series(place)).all(axis=1)], types)
+        for place in places.to_dict("records")
+    )
     if images is None or "aji" not in images:
         return table
     return table.merge(images.groupby(KEYS, sort=False)["aji"].mean().reset_index(), "left", KEYS)

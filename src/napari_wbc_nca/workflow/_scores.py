@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_wbc_nca.io.samples import NONE, canonical
 from napari_wbc_nca.ops import metrics
 
 if TYPE_CHECKING:
@@ -121,11 +122,21 @@ def reviewed(truth: Truth, found: Segmentation) -> Segmentation:
     cell = np.asarray(found.labels["cell"])
     size = np.bincount(cell.ravel())
     hidden = np.bincount(cell[truth.ignored], minlength=len(size))
-    left = np.flatnonzero((hidden > size / 2) & (np.arange(len(size)) > 0))
-    labels = {
-        name: np.where(np.isin(cell, left), 0, np.asarray(image))
-        for name, image in found.labels.items()
-    }
+    return _without(found, np.flatnonzero((hidden > size / 2) & (np.arange(len(size)) > 0)))
+
+
+def white(found: Segmentation) -> Segmentation:
+    """`found` without red cells, platelets and the like, which no truth here holds either."""
+    other = [canonical(name) == NONE for name in found.cells["class"]]
+    return _without(found, found.cells.loc[other, "label"].to_numpy())
+
+
+def _without(found: Segmentation, left: npt.NDArray[np.integer[Any]]) -> Segmentation:
+    """`found` without the cells of the integers `left`."""
+    if not len(left):
+        return found
+    gone = np.isin(np.asarray(found.labels["cell"]), left)
+    labels = {name: np.where(gone, 0, np.asarray(image)) for name, image in found.labels.items()}
     return replace(found, labels=labels, cells=found.cells[~found.cells["label"].isin(left)])
 
 

@@ -127,7 +127,7 @@ def truth(target: Target) -> Truth:
     Raises
     ------
     ValueError
-        When a mask is not of its picture's size.
+        When a mask is not of its picture's size, or holds class numbers.
     """
     sample = target.sample
     if sample.masks is not None:
@@ -145,6 +145,11 @@ def truth(target: Target) -> Truth:
         raise ValueError(
             f"{target.mask} is {grey.shape} pixels and {sample.path.name} {size} (height, width); "
             "give the mask of this picture"
+        )
+    if 0 < int(grey.max()) < CELL:
+        raise ValueError(
+            f"{target.mask} holds {int(grey.max())} at most: numbers of classes, not cells in 128 "
+            "and 255; only a model that gives each pixel a class is measured on it"
         )
     mask = grey >= CELL
     cell = mask.astype(np.uint32) if target.whole else instances(mask, sample.boxes)

@@ -15,16 +15,18 @@ from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import as_dict, check, fields, from_mapping
 from napari_wbc_nca.types import Checkpoint, Image, Progress
+from napari_wbc_nca.workflow import evaluate_classes
 from napari_wbc_nca.workflow._cases import Case, cases, worst
 from napari_wbc_nca.workflow._figures import by_class, confusion, detection, summary
-from napari_wbc_nca.workflow._scores import COLUMNS, reviewed, score, whole_picture
+from napari_wbc_nca.workflow._scores import COLUMNS, reviewed, score, white, whole_picture
 from napari_wbc_nca.workflow._targets import Target, targets, truth
-from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed
+from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, listed, measures_classes
 from napari_wbc_nca.workflow.finish import finish
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
     from napari_wbc_nca.types import Segmentation
+    from napari_wbc_nca.workflow.evaluate_classes import ClassEvaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,11 @@ def evaluate(
     *,
     output: str | Path | None = None,
     **values: Any,
-) -> Evaluation:
+) -> Evaluation | ClassEvaluation:
     """Measure `model` on `data`, and write tables and plots into `output` where it is given.
+
+    A model of `cellmixer` is measured pixel by pixel on pictures with masks, and by its white
+    blood cells on boxes, points and a folder a class.
 
     Parameters
     ----------
@@ -88,6 +93,11 @@ def evaluate(
     own = {field.name for field in fields(EvaluateParams)}
     params = from_mapping(EvaluateParams, {k: v for k, v in values.items() if k in own})
     segment: Any = from_mapping(known, {k: v for k, v in values.items() if k not in own})
+    if measures_classes([checkpoint], [data], params):
+        classes = finish(evaluate_classes.measure([checkpoint], [data], segment))
+        if output is not None:
+            evaluate_classes.write(classes, output)
+        return classes
     measured = finish(run(checkpoint, data, params, segment))
     if output is not None:
         from napari_wbc_nca.workflow.report import write
@@ -170,7 +180,7 @@ def _measure(
     alone = target.whole and "whole" in known.get("locate", ())
     setting = replace(segment, locate="whole") if alone else segment
     true = truth(target)
-    found = reviewed(true, finish(predict(image_of(target), checkpoint, setting)))
+    found = reviewed(true, white(finish(predict(image_of(target), checkpoint, setting))))
     rows = score(true, found, params.overlap)
     rgb = read_rgb(target.sample)
     return rows, whole_picture(true, found), cases(target.name, rgb, true, found, rows)

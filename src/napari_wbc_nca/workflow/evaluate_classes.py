@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.io.samples import LabelError, is_picture
 from napari_wbc_nca.ops.class_metrics import by_class, confusion
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
+from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Checkpoint, Image, Progress
+from napari_wbc_nca.workflow import segment
 from napari_wbc_nca.workflow.finish import finish
-from napari_wbc_nca.workflow.segment import run as segment
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 ARTIFICIAL = "artificial"
 """Name of the mixtures that are made of the pictures of a folder ``unmixed``."""
+CELLS = "cells"
+"""Name of the row that holds the means of the cells' classes."""
 _UNMIXED = "unmixed"
 _CYTOPLASM = 128  # value of expert masks that hold a white blood cell's cytoplasm and nucleus
 
@@ -53,6 +57,22 @@ class Known:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class ClassEvaluation:
+    """What was measured of models that give each pixel a class.
+
+    Attributes
+    ----------
+    table
+        As of :func:`evaluate_classes`.
+    provenance
+        Models, data and every parameter of prediction.
+    """
+
+    table: pd.DataFrame
+    provenance: dict[str, Any]
+
+
 def evaluate_classes(
     models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
 ) -> pd.DataFrame:
@@ -76,6 +96,26 @@ def evaluate_classes(
     return finish(run(models, data, params))
 
 
+def measure(
+    models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
+) -> Generator[Progress, None, ClassEvaluation]:
+    """Measure step by step as :func:`run`, and keep how it was done."""
+    table = yield from run(models, data, params)
+    known_by = [{"model": model.name, "sha256": model.sha256} for model in models]
+    record = {"models": known_by, "data": [str(folder) for folder in data], **as_dict(params)}
+    return ClassEvaluation(table, record)
+
+
+def write(measured: ClassEvaluation, folder: str | Path) -> None:
+    """Write ``classes.csv``, ``classes.md`` and ``evaluation.json`` into `folder`."""
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    measured.table.to_csv(place / "classes.csv", index=False)
+    (place / "classes.md").write_text(text(measured.table), encoding="utf-8")
+    record = json.dumps(measured.provenance, indent=2)
+    (place / "evaluation.json").write_text(record, encoding="utf-8")
+
+
 def run(
     models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
 ) -> Generator[Progress, None, pd.DataFrame]:
@@ -91,7 +131,7 @@ def run(
     total, done = len(pictures) * len(models), 0
     for picture in pictures:
         for number, model in enumerate(models):
-            result = yield from segment(picture.image, model, params)
+            result = yield from segment.run(picture.image, model, params)
             found = renumbered(np.asarray(result.labels["class"]), model.classes, picture.names)
             key = (number, picture.data)
             size = len(picture.names) + 1  # the last is for what the truth does not know
@@ -111,7 +151,7 @@ def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the mean of the classes of cells that are in the truth."""
     cells = table[(table.index > 0) & (table["pixels"] > 0)]
     means = {"accuracy": cells["accuracy"].mean(), "iou": cells["iou"].mean()}
-    row = pd.DataFrame([{"class": "cells", **means, "pixels": cells["pixels"].sum()}])
+    row = pd.DataFrame([{"class": CELLS, **means, "pixels": cells["pixels"].sum()}])
     return pd.concat([table, row], ignore_index=True)
 
 
@@ -153,20 +193,19 @@ def known(folder: str | Path) -> Iterator[Known]:
 
 
 def artificial(pictures: Sequence[Known]) -> Iterator[Known]:
-    """Mixtures at even shares of each picture with the next one that shows another class."""
+    """Mixtures at even shares of each picture with the next one that shows another class.
+
+    Of pictures of different sizes, the upper left corner that both have is mixed.
+    """
     for index, first in enumerate(pictures):
         others = [*pictures[index + 1 :], *pictures[:index]]
-        different = [o for o in others if not _shared(o, first) and _alike(o, first)]
+        different = [o for o in others if not _shared(o, first)]
         if different:
             yield _mixture(first, different[index % len(different)])
 
 
 def _shared(one: Known, two: Known) -> bool:
     return bool(np.intersect1d(one.classes, two.classes).any())
-
-
-def _alike(one: Known, two: Known) -> bool:
-    return one.names == two.names and one.classes.shape == two.classes.shape
 
 
 def _mixture(one: Known, two: Known) -> Known:
@@ -179,11 +218,14 @@ def _mixture(one: Known, two: Known) -> Known:
     if found[0] is None or found[1] is None:
         raise LabelError(f"{one.image.source}, {two.image.source}: no background between the cells")
     mean, std = (np.mean([s[k] for s in found if s], axis=0)[:, None, None] for k in (0, 1))
-    mixed = mix(pixels[0], pixels[1], 0.5, (found[0], found[1])) / np.float32(np.sqrt(0.5))
+    part = tuple(slice(side) for side in np.minimum(one.classes.shape, two.classes.shape))
+    first, second = (values[(slice(None), *part)] for values in pixels)
+    mixed = mix(first, second, 0.5, (found[0], found[1])) / np.float32(np.sqrt(0.5))
     picture = ((mean + std * mixed).clip(0, 1) * 255).round().astype(np.uint8)
     name = f"{one.image.name} + {two.image.name}"
     image = Image(np.moveaxis(picture, 0, -1), name)
-    return Known(ARTIFICIAL, image, mix_masks(one.classes, two.classes), one.names)
+    classes = mix_masks(one.classes[part], two.classes[part])
+    return Known(ARTIFICIAL, image, classes, one.names)
 
 
 def _brightness(picture: Known) -> npt.NDArray[np.float32]:
@@ -199,12 +241,14 @@ def _read(folder: Path, mask: Path) -> Known:
     found = [path for path in folder.glob(f"{stem}.*") if is_picture(path)]
     if not found:
         raise LabelError(f"{mask} has no picture beside it")
+    listed = folder / "classes.txt"
     with Pictures.open(mask) as drawn:
-        values = np.asarray(drawn.convert("L"))
+        # A palette's colours are for the eye: the number of a class is the pixel's own.
+        numbered = listed.exists() and drawn.mode in ("1", "P")
+        values = np.asarray(drawn if numbered else drawn.convert("L")).astype(np.uint8)
     image = read(found[0])
     if values.shape != image.shape:
         raise LabelError(f"{mask} is {values.shape}, but its picture is {image.shape} pixels")
-    listed = folder / "classes.txt"
     names: tuple[str, ...] = ("background", "wbc")
     if not listed.exists():
         classes = (values >= _CYTOPLASM // 2).astype(np.uint8)

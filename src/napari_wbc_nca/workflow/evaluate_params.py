@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from napari_wbc_nca.params import Bounds
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Checkpoint
+
+CLASS_METHOD = "cellmixer"
+"""The method whose models give each pixel a class."""
 
 Kind = Literal["auto", "crops", "fields", "labels"]
 
@@ -51,6 +59,33 @@ class CrossValidateParams(EvaluateParams):
             high=100,
         ),
     ] = 5
+
+
+def measures_classes(
+    models: Sequence[Checkpoint], data: Sequence[str | Path], params: EvaluateParams
+) -> bool:
+    """Whether `models` are measured pixel by pixel on `data`, rather than by their cells.
+
+    They are where all of them give each pixel a class and a folder holds masks, unless another
+    `kind` of data is asked for.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is given that only cells can be measured by.
+    """
+    masked = any(next(Path(folder).rglob("*_mask.png"), None) for folder in data)
+    other = any(model.method != CLASS_METHOD for model in models)
+    if params.kind != "auto" or not masked or other:
+        return False
+    plain = EvaluateParams()
+    for name in ("classes", "include", "types", "projections", "overlap"):
+        if getattr(params, name) != getattr(plain, name):
+            raise ValueError(
+                f"{name} does not matter where the class of each pixel is measured; leave it out, "
+                "or choose the kind 'crops' or 'fields' to measure cells"
+            )
+    return True
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.cellmixer.mixtures import Mixtures
+from napari_wbc_nca.methods.cellmixer.mixtures import Mixture, Mixtures
 from napari_wbc_nca.methods.cellmixer.network import CROPS
 from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare, seen
 from napari_wbc_nca.ops.mixing import IGNORED
@@ -35,7 +35,8 @@ class Preview:
     images
         ``(N, h, w, 3)`` uint8, stretched to be seen.
     labels
-        ``(N, h, w)`` uint8: class numbers, ``IGNORED`` where nothing is learnt.
+        ``(N, h, w)`` uint8: class numbers; ``len(classes)`` where cells of several classes
+        overlap and all of them are kept, ``IGNORED`` where nothing is learnt.
     classes
         Names of the classes, the background first.
     """
@@ -76,17 +77,33 @@ def preview_mixtures(
     pictures = yield from prepare(_few(samples), params, classes, side)
     mixtures = Mixtures(pictures, len(classes), side, params, vary)
     made = [mixtures.draw(index) for index in range(count)]
-    labels = [np.where(m.known == 0, IGNORED, m.present.argmax(0)) for m in made]
+    labels = [_numbers(mixture) for mixture in made]
     images = np.stack([np.moveaxis(m.image, 0, -1) for m in made])
     # Absorbed light is shown dark, as in a microscope.
     dark = params.normalisation not in ("background", "standard")
-    return Preview(
-        _stretched(-images if dark else images), np.stack(labels).astype(np.uint8), classes
-    )
+    return Preview(_stretched(-images if dark else images), np.stack(labels), classes)
 
 
-def preview_foreground(pixels: Any, params: CellmixerTrainParams) -> npt.NDArray[np.bool_]:
-    """Foreground ``(Y, X)`` that training would find in an image, stain normalisation included.
+def preview_foreground(
+    pixels: Any, params: CellmixerTrainParams, diameter: float = 0.0, pixel_size: float = 0.0
+) -> npt.NDArray[np.bool_]:
+    """Foreground that training would find in an image, stain normalisation included.
+
+    Parameters
+    ----------
+    pixels
+        Of the image, with colours or without.
+    params
+        Of training.
+    diameter
+        Of a white blood cell in the image, in pixels; 0 where it is unknown.
+    pixel_size
+        Of the image, in µm; 0 where it is unknown.
+
+    Returns
+    -------
+    ``(Y, X)`` bool in the image's pixels. Where training brings fields to one scale, and that of
+    the image is known, it is looked for at that scale.
 
     Raises
     ------
@@ -94,7 +111,25 @@ def preview_foreground(pixels: Any, params: CellmixerTrainParams) -> npt.NDArray
         For an image that cannot be used.
     """
     image = in_colours(Image(pixels))
-    return np.asarray(seen(np.asarray(to_rgb(image.pixels)), 1.0, params)[1])
+    factor = 1.0
+    if params.diameter and diameter:
+        factor = diameter / params.diameter
+    elif params.diameter and params.pixel_size and pixel_size:
+        factor = params.pixel_size / pixel_size
+    mask = seen(np.asarray(to_rgb(image.pixels)), factor, params)[1]
+    rows, columns = (
+        np.minimum(((np.arange(side) + 0.5) / factor).astype(int), size - 1)
+        for side, size in zip(image.shape, mask.shape, strict=True)
+    )
+    return np.asarray(mask[np.ix_(rows, columns)])
+
+
+def _numbers(mixture: Mixture) -> npt.NDArray[np.uint8]:
+    """One number a pixel, of what may be several classes."""
+    found: npt.NDArray[np.uint8] = mixture.present.argmax(0).astype(np.uint8)
+    found[mixture.present.sum(0) > 1] = len(mixture.present)
+    found[mixture.known == 0] = IGNORED
+    return found
 
 
 def _few(samples: Sequence[Sample]) -> list[Sample]:

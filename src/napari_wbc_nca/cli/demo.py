@@ -1,0 +1,70 @@
+"""``demo``: a bundled smear segmented, or synthetic cultures to try CellMixer on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from napari_wbc_nca.cli import console
+from napari_wbc_nca.cli.segment import MODEL, Job, Model, load, run
+from napari_wbc_nca.methods import registry
+
+Sample = Literal["smear-1", "smear-2", "typed"]
+LEARNT, KNOWN = 12, 4
+"""Pictures of each population to train on, and to measure on."""
+APART = 500_000
+"""Between the seeds of the two, so that none is seen twice."""
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
+        "wbc-demo"
+    ),
+    sample: Annotated[Sample, typer.Option(help="Which of the bundled images.")] = "smear-1",
+    model: Model = MODEL,
+    cultures: Annotated[
+        bool,
+        typer.Option(
+            "--cultures",
+            help="Write synthetic cultures instead, to train and measure cellmixer on.",
+        ),
+    ] = False,
+) -> None:
+    """Segment a real blood smear that comes with the program, or write synthetic cultures."""
+    if cultures:
+        _write_cultures(output)
+        return
+    from napari_wbc_nca.io.bundled import SAMPLES, sample_path
+    from napari_wbc_nca.io.images import read
+
+    checkpoint = load(model)
+    job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output)
+    try:
+        found, files = run(read(sample_path(sample)), job)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")
+    console.cells(found.cells)
+    console.say(f"Cells: {console.types(found.cells)}")
+    console.say("Written:")
+    for path in files:
+        console.say(f"  {path}")
+
+
+def _write_cultures(output: Path) -> None:
+    """Write what `train cellmixer` and `evaluate` take, and say how."""
+    from napari_wbc_nca.io.cultures import KINDS, write_known, write_populations
+
+    populations, test, model = (output / name for name in ("populations", "test", "model"))
+    try:
+        write_populations(populations, LEARNT)
+        write_known(test, KNOWN, seed=APART)
+    except OSError as error:
+        raise console.stop(error) from error
+    console.say(f"{populations}: {LEARNT} cultures of each of {', '.join(KINDS)}")
+    console.say(f"{test}: {KNOWN} of each, unmixed and mixed, with the class of each pixel")
+    console.say("Next:")
+    console.say(f"  napari-wbc-nca train cellmixer {populations} -o {model}.safetensors")
+    console.say(f"  napari-wbc-nca evaluate {model}.safetensors {test}")
