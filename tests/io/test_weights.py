@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 
@@ -263,11 +264,25 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, legacy):
     assert not mark.exists()
 
 
-def test_truncated_torch_files_are_refused(tmp_path):
+@pytest.mark.parametrize(("legacy", "step"), [(True, 1), (False, 9)])
+def test_torch_files_cut_anywhere_are_refused(tmp_path, legacy, step):
     path = tmp_path / "cut.pt"
-    torch.save({"a": torch.zeros(10_000)}, path)
-    path.write_bytes(path.read_bytes()[:9_000])
-    with pytest.raises(WeightsError, match=r"cut.pt is truncated or damaged"):
+    torch.save({"a": torch.zeros(2, 3)}, path, _use_new_zipfile_serialization=not legacy)
+    content = path.read_bytes()
+    for size in range(4, len(content), step):
+        path.write_bytes(content[:size])
+        with pytest.raises(WeightsError, match=r"cut.pt is truncated or damaged.*; get it again"):
+            load_torch(path)
+
+
+def test_a_changed_name_of_numbers_is_damage(tmp_path):
+    path = tmp_path / "changed.pt"
+    torch.save({"a": torch.zeros(2, 3)}, path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    *_, listed = re.finditer(rb"[0-9]{8,}", content)
+    content[listed.start()] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"changed.pt is truncated or damaged: storage key"):
         load_torch(path)
 
 
