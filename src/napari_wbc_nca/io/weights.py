@@ -38,6 +38,9 @@ _DAMAGE = (
 )  # what torch's loader raises for cut files and changed bytes
 _PICKLES = 4  # of an old torch file, before its numbers: mark, version, system, names
 
+IMPORT = "napari-wbc-nca models import FILE --method METHOD --classes CLASSES"
+"""Command that keeps a torch file with what it does not say of itself."""
+
 Arrays = Mapping[str, "npt.NDArray[np.float32]"]
 
 
@@ -111,7 +114,7 @@ def load(path: str | Path) -> Checkpoint:
     if kind(content) == "torch":
         raise WeightsError(
             f"{source} is a torch file, which says nothing of its classes and scale; import it "
-            "once with: napari-wbc-nca models import FILE --method METHOD --classes CLASSES"
+            f"once with: {IMPORT}"
         )
     try:
         metadata, shapes = _header(content)
