@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -145,8 +146,28 @@ def test_a_file_of_another_kind_is_named(tmp_path, content, found):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"gone.safetensors cannot be read: No such file"):
+    with pytest.raises(
+        WeightsError,
+        match=r"gone.safetensors cannot be read: No such file .*; check the path",
+    ):
         load(tmp_path / "gone.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.EACCES, "ask for the right to read it"),
+        (errno.EIO, "copy it again"),
+        (errno.ESTALE, "check that the file and its folder can be read"),
+    ],
+)
+def test_what_the_system_does_not_let_read_comes_with_a_remedy(saved, monkeypatch, code, remedy):
+    def refuse(_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(type(saved), "read_bytes", refuse)
+    with pytest.raises(WeightsError, match=rf"cannot be read: {os.strerror(code)}; {remedy}"):
+        load(saved)
 
 
 def test_a_huge_file_is_not_read(saved, monkeypatch):

@@ -22,6 +22,7 @@ import numpy as np
 
 from napari_wbc_nca.io.architectures import SHAPES, mismatches
 from napari_wbc_nca.io.cards import Card, CardError, from_json, to_json
+from napari_wbc_nca.io.reading import reason
 from napari_wbc_nca.io.signatures import described, kind
 from napari_wbc_nca.types import Checkpoint
 
@@ -201,7 +202,7 @@ def _read(path: Path) -> bytes:
             raise WeightsError(f"{path} has {size} bytes; expected weights of at most {LARGEST}")
         return path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def _header(content: bytes) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
