@@ -16,6 +16,7 @@ import torch
 
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.io.images import read
+from napari_wbc_nca.io.overlay import draw
 from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.projection import PROJECTIONS
 from napari_wbc_nca.methods.view import Part, View, finer_part
@@ -25,9 +26,11 @@ from napari_wbc_nca.workflow.segment import segment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image as Picture
 
 IMAGES = Path(__file__).parents[1] / "images"
 MODEL = "wbc-smear"
+MAXIMUM = "wbc-types"
 STEPS = (0, 4, 12, 20, 32)
 
 
@@ -117,10 +120,34 @@ def projections() -> Figure:
     return figure
 
 
+def relevance() -> Figure:
+    """The channels that decided the type of a cell, in a network that takes the maximum."""
+    rgb = smear("smear-1")
+    found = segment(rgb, MAXIMUM, maps=True)
+    cell = found.cells.sort_values("confidence").iloc[-1]
+    box = tuple(slice(cell[f"box_{axis}0"], cell[f"box_{axis}1"]) for axis in "yx")
+    maps = {
+        name.split(": ")[1]: values[box]
+        for name, values in found.maps.items()
+        if name.startswith(f"cell {cell['label']} ")
+    }
+    return panels([cell["class"], *maps], [rgb[box], *maps.values()], cmap="magma")[0]
+
+
+def demo() -> Picture:
+    """Overlay that ``napari-wbc-nca demo`` writes."""
+    rgb = smear("smear-1")
+    return draw(rgb, segment(rgb, MODEL))
+
+
 def main() -> None:
     """Write all figures."""
     IMAGES.mkdir(exist_ok=True)
-    made = {"density": density, "steps": steps, "grown": grown, "projections": projections}
+    demo().save(IMAGES / "demo_overlay.png")
+    made = {
+        **{"density": density, "steps": steps, "grown": grown, "projections": projections},
+        "relevance": relevance,
+    }
     for name, make in made.items():
         if make is not density and MODEL not in zoo.names():
             print(f"{name}: left out, there is no model {MODEL!r}")

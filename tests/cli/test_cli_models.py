@@ -86,7 +86,7 @@ def test_import_into_a_file(wbc, imported, tmp_path):
 
 def test_import_among_ones_own_models(wbc, imported, tmp_path):
     assert wbc("models", "import", tmp_path / "My Best.pt").status == 0
-    assert imported == [(tmp_path / "My Best.pt", (), "nca_max"), "my-best"]
+    assert imported == [(tmp_path / "My Best.pt", (), ""), "my-best"]
     assert wbc("models", "import", tmp_path / "a.pt", "--name", "other").status == 0
     assert imported[-1] == "other"
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import struct
 import zlib
 
@@ -217,6 +220,23 @@ def refused(path, *words):
 
 def test_missing_file_is_refused(tmp_path):
     refused(tmp_path / "no.png", "no such file", "check the path")
+
+
+@pytest.mark.parametrize("name", ["a.png", "deep.png", "a.tif"])
+def test_missing_rights_come_with_a_remedy(tmp_path, monkeypatch, name):
+    if name == "a.tif":
+        tifffile.imwrite(tmp_path / name, RGB, photometric="rgb")
+    elif name == "a.png":
+        Pictures.fromarray(RGB).save(tmp_path / name)
+    else:
+        deep_png(tmp_path / name, RGB.astype(np.uint16) * 10)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(io, "open", refuse)
+    refused(tmp_path / name, "it cannot be read: Permission denied; ask for the right to read it")
 
 
 def test_empty_file_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from napari_wbc_nca.io.published import CLASSES, MEAN, STD, import_published
 from napari_wbc_nca.io.weights import WeightsError, load, save
+from napari_wbc_nca.io.zoo import resolve
 from napari_wbc_nca.models.nca import NCA
 
 
@@ -107,7 +108,7 @@ def test_the_published_size_has_the_published_number_of_parameters(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["a", "b"], r"has 13 outputs, but 2 classes were given \(a, b\)"),
+        (["a", "b"], r"has 13 outputs, but there are 2 class names \(a, b\)"),
         ("abc", r"classes is the text 'abc'; expected a list"),
         ([*CLASSES[:-1], "Monocyte"], r"class names must differ .* monocyte"),
     ],
@@ -115,6 +116,12 @@ def test_the_published_size_has_the_published_number_of_parameters(tmp_path):
 def test_wrong_classes_are_refused(file, classes, message):
     with pytest.raises(WeightsError, match=message):
         import_published(file, classes)
+
+
+def test_other_numbers_of_classes_ask_to_be_imported(tmp_path):
+    torch.save(state_dict(classes=5), tmp_path / "five.pt")
+    with pytest.raises(WeightsError, match=r"five.pt has 5 outputs, .*models import FILE .*CLASS"):
+        resolve(tmp_path / "five.pt")
 
 
 def test_unknown_methods_are_refused(file):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from napari_wbc_nca.io.published import import_published
 from napari_wbc_nca.io.weights import WeightsError, load, save
+from napari_wbc_nca.io.zoo import resolve
 from napari_wbc_nca.methods.propagation.network import load as network_of
 
 WIDTHS = (6, 8, 10, 12, 12)
@@ -112,13 +113,21 @@ def test_what_the_checkpoint_says(file):
     assert checkpoint.card["least"] == {"cell": 125 / 255}
 
 
+def test_its_layout_is_recognised(file, tmp_path):
+    assert import_published(file).method == "propagation"
+    assert resolve(file).classes == ("cell",)
+    torch.save(state_dict(outputs=2), tmp_path / "two.pth")
+    with pytest.raises(WeightsError, match=r"has 2 outputs, .*models import FILE"):
+        resolve(tmp_path / "two.pth")
+
+
 def test_several_outputs_are_named(tmp_path):
     path = tmp_path / "two.pth"
     torch.save(state_dict(channels=3, outputs=2), path)
     checkpoint = import_published(path, ("a", "b"), "propagation")
     assert checkpoint.classes == ("a", "b")
     assert checkpoint.architecture["channels_in"] == 3
-    with pytest.raises(WeightsError, match="has 2 outputs, but 1 classes"):
+    with pytest.raises(WeightsError, match=r"has 2 outputs, but .*models import"):
         import_published(path, method="propagation")
 
 

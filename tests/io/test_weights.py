@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 
@@ -144,8 +146,28 @@ def test_a_file_of_another_kind_is_named(tmp_path, content, found):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"gone.safetensors cannot be read: No such file"):
+    with pytest.raises(
+        WeightsError,
+        match=r"gone.safetensors cannot be read: No such file .*; check the path",
+    ):
         load(tmp_path / "gone.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.EACCES, "ask for the right to read it"),
+        (errno.EIO, "copy it again"),
+        (errno.ESTALE, "check that the file and its folder can be read"),
+    ],
+)
+def test_what_the_system_does_not_let_read_comes_with_a_remedy(saved, monkeypatch, code, remedy):
+    def refuse(_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(type(saved), "read_bytes", refuse)
+    with pytest.raises(WeightsError, match=rf"cannot be read: {os.strerror(code)}; {remedy}"):
+        load(saved)
 
 
 def test_a_huge_file_is_not_read(saved, monkeypatch):
@@ -263,11 +285,25 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, legacy):
     assert not mark.exists()
 
 
-def test_truncated_torch_files_are_refused(tmp_path):
+@pytest.mark.parametrize(("legacy", "step"), [(True, 1), (False, 9)])
+def test_torch_files_cut_anywhere_are_refused(tmp_path, legacy, step):
     path = tmp_path / "cut.pt"
-    torch.save({"a": torch.zeros(10_000)}, path)
-    path.write_bytes(path.read_bytes()[:9_000])
-    with pytest.raises(WeightsError, match=r"cut.pt is truncated or damaged"):
+    torch.save({"a": torch.zeros(2, 3)}, path, _use_new_zipfile_serialization=not legacy)
+    content = path.read_bytes()
+    for size in range(4, len(content), step):
+        path.write_bytes(content[:size])
+        with pytest.raises(WeightsError, match=r"cut.pt is truncated or damaged.*; get it again"):
+            load_torch(path)
+
+
+def test_a_changed_name_of_numbers_is_damage(tmp_path):
+    path = tmp_path / "changed.pt"
+    torch.save({"a": torch.zeros(2, 3)}, path, _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    *_, listed = re.finditer(rb"[0-9]{8,}", content)
+    content[listed.start()] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"changed.pt is truncated or damaged: storage key"):
         load_torch(path)
 
 

@@ -194,6 +194,15 @@ def test_places_that_cannot_be_used_are_refused(locate, given, message):
         predict(locate=locate, **{locate: given})
 
 
+def test_a_model_that_knows_no_empty_place_does_not_look_for_cells():
+    knows = replace(CHECKPOINT, classes=("neutrophil", "lymphocyte", "monocyte"))
+    with pytest.raises(ValueError, match=r"'planted' has no class 'none', .* give points or boxes"):
+        predict(checkpoint=knows)
+    found = predict(checkpoint=knows, points=CENTRES[:2], locate="points")
+    assert len(found.cells) == 2
+    assert len(predict(planted.smear((30, 30), shape=(60, 60)), knows, locate="whole").cells) == 1
+
+
 @pytest.mark.parametrize(
     "pixels",
     [np.zeros((3, 40, 50, 3), np.uint8), np.full((40, 50, 3), np.nan), np.zeros((0, 5, 3))],

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage as ndi
 
-from napari_wbc_nca.ops.growth import grow, rounded, stained_matter
+from napari_wbc_nca.ops.growth import grow, marked, pieces, rounded, stained_matter
 
 SIZE = 96
 
@@ -72,3 +75,44 @@ def test_rounding_keeps_discs_of_any_size_and_at_the_border():
 
 def test_rounding_nothing_leaves_nothing():
     assert not rounded(np.zeros((5, 6), bool)).any()
+
+
+@st.composite
+def blots(draw):
+    """Density of random blots, and a response to some of them."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = draw(st.tuples(st.integers(24, 64), st.integers(24, 64)))
+    noise = ndi.gaussian_filter(random.normal(size=(2, *shape)), (0, 4, 4)) * 10
+    strength = random.uniform(0.1, 0.6, 3)
+    density = (noise[0] > 0.3)[..., None] * strength + random.normal(0, 0.02, (*shape, 3))
+    return density, np.clip(noise[1], 0, 1) * (noise[0] > 0)
+
+
+@settings(max_examples=30)
+@given(blots())
+def test_what_grows_is_stained_or_marked(blots):
+    density, response = blots
+    grown = grow(response, density)
+    assert (grown.shape, grown.dtype) == (response.shape, np.dtype(bool))
+    assert not (grown & ~(stained_matter(density) | marked(response))).any()
+
+
+@settings(max_examples=30)
+@given(blots(), st.sampled_from([0, 1, (0, 1)]))
+def test_matter_and_marks_turn_over_with_the_picture(blots, axes):
+    density, response = blots
+    turned = stained_matter(np.flip(density, axes))
+    np.testing.assert_array_equal(turned, np.flip(stained_matter(density), axes))
+    np.testing.assert_array_equal(marked(np.flip(response, axes)), np.flip(marked(response), axes))
+
+
+@settings(max_examples=30)
+@given(blots())
+def test_pieces_share_out_the_matter_and_rounding_adds_nothing(blots):
+    stained = stained_matter(blots[0])
+    found, kept = pieces(stained), rounded(stained)
+    assert (found[~stained] == 0).all()
+    assert all(ndi.label(found == piece)[1] == 1 for piece in range(1, found.max() + 1))
+    assert not (kept & ~stained).any()
+    components, count = ndi.label(stained)
+    assert set(np.unique(components[kept])) == set(range(1, count + 1))

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage as ndi
 
 from napari_wbc_nca.ops.metrics import iou
 from napari_wbc_nca.ops.regions import cell_region, nucleus_region
@@ -101,3 +104,43 @@ def test_no_cell_and_no_contrast_have_no_nucleus():
     density, cell, _ = window()
     assert not nucleus_region(density, np.zeros_like(cell)).any()
     assert not nucleus_region(np.zeros_like(density), cell).any()
+
+
+@st.composite
+def boxes(draw):
+    """Density of a box's window with a cell and random blots, half axes, and what is seen."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    height, width = draw(st.tuples(st.integers(30, 60), st.integers(30, 60)))
+    half = draw(st.tuples(st.floats(6, height / 3), st.floats(6, width / 3)))
+    y, x = np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2
+    cell = np.hypot(y[:, None] / half[0], x[None] / half[1]) < 0.9
+    blots = ndi.gaussian_filter(random.normal(size=(height, width)), 3) > 0.08
+    density = random.normal(0, 0.03, (height, width, 3))
+    density[blots] += random.uniform(0, 0.6, 3)
+    density[cell] += random.uniform(0.2, 1, 3)
+    seen = np.ones((height, width), bool)
+    seen[: draw(st.integers(0, height // 3))] = False
+    return density, half, seen
+
+
+@settings(max_examples=30)
+@given(boxes())
+def test_a_region_is_one_piece_of_its_window_and_holds_its_nucleus(box):
+    density, _, seen = box
+    region = cell_region(*box)
+    assert (region.shape, region.dtype) == (seen.shape, np.dtype(bool))
+    assert ndi.label(region)[1] == 1
+    np.testing.assert_array_equal(ndi.binary_fill_holes(region), region)
+    assert not (nucleus_region(density, region) & ~region).any()
+
+
+@settings(max_examples=30)
+@given(boxes(), st.sampled_from([0, 1, (0, 1)]))
+def test_regions_turn_over_with_their_window(box, axes):
+    density, half, seen = box
+    region, over = cell_region(*box), np.flip(density, axes)
+    turned = cell_region(over, half, np.flip(seen, axes))
+    np.testing.assert_array_equal(turned, np.flip(region, axes))
+    np.testing.assert_array_equal(
+        nucleus_region(over, turned), np.flip(nucleus_region(density, region), axes)
+    )

@@ -62,7 +62,13 @@ def verify(
 @app.command("import")
 def take(
     file: Annotated[Path, typer.Argument(help="Published checkpoint (.pt or .pth).")],
-    method: Annotated[str, typer.Option(help="Method that it was trained with.")] = "nca_max",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Method that it was trained with.",
+            show_default="by its layout, nca_max or propagation",
+        ),
+    ] = "",
     classes: Annotated[
         str,
         typer.Option(

@@ -22,6 +22,7 @@ from napari_wbc_nca.io.pixels import (
     is_lazy,
     to_rgb,
 )
+from napari_wbc_nca.io.reading import reason
 from napari_wbc_nca.types import Image
 
 __all__ = ["Contrast", "ImageError", "check", "contrast", "read", "to_rgb"]
@@ -54,9 +55,7 @@ def read(path: str | Path) -> Image:
     except ImageError as error:
         raise ImageError(f"{source}: {error}") from error
     except OSError as error:
-        raise ImageError(
-            f"{source}: it cannot be read ({error.strerror or error}); expected {_KNOWN}"
-        ) from error
+        raise ImageError(f"{source}: it cannot be read: {reason(error)}") from error
     return Image(pixels, stem(source), pixel_size, str(source))
 
 

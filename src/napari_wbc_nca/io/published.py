@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wbc_nca.io.architectures import SHAPES, mismatches
-from napari_wbc_nca.io.published_unet import to_detector
+from napari_wbc_nca.io.published_unet import check_count, is_detector, to_detector
 from napari_wbc_nca.io.weights import WeightsError, load_torch
 from napari_wbc_nca.types import Checkpoint
 
@@ -32,9 +32,7 @@ DIAMETER_UM = 13.0
 """Diameter in µm of a typical white blood cell on a smear."""
 
 
-def import_published(
-    path: str | Path, classes: Sequence[str] = (), method: str = "nca_max"
-) -> Checkpoint:
+def import_published(path: str | Path, classes: Sequence[str] = (), method: str = "") -> Checkpoint:
     """Read a published ``state_dict`` as a checkpoint of this program.
 
     That of WSISPDR is a detector: :func:`~napari_wbc_nca.io.published_unet.to_detector`. The
@@ -50,22 +48,24 @@ def import_published(
         Class names in the order of the network's outputs; where empty, `CLASSES` of an
         automaton, or ``cell`` of a detector.
     method
-        ``nca_max``, ``nca_wss`` or ``propagation``.
+        ``nca_max``, ``nca_wss`` or ``propagation``; where empty, ``propagation`` for the names
+        of WSISPDR's parameters, and ``nca_max`` for others.
 
     Raises
     ------
     WeightsError
         When the file cannot be used, or its outputs are not as many as `classes`.
     """
-    if method not in (known := (*STEPS, "propagation")):
+    if method and method not in (known := (*STEPS, "propagation")):
         raise WeightsError(f"method is {method!r}; choose one of {', '.join(known)}")
     if isinstance(classes, str):
         raise WeightsError(f"classes is the text {classes!r}; expected a list of class names")
-    default = ("cell",) if method == "propagation" else CLASSES
-    names = tuple(name.strip().lower() for name in classes) or default
+    names = tuple(name.strip().lower() for name in classes)
     if len(set(names)) < len(names):
         raise WeightsError(f"class names must differ from each other; given: {', '.join(names)}")
     arrays = load_torch(path)
+    method = method or ("propagation" if is_detector(arrays) else "nca_max")
+    names = names or (("cell",) if method == "propagation" else CLASSES)
     if method == "propagation":
         return to_detector(arrays, names, Path(path))
     architecture = _architecture(arrays, names, method, Path(path))
@@ -109,11 +109,7 @@ def _architecture(
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise WeightsError(f"{path} is damaged: {name} holds NaN or infinity")
-    if outputs != len(classes):
-        raise WeightsError(
-            f"{path} has {outputs} outputs, but {len(classes)} classes were given "
-            f"({', '.join(classes)}); give all class names in the order of the outputs"
-        )
+    check_count(outputs, classes, path)
     pool = "max" if method == "nca_max" else "mean"
     return {**sizes, "classes": outputs, "pool": pool, "fire_rate": 0.5, "readouts": 0}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.io.architectures import mismatches, unet_shapes
-from napari_wbc_nca.io.weights import WeightsError
+from napari_wbc_nca.io.weights import IMPORT, WeightsError
 from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -32,6 +32,26 @@ _BLOCKS = {
     "outc.conv": "head",
 }
 _COUNT = "num_batches_tracked"
+
+
+def is_detector(arrays: Arrays) -> bool:
+    """Whether the names are those of WSISPDR's network, complete or not."""
+    return any(name.startswith(("inc.", "outc.")) for name in arrays)
+
+
+def check_count(outputs: int, classes: Sequence[str], path: Path) -> None:
+    """Refuse class names that are not as many as the network's outputs.
+
+    Raises
+    ------
+    WeightsError
+        With the command that takes them.
+    """
+    if outputs != len(classes):
+        raise WeightsError(
+            f"{path} has {outputs} outputs, but there are {len(classes)} class names "
+            f"({', '.join(classes)}); give all in the order of the outputs: {IMPORT}"
+        )
 
 
 def to_detector(arrays: Arrays, kinds: Sequence[str], path: Path) -> Checkpoint:
@@ -56,11 +76,7 @@ def to_detector(arrays: Arrays, kinds: Sequence[str], path: Path) -> Checkpoint:
     """
     weights = {_renamed(name, path): array for name, array in arrays.items() if _COUNT not in name}
     architecture = _architecture(weights, path)
-    if architecture["outputs"] != len(kinds):
-        raise WeightsError(
-            f"{path} has {architecture['outputs']} outputs, but {len(kinds)} classes were given "
-            f"({', '.join(kinds)}); give all class names in the order of the outputs"
-        )
+    check_count(architecture["outputs"], kinds, path)
     try:
         expected = unet_shapes(architecture, len(kinds))
     except ValueError as error:

@@ -7,9 +7,13 @@ its weights agree.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
+import pickletools
+import struct
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +22,7 @@ import numpy as np
 
 from napari_wbc_nca.io.architectures import SHAPES, mismatches
 from napari_wbc_nca.io.cards import Card, CardError, from_json, to_json
+from napari_wbc_nca.io.reading import reason
 from napari_wbc_nca.io.signatures import described, kind
 from napari_wbc_nca.types import Checkpoint
 
@@ -28,6 +33,14 @@ KEY = "napari_wbc_nca"
 """Name in safetensors' metadata under which the card stands."""
 LARGEST = 2**30
 """Bytes that a file of weights may have."""
+_DAMAGE = (
+    *(OSError, EOFError, struct.error, RuntimeError),
+    *(ValueError, LookupError, TypeError, AssertionError),
+)  # what torch's loader raises for cut files and changed bytes
+_PICKLES = 4  # of an old torch file, before its numbers: mark, version, system, names
+
+IMPORT = "napari-wbc-nca models import FILE --method METHOD --classes CLASSES"
+"""Command that keeps a torch file with what it does not say of itself."""
 
 Arrays = Mapping[str, "npt.NDArray[np.float32]"]
 
@@ -102,7 +115,7 @@ def load(path: str | Path) -> Checkpoint:
     if kind(content) == "torch":
         raise WeightsError(
             f"{source} is a torch file, which says nothing of its classes and scale; import it "
-            "once with: napari-wbc-nca models import FILE --method METHOD --classes CLASSES"
+            f"once with: {IMPORT}"
         )
     try:
         metadata, shapes = _header(content)
@@ -140,12 +153,16 @@ def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if _is_cut(content):
+            raise WeightsError(f"{source} is truncated or damaged; get it again") from error
         raise WeightsError(
             f"{source} holds more than weights: loading it would run code that it brings, so it "
             "is refused; save the network's state_dict alone and import that"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{source} is truncated or damaged: {error}; get it again") from error
+    except _DAMAGE as error:
+        raise WeightsError(
+            f"{source} is truncated or damaged: {str(error) or 'it ends early'}; get it again"
+        ) from error
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
     ):
@@ -153,6 +170,23 @@ def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
             f"{source} holds {_outline(loaded)}; expected a plain state_dict of names and tensors"
         )
     return {name: value.detach().float().numpy() for name, value in loaded.items()}
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether a pickle of an old torch file ends before its end; they are parsed, never run.
+
+    Half a harmless name looks to torch like that of foreign code.
+    """
+    if content.startswith(b"PK"):
+        return False
+    stream = io.BytesIO(content)
+    try:
+        for _ in range(_PICKLES):
+            if stream.tell() < len(content):
+                deque(pickletools.genops(stream), maxlen=0)
+    except ValueError:
+        return True
+    return False
 
 
 def _outline(loaded: object) -> str:
@@ -168,7 +202,7 @@ def _read(path: Path) -> bytes:
             raise WeightsError(f"{path} has {size} bytes; expected weights of at most {LARGEST}")
         return path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def _header(content: bytes) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:

@@ -49,7 +49,8 @@ def resolve(model: str | Path) -> Checkpoint:
     """Checkpoint of a name or of a file.
 
     A name stands for a bundled model, then for one of the user's; anything else is a file:
-    a checkpoint of ours, or a published one of WBC-NCA (``.pt``, ``.pth``) with its own classes.
+    a checkpoint of ours, or a published one (``.pt``, ``.pth``) of WBC-NCA with its thirteen
+    classes or of WSISPDR with its one; others are imported first, with their class names.
 
     Raises
     ------

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_wbc_nca.io.images import check
 from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.io.samples import NONE
 from napari_wbc_nca.methods.cells import Segmenter
 from napari_wbc_nca.methods.detection import detected
 from napari_wbc_nca.methods.locate import Centre, locate
@@ -58,9 +59,11 @@ def predict(
     Raises
     ------
     ValueError
-        For an image, points or boxes that cannot be used, saying what to do.
+        For an image, points or boxes that cannot be used, or a model that cannot find cells by
+        itself, saying what to do.
     """
     image = check(image)
+    _check_finds(checkpoint, params)
     given = _given(params, points, boxes, image.shape)
     network = build(checkpoint, params.device)
     field = View(to_rgb(image.pixels), 1, checkpoint.normalisation)
@@ -87,6 +90,21 @@ def _look(
     return (
         yield from locate(network, view, checkpoint.diameter, tile, params.seed, params.fire_rate)
     )
+
+
+def _check_finds(checkpoint: Checkpoint, params: SegmentParams) -> None:
+    """Refuse to look for cells with a model that knows no place without one.
+
+    Raises
+    ------
+    ValueError
+        When it has no class `NONE`, as the published checkpoints.
+    """
+    if params.locate == "evidence" and NONE not in checkpoint.classes:
+        raise ValueError(
+            f"model {checkpoint.name!r} has no class {NONE!r}, so it cannot find cells; give "
+            "points or boxes, or locate by 'detector', or by 'whole' where the image is one cell"
+        )
 
 
 def _given(
