@@ -179,25 +179,27 @@ class SegmentWidget(ViewerWidget):
     def _keep(self, prefix: str) -> None:
         """Make layers of what is finished, and say what that is."""
         finished, self._finished = self._finished, None
-        if finished is None:  # no run, but a measurement of the scale
-            self._set_running(False, prefix.strip())
-            return
+        self.status.setText(prefix.strip())
         try:
-            found = finished.segmentations()
+            if finished is not None:  # else no run, but a measurement of the scale
+                self._make(finished, prefix)
         except (ValueError, OSError) as error:  # such as no room for the labels of a lazy image
             report(error)
-            found = {}
+        finally:  # whatever happened, another run can be started
+            self._set_running(False, self.status.text())
+
+    def _make(self, finished: Finished, prefix: str) -> None:
+        found = finished.segmentations()
         if not found:
-            self._set_running(False, prefix + ("No cell was finished." if prefix else ""))
+            self.status.setText(prefix + ("No cell was finished." if prefix else ""))
             return
         if self.result is not None and not prefix and self.result.untouched(self.viewer):
-            self.result = refresh(self.result, finished.request, found)
+            self.result = refresh(self.viewer, self.result, finished.request, found)
         else:
             self.result = show(self.viewer, finished.request, found)
         self._first = self._first or finished
         self.form.scale.set_found(finished.diameter())
         self.tell(self.result, prefix)
-        self._set_running(False, self.status.text())
         self.tools.choose(finished.request.face.tools)
         for place in (self.preview, self.tools):
             place.on_result(self.result, finished)
