@@ -59,6 +59,7 @@ class SegmentWidget(ViewerWidget):
         self.form.source_changed.connect(self._on_source)
         self.form.method_changed.connect(self._on_method)
         self.form.scale.changed.connect(self._on_source)
+        self.form.scale.circle.toggled.connect(self._draw_circle)
         self.form.scale.estimate_wanted.connect(self.estimate)
         self._on_method()
         self.form.offer(self.viewer.layers, self.viewer.layers.selection.active)
@@ -125,7 +126,6 @@ class SegmentWidget(ViewerWidget):
 
     def _segment(self, request: Request) -> None:
         self._finished = Finished(request)
-        self.circle.hide()
         self._start(work(request), self._on_returned, "Loading the model")
 
     def _start(self, steps: Generator[Any, None, Any], then: Any, text: str) -> None:
@@ -198,7 +198,9 @@ class SegmentWidget(ViewerWidget):
         else:
             self.result = show(self.viewer, finished.request, found)
         self._first = self._first or finished
-        self.form.scale.set_found(finished.diameter())
+        if finished.request.source.layer is self.form.image.layer:
+            self.form.scale.set_found(finished.diameter())
+            self._draw_circle()
         self.tell(self.result, prefix)
         self.tools.choose(finished.request.face.tools)
         for place in (self.preview, self.tools):
@@ -215,13 +217,16 @@ class SegmentWidget(ViewerWidget):
         self.preview.choose(self.form.face.preview)
 
     def _on_source(self) -> None:
-        diameter = self.form.scale.params()["diameter"]
-        source = self.form.source
-        if diameter and source is not None and not self.running:
+        self._draw_circle()
+        self.preview.on_source()
+
+    def _draw_circle(self, ticked: bool = True) -> None:
+        """Show how large a cell is, where that is wished and known."""
+        source, diameter = self.form.source, self.form.diameter
+        if self.form.scale.circle.isChecked() and source is not None and diameter:
             self.circle.show(source, diameter)
         else:
             self.circle.hide()
-        self.preview.on_source()
 
 
 def describe(step: Step, finished: Finished, share: float, clock: Clock) -> tuple[str, ...]:
