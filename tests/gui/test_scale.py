@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from squares import smear
+from squares import CHECKPOINT, smear
 
 from napari_wbc_nca.widgets._circle import CIRCLE
+from napari_wbc_nca.widgets._model import cell_size
 from napari_wbc_nca.widgets._scale import AUTOMATIC, DIAMETER, PIXEL_SIZE
 
 
@@ -35,6 +38,49 @@ def test_typed_pixel_size_is_taken(viewer, widget, workflow, click, finish):
     assert (params.pixel_size, params.diameter) == (0.25, 0)
 
 
+def test_circle_of_a_typed_pixel_size_is_that_of_the_models_cells(viewer, widget):
+    viewer.add_image(smear((10, 10)), scale=(0.2, 0.2), units=("um", "um"))
+    assert CIRCLE not in [layer.name for layer in viewer.layers]
+    widget.form.scale.mode.setCurrentText(PIXEL_SIZE)
+    assert across(viewer) == pytest.approx([32 * 0.4] * 2)  # µm of the world
+    widget.form.scale.form.widgets["pixel_size"].value = 0.4
+    assert across(viewer) == pytest.approx([32 * 0.4 / 2] * 2)  # half as many pixels
+
+
+def test_circle_of_the_layers_pixel_size_is_shown_when_ticked(viewer, widget, click):
+    viewer.add_image(smear((10, 10)), scale=(0.2, 0.2), units=("um", "um"))
+    click(widget.form.scale.circle)
+    assert across(viewer) == pytest.approx([32 * 0.4] * 2)
+    click(widget.form.scale.circle)
+    assert CIRCLE not in [layer.name for layer in viewer.layers]
+
+
+def test_circle_of_an_automatic_estimate_comes_with_the_run(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10)), name="smear", scale=(0.5, 0.5))
+    click(widget.form.scale.circle)
+    assert CIRCLE not in [layer.name for layer in viewer.layers]
+    click(widget.button)
+    finish(widget)
+    assert across(viewer) == pytest.approx([10, 10])
+    assert viewer.layers.selection.active is viewer.layers["smear cells"]
+    viewer.add_image(smear((60, 60)), name="another")  # of which nothing is known
+    assert CIRCLE not in [layer.name for layer in viewer.layers]
+
+
+@pytest.mark.parametrize(
+    ("card", "size"),
+    [
+        ({}, 12.8),
+        ({"scale": "cells"}, 12.8),
+        ({"scale": "pixels"}, 0),
+        ({"scale": "cells", "pixel_size_known": False}, 0),
+        ({"scale": "pixels", "pixel_size_known": True}, 12.8),
+    ],
+)
+def test_cells_have_a_size_where_the_model_goes_by_it(card, size):
+    assert cell_size(replace(CHECKPOINT, card=card)) == pytest.approx(size)
+
+
 def test_estimate_is_shown_as_a_circle_that_follows_the_diameter_and_goes(
     viewer, widget, workflow, click, finish
 ):
@@ -51,6 +97,8 @@ def test_estimate_is_shown_as_a_circle_that_follows_the_diameter_and_goes(
     assert [layer.name for layer in viewer.layers].count(CIRCLE) == 1
     click(widget.button)
     finish(widget)
+    assert across(viewer) == pytest.approx([15, 15])
+    click(widget.form.scale.circle)
     assert CIRCLE not in [layer.name for layer in viewer.layers]
     assert workflow.calls[-1]["params"].diameter == 30
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import squares
 from napari.layers import Labels
-from squares import smear
+from squares import assemble, smear
 
 from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.widgets import segment
 from napari_wbc_nca.widgets._planes import OURS
 
 
@@ -213,6 +216,47 @@ def test_projection_switch_keeps_edits(viewer, widget, click, finish):
     finish(widget)
     assert 7 in viewer.layers["smear cells"].data
     assert 7 not in viewer.layers["smear cells [1]"].data
+
+
+def test_projection_switch_replaces_maps_of_other_names(viewer, widget, click, finish, monkeypatch):
+    def named(cells, image, checkpoint, params, *given):
+        made = assemble(cells, image, checkpoint, params, *given)
+        return replace(made, maps={**made.maps, f"by {params.projection}": made.maps["response"]})
+
+    monkeypatch.setattr(squares, "assemble", named)
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear")
+    click(widget.form.wanted["maps"])
+    click(widget.button)
+    finish(widget)
+    cells = viewer.layers["smear cells"]
+    for projection, before in (("pca", "model"), ("evidence", "pca")):
+        widget.form.params.widgets["projection"].value = projection
+        finish(widget)
+        names = [layer.name for layer in viewer.layers]
+        assert f"smear by {projection}" in names
+        assert f"smear by {before}" not in names
+        assert len(names) == 4
+        assert names.index(f"smear by {projection}") < names.index("smear cells")
+        assert viewer.layers["smear cells"] is cells
+        assert viewer.layers.selection.active is cells
+
+
+@pytest.mark.parametrize("error", [OSError("no room left"), KeyError("name")])
+def test_an_error_while_layers_are_made_leaves_run_usable(
+    viewer, widget, click, finish, monkeypatch, qtbot, error
+):
+    def fail(*_):
+        raise error
+
+    viewer.add_image(smear((10, 10)), name="smear")
+    with monkeypatch.context() as broken, qtbot.capture_exceptions():
+        broken.setattr(segment, "show", fail)
+        click(widget.button)
+        finish(widget)
+    assert not widget.progress.isVisible()
+    click(widget.button)
+    finish(widget)
+    assert "smear cells" in viewer.layers
 
 
 def test_closing_the_dock_stops_the_run_and_later_layers_are_no_trouble(

@@ -93,6 +93,11 @@ def run(steps: Any) -> tuple[list[Any], Any]:
             return yielded, stop.value
 
 
+def shares(yielded: Any, message: str) -> list[float]:
+    """Finished part of one phase, as it was reported."""
+    return [step.done / step.total for step in yielded if step.message == message]
+
+
 def boxes(*centres: tuple[float, float], radius: float) -> list[tuple[float, ...]]:
     """Box around each disc."""
     return [(y - radius, x - radius, y + radius, x + radius) for y, x in centres]

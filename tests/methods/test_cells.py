@@ -104,5 +104,19 @@ def test_cells_do_not_depend_on_their_batch():
         assert one.probabilities == many.probabilities
 
 
+@pytest.mark.parametrize("turns", [1, 4])
+def test_progress_never_falls_back_and_follows_the_looks(turns):
+    centres = [(50, 60), (90, 100), (30, 130), (60, 30)]
+    view = View(planted.smear(*centres), 2.0, CHECKPOINT.normalisation)
+    params = replace(PARAMS, batch=2, turns=turns)
+    segmenter = Segmenter(build(CHECKPOINT, "cpu"), CHECKPOINT, params, view)
+    yielded, _ = planted.run(segmenter.cells([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))
+    shares = planted.shares(yielded, "Segmenting cells")
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    # Also between the batches, which end at a half: a batch of two is half done after two looks.
+    assert turns == 1 or {0.25, 0.75} <= set(shares)
+
+
 def test_nothing_is_finished_without_centres():
     assert cells(planted.smear()) == []

@@ -40,10 +40,13 @@ def test_centres_do_not_depend_on_tiles(network, view, tile):
     assert found(network, view, tile)[1] == found(network, view)[1]
 
 
-def test_progress_is_of_tiles_and_of_steps(network, view):
+def test_progress_is_one_phase_that_never_falls_back(network, view):
     yielded, _ = found(network, view, tile=40)
     assert {progress.message for progress in yielded} == {"Looking for cells"}
-    assert [p.done for p in yielded if p.total == 4][:1] == [0]
+    shares = planted.shares(yielded, "Looking for cells")
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert len(set(shares)) >= 5  # four tiles, each at least begun and ended
 
 
 def test_an_empty_field_has_no_cells(network):

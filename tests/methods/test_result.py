@@ -46,8 +46,8 @@ def test_cells_are_numbered_in_raster_order():
     assert found.provenance == {"cells": 3, "complete": True}
 
 
-def test_the_diameter_that_was_used_is_kept():
-    assert collect([], IMAGE, CHECKPOINT, PARAMS, 24.12345).provenance["diameter"] == 24.12
+def test_the_diameter_that_was_used_is_kept_exactly():
+    assert collect([], IMAGE, CHECKPOINT, PARAMS, 24.12345).provenance["diameter"] == 24.12345
 
 
 def test_a_pixel_size_given_wins_over_the_images_own():

@@ -52,7 +52,10 @@ def test_the_scale_of_a_field_is_estimated(radius):
     image = Image(field)
     yielded, found = planted.run(estimate(image, CHECKPOINT, PARAMS))
     assert found == pytest.approx(2 * radius, rel=0.2)
-    assert "Estimating the scale" in {progress.message for progress in yielded}
+    assert {progress.message for progress in yielded} == {"Estimating the scale"}
+    shares = planted.shares(yielded, "Estimating the scale")
+    assert shares == sorted(shares)
+    assert shares[0] == 0
 
 
 def test_the_scale_of_a_crop_is_that_of_the_cell_in_its_middle():

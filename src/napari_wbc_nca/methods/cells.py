@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -78,26 +78,29 @@ class Segmenter:
         images = torch.stack([self.view.read(part) for part in parts])
         images = images.to(next(self.network.parameters()).device)
         origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
-        states = yield from self._states(images, origin, progress)
+        states = yield from self._states(images, origin, progress, 0)
         looks = [self._probabilities(states)]
         for turn in range(1, self.params.turns):
             turned = torch.rot90(images, turn, (2, 3)).contiguous()
-            looks.append(self._probabilities((yield from self._states(turned, origin, progress))))
+            seen = yield from self._states(turned, origin, progress, turn)
+            looks.append(self._probabilities(seen))
         return states, np.mean(looks, axis=0)
 
     def _states(
-        self, images: torch.Tensor, origin: torch.Tensor, progress: Progress
+        self, images: torch.Tensor, origin: torch.Tensor, progress: Progress, turn: int
     ) -> Generator[Progress, None, torch.Tensor]:
+        """States after one look of several; each counts as its part of all the windows' cells."""
         steps = self.network.rollout_steps(
             images, self.params.seed, origin, fire_rate=self.params.fire_rate
         )
         while True:
             try:
-                next(steps)
+                done, total = next(steps)
             except StopIteration as stop:
                 states: torch.Tensor = stop.value
                 return states
-            yield progress
+            share = (turn + done / total) / self.params.turns
+            yield replace(progress, done=progress.done + int(share * len(images)))
 
     def _cell(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.models.nca import NCA
 
 Centre = tuple[float, float]
+T = TypeVar("T")
 
 _SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameters
 _APART = 0.6  # least distance of two peaks, in diameters
@@ -55,16 +56,19 @@ def locate(
     parts = list(tiles(view.shape, tile, reach))
     centres: list[Centre] = []
     for number, part in enumerate(parts):
-        yield Progress(number, len(parts), "Looking for cells")
-        probability = yield from dense(network, view, _ranges(part.halo), seed, fire_rate)
+        steps = dense(network, view, _ranges(part.halo), seed, fire_rate)
+        probability = yield from nested(steps, number, len(parts), "Looking for cells")
         centres += _peaks(probability, diameter, part)
     return sorted(centres)
 
 
 def dense(
     network: NCA, view: View, part: Part, seed: int, fire_rate: float
-) -> Generator[Progress, None, npt.NDArray[np.float32]]:
-    """Probability of a cell at each model pixel of `part`, as in a rollout of the whole field."""
+) -> Generator[tuple[int, int], None, npt.NDArray[np.float32]]:
+    """Probability of a cell at each model pixel of `part`, as in a rollout of the whole field.
+
+    Yields steps done and steps in all; :func:`nested` makes progress of them.
+    """
     halo = network.steps + 2
     outer = tuple(
         range(max(0, span.start - halo), min(size, span.stop + halo))
@@ -72,14 +76,7 @@ def dense(
     )
     image = view.read((outer[0], outer[1]))[None].to(next(network.parameters()).device)
     origin = torch.tensor([[outer[0].start, outer[1].start]])
-    steps = network.rollout_steps(image, seed, origin, fire_rate=fire_rate)
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as stop:
-            state = stop.value
-            break
-        yield Progress(done, total, "Looking for cells")
+    state = yield from network.rollout_steps(image, seed, origin, fire_rate=fire_rate)
     with torch.inference_mode():
         response = best(network, state)[0].cpu().numpy()
     inner = tuple(
@@ -87,6 +84,30 @@ def dense(
         for span, around in zip(part, outer, strict=True)
     )
     return np.ascontiguousarray(response[inner])
+
+
+def nested(
+    steps: Generator[tuple[int, int], None, T], number: int, count: int, message: str
+) -> Generator[Progress, None, T]:
+    """Progress of a phase of `count` parts, in its part `number`; the share done never falls.
+
+    Parameters
+    ----------
+    steps
+        Yields what is done of the part, and all that there is to do.
+    number, count
+        Parts done before, and parts in all.
+    message
+        Name of the phase.
+    """
+    yield Progress(number, count, message)
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield Progress(number * total + done, count * total, message)
 
 
 def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:

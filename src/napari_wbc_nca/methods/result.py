@@ -45,7 +45,7 @@ def collect(
     labels = {name: blank(image) for name in ("cell", "nucleus")}
     paint(settled, labels["cell"], labels["nucleus"])
     pixel_size = params.pixel_size or image.pixel_size
-    found = {} if diameter is None else {"diameter": round(diameter, 2)}
+    found = {} if diameter is None else {"diameter": float(diameter)}
     return Segmentation(
         labels=labels,
         cells=table(settled, checkpoint.classes, pixel_size),

@@ -11,15 +11,15 @@ from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.images import check
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.locate import dense
+from napari_wbc_nca.methods.locate import dense, nested
 from napari_wbc_nca.methods.network import build
 from napari_wbc_nca.methods.view import Part, View, finer_part
 from napari_wbc_nca.ops.growth import grow, marked
-from napari_wbc_nca.types import Checkpoint, Image, Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import SegmentParams
     from napari_wbc_nca.models.nca import NCA
+    from napari_wbc_nca.types import Checkpoint, Image, Progress
 
 FILL = 0.92
 """Diameter of a disk of a cell's area, relative to the side of the box drawn around it."""
@@ -71,8 +71,7 @@ def image_diameter(
     first = checkpoint.diameter * min(field.source_shape) / _COARSE
     guess, found = max(first, _FINEST), None
     for number in range(_ROUNDS):
-        yield Progress(number, _ROUNDS, "Estimating the scale")
-        measured = yield from _measure(field, guess, network, checkpoint, params)
+        measured = yield from _measure(field, guess, network, checkpoint, params, number)
         if measured is None:
             if found is not None or guess <= _FINEST:
                 break
@@ -93,14 +92,22 @@ class Diameters(NamedTuple):
 
 
 def _measure(
-    field: View, guess: float, network: NCA, checkpoint: Checkpoint, params: SegmentParams
+    field: View,
+    guess: float,
+    network: NCA,
+    checkpoint: Checkpoint,
+    params: SegmentParams,
+    number: int,
 ) -> Generator[Progress, None, Diameters | None]:
-    """Typical diameters of what is found where cells are taken to be `guess` wide."""
+    """Typical diameters of what round `number` finds, which takes cells to be `guess` wide."""
     view = field.rescaled(guess / checkpoint.diameter)
     fine = view.finer()
     found = [np.empty((0, 3))]
-    for part in sampled(view.shape):
-        probability = yield from dense(network, view, part, params.seed, params.fire_rate)
+    parts = sampled(view.shape)
+    for done, part in enumerate(parts, number * len(parts)):
+        steps = dense(network, view, part, params.seed, params.fire_rate)
+        whole = _ROUNDS * len(parts)
+        probability = yield from nested(steps, done, whole, "Estimating the scale")
         around = finer_part(part, fine.shape)
         response = view.interpolate(probability, part, fine.factor, around)
         density = fine.read(around).numpy().transpose(1, 2, 0)

@@ -62,6 +62,7 @@ class ModelBox(QWidget):
         super().__init__()
         self.names = ModelNames()
         self._methods: dict[str, str] = {}
+        self._cells: dict[str, float] = {}
         self.open_button = QPushButton("Open…")
         self.open_button.setToolTip("Take a checkpoint file that you trained or were given")
         self.open_button.clicked.connect(self._on_open)
@@ -87,6 +88,11 @@ class ModelBox(QWidget):
             self._keep(checkpoint, self.model)
         return self._methods.get(self.model, FIRST)
 
+    @property
+    def cell(self) -> float:
+        """Diameter in µm of the cells of the model that is chosen, see :func:`cell_size`."""
+        return self._cells.get(self.model, 0.0)
+
     def open(self, path: str) -> None:
         """Offer and choose the checkpoint in the file `path`; say so when it is none."""
         try:
@@ -105,7 +111,7 @@ class ModelBox(QWidget):
             self.open(path)
 
     def _keep(self, checkpoint: Checkpoint, model: str) -> None:
-        self._methods[model] = checkpoint.method
+        self._methods[model], self._cells[model] = checkpoint.method, cell_size(checkpoint)
         at, text = self.names.findData(model), describe(checkpoint, model)
         self.names.setItemData(at, text, Qt.ItemDataRole.ToolTipRole)
 
@@ -115,6 +121,13 @@ class ModelBox(QWidget):
             return zoo.resolve(path)
         finally:
             QApplication.restoreOverrideCursor()
+
+
+def cell_size(checkpoint: Checkpoint) -> float:
+    """Diameter in µm of a model's cells; 0 where a pixel size does not tell it their scale."""
+    scaled = checkpoint.card.get("scale", "cells") == "cells"
+    known = checkpoint.card.get("pixel_size_known", scaled)
+    return checkpoint.diameter * checkpoint.pixel_size if known else 0.0
 
 
 def describe(checkpoint: Checkpoint, model: str) -> str:

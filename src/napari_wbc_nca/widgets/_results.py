@@ -99,12 +99,10 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     """
     table = cells_table(request, found)
     before = viewer.layers.selection.active
-    place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
-    layers = {}
-    for name, drawing in drawings(request, found, table).items():
-        add = getattr(viewer, f"add_{drawing.kind}")
-        own = place | {"metadata": _metadata(request, found, name)}
-        layers[name] = add(drawing.data, **drawing.look, **drawing.first, **own)
+    layers = {
+        name: _added(viewer, request, found, name, drawing)
+        for name, drawing in drawings(request, found, table).items()
+    }
     if "cell" in layers:
         make_correctable(layers["cell"])
     # Ready for corrections, unless the user is busy with another layer.
@@ -112,20 +110,48 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     wanted = [layers[item.name] for item in request.face.additions if item.name in layers]
     top = next(iter(wanted), next(reversed(layers.values()), before))
     viewer.layers.selection.active = before if busy else top
-    return Result(request, table, layers, {n: fingerprint(la) for n, la in layers.items()})
+    return _result(request, table, layers)
 
 
-def refresh(result: Result, request: Request, found: Found) -> Result:
-    """Put new results of the same planes into the layers of an untouched `result`."""
+def refresh(viewer: Viewer, result: Result, request: Request, found: Found) -> Result:
+    """Put new results of the same planes into the layers of an untouched `result`.
+
+    Maps are named by what they show: those that are no more go, and new ones are added.
+    """
     table = cells_table(request, found)
+    active = viewer.layers.selection.active
+    bottom = min(map(viewer.layers.index, result.layers.values()), default=len(viewer.layers))
+    layers: dict[str, Layer] = {}
     for name, drawing in drawings(request, found, table).items():
-        layer = result.layers[name]
+        layer = result.layers.get(name)
+        if layer is None:
+            layers[name] = _added(viewer, request, found, name, drawing)
+            viewer.layers.move(len(viewer.layers) - 1, bottom)
+            continue
+        layers[name] = layer
         layer.data = drawing.data
         for attribute, value in drawing.look.items():
             setattr(layer, attribute, value)
         layer.metadata = _metadata(request, found, name)
-    prints = {name: fingerprint(layer) for name, layer in result.layers.items()}
-    return Result(request, table, result.layers, prints)
+    for name in result.layers.keys() - layers.keys():
+        viewer.layers.remove(result.layers[name])
+    if active in viewer.layers:
+        viewer.layers.selection.active = active
+    return _result(request, table, layers)
+
+
+def _added(viewer: Viewer, request: Request, found: Found, name: str, drawing: Drawing) -> Layer:
+    """A new layer in the place of what was segmented."""
+    place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
+    own = place | {"metadata": _metadata(request, found, name)}
+    add = getattr(viewer, f"add_{drawing.kind}")
+    layer: Layer = add(drawing.data, **drawing.look, **drawing.first, **own)
+    return layer
+
+
+def _result(request: Request, table: pd.DataFrame, layers: dict[str, Layer]) -> Result:
+    prints = {name: fingerprint(layer) for name, layer in layers.items()}
+    return Result(request, table, layers, prints)
 
 
 def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, Drawing]:

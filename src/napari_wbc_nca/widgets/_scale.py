@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.widgets._forms import ParamsForm
@@ -39,13 +39,20 @@ class ScaleBox(QWidget):
         self.form.widgets["diameter"].native.setDecimals(1)
         self.estimate = QPushButton("Estimate")
         self.estimate.setToolTip("Measure the diameter of the cells in this image")
+        self.circle = QCheckBox("Circle")
+        self.circle.setToolTip(
+            "Show a circle as large as a cell over the image; where the scale is estimated, "
+            "as soon as it was"
+        )
         self.hint = QLabel()
+        self._pixel_size = self._found = 0.0
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.hint)
         layout.addWidget(self.form.native("pixel_size"))
         layout.addWidget(self.form.native("diameter"))
         layout.addWidget(self.estimate)
+        layout.addWidget(self.circle)
         self.mode.currentTextChanged.connect(self._on_mode)
         self.estimate.clicked.connect(self.estimate_wanted)
         for widget in self.form.widgets.values():
@@ -58,6 +65,18 @@ class ScaleBox(QWidget):
         values = self.form.values()
         return {name: values[name] if name == shown[self.choice] else 0.0 for name in values}
 
+    def diameter(self, cell: float) -> float:
+        """Diameter of a cell in pixels by what is chosen, else by the last run; 0 if unknown.
+
+        Parameters
+        ----------
+        cell
+            Diameter of the model's cells in µm; 0 where a pixel size does not tell its scale.
+        """
+        given = self.params()
+        size = given["pixel_size"] or self._pixel_size
+        return given["diameter"] or (cell / size if size and cell else self._found)
+
     @property
     def choice(self) -> str:
         """Where the scale comes from."""
@@ -68,16 +87,19 @@ class ScaleBox(QWidget):
         """Show an estimated diameter, in pixels, where it can be corrected."""
         self.form.widgets["diameter"].value = round(diameter, 1)
         self.mode.setCurrentText(DIAMETER)
+        self.circle.setChecked(True)
         self.changed.emit()
 
     def set_found(self, diameter: float) -> None:
         """Say which diameter, in pixels, the last run took; 0 where it took none."""
+        self._found = diameter
         if diameter:
             self.hint.setText(f"cells of {diameter:.0f} px in the last run")
 
     def set_source(self, source: Source | None) -> None:
         """Say what automatic means for `source`, and offer its pixel size for correction."""
         known = None if source is None else pixel_size(source)
+        self._pixel_size, self._found = known or 0.0, 0.0
         if known:
             self.form.widgets["pixel_size"].value = known
             self.hint.setText(f"{known:.3g} µm a pixel, from the layer")
@@ -89,6 +111,7 @@ class ScaleBox(QWidget):
         self.form.native("pixel_size").setVisible(mode == PIXEL_SIZE)
         self.form.native("diameter").setVisible(mode == DIAMETER)
         self.estimate.setVisible(mode == DIAMETER)
+        self.circle.setChecked(mode != AUTOMATIC)
         self.changed.emit()
 
     def _on_value(self, value: Any = None) -> None:

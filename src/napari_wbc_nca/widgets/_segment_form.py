@@ -80,6 +80,11 @@ class SegmentForm(QWidget):
         layer = self.image.layer
         return None if layer is None else source_of(layer)
 
+    @property
+    def diameter(self) -> float:
+        """Diameter of a cell in pixels of the image; 0 as long as it is not known."""
+        return self.scale.diameter(self.model.cell)
+
     def offer(self, layers: Iterable[Layer], chosen: Layer | None = None) -> None:
         """Offer the viewer's layers; of those we made, only points."""
         there = list(layers)

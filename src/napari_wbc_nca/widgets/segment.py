@@ -59,6 +59,7 @@ class SegmentWidget(ViewerWidget):
         self.form.source_changed.connect(self._on_source)
         self.form.method_changed.connect(self._on_method)
         self.form.scale.changed.connect(self._on_source)
+        self.form.scale.circle.toggled.connect(self._draw_circle)
         self.form.scale.estimate_wanted.connect(self.estimate)
         self._on_method()
         self.form.offer(self.viewer.layers, self.viewer.layers.selection.active)
@@ -125,7 +126,6 @@ class SegmentWidget(ViewerWidget):
 
     def _segment(self, request: Request) -> None:
         self._finished = Finished(request)
-        self.circle.hide()
         self._start(work(request), self._on_returned, "Loading the model")
 
     def _start(self, steps: Generator[Any, None, Any], then: Any, text: str) -> None:
@@ -179,25 +179,29 @@ class SegmentWidget(ViewerWidget):
     def _keep(self, prefix: str) -> None:
         """Make layers of what is finished, and say what that is."""
         finished, self._finished = self._finished, None
-        if finished is None:  # no run, but a measurement of the scale
-            self._set_running(False, prefix.strip())
-            return
+        self.status.setText(prefix.strip())
         try:
-            found = finished.segmentations()
+            if finished is not None:  # else no run, but a measurement of the scale
+                self._make(finished, prefix)
         except (ValueError, OSError) as error:  # such as no room for the labels of a lazy image
             report(error)
-            found = {}
+        finally:  # whatever happened, another run can be started
+            self._set_running(False, self.status.text())
+
+    def _make(self, finished: Finished, prefix: str) -> None:
+        found = finished.segmentations()
         if not found:
-            self._set_running(False, prefix + ("No cell was finished." if prefix else ""))
+            self.status.setText(prefix + ("No cell was finished." if prefix else ""))
             return
         if self.result is not None and not prefix and self.result.untouched(self.viewer):
-            self.result = refresh(self.result, finished.request, found)
+            self.result = refresh(self.viewer, self.result, finished.request, found)
         else:
             self.result = show(self.viewer, finished.request, found)
         self._first = self._first or finished
-        self.form.scale.set_found(finished.diameter())
+        if finished.request.source.layer is self.form.image.layer:
+            self.form.scale.set_found(finished.diameter())
+            self._draw_circle()
         self.tell(self.result, prefix)
-        self._set_running(False, self.status.text())
         self.tools.choose(finished.request.face.tools)
         for place in (self.preview, self.tools):
             place.on_result(self.result, finished)
@@ -213,13 +217,16 @@ class SegmentWidget(ViewerWidget):
         self.preview.choose(self.form.face.preview)
 
     def _on_source(self) -> None:
-        diameter = self.form.scale.params()["diameter"]
-        source = self.form.source
-        if diameter and source is not None and not self.running:
+        self._draw_circle()
+        self.preview.on_source()
+
+    def _draw_circle(self, ticked: bool = True) -> None:
+        """Show how large a cell is, where that is wished and known."""
+        source, diameter = self.form.source, self.form.diameter
+        if self.form.scale.circle.isChecked() and source is not None and diameter:
             self.circle.show(source, diameter)
         else:
             self.circle.hide()
-        self.preview.on_source()
 
 
 def describe(step: Step, finished: Finished, share: float, clock: Clock) -> tuple[str, ...]:
