@@ -218,10 +218,15 @@ def test_projection_switch_keeps_edits(viewer, widget, click, finish):
     assert 7 not in viewer.layers["smear cells [1]"].data
 
 
-def test_projection_switch_replaces_maps_of_other_names(viewer, widget, click, finish, monkeypatch):
+@pytest.mark.parametrize("counts", [(2, 2), (1, 2), (2, 1)])
+def test_projection_switch_shows_maps_of_other_names(
+    viewer, widget, click, finish, monkeypatch, counts
+):
     def named(cells, image, checkpoint, params, *given):
         made = assemble(cells, image, checkpoint, params, *given)
-        return replace(made, maps={**made.maps, f"by {params.projection}": made.maps["response"]})
+        count = counts[params.projection == "pca"]
+        own = {f"{n} by {params.projection}": made.maps["response"] for n in range(count)}
+        return replace(made, maps={**made.maps, **own})
 
     monkeypatch.setattr(squares, "assemble", named)
     viewer.add_image(smear((10, 10), (50, 70)), name="smear")
@@ -229,16 +234,14 @@ def test_projection_switch_replaces_maps_of_other_names(viewer, widget, click, f
     click(widget.button)
     finish(widget)
     cells = viewer.layers["smear cells"]
-    for projection, before in (("pca", "model"), ("evidence", "pca")):
-        widget.form.params.widgets["projection"].value = projection
-        finish(widget)
-        names = [layer.name for layer in viewer.layers]
-        assert f"smear by {projection}" in names
-        assert f"smear by {before}" not in names
-        assert len(names) == 4
-        assert names.index(f"smear by {projection}") < names.index("smear cells")
-        assert viewer.layers["smear cells"] is cells
-        assert viewer.layers.selection.active is cells
+    widget.form.params.widgets["projection"].value = "pca"
+    finish(widget)
+    expected = {"smear", "smear response", "smear cells"}
+    expected |= {f"smear {n} by pca" for n in range(counts[1])}
+    assert {layer.name for layer in viewer.layers} == expected
+    assert viewer.layers["smear cells"] is cells
+    assert viewer.layers.selection.active is cells
+    assert viewer.layers["smear 0 by pca"].metadata[OURS]["params"]["projection"] == "pca"
 
 
 @pytest.mark.parametrize("error", [OSError("no room left"), KeyError("name")])

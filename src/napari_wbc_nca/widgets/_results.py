@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from napari.layers import Image
 
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Segmentation
@@ -116,28 +117,36 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
 def refresh(viewer: Viewer, result: Result, request: Request, found: Found) -> Result:
     """Put new results of the same planes into the layers of an untouched `result`.
 
-    Maps are named by what they show: those that are no more go, and new ones are added.
+    Maps are named by what they show: layers of those that are no more show the new ones.
     """
     table = cells_table(request, found)
     active = viewer.layers.selection.active
-    bottom = min(map(viewer.layers.index, result.layers.values()), default=len(viewer.layers))
-    layers: dict[str, Layer] = {}
-    for name, drawing in drawings(request, found, table).items():
-        layer = result.layers.get(name)
-        if layer is None:
-            layers[name] = _added(viewer, request, found, name, drawing)
-            viewer.layers.move(len(viewer.layers) - 1, bottom)
-            continue
+    made = drawings(request, found, table)
+    layers = _kept(viewer, result, made)
+    for name, drawing in made.items():
+        layer = layers[name] if name in layers else _added(viewer, request, found, name, drawing)
         layers[name] = layer
         layer.data = drawing.data
         for attribute, value in drawing.look.items():
             setattr(layer, attribute, value)
         layer.metadata = _metadata(request, found, name)
-    for name in result.layers.keys() - layers.keys():
-        viewer.layers.remove(result.layers[name])
     if active in viewer.layers:
         viewer.layers.selection.active = active
     return _result(request, table, layers)
+
+
+def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[str, Layer]:
+    """Layers of `result` by what they are to show; those that are too many are removed."""
+    layers = {name: layer for name, layer in result.layers.items() if name in made}
+    spare = [layer for name, layer in result.layers.items() if name not in made]
+    missing = [name for name in made if name not in layers and made[name].kind == "image"]
+    for name in missing:
+        if spare and isinstance(spare[0], Image):
+            layers[name] = spare.pop(0)
+            layers[name].name = made[name].first["name"]
+    for layer in spare:
+        viewer.layers.remove(layer)
+    return layers
 
 
 def _added(viewer: Viewer, request: Request, found: Found, name: str, drawing: Drawing) -> Layer:
