@@ -55,7 +55,7 @@ def test_rings_without_holes_fill_the_cell(labels):
     st.lists(st.tuples(st.floats(-3, 12), st.floats(-3, 12)), min_size=3, max_size=8),
 )
 def test_any_polygon_is_filled_as_shapely_would(corners):
-    ring = np.array(corners)
+    ring = np.round(corners, 6)  # tinier edges overflow in shapely
     shape = shapely.Polygon(ring[:, ::-1])
     if not shape.is_valid or shape.area < 1e-6:
         return
