@@ -122,7 +122,11 @@ class ProgressRow(QWidget):
         self.bar.setValue(round(1000 * share))
 
     def start(self) -> None:
-        """Appear, busy: how long it takes is not known yet."""
-        self.bar.setRange(0, 0)
+        """Appear, empty.
+
+        A moving bar would draw the whole window again and again, and where a processor draws it,
+        hold up the work for most of the time.
+        """
+        self.show_share(0)
         self.cancel.setEnabled(True)
         self.setVisible(True)
