@@ -94,7 +94,7 @@ class ScaleBox(QWidget):
         """Say which diameter, in pixels, the last run took; 0 where it took none."""
         self._found = diameter
         if diameter:
-            self.hint.setText(f"cells of {diameter:.0f} px in the last run")
+            self.hint.setText(f"{diameter:.0f} px in the last run")
 
     def set_source(self, source: Source | None) -> None:
         """Say what automatic means for `source`, and offer its pixel size for correction."""
