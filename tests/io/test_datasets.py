@@ -256,6 +256,13 @@ def test_types_replace_the_only_wbc(fields, tmp_path, beside):
     assert read(toml(tmp_path, source))[0].names == ("wbc", "wbc")
 
 
+def test_types_beside_the_toml_come_first(fields, tmp_path):
+    (fields / "types.csv").write_text("image,class\na_1,Eosinophil\n")
+    (tmp_path / "types.csv").write_text("image,class\na_1,Basophil\n")
+    source = '[[source]]\npath = "fields"\ntypes = "types.csv"'
+    assert read(toml(tmp_path, source))[0].names == ("basophil", "none")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

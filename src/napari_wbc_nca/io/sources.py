@@ -38,7 +38,7 @@ class Source:
         split, such as a slide; each picture stands alone where empty.
     types
         CSV of ``image, class`` that gives the type of a picture's only white blood cell; taken
-        relative to `path`, in a ``.toml`` also to that.
+        relative to `path`, or to the ``.toml`` where that holds it.
     include, exclude
         File names, stems or patterns of the pictures to take and to leave out; in a ``.toml``
         also ``.txt`` files that list them.
@@ -97,8 +97,8 @@ def _source(table: Any, base: Path, where: str) -> Source:
     values = dict(table)
     values["path"] = base / os.path.expandvars(Path(table["path"]).expanduser())
     values["classes"] = tuple(table.get("classes", ()))
-    if table.get("types") and (base / table["types"]).is_file():
-        values["types"] = str((base / table["types"]).resolve())
+    if (beside := base / table.get("types", "")).is_file():
+        values["types"] = str(beside.resolve())
     for name in ("include", "exclude"):
         values[name] = _patterns(table.get(name, ()), base, where)
     return Source(**values)

@@ -14,6 +14,7 @@ from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.datasets import NONE
 from napari_wbc_nca.methods.projection import GROWN, PROJECTIONS, Projection, nucleus_or_evidence
+from napari_wbc_nca.methods.retold import retold
 from napari_wbc_nca.methods.view import finer_part
 from napari_wbc_nca.models.relevance import relevance
 from napari_wbc_nca.ops.growth import grow
@@ -93,14 +94,13 @@ class Segmenter:
         steps = self.network.rollout_steps(
             images, self.params.seed, origin, fire_rate=self.params.fire_rate
         )
-        while True:
-            try:
-                done, total = next(steps)
-            except StopIteration as stop:
-                states: torch.Tensor = stop.value
-                return states
+
+        def tell(step: tuple[int, int]) -> Progress:
+            done, total = step
             share = (turn + done / total) / self.params.turns
-            yield replace(progress, done=progress.done + int(share * len(images)))
+            return replace(progress, done=progress.done + int(share * len(images)))
+
+        return (yield from retold(steps, tell))
 
     def _cell(
         self,

@@ -11,6 +11,7 @@ from napari_wbc_nca.io.masks import read_drawn
 from napari_wbc_nca.io.samples import NONE, read_rgb
 from napari_wbc_nca.methods.params import Device, SegmentParams
 from napari_wbc_nca.methods.prediction import predict
+from napari_wbc_nca.methods.retold import retold
 from napari_wbc_nca.ops.metrics import label_iou
 from napari_wbc_nca.types import Checkpoint, Image, Progress
 
@@ -76,13 +77,8 @@ def _ious(
     true = np.where(np.isin(cell, _labels(sample)), cell, 0)
     points = _middles(true)
     steps = predict(Image(rgb, sample.path.stem), checkpoint, params, points)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            found = stop.value
-            break
-        yield Progress(number, total, "Comparing projections")
+    progress = Progress(number, total, "Comparing projections")
+    found = yield from retold(steps, lambda _: progress)
     shared = label_iou(true, np.asarray(found.labels["cell"]))
     return [float(row.max(initial=0.0)) for row in shared]
 

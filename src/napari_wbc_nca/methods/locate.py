@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.methods.projection import best
+from napari_wbc_nca.methods.retold import retold
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.types import Progress
 
@@ -100,14 +101,13 @@ def nested(
     message
         Name of the phase.
     """
+
+    def tell(step: tuple[int, int]) -> Progress:
+        done, total = step
+        return Progress(number * total + done, count * total, message)
+
     yield Progress(number, count, message)
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield Progress(number * total + done, count * total, message)
+    return (yield from retold(steps, tell))
 
 
 def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.methods.retold import retold
 from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
 from napari_wbc_nca.widgets._planes import Index, Source, on_plane
 
@@ -141,9 +143,13 @@ def work(request: Request) -> Generator[Step, None, None]:
         steps = segment.run(
             request.source.image(index), checkpoint, request.params, points=points, boxes=boxes
         )
-        segmentation = yield from _steps(steps, number, checkpoint)
+        segmentation = yield from retold(steps, partial(_step, number, checkpoint))
         end = Progress(1, 1, "done")
         yield Step(number, end, checkpoint, segmentation)
+
+
+def _step(number: int, checkpoint: Checkpoint, progress: Progress) -> Step:
+    return Step(number, progress, checkpoint)
 
 
 def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
@@ -160,18 +166,6 @@ def estimate(request: Request) -> Generator[Progress | None, None, float]:
     checkpoint = zoo.resolve(request.model)
     image = request.source.image(request.planes[0])
     return (yield from segment.estimate_diameter(image, checkpoint, request.params))
-
-
-def _steps(
-    steps: Generator[Progress, None, Segmentation], number: int, checkpoint: Checkpoint
-) -> Generator[Step, None, Segmentation]:
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            result: Segmentation = end.value
-            return result
-        yield Step(number, progress, checkpoint)
 
 
 def _of_plane(given: npt.NDArray[Any] | None, index: Index) -> npt.NDArray[Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from napari_wbc_nca.io import zoo
 from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.retold import retold
 from napari_wbc_nca.params import as_dict, check, fields, from_mapping
 from napari_wbc_nca.types import Checkpoint, Progress
 from napari_wbc_nca.workflow._cases import Case, worst
@@ -101,17 +103,16 @@ def run(
     measured = []
     for number, model in enumerate(models):
         steps = measure(model, pictures, every, _settings(model, values or {}))
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                measured.append(stop.value)
-                break
-            done = number * step.total + step.done
-            yield Progress(done, 2 * step.total, f"{model.name}: {step.message}")
+        measured.append((yield from retold(steps, partial(_of_two, number, model.name))))
     a, b = models[0].name, models[1].name
     names = (a, b if b != a else f"{b} (2)")
     return _together(names, (measured[0], measured[1]), params)
+
+
+def _of_two(number: int, name: str, step: Progress) -> Progress:
+    """A step of one model, as one of both."""
+    done = number * step.total + step.done
+    return Progress(done, 2 * step.total, f"{name}: {step.message}")
 
 
 def _settings(model: Checkpoint, values: dict[str, Any]) -> Any:

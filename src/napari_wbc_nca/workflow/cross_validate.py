@@ -12,6 +12,7 @@ import pandas as pd
 
 from napari_wbc_nca.io.pictures import same_pictures
 from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.retold import retold
 from napari_wbc_nca.ops.folds import stratified_folds
 from napari_wbc_nca.params import as_dict, check
 from napari_wbc_nca.workflow._targets import Target, targets
@@ -132,10 +133,4 @@ def _refuse_copies(sets: Mapping[str, Sequence[Target]]) -> None:
 
 def _said(work: Generator[Progress, None, T], what: str) -> Generator[Progress, None, T]:
     """Let the messages of a part of the work say which part it is."""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield replace(step, message=f"{what}: {step.message}")
+    return (yield from retold(work, lambda step: replace(step, message=f"{what}: {step.message}")))
