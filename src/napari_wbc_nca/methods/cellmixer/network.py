@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import Device
     from napari_wbc_nca.types import Checkpoint
 
-CROPS = {name: int(recipe["crop"]) for name, recipe in RECIPES.items()}
-"""Side of a crop in model pixels by network, where none is given."""
-
 
 def start(params: CellmixerTrainParams, outputs: int) -> tuple[nn.Module, dict[str, Any]]:
     """Network to be trained, and the architecture that a card keeps.
@@ -66,7 +63,7 @@ def make(architecture: Mapping[str, Any]) -> nn.Module:
         return UNet(**{**own, "widths": integers(str(own["widths"]))})
     if name == "dinov2":
         return segmenter.Segmenter(segmenter.dinov2(own), own["outputs"], own["layers"])
-    raise ValueError(f"network is {name!r}; expected one of {', '.join(CROPS)}")
+    raise ValueError(f"network is {name!r}; expected one of {', '.join(RECIPES)}")
 
 
 def load(checkpoint: Checkpoint, device: Device = "auto") -> nn.Module:

@@ -13,14 +13,13 @@ import numpy.typing as npt
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cellmixer.mixtures import Mixture, Mixtures
-from napari_wbc_nca.methods.cellmixer.network import CROPS
+from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams, by_recipe
 from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare, seen
 from napari_wbc_nca.ops.mixing import IGNORED
 from napari_wbc_nca.types import Image, Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.io.samples import Sample
-    from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 
 _LOOKED_AT = 8  # pictures of each class
 _SPREAD = 0.5  # percent of the brightest and darkest values that saturate
@@ -73,7 +72,7 @@ def preview_mixtures(
         As training does for pictures that cannot be used.
     """
     classes = classes_of(samples, params.populations)
-    side = params.crop or CROPS["unet" if params.network == "auto" else params.network]
+    side = by_recipe(params, "unet" if params.network == "auto" else params.network).crop
     pictures = yield from prepare(_few(samples), params, classes, side)
     mixtures = Mixtures(pictures, len(classes), side, params, vary)
     made = [mixtures.draw(index) for index in range(count)]
