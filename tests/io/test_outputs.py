@@ -166,6 +166,21 @@ def test_overlay_of_16_bits_without_cells(tmp_path):
     np.testing.assert_array_equal(overlay, RGB)
 
 
+def test_lazy_maps_are_written_tile_by_tile_with_their_names(tmp_path):
+    shape, maps = (600, 700), {}
+    for number, name in enumerate(("response", "cell 1 channel 7"), start=1):
+        maps[name] = zarr.create_array(
+            str(tmp_path / f"{number}.zarr"), shape=shape, chunks=(256, 256), dtype="float32"
+        )
+        maps[name][550:, 650:] = number / 4
+    files = write(replace(segmentation(), maps=maps), image(), tmp_path)
+    with tifffile.TiffFile(files[-1]) as file:
+        assert file.pages[0].is_tiled
+        channels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]["Channel"]
+        assert [channel["Name"] for channel in channels] == list(maps)
+        np.testing.assert_array_equal(file.asarray(), np.stack([own[:] for own in maps.values()]))
+
+
 def test_maps_are_written_with_their_names(tmp_path):
     maps = {"response": np.ones((60, 80), np.float32), "cell 1 channel 7": np.zeros((60, 80))}
     files = write(replace(segmentation(), maps=maps), image(), tmp_path)

@@ -54,8 +54,8 @@ def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[
     ``NAME_labels.tif`` and, where the method gives them, ``NAME_nuclei.tif``,
     ``NAME_classes.tif`` and ``NAME_contributions.tif`` (uint16, or uint32 where needed, with the
     size of a pixel where it is known), ``NAME_cells.csv``, ``NAME_overlay.png``, ``NAME.json``,
-    and ``NAME_maps.tif`` where there are maps. Labels that are read lazily are written tile by
-    tile. Files of that name are replaced, and only when all new ones are complete.
+    and ``NAME_maps.tif`` where there are maps. What is read lazily is written tile by tile. Files
+    of that name are replaced, and only when all new ones are complete.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:
         return
     tifffile.imwrite(  # ImageJ's own form has neither tiles nor uint32
         path,
-        _tiles(labels),
+        _tiles(labels, np.uint32),
         shape=labels.shape,
         dtype=np.uint32,
         tile=(_TILE, _TILE),
@@ -140,26 +140,44 @@ def _per_unit(pixel_size: float | None, unit: float) -> tuple[float, float] | No
     return None if pixel_size is None else (unit / pixel_size, unit / pixel_size)
 
 
-def _tiles(labels: Any) -> Iterator[npt.NDArray[np.uint32]]:
+def _tiles(values: Any, dtype: type[np.generic]) -> Iterator[npt.NDArray[Any]]:
     """Tiles in raster order; those that reach over the edge are filled up with 0."""
-    height, width = labels.shape
+    height, width = values.shape
     for y in range(0, height, _TILE):
         for x in range(0, width, _TILE):
-            tile = np.zeros((_TILE, _TILE), np.uint32)
-            part = np.asarray(labels[y : y + _TILE, x : x + _TILE])
+            tile = np.zeros((_TILE, _TILE), dtype)
+            part = np.asarray(values[y : y + _TILE, x : x + _TILE])
             tile[: part.shape[0], : part.shape[1]] = part
             yield tile
 
 
 def _write_maps(path: Path, maps: Mapping[str, Any]) -> None:
+    """Write maps as channels, each with its name."""
     import tifffile
 
-    tifffile.imwrite(
+    shape = (len(maps), *next(iter(maps.values())).shape)
+    if all(isinstance(values, np.ndarray) for values in maps.values()):
+        tifffile.imwrite(
+            path,
+            (values.astype(np.float32) for values in maps.values()),
+            shape=shape,
+            dtype=np.float32,
+            imagej=True,
+            compression="zlib",
+            metadata={"axes": "CYX", "Labels": list(maps)},
+        )
+        return
+    tifffile.imwrite(  # ImageJ's own form has no tiles, and no more than 4 GB
         path,
-        np.stack([np.asarray(values, np.float32) for values in maps.values()]),
-        imagej=True,
+        (tile for values in maps.values() for tile in _tiles(values, np.float32)),
+        shape=shape,
+        dtype=np.float32,
+        tile=(_TILE, _TILE),
+        bigtiff=True,
+        ome=True,
+        photometric="minisblack",
         compression="zlib",
-        metadata={"axes": "CYX", "Labels": list(maps)},
+        metadata={"axes": "CYX", "Channel": {"Name": list(maps)}},
     )
 
 
