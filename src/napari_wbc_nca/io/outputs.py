@@ -19,6 +19,7 @@ from napari_wbc_nca.io.plain import plain
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from tifffile import TiffFile
 
     from napari_wbc_nca.types import Image, Segmentation
 
@@ -179,6 +180,18 @@ def _write_maps(path: Path, maps: Mapping[str, Any]) -> None:
         compression="zlib",
         metadata={"axes": "CYX", "Channel": {"Name": list(maps)}},
     )
+
+
+def read_map_names(file: TiffFile) -> list[str]:
+    """Names of the maps in an open ``NAME_maps.tif``, in their order."""
+    import tifffile
+
+    if file.ome_metadata:
+        channels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]["Channel"]
+        listed = channels if isinstance(channels, list) else [channels]
+        return [str(channel.get("Name", "map")) for channel in listed]
+    names = (file.imagej_metadata or {}).get("Labels", [])
+    return [names] if isinstance(names, str) else list(names)  # a single one is a text
 
 
 def _write_json(path: Path, provenance: Mapping[str, Any]) -> None:

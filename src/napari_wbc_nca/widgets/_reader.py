@@ -13,7 +13,7 @@ import pandas as pd
 import tifffile
 
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io.outputs import LABELS, MAPS, RECORD, SUFFIXES, TABLE
+from napari_wbc_nca.io.outputs import LABELS, MAPS, RECORD, SUFFIXES, TABLE, read_map_names
 from napari_wbc_nca.widgets._colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets._planes import OURS, SHOWS
 
@@ -106,10 +106,8 @@ def _maps(path: Path) -> list[LayerDataTuple]:
     """One image a map, under its own name, not shown at first: there may be many."""
     with tifffile.TiffFile(path) as file:
         pixels = file.asarray()
-        names = (file.imagej_metadata or {}).get("Labels", [])
-    # ImageJ's form drops the axis of a single map, and names it by a text.
-    pixels = pixels.reshape(-1, *pixels.shape[-2:])
-    names = [names] if isinstance(names, str) else list(names)
+        names = read_map_names(file)
+    pixels = pixels.reshape(-1, *pixels.shape[-2:])  # a single map comes without its axis
     stem = path.name.removesuffix(MAPS)
     look = {"colormap": "magma", "visible": False, "metadata": {OURS: {}}}
     return [
