@@ -31,7 +31,7 @@ from napari_wbc_nca.workflow.finish import finish
 HERE = Path(__file__).parent
 NAMES = ("absorptance", "density", "density_even", "standard")
 TYPED = "neutrophil,eosinophil,basophil,lymphocyte,monocyte"
-TRAINED = 500  # pictures
+TRAINED = 400  # pictures
 EVERY = 6  # picture of `smears/val` that is measured
 COLUMNS = {
     "cell IoU, `tecom`": ("masks/tecom", "cell_iou"),

@@ -17,8 +17,10 @@ What measures types of ``fields``, in a line that saw none of them before the fo
 base        ``nca_wss`` on ``base.toml``, pooled by the parts of the cell; one core: an hour
 types       base, taught also the types of ``smears_types.csv``
 transfer    types, trained on; no type of ``fields`` seen
-fold_a      transfer, taught the types of half of ``fields``; measured on the other half
-fold_b      the same with the halves exchanged
+half_a      transfer, taught the types of half of ``fields``
+fold_a      half_a, its types told from a closer look; measured on the other half
+half_b      half_a with the halves exchanged
+fold_b      fold_a with the halves exchanged
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def _steps(rate: float, decay: float, epochs: int, typed: float = 0.4) -> dict[s
     return {"learning-rate": rate, "decay": decay, "epochs": epochs, "typed-share": typed}
 
 
-FOLD = {**FULL, **_steps(1.2e-3, 0.985, 4, 0.6), "stain": 0.2}
+HALF = {**FULL, **_steps(1.2e-3, 0.985, 4, 0.6), "stain": 0.2}
+CLOSER = {**PARTS, "epochs": 0, "closer": 1.5, "type-windows": 8192, "stain": 0.2}
 STAGES = {
     "mean": ("nca_wss", "base", None, _steps(4e-3, 0.9973, 21)),
     "parts": ("nca_wss", "base", "mean", {**PARTS, **_steps(2e-3, 0.985, 5, 0.6)}),
@@ -64,8 +67,10 @@ STAGES = {
     "base": ("nca_wss", "base", None, {**FULL, **_steps(4e-3, 0.9987, 46, 0.5)}),
     "types": ("nca_wss", "transfer", "base", {**FULL, **_steps(1.5e-3, 0.99, 8, 0.6)}),
     "transfer": ("nca_wss", "transfer", "types", {**FULL, **_steps(2.5e-3, 0.9972, 22, 0.6)}),
-    "fold_a": ("nca_wss", "fold_a", "transfer", FOLD),
-    "fold_b": ("nca_wss", "fold_b", "transfer", FOLD),
+    "half_a": ("nca_wss", "fold_a", "transfer", HALF),
+    "fold_a": ("nca_wss", "fold_a", "half_a", CLOSER),
+    "half_b": ("nca_wss", "fold_b", "transfer", HALF),
+    "fold_b": ("nca_wss", "fold_b", "half_b", CLOSER),
 }
 
 

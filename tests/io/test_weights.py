@@ -41,7 +41,9 @@ def written(path, text, arrays=None):
 
 
 @pytest.mark.parametrize("pool", ["mean", "max"])
-@pytest.mark.parametrize("sizes", [{}, {"head": 7, "readouts": 0}, {"readouts": 1}])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"head": 7, "readouts": 0}, {"readouts": 1}, {"closer": 1.5}]
+)
 def test_expected_shapes_are_those_of_the_network(pool, sizes):
     architecture = {"channels": 9, "hidden": 11, "steps": 3, "classes": 4, "pool": pool, **sizes}
     state = NCA(**architecture).state_dict()

@@ -50,6 +50,12 @@ def test_a_target_of_its_own_for_each_row() -> None:
         torch.testing.assert_close(found[row], alone[row])
 
 
+def test_one_layer_shares_its_logit_by_the_weights() -> None:
+    weight, bias = torch.tensor([[1.0, 2.0], [3.0, -1.0]]), torch.zeros(2)
+    found = relevance(torch.tensor([[4.0, 5.0]]), weight, bias, target=1, epsilon=0)
+    assert found.tolist() == [[12.0, -5.0]]
+
+
 def test_sums_to_the_logit_without_bias_and_epsilon() -> None:
     w2, b2, w3, b3 = layers()
     weights = (w2, b2 * 0, w3, b3 * 0)

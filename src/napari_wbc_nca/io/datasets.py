@@ -12,6 +12,7 @@ from napari_wbc_nca.io.labelfiles import (
     Labels,
     columns,
     read_frames,
+    read_groups,
     read_names,
     read_points,
     read_types,
@@ -91,8 +92,14 @@ def read_source(source: Source) -> list[Sample]:
         raise LabelError(f"{source.path}: no picture is left after include and exclude")
     name = source.name or source.path.stem
     groups = grouped([sample.path for sample in samples], source)
+    listed = read_groups(source.path / source.types) if source.types else {}
     return [
-        replace(sample, group=group, source=name, weight=source.weight)
+        replace(
+            sample,
+            group=listed.get(sample.path.stem, group),
+            source=name,
+            weight=source.weight,
+        )
         for sample, group in zip(samples, groups, strict=True)
     ]
 

@@ -209,6 +209,13 @@ def read_types(path: Path) -> dict[str, str]:
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
 
 
+def read_groups(path: Path) -> dict[str, str]:
+    """Group by picture name, such as its slide, from a column ``group``; empty without one."""
+    if "group" not in columns(path):
+        return {}
+    return {row["image"]: row["group"] for _, row in _rows(path, ("image",)) if row["group"]}
+
+
 def read_cells(path: Path) -> dict[int, str]:
     """Class by label, from a table of one picture's cells with columns ``label, class``.
 

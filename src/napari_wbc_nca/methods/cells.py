@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,8 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.datasets import NONE
+from napari_wbc_nca.methods.looks import Looker
 from napari_wbc_nca.methods.projection import GROWN, PROJECTIONS, Projection, nucleus_or_evidence
-from napari_wbc_nca.methods.retold import retold
 from napari_wbc_nca.methods.view import finer_part
 from napari_wbc_nca.models.relevance import relevance
 from napari_wbc_nca.ops.growth import grow
@@ -24,6 +24,7 @@ from napari_wbc_nca.types import Cell, Checkpoint, Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.locate import Centre
+    from napari_wbc_nca.methods.looks import Seen, Window
     from napari_wbc_nca.methods.params import SegmentParams
     from napari_wbc_nca.methods.view import Part, View
     from napari_wbc_nca.models.nca import NCA
@@ -53,65 +54,26 @@ class Segmenter:
 
     def cells(self, centres: Sequence[Centre]) -> Generator[Progress, None, list[Cell]]:
         """Cells at `centres` (model pixels), a batch of windows at a time."""
+        looker = Looker(self.network, self.checkpoint, self.params, self.view)
         finished: list[Cell] = []
         for first in range(0, len(centres), self.params.batch):
             some = centres[first : first + self.params.batch]
-            parts = [self.view.window(centre, self.checkpoint.window) for centre in some]
-            progress = Progress(first, len(centres), "Segmenting cells")
-            states, chances = yield from self._rolled(parts, progress)
-            found = [
-                self._cell(centre, state, own, part, centres)
-                for centre, state, own, part in zip(some, states, chances, parts, strict=True)
-            ]
+            seen = yield from looker.at(some, partial(self._progress, first, len(centres)))
+            found = [self._cell(c, one, centres) for c, one in zip(some, seen, strict=True)]
             done = tuple(cell for cell in found if cell is not None)
             finished += done
             yield Progress(first + len(some), len(centres), "Segmenting cells", cells=done)
         return finished
 
-    def _rolled(
-        self, parts: Sequence[Part], progress: Progress
-    ) -> Generator[Progress, None, tuple[torch.Tensor, npt.NDArray[np.float64]]]:
-        """``(N, h, w, C)`` states and ``(N, classes)`` probabilities of windows of one size.
+    def _progress(self, first: int, count: int, share: float) -> Progress:
+        """Progress within the batch that begins with centre `first` of `count`."""
+        batch = min(self.params.batch, count - first)
+        return Progress(first + int(share * batch), count, "Segmenting cells")
 
-        The probabilities are the mean of looks at the windows turned by 90° each, in which other
-        cells fire; the states are those of the first.
-        """
-        images = torch.stack([self.view.read(part) for part in parts])
-        images = images.to(next(self.network.parameters()).device)
-        origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
-        states = yield from self._states(images, origin, progress, 0)
-        looks = [self._probabilities(states)]
-        for turn in range(1, self.params.turns):
-            turned = torch.rot90(images, turn, (2, 3)).contiguous()
-            seen = yield from self._states(turned, origin, progress, turn)
-            looks.append(self._probabilities(seen))
-        return states, np.mean(looks, axis=0)
-
-    def _states(
-        self, images: torch.Tensor, origin: torch.Tensor, progress: Progress, turn: int
-    ) -> Generator[Progress, None, torch.Tensor]:
-        """States after one look of several; each counts as its part of all the windows' cells."""
-        steps = self.network.rollout_steps(
-            images, self.params.seed, origin, fire_rate=self.params.fire_rate
-        )
-
-        def tell(step: tuple[int, int]) -> Progress:
-            done, total = step
-            share = (turn + done / total) / self.params.turns
-            return replace(progress, done=progress.done + int(share * len(images)))
-
-        return (yield from retold(steps, tell))
-
-    def _cell(
-        self,
-        centre: Centre,
-        state: torch.Tensor,
-        chances: npt.NDArray[np.float64],
-        part: Part,
-        centres: Sequence[Centre],
-    ) -> Cell | None:
+    def _cell(self, centre: Centre, seen: Seen, centres: Sequence[Centre]) -> Cell | None:
         """The cell at `centre`; None where the network sees no white blood cell."""
-        probabilities = dict(zip(self.checkpoint.classes, chances.tolist(), strict=True))
+        state, part = seen.window.state, seen.window.part
+        probabilities = dict(zip(self.checkpoint.classes, seen.chances.tolist(), strict=True))
         if self.params.locate == "evidence" and probabilities.get(NONE, 0.0) > 0.5:
             return None
         name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
@@ -137,7 +99,7 @@ class Segmenter:
             label_class=name,
             probabilities=probabilities,
             confidence=probabilities[name] * _contrast(sharp, mask),
-            maps=self._maps(state, name, part, box) if self.params.maps else {},
+            maps=self._maps(seen.told, name, box) if self.params.maps else {},
         )
 
     def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
@@ -178,37 +140,23 @@ class Segmenter:
         large = width >= _SMALLEST * self.checkpoint.diameter
         return bool(large and np.quantile(values, 0.9) >= _SURE)
 
-    def _probabilities(self, states: torch.Tensor) -> npt.NDArray[np.float64]:
-        """``(N, classes)`` probabilities of ``(N, h, w, C)`` states, the same however many."""
-        with torch.inference_mode():
-            logits = torch.cat([self.network.classify(state[None]) for state in states])
-        sigmoid = self.checkpoint.card.get("activation") == "sigmoid"
-        logits = logits.cpu().double()  # after the move: not every device knows double precision
-        return np.asarray((logits.sigmoid() if sigmoid else logits.softmax(1)).numpy())
-
-    def _maps(self, state: torch.Tensor, name: str, part: Part, box: Part) -> dict[str, Map]:
+    def _maps(self, told: Window, name: str, box: Part) -> dict[str, Map]:
         """Most relevant channels for class `name`, in their order, scaled to 0–1."""
         network, target = self.network, self.checkpoint.classes.index(name)
+        layers = (network.fc2, network.fc3) if network.types is None else (network.types,)
+        weights = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
         with torch.inference_mode():
-            pooled = network.pooled(state[None])
-            scores = relevance(
-                pooled,
-                network.fc2.weight,
-                network.fc2.bias,
-                network.fc3.weight,
-                network.fc3.bias,
-                target,
-                _EPSILON,
-            )[0].cpu()
+            pooled = network.pooled(told.state[None])
+            scores = relevance(pooled, *weights, target=target, epsilon=_EPSILON)[0].cpu()
         # A channel's relevance is that of all its statistics together.
         scores = scores.view(-1, network.channels).sum(0)
         maps = {}
         for rank, channel in enumerate(scores.argsort(descending=True)[:_MAPPED_CHANNELS], 1):
-            values = state[..., int(channel)].cpu().numpy()
+            values = told.state[..., int(channel)].cpu().numpy()
             low, high = float(values.min()), float(values.max())
             scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
             title = f"{rank}: channel {int(channel)}, relevance {float(scores[channel]):+.2f}"
-            maps[title] = self.view.interpolate(scaled, part, 1, box)
+            maps[title] = told.view.interpolate(scaled, told.part, 1, box)
         return maps
 
 

@@ -22,6 +22,7 @@ _NCA = {
     "typed_share": 0.6,
     "stain": 0.3,
     "readout": 320,
+    "type_windows": 640,
     "projection": "best",
     "validation": 0.25,
 }

@@ -135,7 +135,8 @@ class Loop(ABC):
                 }
             self._save()
             yield Progress(state.epoch, params.epochs, "Training", values=values)
-        self.network.load_state_dict(state.best_weights)
+        if state.best_weights:
+            self.network.load_state_dict(state.best_weights)
 
     def step(self, loss: torch.Tensor) -> None:
         """Learn from a batch's loss."""

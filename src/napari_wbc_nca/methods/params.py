@@ -79,7 +79,7 @@ class NcaTrainParams:
         Literal["pca", "evidence", "centre", "grown", "best"],
         Bounds("Projection the model uses by default; 'best' on masks held out for validation"),
     ] = "grown"
-    epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 128
+    epochs: Annotated[int, Bounds("Epochs at most; 0 only fits", low=0, high=100_000)] = 128
     samples_per_epoch: Annotated[
         int, Bounds("Windows drawn an epoch; 0 takes one a sample", low=0)
     ] = 0
@@ -105,6 +105,18 @@ class NcaTrainParams:
     refit: Annotated[
         int, Bounds("Windows that the classifier is fitted anew to at the end; 0 does not", low=0)
     ] = 0
+    closer: Annotated[
+        float,
+        Bounds(
+            "How many times larger cells are seen to tell their types; 0 tells them as they are",
+            low=0,
+            high=4,
+        ),
+    ] = 0.0
+    type_windows: Annotated[
+        int,
+        Bounds("Windows that the closer look at types is fitted to; 0 does not fit", low=0),
+    ] = 4096
     clip: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
     validation: Annotated[
         float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
@@ -126,7 +138,7 @@ class NcaMaxTrainParams(NcaTrainParams):
     channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 128
     hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 128
     steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 64
-    epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 32
+    epochs: Annotated[int, Bounds("Epochs at most; 0 only fits", low=0, high=100_000)] = 32
     batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 16
     learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 4e-4
     gamma: Annotated[

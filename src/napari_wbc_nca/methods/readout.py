@@ -5,79 +5,60 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from napari_wbc_nca.methods.fits import fit_linear, over_windows
 from napari_wbc_nca.methods.weak import IGNORED, NUCLEUS, OUTSIDE
-from napari_wbc_nca.types import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import NcaTrainParams
-    from napari_wbc_nca.methods.windows import Windows
+    from napari_wbc_nca.methods.windows import Batch, Windows
     from napari_wbc_nca.models.nca import NCA
+    from napari_wbc_nca.types import Progress
 
 _PIXELS = 400  # drawn from a window; neighbours say nearly the same
 _PULL = 1e-3  # weight of the distance to where the readout was
-_ITERATIONS = 100
 
 
 def fit_readout(
     network: NCA, windows: Windows, params: NcaTrainParams
 ) -> Generator[Progress, None, None]:
-    r"""Fit the linear readout to the pixels of ``params.readout`` windows, in place.
+    """Fit the linear readout to the pixels of ``params.readout`` windows, in place.
 
-    .. math:: \min_w \mathrm{BCE}(w \cdot f, t) + \lambda |w - w_0|^2
-
-    over standardised features f of the pixels whose target t is known, by L-BFGS; :math:`w_0` is
-    the readout as it was. A few drawn cells are enough for it, and it takes seconds where
-    training the automaton takes minutes.
+    By binary cross-entropy over the pixels whose target is known; see
+    :func:`~napari_wbc_nca.methods.fits.fit_linear`. A few drawn cells are enough for it, and it
+    takes seconds where training the automaton takes minutes.
     """
     features, targets = yield from _pixels(network, windows, params)
-    centre = network.centre
-    if centre is None or not len(targets):
+    if network.centre is None or not len(targets):
         return
-    mean, spread = features.mean(0), features.std(0) + 1e-3
-    start = (centre.weight * spread).detach()
-    weight = start.clone().requires_grad_()
-    bias = (centre.bias + centre.weight @ mean).detach().requires_grad_()
     wanted = torch.stack([targets != OUTSIDE, targets == NUCLEUS], -1).to(features.dtype)
-    standard = (features - mean) / spread
-    steps = torch.optim.LBFGS([weight, bias], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        steps.zero_grad()
-        logits = standard @ weight.T + bias
-        value = binary_cross_entropy_with_logits(logits, wanted)
-        value = value + _PULL * ((weight - start) ** 2).sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    with torch.enable_grad():
-        steps.step(loss)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        centre.weight.copy_(weight / spread)
-        centre.bias.copy_(bias - centre.weight @ mean)
+    fit_linear(
+        network.centre,
+        features,
+        lambda logits: binary_cross_entropy_with_logits(logits, wanted),
+        _PULL,
+    )
 
 
 def _pixels(
     network: NCA, windows: Windows, params: NcaTrainParams
 ) -> Generator[Progress, None, tuple[torch.Tensor, torch.Tensor]]:
     """Features ``(N, C)`` and targets ``(N,)`` of some known pixels of each window."""
-    random = np.random.default_rng((params.seed, params.readout, 1))
     shuffle = torch.Generator().manual_seed(params.seed)
-    device = next(network.parameters()).device
-    features, targets = [], []
-    count = max(1, params.readout // params.batch)
-    for number in range(count):
-        batch = windows.draw(params.batch, random)
-        origin = torch.arange(params.batch)[:, None] * torch.tensor([4096, 0])
-        with torch.no_grad():
-            states = network.rollout(batch.images.to(device), number, origin)
+
+    def take(states: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        features, targets = [], []
         for state, target in zip(states, batch.targets, strict=True):
             known = (target != IGNORED).flatten().nonzero()[:, 0]
             some = known[torch.randperm(len(known), generator=shuffle)[:_PIXELS]]
-            features.append(state.flatten(0, 1)[some.to(device)])
-            targets.append(target.flatten()[some].to(device))
-        yield Progress(number + 1, count, "Fitting the readout")
+            features.append(state.flatten(0, 1)[some.to(state.device)])
+            targets.append(target.flatten()[some].to(state.device))
+        return torch.cat(features), torch.cat(targets)
+
+    taken = yield from over_windows(
+        network, windows, params.readout, params, "Fitting the readout", take, salt=(1,)
+    )
+    features, targets = zip(*taken, strict=True)
     return torch.cat(features), torch.cat(targets)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 
+from napari_wbc_nca.methods.fits import over_windows
 from napari_wbc_nca.methods.losses import focal_loss
-from napari_wbc_nca.types import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import NcaTrainParams
     from napari_wbc_nca.methods.windows import Windows
     from napari_wbc_nca.models.nca import NCA
+    from napari_wbc_nca.types import Progress
 
 _STEPS, _ROWS = 600, 512
 _RATE, _SHRINK = 2e-3, 0.05  # step size and weight decay
@@ -30,21 +30,17 @@ def refit(
     features are learnt from many times. They are standardised meanwhile; the first layer takes
     that in at the end.
     """
-    random = np.random.default_rng((params.seed, params.refit))
-    device = next(network.parameters()).device
-    pooled, sets = [], []
-    count = max(1, params.refit // params.batch)
-    for number in range(count):
-        batch = windows.draw(params.batch, random)
-        origin = torch.arange(params.batch)[:, None] * torch.tensor([4096, 0])
-        with torch.no_grad():
-            state = network.rollout(batch.images.to(device), number, origin)
-            pooled.append(network.pooled(state))
-        sets.append(batch.allowed.to(device))
-        yield Progress(number + 1, count, "Fitting the classifier")
-    features, allowed = torch.cat(pooled), torch.cat(sets)
+    taken = yield from over_windows(
+        network,
+        windows,
+        params.refit,
+        params,
+        "Fitting the classifier",
+        lambda states, batch: (network.pooled(states), batch.allowed.to(states.device)),
+    )
+    features, allowed = (torch.cat(parts) for parts in zip(*taken, strict=True))
     mean, spread = features.mean(0), features.std(0) + 1e-3
-    first = nn.Linear(network.fc2.in_features, network.fc2.out_features, device=device)
+    first = nn.Linear(network.fc2.in_features, network.fc2.out_features, device=features.device)
     network.fc3.reset_parameters()
     head = nn.Sequential(first, nn.ReLU(), network.fc3)
     _fit(head, (features - mean) / spread, allowed, params)

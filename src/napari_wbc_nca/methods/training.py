@@ -14,6 +14,7 @@ import torch
 from napari_wbc_nca.io.datasets import NONE, TYPES, WBC, Sample
 from napari_wbc_nca.io.samples import without_cut
 from napari_wbc_nca.methods.choice import best_projection
+from napari_wbc_nca.methods.closer import close_side, fit_types
 from napari_wbc_nca.methods.learner import NcaLoop
 from napari_wbc_nca.methods.readout import fit_readout
 from napari_wbc_nca.methods.refit import refit
@@ -92,6 +93,11 @@ def train(
     yield from loop.epochs()
     if params.refit:
         yield from refit(network, learn, params)
+    if network.closer and params.type_windows:
+        side = close_side(params.window, params.diameter, network.closer)
+        close = draw(kept, side=side, closer=network.closer, typed_share=1)
+        if close.typed:
+            yield from fit_types(network, close, params)
     trained = Checkpoint(
         method=method,
         architecture=architecture,
@@ -205,8 +211,9 @@ def _architecture(
     """Size of the network: that of `init` where there is one; pooled as the parameters say."""
     pool = "parts" if params.pooling == "parts" else pool
     if init is not None:
-        return {**init.architecture, "pool": pool}
-    names = ("channels", "hidden", "steps", "fire_rate")
+        closer = params.closer or init.architecture.get("closer", 0.0)
+        return {**init.architecture, "pool": pool, "closer": closer}
+    names = ("channels", "hidden", "steps", "fire_rate", "closer")
     own = {name: getattr(params, name) for name in names}
     return {**own, "pool": pool, "classes": len(classes)}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from napari_wbc_nca.methods.weak import IGNORED, OUTSIDE, Place, Prepared
 
 _UNTYPED = 0.4  # share of cells of unknown type among what is left; the rest shows none
 _TRIES = 6  # windows looked at to find one without any white blood cell
+_GROUP = 8  # cells of known type that a slide or laboratory has to count as one of its own
 _TRACE = 0.02  # share of cell pixels up to which a window counts as showing none
 
 
@@ -32,11 +34,23 @@ class Batch:
     allowed
         ``(B, classes)`` bool: the classes a window may have; one, or all types of white blood
         cell where the type is unknown. All False where the class teaches nothing.
+    settings
+        Laboratory or slide of each window, as far as it is known.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
     allowed: torch.Tensor
+    settings: tuple[str, ...]
+
+
+class _Window(NamedTuple):
+    """One window of a batch."""
+
+    image: torch.Tensor
+    target: torch.Tensor
+    allowed: torch.Tensor
+    setting: str
 
 
 class Windows:
@@ -58,6 +72,8 @@ class Windows:
         False draws windows as they lie: no turning, scaling or staining, for validation.
     stain
         How far the stain is varied, 0–1; little where the pictures are all of one laboratory.
+    closer
+        How many times larger cells are seen than at the model's scale.
     """
 
     def __init__(
@@ -69,9 +85,10 @@ class Windows:
         typed_share: float = 0.4,
         vary: bool = True,
         stain: float = 1.0,
+        closer: float = 1.0,
     ) -> None:
         self.samples, self.classes, self.side, self.vary = samples, tuple(classes), side, vary
-        self.normalisation, self.stain = normalisation, stain
+        self.normalisation, self.stain, self._step = normalisation, stain, FINE / closer
         places = [place for sample in samples for place in sample.places]
         self._position = {place.sample: n for n, s in enumerate(samples) for place in s.places}
         self._typed = {
@@ -79,10 +96,17 @@ class Windows:
             for name in self.classes
             if name != NONE and (found := [p for p in places if p.name == name])
         }
+        self._cells = Counter(
+            f"{sample.source}/{sample.group}"
+            for sample in samples
+            for place in sample.places
+            if place.name in self._typed
+        )
         self._untyped = [place for place in places if place.name == WBC]
         self._none = [place for place in places if place.name == NONE]
         self._chances = {name: self._balance(found) for name, found in self._typed.items()}
         self.shares = self._shares(typed_share)
+        self.typed = tuple(self._typed)
 
     def _balance(self, places: Sequence[Place]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Chance of each place: a source counts by the square root of its number of cells."""
@@ -108,19 +132,28 @@ class Windows:
         """`count` windows; types, and windows with and without cells, are balanced."""
         kinds = random.choice(list(self.shares), count, p=list(self.shares.values()))
         drawn = [getattr(self, f"_draw_{kind}")(random) for kind in kinds]
-        images, targets, allowed = (torch.stack(parts) for parts in zip(*drawn, strict=True))
-        return Batch(images, targets, allowed)
+        images, targets, allowed, settings = zip(*drawn, strict=True)
+        return Batch(torch.stack(images), torch.stack(targets), torch.stack(allowed), settings)
 
-    def _draw_typed(self, random: np.random.Generator) -> tuple[torch.Tensor, ...]:
+    def _draw_typed(self, random: np.random.Generator) -> _Window:
         name = str(random.choice(list(self._typed)))
         place = self._typed[name][random.choice(len(self._typed[name]), p=self._chances[name])]
-        return (*self._cut(self._sample(place), place.centre, random), self._only(name))
+        return self._at(place, self._only(name), random)
 
-    def _draw_untyped(self, random: np.random.Generator) -> tuple[torch.Tensor, ...]:
+    def _draw_untyped(self, random: np.random.Generator) -> _Window:
         place = self._untyped[random.integers(len(self._untyped))]
-        return (*self._cut(self._sample(place), place.centre, random), ~self._only(NONE))
+        return self._at(place, ~self._only(NONE), random)
 
-    def _draw_none(self, random: np.random.Generator) -> tuple[torch.Tensor, ...]:
+    def _at(self, place: Place, allowed: torch.Tensor, random: np.random.Generator) -> _Window:
+        sample = self._sample(place)
+        return _Window(*self._cut(sample, place.centre, random), allowed, self._setting(sample))
+
+    def _setting(self, sample: Prepared) -> str:
+        """The group of a sample where many cells are of it, as of a slide; else its data set."""
+        group = f"{sample.source}/{sample.group}"
+        return group if self._cells[group] >= _GROUP else sample.source
+
+    def _draw_none(self, random: np.random.Generator) -> _Window:
         """A window without white blood cells; it teaches only its pixels if none is found."""
         for _ in range(_TRIES):
             if self._none and random.random() < 0.5:
@@ -132,8 +165,9 @@ class Windows:
                 centre = (random.uniform(0, height), random.uniform(0, width))
             image, target = self._cut(sample, centre, random)
             if (target != OUTSIDE).float().mean() <= _TRACE:
-                return image, target, self._only(NONE)
-        return image, target, torch.zeros(len(self.classes), dtype=torch.bool)
+                return _Window(image, target, self._only(NONE), self._setting(sample))
+        nothing = torch.zeros(len(self.classes), dtype=torch.bool)
+        return _Window(image, target, nothing, self._setting(sample))
 
     def _only(self, name: str) -> torch.Tensor:
         return torch.tensor([known == name for known in self.classes])
@@ -145,7 +179,7 @@ class Windows:
         shift = random.normal(0, self.side / 20, 2) if self.vary else np.zeros(2)
         offsets = np.arange(self.side) + 0.5 - self.side / 2
         grid = np.stack(np.meshgrid(offsets + shift[0], offsets + shift[1], indexing="ij"), -1)
-        points = grid @ (matrix.T * FINE) + centre
+        points = grid @ (matrix.T * self._step) + centre
         corner, part = _around(points, sample.target.shape)
         size = np.asarray([span.stop - span.start for span in part])
         relative = ((points - corner) / size * 2 - 1)[None, ..., ::-1]

@@ -8,29 +8,22 @@ from torch import Tensor
 
 
 def relevance(
-    pooled: Tensor,
-    w2: Tensor,
-    b2: Tensor,
-    w3: Tensor,
-    b3: Tensor,
-    target: int | Tensor,
-    epsilon: float = 1e-9,
+    pooled: Tensor, *layers: Tensor, target: int | Tensor, epsilon: float = 1e-9
 ) -> Tensor:
     """How much each channel contributed to the logit of a class.
 
-    From the class's logit back through both linear layers of the classifier,
+    From the class's logit back through the linear layers of the classifier,
     ``R_i = Σ_j a_i w_ij R_j / (z_j + ε sign z_j)`` with ``z_j = Σ_i a_i w_ij + b_j`` and
-    ``sign 0 = 1`` (WBC-NCA); the ReLU between them passes relevance on. Each bias keeps its
+    ``sign 0 = 1`` (WBC-NCA); the ReLU between two passes relevance on. Each bias keeps its
     share: the relevances sum to the logit only at ε = 0 without biases.
 
     Parameters
     ----------
     pooled
         ``(B, C)`` pooled state.
-    w2, b2
-        ``(head, C)`` and ``(head,)`` of the first layer.
-    w3, b3
-        ``(classes, head)`` and ``(classes,)`` of the second.
+    layers
+        ``(outputs, inputs)`` weight and ``(outputs,)`` bias of each layer, from the first to the
+        last; the first has C inputs, the last an output a class.
     target
         Index of the class to explain, one for all or ``(B,)`` int64.
     epsilon
@@ -56,14 +49,18 @@ def relevance(
     if not epsilon >= 0:
         raise ValueError(f"epsilon is {epsilon!r}; it must be at least 0")
     targets = torch.as_tensor(target, device=pooled.device).expand(len(pooled))
-    if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < len(w3):
-        raise ValueError(f"target is {target}; classes are numbered 0 to {len(w3) - 1}")
-    before = F.linear(pooled, w2, b2)
-    hidden = F.relu(before)
-    logits = F.linear(hidden, w3, b3)
-    chosen = F.one_hot(targets, len(w3)).to(logits)
-    back = _through(hidden, w3, logits, logits * chosen, epsilon)
-    return _through(pooled, w2, before, back, epsilon)
+    classes = len(layers[-1])
+    if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+        raise ValueError(f"target is {target}; classes are numbered 0 to {classes - 1}")
+    passed, inputs = [], pooled
+    for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+        outputs = F.linear(inputs, weight, bias)
+        passed.append((inputs, weight, outputs))
+        inputs = F.relu(outputs)
+    back = outputs * F.one_hot(targets, classes).to(outputs)
+    for inputs, weight, outputs in reversed(passed):
+        back = _through(inputs, weight, outputs, back, epsilon)
+    return back
 
 
 def _through(
