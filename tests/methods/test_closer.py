@@ -168,3 +168,57 @@ def test_a_look_from_farther_is_refused():
         NCA(8, 8, 1, closer=0.5)
     with pytest.raises(ValueError, match="tells no types by a closer look"):
         NCA(8, 8, 1).tell(torch.zeros(1, 4, 4, 8))
+
+
+def test_types_that_are_not_shown_keep_their_say(fields):
+    _, first = planted.run(nca_wss.train(fields, TINY))
+    shown = [replace(s, names=tuple("neutrophil" if n != "none" else n for n in s.names))
+             for s in fields]  # fmt: skip
+    _, second = planted.run(nca_wss.train(shown, replace(TINY, epochs=0), init=first))
+    for name in ("types.weight", "types.bias"):
+        np.testing.assert_array_equal(first.weights[name], second.weights[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"closer": 0.5}, r"closer is 0\.5; expected 0, or a number in 1-2"),
+        ({"type_windows": 0}, "type_windows is 0, so that no types could be told closer"),
+        ({"epochs": 0}, "0 epochs train nothing; give a model to start from"),
+    ],
+)
+def test_what_would_learn_nothing_is_refused(fields, changes, message):
+    with pytest.raises(ValueError, match=message):
+        planted.run(nca_wss.train(fields, replace(TINY, **changes)))
+
+
+def test_a_classifier_that_would_stay_as_it_was_drawn_is_refused(fields):
+    _, first = planted.run(nca_wss.train(fields, TINY))
+    other = replace(TINY, epochs=0, pooling="parts")
+    with pytest.raises(ValueError, match="pools its features in another way"):
+        planted.run(nca_wss.train(fields, other, init=first))
+
+
+def test_types_need_cells_of_known_type(fields):
+    _, first = planted.run(nca_wss.train(fields, replace(TINY, closer=0.0)))
+    untyped = [replace(s, names=tuple("wbc" if n != "none" else n for n in s.names))
+               for s in fields]  # fmt: skip
+    with pytest.raises(ValueError, match="no cell of known type is left"):
+        planted.run(nca_wss.train(untyped, replace(TINY, epochs=0), init=first))
+
+
+def test_the_batch_does_not_matter():
+    checkpoint = closer(planted.checkpoint(), 0)
+    checkpoint.weights["types.weight"][:] = np.random.default_rng(0).normal(size=(2, 8))
+    (_, first), (_, second) = (told(checkpoint, batch=batch) for batch in (2, 16))
+    names = [f"p_{name}" for name in checkpoint.classes]
+    np.testing.assert_array_equal(first.cells[names], second.cells[names])
+
+
+def test_a_crop_smaller_than_the_closer_window():
+    image = Image(planted.smear((14, 14), shape=(28, 28), radius=10))
+    params = SegmentParams(diameter=20, locate="whole", device="cpu", maps=True)
+    steps = nca_wss.predict(image, closer(planted.checkpoint(), 1), params)
+    _, found = planted.run(steps)
+    assert list(found.cells["class"]) == ["lymphocyte"]
+    assert all(values.shape == (28, 28) for values in found.maps.values())

@@ -20,7 +20,7 @@ _SIZES: Mapping[str, tuple[int | None, int, int]] = {
 
 
 _POOLS = {"mean": 1, "max": 1, "parts": 6}
-_CLOSEST = 4
+_CLOSEST = 2
 
 
 def _statistics(architecture: Mapping[str, Any]) -> int:

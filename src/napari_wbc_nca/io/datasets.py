@@ -12,7 +12,7 @@ from napari_wbc_nca.io.labelfiles import (
     Labels,
     columns,
     read_frames,
-    read_groups,
+    read_laboratories,
     read_names,
     read_points,
     read_types,
@@ -92,14 +92,8 @@ def read_source(source: Source) -> list[Sample]:
         raise LabelError(f"{source.path}: no picture is left after include and exclude")
     name = source.name or source.path.stem
     groups = grouped([sample.path for sample in samples], source)
-    listed = read_groups(source.path / source.types) if source.types else {}
     return [
-        replace(
-            sample,
-            group=listed.get(sample.path.stem, group),
-            source=name,
-            weight=source.weight,
-        )
+        replace(sample, group=group, source=name, weight=source.weight)
         for sample, group in zip(samples, groups, strict=True)
     ]
 
@@ -159,12 +153,15 @@ def _read_folders(source: Source) -> list[Sample]:
 
 def _read_boxes(source: Source) -> list[Sample]:
     pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
-    types = read_types(source.path / source.types) if source.types else {}
+    table = source.path / source.types if source.types else None
+    types = read_types(table) if table else {}
+    laboratories = read_laboratories(table) if table else {}
     samples = []
     for path in selected(pictures, source):
         boxes, kinds = _read_labels(path, source)
         names = _typed(tuple(map(canonical, kinds)), types.get(path.stem, types.get(path.name)))
-        samples.append(Sample(path, boxes, names, kinds=kinds))
+        laboratory = laboratories.get(path.stem, laboratories.get(path.name, ""))
+        samples.append(Sample(path, boxes, names, kinds=kinds, laboratory=laboratory))
     return samples
 
 

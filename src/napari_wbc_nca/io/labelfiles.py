@@ -209,11 +209,11 @@ def read_types(path: Path) -> dict[str, str]:
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
 
 
-def read_groups(path: Path) -> dict[str, str]:
-    """Group by picture name, such as its slide, from a column ``group``; empty without one."""
-    if "group" not in columns(path):
+def read_laboratories(path: Path) -> dict[str, str]:
+    """Laboratory by picture name, from a column ``laboratory``; empty without one."""
+    if "laboratory" not in columns(path):
         return {}
-    return {row["image"]: row["group"] for _, row in _rows(path, ("image",)) if row["group"]}
+    return {row["image"]: row["laboratory"] for _, row in _rows(path, ("image",))}
 
 
 def read_cells(path: Path) -> dict[int, str]:

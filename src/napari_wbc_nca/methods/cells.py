@@ -156,8 +156,20 @@ class Segmenter:
             low, high = float(values.min()), float(values.max())
             scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
             title = f"{rank}: channel {int(channel)}, relevance {float(scores[channel]):+.2f}"
-            maps[title] = told.view.interpolate(scaled, told.part, 1, box)
+            maps[title] = _beside(told.view.interpolate(scaled, told.part, 1, box), told, box)
         return maps
+
+
+def _beside(values: Map, told: Window, box: Part) -> Map:
+    """`values` at the image pixels `box`, with 0 where a window that was seen closer ends."""
+    inside = np.zeros(values.shape, bool)
+    inside[
+        tuple(
+            slice(max(0, own.start - span.start), max(0, own.stop - span.start))
+            for own, span in zip(told.view.box(told.part), box, strict=True)
+        )
+    ] = True
+    return np.where(inside, values, 0).astype(np.float32)
 
 
 def _nearest(

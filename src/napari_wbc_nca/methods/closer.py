@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PULL = 3e-3  # weight of the distance to where the classifier was; to nothing, for a new one
 _EVEN = 0.05  # weight of what settings differ by
+_ITERATIONS = 200
 _FEW = 4  # windows of a type that a setting has to be compared by
 
 
@@ -70,12 +71,16 @@ def fit_types(
     types = torch.cat(allowed).to(torch.uint8).argmax(1)
     groups = _groups(types, [name for names in settings for name in names])
     pooled = torch.cat(features)
-    types = types.to(pooled.device)
+    # What is taught further keeps its word on types that it is not shown now.
+    new = not network.types.weight.any()
+    kinds = list(range(len(network.types.bias))) if new else sorted(set(types.tolist()))
+    wanted = torch.tensor([kinds.index(kind) for kind in types.tolist()], device=pooled.device)
 
     def loss(logits: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(logits, types) + _EVEN * unevenness(logits, groups)
+        own = logits[:, kinds]
+        return cross_entropy(own, wanted) + _EVEN * unevenness(own, groups)
 
-    fit_linear(network.types, pooled, loss, _PULL)
+    fit_linear(network.types, pooled, loss, _PULL, _ITERATIONS)
 
 
 def unevenness(logits: torch.Tensor, groups: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ITERATIONS = 200
-
 
 def over_windows(
     network: NCA,
@@ -65,6 +63,7 @@ def fit_linear(
     features: torch.Tensor,
     loss: Callable[[torch.Tensor], torch.Tensor],
     pull: float,
+    iterations: int,
 ) -> None:
     r"""Fit a linear layer to features, in place, starting from what it is.
 
@@ -82,13 +81,15 @@ def fit_linear(
         Of the layer's ``(N, outputs)`` values.
     pull
         λ.
+    iterations
+        At most.
     """
     mean, spread = features.mean(0), features.std(0) + 1e-3
     standard = (features - mean) / spread
     start = (layer.weight * spread).detach()
     weight = start.clone().requires_grad_()
     bias = (layer.bias + layer.weight @ mean).detach().requires_grad_()
-    steps = torch.optim.LBFGS([weight, bias], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
+    steps = torch.optim.LBFGS([weight, bias], max_iter=iterations, line_search_fn="strong_wolfe")
 
     def value() -> torch.Tensor:
         steps.zero_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +63,11 @@ class Looker:
     params: SegmentParams
     view: View
 
+    @cached_property
+    def close(self) -> View:
+        """The field where types are told, by a network that sees them closer."""
+        return self.view.rescaled(self.view.factor / self.network.closer)
+
     def at(self, centres: Sequence[Centre], tell: Tell) -> Generator[Progress, None, list[Seen]]:
         """What the network makes of the surroundings of `centres` (model pixels).
 
@@ -87,10 +92,9 @@ class Looker:
         windows, chances = yield from self._turned(
             self.view, centres, side, 1, classify, lambda share: tell(first * share)
         )
-        close = self.view.rescaled(self.view.factor / closer)
-        middles = [close.from_image(self.view.to_image(centre)) for centre in centres]
+        middles = [self.close.from_image(self.view.to_image(centre)) for centre in centres]
         told, types = yield from self._turned(
-            close,
+            self.close,
             middles,
             close_side(side, self.checkpoint.diameter, closer),
             turns,
@@ -118,7 +122,7 @@ class Looker:
         images = torch.stack([view.read(part) for part in parts])
         images = images.to(next(self.network.parameters()).device)
         origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
-        looks = []
+        looks: list[Chances] = []
         for turn in range(turns):
             steps = self.network.rollout_steps(
                 torch.rot90(images, turn, (2, 3)).contiguous(),
@@ -126,9 +130,11 @@ class Looker:
                 origin,
                 fire_rate=self.params.fire_rate,
             )
-            looks.append((yield from retold(steps, partial(_told, tell, turn, turns))))
-        windows = [Window(view, *one) for one in zip(parts, looks[0], strict=True)]
-        return windows, np.mean([self._probabilities(seen, logits) for seen in looks], axis=0)
+            states = yield from retold(steps, partial(_told, tell, turn, turns))
+            if not looks:
+                windows = [Window(view, *one) for one in zip(parts, states, strict=True)]
+            looks.append(self._probabilities(states, logits))
+        return windows, np.mean(looks, axis=0)
 
     def _probabilities(self, states: torch.Tensor, logits: Logits) -> Chances:
         """``(N, classes)`` probabilities of ``(N, h, w, C)`` states, the same however many."""

@@ -108,9 +108,9 @@ class NcaTrainParams:
     closer: Annotated[
         float,
         Bounds(
-            "How many times larger cells are seen to tell their types; 0 tells them as they are",
+            "How many times larger cells are seen to tell their types; 0 leaves that as it is",
             low=0,
-            high=4,
+            high=2,
         ),
     ] = 0.0
     type_windows: Annotated[

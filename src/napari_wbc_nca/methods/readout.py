@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PIXELS = 400  # drawn from a window; neighbours say nearly the same
 _PULL = 1e-3  # weight of the distance to where the readout was
+_ITERATIONS = 100
 
 
 def fit_readout(
@@ -39,6 +40,7 @@ def fit_readout(
         features,
         lambda logits: binary_cross_entropy_with_logits(logits, wanted),
         _PULL,
+        _ITERATIONS,
     )
 
 

@@ -65,6 +65,7 @@ def train(
     """
     check(params)
     _check_cells(samples)
+    _check_look(params, init)
     if init is not None:
         _check_fit(init, samples)
     if params.whole_cells:
@@ -78,6 +79,7 @@ def train(
     network = NCA(**architecture)
     if init is not None:
         _start_from(network, init)
+        _check_kept(network, init, params)
     draw = partial(
         Windows,
         classes=classes,
@@ -98,6 +100,11 @@ def train(
         close = draw(kept, side=side, closer=network.closer, typed_share=1)
         if close.typed:
             yield from fit_types(network, close, params)
+    if network.types is not None and not network.types.weight.any():
+        raise ValueError(
+            "no cell of known type is left to tell types closer by; name the types of some, or "
+            "train without 'closer'"
+        )
     trained = Checkpoint(
         method=method,
         architecture=architecture,
@@ -130,6 +137,31 @@ def _check_cells(samples: Sequence[Sample]) -> None:
         raise ValueError(
             f"no white blood cell is labelled in {len(samples)} pictures; label some cells, and "
             "give each its class"
+        )
+
+
+def _check_look(params: NcaTrainParams, init: Checkpoint | None) -> None:
+    """Refuse what would save a network that has learnt nothing."""
+    if 0 < params.closer < 1:
+        raise ValueError(f"closer is {params.closer}; expected 0, or a number in 1-2")
+    if not params.epochs and init is None:
+        raise ValueError("0 epochs train nothing; give a model to start from, or some epochs")
+    known = init is not None and init.architecture.get("closer", 0)
+    if params.closer and not known and not params.type_windows:
+        raise ValueError(
+            "type_windows is 0, so that no types could be told closer; draw some, or train "
+            "without 'closer'"
+        )
+
+
+def _check_kept(network: NCA, init: Checkpoint, params: NcaTrainParams) -> None:
+    """Refuse to keep a classifier that neither came with `init` nor would be trained."""
+    fits = network.fc2.weight.shape == init.weights["fc2.weight"].shape
+    if not (fits or params.epochs or params.refit):
+        raise ValueError(
+            f"{init.name} pools its features in another way, so that its classifier starts anew, "
+            "and 0 epochs would leave it so; pool as the model does (pooling 'parts' or "
+            "'method'), or refit"
         )
 
 
@@ -226,6 +258,8 @@ def _start_from(network: NCA, init: Checkpoint) -> None:
         for name, value in init.weights.items()
         if own[name].shape == value.shape
     }
+    if "types.weight" not in fitting:
+        fitting.pop("types.bias", None)
     network.load_state_dict({**own, **fitting})
 
 

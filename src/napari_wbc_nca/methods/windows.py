@@ -97,7 +97,7 @@ class Windows:
             if name != NONE and (found := [p for p in places if p.name == name])
         }
         self._cells = Counter(
-            f"{sample.source}/{sample.group}"
+            _slide(sample)
             for sample in samples
             for place in sample.places
             if place.name in self._typed
@@ -149,9 +149,9 @@ class Windows:
         return _Window(*self._cut(sample, place.centre, random), allowed, self._setting(sample))
 
     def _setting(self, sample: Prepared) -> str:
-        """The group of a sample where many cells are of it, as of a slide; else its data set."""
-        group = f"{sample.source}/{sample.group}"
-        return group if self._cells[group] >= _GROUP else sample.source
+        """The laboratory or slide of a sample that has many typed cells; else its data set."""
+        slide = _slide(sample)
+        return slide if self._cells[slide] >= _GROUP else sample.source
 
     def _draw_none(self, random: np.random.Generator) -> _Window:
         """A window without white blood cells; it teaches only its pixels if none is found."""
@@ -191,6 +191,10 @@ class Windows:
         marked = torch.where(torch.from_numpy(inside), target, IGNORED).to(torch.uint8)
         varied = torch.lerp(image, restain(image, random), self.stain) if self.vary else image
         return shown(varied, self.normalisation), marked
+
+
+def _slide(sample: Prepared) -> str:
+    return f"{sample.source}/{sample.laboratory or sample.group}"
 
 
 def _around(
