@@ -80,7 +80,7 @@ def test_failure_says_why(wbc, model, monkeypatch, tmp_path):
         (["nca_wss", "d", "--folds", "3", "--train", "epoch=3"], "expected name=value"),
         (["nca_wss", "d", "--folds", "3", "--train", "epochs"], "expected name=value"),
         (["nca_wss", "d", "--folds", "3", "--train", "epochs=x"], "a value of type int"),
-        (["nca_wss", "d", "--folds", "3", "--train", "epochs=0"], "epochs is 0; it must be at"),
+        (["nca_wss", "d", "--folds", "3", "--train", "epochs=-1"], "epochs is -1; it must be at"),
         (["nca_wss", "d", "--folds", "3", "--train", "checkpointing=3"], "a value of type bool"),
     ],
 )

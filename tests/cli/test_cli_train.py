@@ -124,7 +124,7 @@ def test_the_state_stands_until_the_model_is_written(wbc, training, tmp_path, mo
         (["nca_wss", ".", "-o", "a.safetensors", "--resume"], "there is nothing to go on with"),
         (["nca_wss", ".", "-o", "half.safetensors", "--resume", "--force"], "give one of them"),
         (["nca_wss", ".", "-o", "a.safetensors", "--init", "unknown"], "name of a model"),
-        (["nca_wss", ".", "-o", "a.safetensors", "--epochs", "0"], "Invalid value for '--epochs'"),
+        (["nca_wss", ".", "-o", "a.safetensors", "--epochs", "-1"], "Invalid value for '--epochs'"),
     ],
 )
 def test_wrong_usage(wbc, training, tmp_path, monkeypatch, arguments, message):
