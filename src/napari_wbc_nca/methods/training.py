@@ -89,22 +89,21 @@ def train(
         stain=params.stain,
     )
     learn, validate = draw(kept), draw(held, vary=False) if held else None
+    if network.types is not None and not network.types.weight.any() and not learn.typed:
+        raise ValueError(
+            "no cell of known type is left to tell types closer by; name the types of some, or "
+            "train without 'closer'"
+        )
     loop = NcaLoop(network, params, learn, validate, state_file)
     if params.readout and not loop.state.epoch:
         yield from fit_readout(network, learn, params)
     yield from loop.epochs()
     if params.refit:
         yield from refit(network, learn, params)
-    if network.closer and params.type_windows:
+    if network.closer and params.type_windows and learn.typed:
         side = close_side(params.window, params.diameter, network.closer)
         close = draw(kept, side=side, closer=network.closer, typed_share=1)
-        if close.typed:
-            yield from fit_types(network, close, params)
-    if network.types is not None and not network.types.weight.any():
-        raise ValueError(
-            "no cell of known type is left to tell types closer by; name the types of some, or "
-            "train without 'closer'"
-        )
+        yield from fit_types(network, close, params)
     trained = Checkpoint(
         method=method,
         architecture=architecture,
