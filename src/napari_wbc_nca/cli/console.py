@@ -13,6 +13,9 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from napari_wbc_nca.methods.retold import retold
+from napari_wbc_nca.workflow.finish import finish
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -113,17 +116,15 @@ def follow(steps: Generator[Progress, None, T], title: str) -> T:
     )
     with bar:
         task = bar.add_task(title, total=1)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+
+        def show(step: Progress) -> None:
             text = f"{title}: {step.message}" if step.message else title
             bar.update(task, completed=step.done, total=max(step.total, 1), description=text)
             if step.values:
                 figures = ", ".join(f"{name} {value:.4g}" for name, value in step.values.items())
                 console.print(f"{step.done}/{step.total}: {figures}", markup=False, highlight=False)
+
+        return finish(retold(steps, show))
 
 
 def describe(error: Exception) -> str:

@@ -159,10 +159,15 @@ def _read_boxes(source: Source) -> list[Sample]:
     samples = []
     for path in selected(pictures, source):
         boxes, kinds = _read_labels(path, source)
-        names = _typed(tuple(map(canonical, kinds)), types.get(path.stem, types.get(path.name)))
-        laboratory = laboratories.get(path.stem, laboratories.get(path.name, ""))
+        names = _typed(tuple(map(canonical, kinds)), _of(path, types))
+        laboratory = _of(path, laboratories) or ""
         samples.append(Sample(path, boxes, names, kinds=kinds, laboratory=laboratory))
     return samples
+
+
+def _of(path: Path, listed: Mapping[str, str]) -> str | None:
+    """What a table lists for a picture, by its name with or without suffix."""
+    return listed.get(path.stem, listed.get(path.name))
 
 
 def _read_labels(path: Path, source: Source) -> Labels:
@@ -247,11 +252,7 @@ def _by_frame(table: Path) -> dict[Path, Labels]:
 def _read_crops(source: Source) -> list[Sample]:
     table = source.path / _CLASSES if source.path.is_dir() else source.path
     types = read_types(table)
-    known = {
-        path: types.get(path.stem, types.get(path.name))
-        for path in sorted(table.parent.iterdir())
-        if is_picture(path)
-    }
+    known = {path: _of(path, types) for path in sorted(table.parent.iterdir()) if is_picture(path)}
     listed = [path for path, name in known.items() if name is not None]
     if len(listed) < len(types):
         missing = set(types) - {name for path in listed for name in (path.stem, path.name)}

@@ -50,10 +50,9 @@ def over_windows(
     batches, taken = max(1, count // params.batch), []
     for number in range(batches):
         batch = windows.draw(params.batch, random)
-        # Far apart, so that no two windows of a batch share their draws.
-        origin = torch.arange(params.batch)[:, None] * torch.tensor([4096, 0])
         with torch.no_grad():
-            taken.append(take(network.rollout(batch.images.to(device), number, origin), batch))
+            states = network.rollout(batch.images.to(device), number, batch.origin)
+            taken.append(take(states, batch))
         yield Progress(number + 1, batches, message)
     return taken
 

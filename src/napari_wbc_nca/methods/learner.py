@@ -81,9 +81,7 @@ class NcaLoop(Loop):
         images, targets, allowed = map(
             self.fabric.to_device, (batch.images, batch.targets, batch.allowed)
         )
-        # Far apart, so that no two windows of a batch share their draws.
-        origin = torch.arange(len(images))[:, None] * torch.tensor([4096, 0])
-        logits, readout = self.learner(images, seed, origin)
+        logits, readout = self.learner(images, seed, batch.origin)
         class_loss = focal_loss(logits, allowed, self.params.gamma)
         pixel_loss = centre_loss(readout, targets)
         loss = class_loss + self.params.centre_weight * pixel_loss

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_wbc_nca.io.architectures import nca_shapes
 from napari_wbc_nca.io.datasets import NONE, TYPES, WBC, Sample
 from napari_wbc_nca.io.samples import without_cut
 from napari_wbc_nca.methods.choice import best_projection
@@ -73,6 +74,7 @@ def train(
     classes = classes_of(samples) if init is None else init.classes
     normalisation = {"name": params.normalisation} if init is None else dict(init.normalisation)
     architecture = _architecture(params, pool, classes, init)
+    nca_shapes(architecture, len(classes))
     prepared = yield from _prepare(samples, params, normalisation)
     kept, held = split(prepared, params.validation, params.seed)
     torch.manual_seed(params.seed)
@@ -141,8 +143,6 @@ def _check_cells(samples: Sequence[Sample]) -> None:
 
 def _check_look(params: NcaTrainParams, init: Checkpoint | None) -> None:
     """Refuse what would save a network that has learnt nothing."""
-    if 0 < params.closer < 1:
-        raise ValueError(f"closer is {params.closer}; expected 0, or a number in 1-2")
     if not params.epochs and init is None:
         raise ValueError("0 epochs train nothing; give a model to start from, or some epochs")
     known = init is not None and init.architecture.get("closer", 0)

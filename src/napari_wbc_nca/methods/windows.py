@@ -43,6 +43,11 @@ class Batch:
     allowed: torch.Tensor
     settings: tuple[str, ...]
 
+    @property
+    def origin(self) -> torch.Tensor:
+        """``(B, 2)`` so far apart that no two windows share the draws of their cells."""
+        return torch.arange(len(self.images))[:, None] * torch.tensor([4096, 0])
+
 
 class _Window(NamedTuple):
     """One window of a batch."""
@@ -106,7 +111,11 @@ class Windows:
         self._none = [place for place in places if place.name == NONE]
         self._chances = {name: self._balance(found) for name, found in self._typed.items()}
         self.shares = self._shares(typed_share)
-        self.typed = tuple(self._typed)
+
+    @property
+    def typed(self) -> bool:
+        """Whether there is a cell of known type to draw."""
+        return bool(self._typed)
 
     def _balance(self, places: Sequence[Place]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Chance of each place: a source counts by the square root of its number of cells."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from napari_wbc_nca.types import Progress
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def finish(work: Generator[Progress, None, T]) -> T:
+def finish(work: Generator[Any, None, T]) -> T:
     """Result of a computation that yields its progress."""
     while True:
         try:
