@@ -19,16 +19,16 @@ import numpy as np
 import torch
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.io.datasets import NONE, TYPES, read, read_rgb
-from napari_wbc_nca.methods.losses import centre_loss
-from napari_wbc_nca.methods.view import View, finer_part
-from napari_wbc_nca.methods.weak import Prepared, prepare
-from napari_wbc_nca.methods.windows import Windows
+from napari_wbc_nca.datasets.readers import NONE, TYPES, read, read_rgb
+from napari_wbc_nca.evaluation.params import EvaluateParams
+from napari_wbc_nca.evaluation.targets import Target, targets, truth
+from napari_wbc_nca.methods.field import Field, finer_part
+from napari_wbc_nca.methods.nca.losses import centre_loss
+from napari_wbc_nca.methods.nca.samples import Prepared, prepare
+from napari_wbc_nca.methods.nca.windows import Windows
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.ops.metrics import iou
 from napari_wbc_nca.ops.threshold import mask_from_response, otsu
-from napari_wbc_nca.workflow._targets import Target, targets, truth
-from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
 
 HERE = Path(__file__).parent
 NAMES = ("absorptance", "density", "density_even", "standard")
@@ -97,7 +97,7 @@ def _cells(network: UNet, name: str, target: Target) -> list[float]:
     values = []
     for label in np.unique(true[true > 0]):
         mask = true == label
-        view = View(rgb, float(np.sqrt(4 * mask.sum() / np.pi)) / DIAMETER, {"name": name})
+        view = Field(rgb, float(np.sqrt(4 * mask.sum() / np.pi)) / DIAMETER, {"name": name})
         middle = ndi.center_of_mass(mask)
         part = view.window(tuple((m + 0.5) / view.factor - 0.5 for m in middle), SIDE)
         around = finer_part(part, view.finer().shape)

@@ -18,7 +18,7 @@ import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_wbc_nca.io.palette import KNOWN
+from napari_wbc_nca.cell_types import KNOWN
 from napari_wbc_nca.ops.cell_features import measure
 from napari_wbc_nca.widgets._colours import class_colours, colormap
 from napari_wbc_nca.widgets._follow import follow

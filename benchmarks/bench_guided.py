@@ -25,10 +25,10 @@ from napari_wbc_nca.methods.propagation.contribution import (
     signal,
 )
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.models.guided import GuidedUNet, guided_gradient
+from napari_wbc_nca.models.guided_backprop import GuidedUNet, guided_gradient
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.params import integers
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.progress import run_to_end
 
 
 def network(widths: str) -> UNet:
@@ -86,7 +86,7 @@ def main() -> None:
     traced = Traced(trace, torch.sigmoid(trace.logits).numpy(), (0, 0))
     forward = time.process_time() - start
     steps = contributions(guide, traced, found, list(found), shape, options.sigma, params)
-    maps: dict[int, Contribution] = finish(steps)
+    maps: dict[int, Contribution] = run_to_end(steps)
     ours = time.process_time() - start
     print(f"all cells: {ours:.1f} s, of which the forward pass {forward:.1f} s", flush=True)
 

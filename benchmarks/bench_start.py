@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from napari_wbc_nca.io.bundled import SAMPLES, sample_path
-from napari_wbc_nca.io.images import read
-from napari_wbc_nca.io.zoo import resolve
+from napari_wbc_nca.io.images import SAMPLES, read, sample_path
+from napari_wbc_nca.io.model_store import resolve
 from napari_wbc_nca.workflow.segment import segment
 
 

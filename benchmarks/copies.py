@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from napari_wbc_nca.io.pictures import shrink
+from napari_wbc_nca.datasets.duplicates import shrink
 
 SIDE = 32  # px to which a picture is shrunk
 MIDDLE = 24  # px of it that are searched for, so that shifts and turns leave it whole

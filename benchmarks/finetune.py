@@ -24,9 +24,9 @@ import pandas as pd
 import tifffile
 from PIL import Image as Picture
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.datasets import MaskedSample, read_masks
-from napari_wbc_nca.workflow.evaluate import evaluate
+from napari_wbc_nca.datasets.readers import MaskedSample, read_masks
+from napari_wbc_nca.evaluation.evaluate import evaluate
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.workflow.train import train
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main(parent: str = "wbc-smear", seeds: str = "5") -> None:
     """Print a row for each seed, and write ``docs/_results/finetune.md``."""
     data = Path(os.environ["WBC_NCA_DATA"]) / "masks" / "cellavision"
     chosen = [int(seed) for seed in seeds.split(",")] if "," in seeds else range(int(seeds))
-    init = zoo.resolve(parent)
+    init = model_store.resolve(parent)
     rows: list[dict[str, Any]] = []
     for seed in chosen:
         with TemporaryDirectory() as folder:

@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 from copies import turned_copies
 
-from napari_wbc_nca.io.labelfiles import read_types
-from napari_wbc_nca.io.pictures import same_pictures
-from napari_wbc_nca.io.samples import is_picture, picture_size
+from napari_wbc_nca.datasets.duplicates import same_pictures
+from napari_wbc_nca.datasets.label_files import read_types
+from napari_wbc_nca.datasets.samples import is_picture, picture_size
 
 SPLITS = Path(__file__).parent / "splits"
 HELD_OUT_SLIDES = ("B-30", "B-57", "E-12", "E-13", "E-14", "L-9", "N-2B")

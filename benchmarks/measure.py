@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from napari_wbc_nca.workflow.evaluate import evaluate
+from napari_wbc_nca.evaluation.evaluate import evaluate
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "docs" / "_results"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.datasets import read, read_rgb
+from napari_wbc_nca.datasets.readers import read, read_rgb
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.propagation.detect import detect, view_of
 from napari_wbc_nca.methods.propagation.network import load
 from napari_wbc_nca.methods.propagation.params import PropagationParams
@@ -23,22 +23,22 @@ from napari_wbc_nca.methods.propagation.samples import kind_of
 from napari_wbc_nca.methods.propagation.scale import image_diameter
 from napari_wbc_nca.ops.assignment import assign
 from napari_wbc_nca.ops.metrics import f1
+from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
-from napari_wbc_nca.workflow.finish import finish
 
 CLASSES = ("wbc", "rbc", "platelet")
 
 
 def main(model: str, data: str, every: int, output: str | None) -> None:
     """Print recall, precision and F-measure of each kind."""
-    checkpoint, params = zoo.resolve(model), PropagationParams(device="cpu")
+    checkpoint, params = model_store.resolve(model), PropagationParams(device="cpu")
     network = load(checkpoint, "cpu")
     counts = np.zeros((len(checkpoint.classes), 3), int)
     for sample in read(data, CLASSES)[::every]:
         rgb = read_rgb(sample).astype(np.float32)
-        diameter = finish(image_diameter(Image(rgb), rgb, network, checkpoint, params))
+        diameter = run_to_end(image_diameter(Image(rgb), rgb, network, checkpoint, params))
         view = view_of(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
-        peaks = finish(detect(network, view, checkpoint, params))
+        peaks = run_to_end(detect(network, view, checkpoint, params))
         kinds = np.asarray([kind_of(kind) for kind in sample.kinds])
         for number, kind in enumerate(checkpoint.classes):
             boxes = sample.boxes[kinds == kind]

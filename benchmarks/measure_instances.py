@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.io.datasets import read_masks
+from napari_wbc_nca.datasets.label_files import read_yolo
+from napari_wbc_nca.datasets.readers import read_masks
 from napari_wbc_nca.io.images import read
-from napari_wbc_nca.io.labelfiles import read_yolo
 from napari_wbc_nca.ops.metrics import box_iou, label_iou, match
 from napari_wbc_nca.workflow.segment import segment
 

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_wbc_nca.io.datasets import Source, read_rgb, read_source
+from napari_wbc_nca.datasets.readers import Source, read_rgb, read_source
+from napari_wbc_nca.evaluation.class_maps import evaluate_classes
 from napari_wbc_nca.io.weights import load, save
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams, CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.preview import preview_foreground
 from napari_wbc_nca.types import Checkpoint, Image
-from napari_wbc_nca.workflow.evaluate_classes import evaluate_classes
 from napari_wbc_nca.workflow.segment import segment
 
 ROOT = Path(__file__).parents[1]

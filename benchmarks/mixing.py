@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from napari_wbc_nca.io import cultures
+from napari_wbc_nca.datasets import synthetic
 
 SHAPE = (256, 256)
 TRAINED, MEASURED = 24, 8  # pictures of each population
@@ -42,7 +42,7 @@ def main(output: Path, stages: list[str]) -> None:
 
 def train(output: Path) -> None:
     """Train both networks on the same pictures."""
-    cultures.write_populations(output / "train", TRAINED, SHAPE, SEEDS["train"])
+    synthetic.write_populations(output / "train", TRAINED, SHAPE, SEEDS["train"])
     for name, share in MIXED.items():
         options = {**OPTIONS, "mixed": share}
         command = ["napari-wbc-nca", "train", "cellmixer", str(output / "train")]
@@ -54,7 +54,7 @@ def train(output: Path) -> None:
 
 def measure(output: Path) -> None:
     """Print what both networks reach on cultures that neither has seen."""
-    cultures.write_known(output / "test", MEASURED, SHAPE, SEEDS["test"])
+    synthetic.write_known(output / "test", MEASURED, SHAPE, SEEDS["test"])
     models = ",".join(str(output / f"{name}.safetensors") for name in MIXED)
     command = ["napari-wbc-nca", "evaluate", models, str(output / "test"), "-o", str(output)]
     subprocess.run(command, check=True)

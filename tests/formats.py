@@ -17,7 +17,7 @@ def write(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parent / "io"))
     from exported import random_cells, random_image, random_labels
 
-    from napari_wbc_nca.io.export.items import item, reviewed_only
+    from napari_wbc_nca.export.items import item, reviewed_only
     from napari_wbc_nca.workflow.export import export
 
     rng = np.random.default_rng(0)

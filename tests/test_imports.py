@@ -14,11 +14,11 @@ WINDOWS = {"PyQt5", "PyQt6", "PySide6", "magicgui", "napari", "qtpy", "superqt",
 NETWORKS = {"lightning", "monai", "torch"}
 HEADLESS = [
     "napari_wbc_nca.cli",
-    "napari_wbc_nca.io.datasets",
+    "napari_wbc_nca.datasets.readers",
     "napari_wbc_nca.io.images",
-    "napari_wbc_nca.io.outputs",
+    "napari_wbc_nca.io.results",
     "napari_wbc_nca.io.weights",
-    "napari_wbc_nca.io.zoo",
+    "napari_wbc_nca.io.model_store",
     "napari_wbc_nca.methods.params",
     "napari_wbc_nca.methods.registry",
     "napari_wbc_nca.params",
@@ -49,7 +49,7 @@ def test_module_loads_no_networks_or_windows(module):
     assert loaded_by(f"import {module}").isdisjoint(NETWORKS | WINDOWS)
 
 
-@pytest.mark.parametrize("module", ["models.nca", "workflow.segment", "workflow.evaluate"])
+@pytest.mark.parametrize("module", ["models.nca", "workflow.segment", "evaluation.evaluate"])
 def test_computation_loads_no_windows(module):
     assert loaded_by(f"import napari_wbc_nca.{module}").isdisjoint(WINDOWS)
 

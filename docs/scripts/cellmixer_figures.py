@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
-from napari_wbc_nca.io.cultures import KINDS, culture
+from napari_wbc_nca.datasets.synthetic import KINDS, culture
 from napari_wbc_nca.ops.foreground import foreground, respond
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks

@@ -21,8 +21,8 @@ from pycocotools import mask
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_wbc_nca.io.bundled import sample_path
-from napari_wbc_nca.io.palette import colours
+from napari_wbc_nca.cell_types import colours
+from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.widgets._colours import class_colours, colormap
 from napari_wbc_nca.workflow.segment import segment

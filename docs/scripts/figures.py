@@ -14,12 +14,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.overlay import draw
-from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.projection import PROJECTIONS
-from napari_wbc_nca.methods.view import Part, View, finer_part
+from napari_wbc_nca.methods.field import Field, Part, finer_part
+from napari_wbc_nca.methods.nca.network import build
+from napari_wbc_nca.methods.nca.projection import PROJECTIONS
 from napari_wbc_nca.ops.growth import grow, pieces, stained_matter
 from napari_wbc_nca.ops.stain import background, sample
 from napari_wbc_nca.workflow.segment import segment
@@ -61,12 +61,12 @@ def density() -> Figure:
     return panels(titles, [rgb, np.clip(empty / 255, 0, 1), np.clip(q, 0, 1)])[0]
 
 
-def first_cell() -> tuple[Any, View, Part]:
+def first_cell() -> tuple[Any, Field, Part]:
     """Network, field at its scale, and the window of the surest cell of a smear."""
-    model, rgb = zoo.resolve(MODEL), smear("smear-1")
+    model, rgb = model_store.resolve(MODEL), smear("smear-1")
     found = segment(rgb, model)
     cell = found.cells.sort_values("confidence").iloc[-1]
-    view = View(rgb, found.provenance["diameter"] / model.diameter, model.normalisation)
+    view = Field(rgb, found.provenance["diameter"] / model.diameter, model.normalisation)
     middle = (cell["centroid_y"] / view.factor, cell["centroid_x"] / view.factor)
     return build(model, "cpu"), view, view.window(middle, model.window)
 
@@ -105,7 +105,7 @@ def grown() -> Figure:
 
 def projections() -> Figure:
     """Response of each projection around one cell, with the outline that it gives."""
-    model, rgb = zoo.resolve(MODEL), smear("smear-1")
+    model, rgb = model_store.resolve(MODEL), smear("smear-1")
     found = segment(rgb, model)
     cell = found.cells.sort_values("confidence").iloc[-1]
     middle = cell["centroid_y"], cell["centroid_x"]
@@ -149,7 +149,7 @@ def main() -> None:
         "relevance": relevance,
     }
     for name, make in made.items():
-        if make is not density and MODEL not in zoo.names():
+        if make is not density and MODEL not in model_store.names():
             print(f"{name}: left out, there is no model {MODEL!r}")
             continue
         make().savefig(IMAGES / f"{name}.png", dpi=100, bbox_inches="tight")

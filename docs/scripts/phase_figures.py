@@ -16,15 +16,15 @@ import numpy as np
 from PIL import Image as Pictures
 from skimage.segmentation import find_boundaries
 
-from napari_wbc_nca.io.datasets import Sample
+from napari_wbc_nca.datasets.readers import Sample
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 from napari_wbc_nca.methods.propagation.predict import predict
 from napari_wbc_nca.methods.propagation.train import train
 from napari_wbc_nca.ops.assignment import assign
 from napari_wbc_nca.ops.metrics import f1
 from napari_wbc_nca.ops.peaks import peaks
+from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
-from napari_wbc_nca.workflow.finish import finish
 
 PICTURE = Path(__file__).parents[1] / "images" / "phase.png"
 NEAR = 10  # px within which a peak is a centroid's, as in the published code
@@ -53,9 +53,9 @@ def sample(data: Path, name: str) -> Sample:
 
 def main(data: Path) -> None:
     """Train on one field, find the cells of the other, and draw them."""
-    model = finish(train([sample(data, "train")], PARAMS))
+    model = run_to_end(train([sample(data, "train")], PARAMS))
     bright, truth = field(data, "test")
-    found = finish(predict(Image(bright), model, PropagationParams(maps=True, device="cpu")))
+    found = run_to_end(predict(Image(bright), model, PropagationParams(maps=True, device="cpu")))
     places = found.cells[["peak_y", "peak_x"]].to_numpy()
     hits = len(assign(truth, places, NEAR))
     score = f1(hits, len(truth), len(places))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.io import weights
 from napari_wbc_nca.methods.registry import load
-from napari_wbc_nca.params import Field, fields
+from napari_wbc_nca.params import Parameter, fields
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
@@ -32,14 +32,14 @@ def _params(found: re.Match[str]) -> str:
     return "\n".join(found[1] + line for line in table)
 
 
-def _row(item: Field) -> str:
+def _row(item: Parameter) -> str:
     bounds = item.bounds
     values = " · ".join(f"`{choice}`" for choice in item.choices) or _span(item)
     unit = f" {bounds.unit}" if bounds.unit else ""
     return f"| `{item.name}` | {_default(item)}{unit} | {values} | {bounds.help} |"
 
 
-def _default(item: Field) -> str:
+def _default(item: Parameter) -> str:
     if isinstance(item.default, bool):
         return "on" if item.default else "off"
     if isinstance(item.default, float):
@@ -47,7 +47,7 @@ def _default(item: Field) -> str:
     return f"`{item.default}`" if item.default != "" else "empty"
 
 
-def _span(item: Field) -> str:
+def _span(item: Parameter) -> str:
     low, high = item.bounds.low, item.bounds.high
     if low is None and high is None:
         return "on, off" if item.type is bool else "text"

@@ -18,8 +18,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from widget_pictures import picture, wait
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.bundled import sample_path
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.workflow.segment import segment
 
 SIZE = (1280, 1000)
@@ -31,7 +31,7 @@ SHORT = {"epochs": 4, "samples_per_epoch": 32, "readout": 64, "validation": 0.5}
 def main(model: str = "wbc-smear") -> None:
     """Take the pictures, with models kept in a folder that is removed again."""
     with TemporaryDirectory() as home:
-        os.environ[zoo.HOME] = home
+        os.environ[model_store.HOME] = home
         viewer = napari.Viewer(show=True)
         viewer.window.resize(*SIZE)
         for name in ("smear-1", "smear-2"):

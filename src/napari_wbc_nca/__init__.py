@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.io.zoo import resolve as load_model
-    from napari_wbc_nca.workflow.evaluate import evaluate
+    from napari_wbc_nca.evaluation.evaluate import evaluate
+    from napari_wbc_nca.io.model_store import resolve as load_model
     from napari_wbc_nca.workflow.export import export, import_labels
     from napari_wbc_nca.workflow.segment import segment
     from napari_wbc_nca.workflow.train import train
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "export", "import_labels", "load_model", "segment", "train"]
 
 _TARGETS = {
-    "evaluate": "napari_wbc_nca.workflow.evaluate:evaluate",
+    "evaluate": "napari_wbc_nca.evaluation.evaluate:evaluate",
     "export": "napari_wbc_nca.workflow.export:export",
     "import_labels": "napari_wbc_nca.workflow.export:import_labels",
-    "load_model": "napari_wbc_nca.io.zoo:resolve",
+    "load_model": "napari_wbc_nca.io.model_store:resolve",
     "segment": "napari_wbc_nca.workflow.segment:segment",
     "train": "napari_wbc_nca.workflow.train:train",
 }

@@ -38,7 +38,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Field:
+class Parameter:
     """One field of a params dataclass, as read by :func:`fields`."""
 
     name: str
@@ -52,7 +52,7 @@ class Field:
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
 
-def fields(cls: type) -> Iterator[Field]:
+def fields(cls: type) -> Iterator[Parameter]:
     """Fields of a params dataclass, in their order."""
     hints = get_type_hints(cls, include_extras=True)
     for item in dataclasses.fields(cls):
@@ -60,7 +60,7 @@ def fields(cls: type) -> Iterator[Field]:
         if get_origin(hint) is not Annotated:
             raise TypeError(f"{cls.__name__}.{item.name} has no Bounds")
         kind, bounds = get_args(hint)[:2]
-        yield Field(item.name, kind, item.default, bounds)
+        yield Parameter(item.name, kind, item.default, bounds)
 
 
 def check(params: P) -> P:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,24 +145,4 @@ class Segmentation:
     kept: Any = None
 
 
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """A step of a long computation.
-
-    Attributes
-    ----------
-    done, total
-        Work finished and work known, in the computation's own unit.
-    message
-        What is being done, for people.
-    cells
-        Cells finished since the last progress; what a cancelled run keeps.
-    values
-        Figures by name, such as the losses of an epoch.
-    """
-
-    done: int
-    total: int
-    message: str = ""
-    cells: tuple[Cell, ...] = ()
-    values: Mapping[str, float] = field(default_factory=dict)
+Device = Literal["auto", "cpu", "cuda", "mps"]

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_wbc_nca.cli import app
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.params import as_dict
-from napari_wbc_nca.types import Checkpoint, Progress, Segmentation
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint, Segmentation
 
 
 @dataclass
@@ -54,7 +55,7 @@ def model(monkeypatch):
             raise ValueError("'unknown' is neither a file nor the name of a model")
         return checkpoint
 
-    monkeypatch.setattr(zoo, "resolve", resolve)
+    monkeypatch.setattr(model_store, "resolve", resolve)
     return checkpoint
 
 

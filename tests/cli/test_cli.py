@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make, with_fields
 from napari_wbc_nca.params import Bounds
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.progress import Progress
 
 COMMANDS = ["demo", "gui", "segment", "train", "evaluate", "models"]
 

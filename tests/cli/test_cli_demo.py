@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from napari_wbc_nca.io import datasets
-from napari_wbc_nca.io.cultures import KINDS
-from napari_wbc_nca.workflow.evaluate_classes import known
+from napari_wbc_nca.datasets import readers
+from napari_wbc_nca.datasets.synthetic import KINDS
+from napari_wbc_nca.evaluation.class_maps import known
 
 
 def test_demo_writes_cultures_to_train_and_measure_on(wbc, tmp_path, monkeypatch):
@@ -10,7 +10,7 @@ def test_demo_writes_cultures_to_train_and_measure_on(wbc, tmp_path, monkeypatch
     monkeypatch.setattr("napari_wbc_nca.cli.demo.KNOWN", 1)
     done = wbc("demo", "--cultures", "-o", tmp_path / "c")
     assert (done.status, done.err) == (0, "")
-    learnt = datasets.read(tmp_path / "c" / "populations")
+    learnt = readers.read(tmp_path / "c" / "populations")
     assert sorted(sample.kinds[0] for sample in learnt) == sorted(2 * list(KINDS))
     pictures = list(known(tmp_path / "c" / "test"))
     assert {picture.data for picture in pictures} == {"unmixed", "mixed", "artificial"}

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from checkpoints import checkpoint, mixer
 
-from napari_wbc_nca.io import cultures, zoo
-from napari_wbc_nca.methods.params import NcaTrainParams, SegmentParams
-from napari_wbc_nca.types import Progress
-from napari_wbc_nca.workflow import compare, cross_validate, evaluate, report
-from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams, EvaluateParams
+from napari_wbc_nca.datasets import synthetic
+from napari_wbc_nca.evaluation import compare, cross_validate, evaluate, report
+from napari_wbc_nca.evaluation.params import CrossValidateParams, EvaluateParams
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.nca.params import NcaParams, NcaTrainParams
+from napari_wbc_nca.progress import Progress
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_model_is_measured_and_reported(wbc, measured, model, tmp_path):
     assert done.status == 0
     params = EvaluateParams(projections="pca,centre")
     assert measured == [
-        (model, tmp_path, params, SegmentParams(diameter=40)),
+        (model, tmp_path, params, NcaParams(diameter=40)),
         tmp_path / "r",
     ]
     assert "cell IoU | 0.900" in done.out
@@ -54,7 +55,7 @@ def test_method_is_measured_in_folds(wbc, measured, tmp_path):
         [tmp_path, tmp_path / "b"],
         CrossValidateParams(folds=3),
         NcaTrainParams(epochs=2, checkpointing=True),
-        SegmentParams(seed=5),
+        NcaParams(seed=5),
     )
 
 
@@ -120,8 +121,8 @@ def test_comparing_and_folds_exclude_each_other(wbc, measured, tmp_path):
 def mixers(monkeypatch, tmp_path):
     """Folder of known cultures, while ``A`` and ``B`` name two models of a class per pixel."""
     known = {"A": mixer(0, name="A"), "B": mixer(1, name="B"), "cells": checkpoint(name="cells")}
-    monkeypatch.setattr(zoo, "resolve", known.__getitem__)
-    cultures.write_known(tmp_path / "known", 1, (96, 96))
+    monkeypatch.setattr(model_store, "resolve", known.__getitem__)
+    synthetic.write_known(tmp_path / "known", 1, (96, 96))
     return tmp_path / "known"
 
 
@@ -135,7 +136,7 @@ def test_class_maps_of_two_models_stand_side_by_side(wbc, mixers, models, tmp_pa
         )
     table = pd.read_csv(tmp_path / "r" / "classes.csv")
     assert set(table["model"]) == {"A", "B"}
-    assert set(table["class"]) >= {"background", *cultures.KINDS, "cells"}
+    assert set(table["class"]) >= {"background", *synthetic.KINDS, "cells"}
     assert "| granular |" in (tmp_path / "r" / "classes.md").read_text()
 
 

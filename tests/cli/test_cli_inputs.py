@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_wbc_nca.cli.inputs import find, names
+from napari_wbc_nca.cli.segment import find_inputs, names
 
 
 @pytest.mark.parametrize(
@@ -31,23 +31,23 @@ def test_names_differ_however_alike_the_paths_are():
 def test_one_file_under_two_spellings_is_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").touch()
-    assert find(["a.png", str(tmp_path / "a.png")]).files == {Path("a.png"): "a"}
+    assert find_inputs(["a.png", str(tmp_path / "a.png")]).files == {Path("a.png"): "a"}
 
 
 def test_folders_give_their_images_once_and_in_order(tmp_path):
     for name in ("b.JPG", "a.png", "c.txt", "d_mask.png", "a_labels.tif", "e.tiff", "a.json"):
         (tmp_path / name).touch()
     zarr.create_array(str(tmp_path / "f.zarr"), data=np.zeros((9, 9, 3), np.uint8))
-    found = find([str(tmp_path), str(tmp_path / "a.png")])
+    found = find_inputs([str(tmp_path), str(tmp_path / "a.png")])
     assert [path.name for path in found.files] == ["a.png", "b.JPG", "e.tiff", "f.zarr"]
     assert found.failed == {}
 
 
 def test_named_files_are_taken_as_they_are(tmp_path):
-    found = find([str(tmp_path / "x_labels.tif")])
+    found = find_inputs([str(tmp_path / "x_labels.tif")])
     assert list(found.files.values()) == ["x_labels"]
 
 
 def test_file_whose_name_looks_like_a_pattern(tmp_path):
     (tmp_path / "a[1].png").touch()
-    assert list(find([str(tmp_path / "a[1].png")]).files) == [tmp_path / "a[1].png"]
+    assert list(find_inputs([str(tmp_path / "a[1].png")]).files) == [tmp_path / "a[1].png"]

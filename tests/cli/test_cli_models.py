@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from napari_wbc_nca.io import published, weights, zoo
+from napari_wbc_nca.io import model_store, published, weights
 
 INFO = {"name": "tiny", "method": "nca_wss", "classes": ["a", "b"], "parameters": 12345}
 
@@ -18,10 +18,10 @@ def models(monkeypatch):
             raise ValueError(f"{name} is truncated; get it again")
         return INFO
 
-    monkeypatch.setattr(zoo, "names", lambda: ["tiny", "cut"])
-    monkeypatch.setattr(zoo, "info", info)
+    monkeypatch.setattr(model_store, "names", lambda: ["tiny", "cut"])
+    monkeypatch.setattr(model_store, "info", info)
     found = {"tiny": "", "cut": "cut is truncated"}
-    monkeypatch.setattr(zoo, "verify", lambda name: {name: found[name]} if name else found)
+    monkeypatch.setattr(model_store, "verify", lambda name: {name: found[name]} if name else found)
 
 
 def test_list_shows_what_is_at_hand(wbc, models):
@@ -32,7 +32,7 @@ def test_list_shows_what_is_at_hand(wbc, models):
 
 
 def test_list_of_nothing(wbc, monkeypatch):
-    monkeypatch.setattr(zoo, "names", list)
+    monkeypatch.setattr(model_store, "names", list)
     assert wbc("models", "list").out == "No model is at hand."
 
 
@@ -71,7 +71,7 @@ def imported(monkeypatch, model, tmp_path):
         return tmp_path / "models" / name
 
     monkeypatch.setattr(published, "import_published", read)
-    monkeypatch.setattr(zoo, "register", register)
+    monkeypatch.setattr(model_store, "register", register)
     monkeypatch.setattr(weights, "save", lambda _, path: calls.append(path))
     return calls
 

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image as Pictures
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 
 ENDINGS = ("_labels.tif", "_nuclei.tif", "_cells.csv", "_overlay.png", ".json")
@@ -41,7 +41,7 @@ def test_demo_segments_a_bundled_smear(wbc, workflow, tmp_path, monkeypatch):
     assert "segmented with tiny" in done.out
     assert "1 neutrophil 0.88 0.50 42" in done.out
     assert "wbc-demo/smear-1_labels.tif" in done.out
-    assert workflow.calls[0][1] == SegmentParams()
+    assert workflow.calls[0][1] == NcaParams()
 
 
 def test_demo_into_a_folder_of_ones_own(wbc, workflow, tmp_path):
@@ -70,7 +70,7 @@ def test_options_are_the_fields_of_the_params(wbc, workflow, smears, tmp_path):
     given = ["--diameter", 40, "--pixel-size", 0.1, "--seed", 7, "--projection", "pca"]
     more = ["--tile", 256, "--fire-rate", 1, "--device", "cpu", "--batch", 4, "--maps"]
     assert wbc("segment", smears, "-o", tmp_path, *given, *more).status == 0
-    expected = SegmentParams(
+    expected = NcaParams(
         diameter=40, pixel_size=0.1, seed=7, projection="pca", tile=256, fire_rate=1,
         device="cpu", batch=4, maps=True,
     )  # fmt: skip
@@ -85,7 +85,7 @@ def test_options_are_the_fields_of_the_params(wbc, workflow, smears, tmp_path):
 def detector(model, workflow, monkeypatch):
     """The stand-in as a model of another method."""
     other = replace(model, method="propagation", name="detector")
-    monkeypatch.setattr(zoo, "resolve", lambda _: other)
+    monkeypatch.setattr(model_store, "resolve", lambda _: other)
 
 
 def test_options_are_those_of_the_models_method(wbc, workflow, detector, smears, tmp_path):

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pytest
 
-from napari_wbc_nca.io import datasets, weights, zoo
+from napari_wbc_nca.datasets import readers
+from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.further import FURTHER
-from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.methods.finetune import FURTHER
+from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaTrainParams
+from napari_wbc_nca.progress import Progress
 
 
 class Labelled(NamedTuple):
@@ -40,7 +41,7 @@ class Training:
 def training(model, monkeypatch):
     stand_in = Training(model)
     monkeypatch.setattr(registry, "load", lambda _: stand_in)
-    monkeypatch.setattr(datasets, "read", lambda data, classes: [Labelled(data, classes)])
+    monkeypatch.setattr(readers, "read", lambda data, classes: [Labelled(data, classes)])
 
     def save(checkpoint, path):
         path.write_text(checkpoint.name)
@@ -169,7 +170,7 @@ def test_few_cells_and_a_single_class_are_told(wbc, training, tmp_path):
 
 def test_a_model_of_another_method_is_refused(wbc, training, model, monkeypatch, tmp_path):
     other = replace(model, method="propagation")
-    monkeypatch.setattr(zoo, "resolve", lambda _: other)
+    monkeypatch.setattr(model_store, "resolve", lambda _: other)
     options = ["-o", tmp_path / "a.safetensors", "--init", "tiny"]
     done = wbc("train", "nca_wss", tmp_path, *options)
     assert done.status == 1

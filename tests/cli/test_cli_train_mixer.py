@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from napari_wbc_nca.io import cultures, weights, zoo
-from napari_wbc_nca.io.bundled import sample_path
-from napari_wbc_nca.io.samples import read_rgb
+from napari_wbc_nca.datasets import synthetic
+from napari_wbc_nca.datasets.samples import read_rgb
+from napari_wbc_nca.io import model_store, weights
+from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import segment
 
@@ -22,7 +23,7 @@ SMALL = (
 def populations(tmp_path_factory):
     """Two pictures of each population of synthetic cultures."""
     folder = tmp_path_factory.mktemp("populations")
-    cultures.write_populations(folder, 2, (96, 112))
+    synthetic.write_populations(folder, 2, (96, 112))
     return folder
 
 
@@ -64,7 +65,7 @@ def test_what_cannot_be_learnt_is_told(wbc, populations, tmp_path):
 def drawn(tmp_path):
     """A bundled smear with what `smear-mix` finds in it, as if a user had corrected that."""
     rgb = read_rgb(sample_path("smear-1"))
-    found = segment(Image(rgb), zoo.resolve("smear-mix"), device="cpu")
+    found = segment(Image(rgb), model_store.resolve("smear-mix"), device="cpu")
     folder = tmp_path / "drawn"
     folder.mkdir()
     labels = np.asarray(found.labels["cell"]).astype(np.uint16)
@@ -75,7 +76,7 @@ def drawn(tmp_path):
 
 
 def test_the_bundled_model_is_taught_by_cells_that_were_drawn(wbc, drawn, tmp_path):
-    model, file = zoo.resolve("smear-mix"), tmp_path / "mine.safetensors"
+    model, file = model_store.resolve("smear-mix"), tmp_path / "mine.safetensors"
     few = ("--epochs", 1, "--samples-per-epoch", 16, "--validation", 0, "--device", "cpu")
     done = wbc("train", "cellmixer", drawn, "-o", file, "--teach", "smear-mix", *few)
     assert done.status == 0, done.err

@@ -12,8 +12,7 @@ import zarr
 
 from napari_wbc_nca.io import weights
 from napari_wbc_nca.io.architectures import SHAPES
-from napari_wbc_nca.io.bundled import sample_path
-from napari_wbc_nca.io.images import read
+from napari_wbc_nca.io.images import read, sample_path
 from napari_wbc_nca.types import Checkpoint
 
 SIZES = {"channels": 8, "hidden": 8, "steps": 4, "fire_rate": 0.5, "classes": 3}

@@ -16,7 +16,7 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from squares import CHECKPOINT, MANIFEST, Workflow, assemble
 
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.widgets import _faces
 from napari_wbc_nca.widgets.segment import SegmentWidget
@@ -29,8 +29,8 @@ def workflow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
     monkeypatch.setattr(segment, "run", fake.run)
     monkeypatch.setattr(segment, "assemble", assemble)
     monkeypatch.setattr(segment, "estimate_diameter", fake.estimate)
-    monkeypatch.setattr(zoo, "names", lambda: ("wbc-smear", "wbc-types"))
-    monkeypatch.setattr(zoo, "resolve", lambda name: CHECKPOINT)
+    monkeypatch.setattr(model_store, "names", lambda: ("wbc-smear", "wbc-types"))
+    monkeypatch.setattr(model_store, "resolve", lambda name: CHECKPOINT)
     return fake
 
 
@@ -61,8 +61,10 @@ def dots_widget(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> SegmentWidget:
     """The widget with a model of a small method of its own, chosen; the workflow is real."""
     monkeypatch.setitem(registry.METHODS, "dots", dots.METHOD)
     monkeypatch.setitem(_faces.FACES, "dots", "dots:FACE")
-    monkeypatch.setattr(zoo, "names", lambda: ["squares", "dots"])
-    monkeypatch.setattr(zoo, "resolve", {"squares": CHECKPOINT, "dots": dots.DOTS}.__getitem__)
+    monkeypatch.setattr(model_store, "names", lambda: ["squares", "dots"])
+    monkeypatch.setattr(
+        model_store, "resolve", {"squares": CHECKPOINT, "dots": dots.DOTS}.__getitem__
+    )
     _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
     docked.form.model.names.setCurrentText("dots")
     assert isinstance(docked, SegmentWidget)

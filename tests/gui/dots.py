@@ -13,7 +13,8 @@ from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.methods.registry import Method
 from napari_wbc_nca.ops.labels import table
 from napari_wbc_nca.params import Bounds
-from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 from napari_wbc_nca.widgets._face_cellmixer import CLASSES
 from napari_wbc_nca.widgets._face_propagation import CENTROIDS, CONTRIBUTIONS
 from napari_wbc_nca.widgets._faces import CELLS, MAPS, Face

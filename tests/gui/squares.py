@@ -16,10 +16,11 @@ import napari_wbc_nca
 from napari_wbc_nca.io.images import check, to_rgb
 from napari_wbc_nca.ops.labels import paint, table
 from napari_wbc_nca.ops.overlaps import settle
-from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.methods.nca.params import NcaParams
 
 MANIFEST = Path(napari_wbc_nca.__file__).parent / "napari.yaml"
 CHECKPOINT = Checkpoint(
@@ -71,7 +72,7 @@ def assemble(
     cells: Sequence[Cell],
     image: Image,
     checkpoint: Checkpoint,
-    params: SegmentParams,
+    params: NcaParams,
     points: np.ndarray | None = None,
     boxes: np.ndarray | None = None,
 ) -> Segmentation:
@@ -99,7 +100,7 @@ class Workflow:
         self,
         image: Image,
         checkpoint: Checkpoint,
-        params: SegmentParams,
+        params: NcaParams,
         points: np.ndarray | None = None,
         boxes: np.ndarray | None = None,
     ) -> Generator[Progress, None, Segmentation]:

@@ -9,15 +9,15 @@ import pytest
 from checkpoints import mixer
 from squares import CHECKPOINT, smear
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.cultures import write_known
+from napari_wbc_nca.datasets.synthetic import write_known
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.widgets.evaluate import EvaluateWidget
 
 
 @pytest.fixture
 def widget(viewer, workflow, monkeypatch):
     """The widget over a smear with two squares; the truth of the second is half as large."""
-    monkeypatch.setattr(zoo, "resolve", lambda name: replace(CHECKPOINT, name=name))
+    monkeypatch.setattr(model_store, "resolve", lambda name: replace(CHECKPOINT, name=name))
     viewer.add_image(smear((10, 10), (50, 70)), name="smear")
     cells = np.zeros((90, 120), np.uint32)
     cells[10:30, 10:30], cells[50:60, 70:90] = 1, 2
@@ -105,9 +105,9 @@ def test_what_is_missing_is_told(widget, click, notes, prepare, words):
 def test_class_maps_are_measured_pixel_by_pixel(
     viewer, click, finish, notes, monkeypatch, tmp_path, qtbot
 ):
-    monkeypatch.setattr(zoo, "names", lambda: ("one", "other"))
+    monkeypatch.setattr(model_store, "names", lambda: ("one", "other"))
     known = {"one": mixer(0, name="one"), "other": mixer(1, name="other")}
-    monkeypatch.setattr(zoo, "resolve", known.__getitem__)
+    monkeypatch.setattr(model_store, "resolve", known.__getitem__)
     write_known(tmp_path / "known", 1, (96, 96))
     _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Evaluate models")
     qtbot.waitUntil(docked.isVisible)

@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 from qtpy.QtCore import QPoint, Qt
 from squares import smear
 
-from napari_wbc_nca.io.export import formats
+from napari_wbc_nca.export import formats
 from napari_wbc_nca.widgets._export_items import image_of
 from napari_wbc_nca.widgets._planes import OURS
 from napari_wbc_nca.widgets.export import ExportWidget

@@ -8,7 +8,7 @@ import pytest
 from napari.layers import Image, Labels, Points
 from squares import smear
 
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import fields
 from napari_wbc_nca.widgets._page import ELSEWHERE, MethodPage
@@ -128,7 +128,7 @@ def test_centroids_of_a_run_can_be_the_points_of_another(viewer, dots_widget, cl
 
 
 def test_models_that_were_trained_meanwhile_are_offered(dots_widget, monkeypatch):
-    monkeypatch.setattr(zoo, "names", lambda: ["squares", "dots", "mine"])
+    monkeypatch.setattr(model_store, "names", lambda: ["squares", "dots", "mine"])
     names = dots_widget.form.model.names
     names.showPopup()
     names.hidePopup()

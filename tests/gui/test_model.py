@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_open_of_a_bad_file_says_so_and_keeps_the_choice(
 
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
-    monkeypatch.setattr(zoo, "resolve", load)
+    monkeypatch.setattr(model_store, "resolve", load)
     choose(path)
     click(widget.form.model.open_button)
     assert "bad.safetensors" in notes[-1]

@@ -11,11 +11,11 @@ from imageio.v3 import imwrite
 from npe2 import PluginManifest
 from squares import CHECKPOINT, MANIFEST, assemble, smear, square_cells
 
-from napari_wbc_nca.io.bundled import SAMPLES, sample_path
-from napari_wbc_nca.io.cultures import KINDS
+from napari_wbc_nca.datasets.synthetic import KINDS
+from napari_wbc_nca.io.images import SAMPLES, sample_path
 from napari_wbc_nca.io.images import read as read_image
-from napari_wbc_nca.io.outputs import write
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.io.results import write
+from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.widgets._reader import get_reader
 
@@ -60,7 +60,7 @@ def outputs(tmp_path):
     picture = tmp_path / "field.png"
     imwrite(picture, pixels)
     image = Image(pixels, "field", 0.1, str(picture))
-    found = assemble(square_cells(image), image, CHECKPOINT, SegmentParams())
+    found = assemble(square_cells(image), image, CHECKPOINT, NcaParams())
     found.provenance.update(
         program="napari-wbc-nca 0.1.0",
         input={"name": "field", "source": str(picture), "pixel_size": 0.1},

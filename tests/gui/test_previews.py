@@ -7,13 +7,13 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 from squares import CHECKPOINT, smear
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.cultures import write_populations
+from napari_wbc_nca.datasets.synthetic import write_populations
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.preview import preview_foreground
 from napari_wbc_nca.methods.cellmixer.samples import seen
 from napari_wbc_nca.methods.propagation import preview
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.segment import SegmentWidget
 
 
@@ -23,8 +23,8 @@ def opened(viewer, monkeypatch):
 
     def open_with(**fields):
         model = type(CHECKPOINT)(**{**vars(CHECKPOINT), **fields})
-        monkeypatch.setattr(zoo, "names", lambda: ["model"])
-        monkeypatch.setattr(zoo, "resolve", lambda name: model)
+        monkeypatch.setattr(model_store, "names", lambda: ["model"])
+        monkeypatch.setattr(model_store, "resolve", lambda name: model)
         _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
         assert isinstance(docked, SegmentWidget)
         return docked

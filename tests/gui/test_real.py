@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from checkpoints import checkpoint
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.bundled import sample_path
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.io.weights import save
 from napari_wbc_nca.widgets._planes import OURS
 from napari_wbc_nca.workflow.segment import segment
@@ -57,7 +57,7 @@ def test_missing_device_is_a_notification(viewer, real, click, finish, notes, tm
     assert "is not there" in notes[-1]
 
 
-@pytest.mark.skipif(BUNDLED not in zoo.names(), reason=f"{BUNDLED} is not bundled")
+@pytest.mark.skipif(BUNDLED not in model_store.names(), reason=f"{BUNDLED} is not bundled")
 def test_bundled_model_finds_the_cell_of_the_sample(viewer, real, click, finish, notes):
     click(real.button)
     finish(real)
@@ -68,7 +68,7 @@ def test_bundled_model_finds_the_cell_of_the_sample(viewer, real, click, finish,
     assert [layer.name for layer in viewer.layers] == ["smear-1", "smear-1 cells"]
 
 
-@pytest.mark.skipif(DETECTOR not in zoo.names(), reason=f"{DETECTOR} is not bundled")
+@pytest.mark.skipif(DETECTOR not in model_store.names(), reason=f"{DETECTOR} is not bundled")
 def test_bundled_detector_finds_cells_and_follows_a_removed_centroid(
     viewer, real, click, finish, notes, qtbot
 ):
@@ -99,7 +99,7 @@ def test_bundled_detector_finds_cells_and_follows_a_removed_centroid(
     np.testing.assert_array_equal(cells.data[far], before[far])
 
 
-@pytest.mark.skipif(MIXER not in zoo.names(), reason=f"{MIXER} is not bundled")
+@pytest.mark.skipif(MIXER not in model_store.names(), reason=f"{MIXER} is not bundled")
 def test_bundled_mixer_gives_each_pixel_a_class(viewer, real, click, finish, notes):
     real.form.model.names.setCurrentText(MIXER)
     real.form.params.widgets["device"].value = "cpu"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from squares import CHECKPOINT, smear
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.methods.params import NcaTrainParams
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.nca.params import NcaTrainParams
+from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets._planes import OURS, SHOWS
 from napari_wbc_nca.widgets.train import TrainWidget
-from napari_wbc_nca.workflow import train, trainings
+from napari_wbc_nca.workflow import train
 
 EPOCHS = 4
 
@@ -47,10 +47,10 @@ def training(workflow, monkeypatch, tmp_path):
     stand_in = Training()
     known = ["wbc-smear", "wbc-types"]
     model = replace(CHECKPOINT, card={}, architecture={"pool": "parts"})
-    monkeypatch.setenv(zoo.HOME, str(tmp_path))
+    monkeypatch.setenv(model_store.HOME, str(tmp_path))
     monkeypatch.setattr(train, "run", stand_in)
-    monkeypatch.setattr(zoo, "names", lambda: list(known))
-    monkeypatch.setattr(zoo, "resolve", lambda name: model)
+    monkeypatch.setattr(model_store, "names", lambda: list(known))
+    monkeypatch.setattr(model_store, "resolve", lambda name: model)
 
     def keep(trained, name):
         known.append(name)
@@ -90,7 +90,7 @@ def test_layers_teach_a_model_that_is_offered_at_once(viewer, widget, training, 
     assert "There is 1 cell of lymphocyte" in widget.notes.text()
     assert segment.form.model.names.findData("my-model") >= 0
     assert widget.form.name.text() == "my-model-2"
-    assert not trainings.stopped()
+    assert not train.stopped_trainings()
 
 
 def test_what_nobody_reviewed_teaches_nothing(viewer, widget, training, click, finish):
@@ -134,7 +134,7 @@ def test_a_training_is_paused_cancelled_and_gone_on_with(
     click(widget.progress.cancel)
     finish(widget)
     assert "2 epochs of 'my-model' are kept" in widget.status.text()
-    assert trainings.stopped() == ["my-model"]
+    assert train.stopped_trainings() == ["my-model"]
     assert widget.form.anew.isVisible()
     training.slow = False
     widget.form.form.widgets["learning_rate"].value = 0.5
@@ -151,7 +151,7 @@ def test_a_name_that_was_taken_meanwhile_costs_no_model(
     training.slow = True
     click(widget.button)
     qtbot.waitUntil(lambda: "batch" in widget.status.text(), timeout=20_000)
-    monkeypatch.setattr(zoo, "names", lambda: ["wbc-smear", "my-model"])
+    monkeypatch.setattr(model_store, "names", lambda: ["wbc-smear", "my-model"])
     training.go.set()
     finish(widget)
     assert "'my-model-2' is ready" in widget.status.text()

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_wbc_nca.datasets.synthetic import KINDS
 from napari_wbc_nca.io.architectures import nca_shapes, unet_shapes
-from napari_wbc_nca.io.cultures import KINDS
 from napari_wbc_nca.types import Checkpoint
 
 ARCHITECTURE = {"channels": 8, "hidden": 6, "steps": 4, "classes": 3, "head": 5, "readouts": 2}

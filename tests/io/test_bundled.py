@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_wbc_nca.io.bundled import SAMPLES, sample_path
-from napari_wbc_nca.io.images import check, read
+from napari_wbc_nca.io.images import SAMPLES, check, read, sample_path
 
 SHAPES = {"smear-1": (480, 640), "smear-2": (575, 575), "typed": (450, 720)}
 

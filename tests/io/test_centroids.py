@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wbc_nca.io.centroids import points_sample
-from napari_wbc_nca.io.datasets import LabelError, read
+from napari_wbc_nca.datasets.nuclear_stain import points_sample
+from napari_wbc_nca.datasets.readers import LabelError, read
 
 PIXELS = np.full((60, 90, 3), 200, np.uint8)
 

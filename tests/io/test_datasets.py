@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_wbc_nca.io.datasets import LabelError, read, read_masks, read_rgb
-from napari_wbc_nca.io.samples import canonical
+from napari_wbc_nca.cell_types import canonical
+from napari_wbc_nca.datasets.readers import LabelError, read, read_masks, read_rgb
 
 HEIGHT, WIDTH = 40, 80
 

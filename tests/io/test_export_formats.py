@@ -19,9 +19,9 @@ from exported import (
 )
 from PIL import Image as Pictures
 
-from napari_wbc_nca.io import datasets
-from napari_wbc_nca.io.export.formats import FORMATS, detect
-from napari_wbc_nca.io.export.items import ExportError
+from napari_wbc_nca.datasets import readers
+from napari_wbc_nca.export.formats import FORMATS, detect
+from napari_wbc_nca.export.items import ExportError
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.export import export, import_labels
 
@@ -123,7 +123,7 @@ def test_pictures_are_the_pixels_of_the_image(exports):
 
 def test_points_are_what_our_methods_train_from(exports):
     for done, labels, cells, _ in exports:
-        (sample,) = datasets.read(done.folders["centroids"])
+        (sample,) = readers.read(done.folders["centroids"])
         assert sample.kinds == tuple(cells["class"])
         expected = [np.argwhere(labels == label).mean(axis=0) for label in cells["label"]]
         np.testing.assert_allclose(sample.boxes[:, :2], expected, atol=0.006)
@@ -131,7 +131,7 @@ def test_points_are_what_our_methods_train_from(exports):
 
 def test_crops_are_what_our_methods_train_from(exports):
     done, labels, cells, image = exports[2]
-    samples = datasets.read(done.folders["crops"])
+    samples = readers.read(done.folders["crops"])
     assert sorted(sample.names[0] for sample in samples) == sorted(cells["class"])
     label = int(cells["label"][0])
     y, x = np.argwhere(labels == label).mean(axis=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wbc_nca.io.datasets import LabelError, read
+from napari_wbc_nca.datasets.readers import LabelError, read
 
 
 @pytest.fixture

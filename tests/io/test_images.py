@@ -14,7 +14,7 @@ import tifffile
 import zarr
 from PIL import Image as Pictures
 
-from napari_wbc_nca.io import memory, tiff
+from napari_wbc_nca.io import _files, tiff
 from napari_wbc_nca.io.images import ImageError, check, read
 from napari_wbc_nca.types import Image
 
@@ -333,12 +333,12 @@ def test_cmyk_tiff_is_refused(tmp_path):
 
 def test_picture_larger_than_memory_is_refused(tmp_path, monkeypatch):
     Pictures.fromarray(RGB).save(tmp_path / "a.png")
-    monkeypatch.setattr(memory, "available", lambda: 1000)
+    monkeypatch.setattr(_files, "available", lambda: 1000)
     refused(tmp_path / "a.png", "GiB of memory are free", "OME-Zarr")
 
 
 def test_array_larger_than_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: RGB.size * 4 - 1)
+    monkeypatch.setattr(_files, "available", lambda: RGB.size * 4 - 1)
     with pytest.raises(ImageError, match=r"needs .* GiB at once .* give a dask array"):
         check(Image(RGB))
     check(Image(da.from_array(RGB, chunks=(20, 25, 3))))
@@ -403,7 +403,7 @@ def test_zarr_arrays_become_lazy(tmp_path):
 
 def test_tiff_stored_in_one_block_larger_than_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tiff, "LAZY", 100)
-    monkeypatch.setattr(memory, "available", lambda: 2000)
+    monkeypatch.setattr(_files, "available", lambda: 2000)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, RGB, photometric="rgb", compression="zlib", rowsperstrip=40)
     refused(path, "blocks of", "free memory", "tiled TIFF")

@@ -8,13 +8,13 @@ import pytest
 import tifffile
 from PIL import Image as Picture
 
-from napari_wbc_nca.io.datasets import read
-from napari_wbc_nca.io.export.items import item, reviewed_only
-from napari_wbc_nca.io.export.params import ExportParams
-from napari_wbc_nca.io.export.tiff import read as read_items
-from napari_wbc_nca.io.export.tiff import write
-from napari_wbc_nca.io.masks import labelled, read_drawn, sample_of, typical
-from napari_wbc_nca.io.samples import LabelError, Masks
+from napari_wbc_nca.datasets.masks import labelled, read_drawn, sample_of, typical
+from napari_wbc_nca.datasets.readers import read
+from napari_wbc_nca.datasets.samples import LabelError, Masks
+from napari_wbc_nca.export.items import item, reviewed_only
+from napari_wbc_nca.export.params import ExportParams
+from napari_wbc_nca.export.tiff import read as read_items
+from napari_wbc_nca.export.tiff import write
 
 SHAPE = (40, 60)
 

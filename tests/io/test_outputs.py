@@ -11,8 +11,8 @@ import tifffile
 import zarr
 from PIL import Image as Pictures
 
-from napari_wbc_nca.io import images, outputs
-from napari_wbc_nca.io.outputs import OutputError, write
+from napari_wbc_nca.io import images, results
+from napari_wbc_nca.io.results import OutputError, write
 from napari_wbc_nca.types import Image, Segmentation
 
 NAMES = ["a_labels.tif", "a_nuclei.tif", "a_cells.csv", "a_overlay.png", "a.json"]
@@ -70,7 +70,7 @@ def test_what_a_method_gives_besides_cells_has_files_of_its_own(tmp_path):
     ]
     for name, path in zip(("cell", "class", "contribution"), files, strict=False):
         np.testing.assert_array_equal(tifffile.imread(path), other[name])
-    assert all(path.name.endswith(outputs.SUFFIXES) for path in files)
+    assert all(path.name.endswith(results.SUFFIXES) for path in files)
 
 
 def test_labels_round_trip(tmp_path):
@@ -121,7 +121,7 @@ def test_lazy_labels_are_written_tile_by_tile(tmp_path):
     stored[600:700, 500:900] = 2
     stored[1299, 1099] = 1
     labels = Watched(stored)
-    outputs._write_labels(tmp_path / "a.tif", labels, 0.1)
+    results._write_labels(tmp_path / "a.tif", labels, 0.1)
     assert labels.largest == 512 * 512
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.is_bigtiff
@@ -176,7 +176,7 @@ def test_lazy_maps_are_written_tile_by_tile_with_their_names(tmp_path):
     files = write(replace(segmentation(), maps=maps), image(), tmp_path)
     with tifffile.TiffFile(files[-1]) as file:
         assert file.pages[0].is_tiled
-        assert outputs.read_map_names(file) == list(maps)
+        assert results.read_map_names(file) == list(maps)
         np.testing.assert_array_equal(file.asarray(), np.stack([own[:] for own in maps.values()]))
 
 
@@ -185,7 +185,7 @@ def test_maps_are_written_with_their_names(tmp_path):
     files = write(replace(segmentation(), maps=maps), image(), tmp_path)
     assert files[-1].name == "a_maps.tif"
     with tifffile.TiffFile(files[-1]) as file:
-        assert file.imagej_metadata["Labels"] == outputs.read_map_names(file) == list(maps)
+        assert file.imagej_metadata["Labels"] == results.read_map_names(file) == list(maps)
         np.testing.assert_array_equal(file.asarray(), np.stack(list(maps.values())))
 
 
@@ -210,9 +210,9 @@ def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch, failing):
     elif failing == "_cells.csv":
         found = replace(found, cells=Full())
     elif failing == "_overlay.png":
-        monkeypatch.setattr(outputs, "draw", lambda *_: Full())
+        monkeypatch.setattr(results, "draw", lambda *_: Full())
     else:
-        monkeypatch.setattr(outputs, "_write_json", full)
+        monkeypatch.setattr(results, "_write_json", full)
     with pytest.raises(OutputError) as caught:
         write(found, image(), tmp_path)
     assert str(caught.value) == (
@@ -228,7 +228,7 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
         path.write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(outputs, "_write_json", interrupt)
+    monkeypatch.setattr(results, "_write_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(segmentation(), image(), tmp_path)
     assert left_in(tmp_path) == []

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from napari_wbc_nca.io.pictures import same_pictures
-from napari_wbc_nca.io.samples import LabelError, is_picture
+from napari_wbc_nca.datasets.duplicates import same_pictures
+from napari_wbc_nca.datasets.samples import LabelError, is_picture
 
 
 def smear(path, seed):

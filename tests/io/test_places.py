@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_wbc_nca.io.places import BOXES, POINTS, read
-from napari_wbc_nca.io.samples import LabelError
+from napari_wbc_nca.datasets.prompts_csv import BOXES, POINTS, read
+from napari_wbc_nca.datasets.samples import LabelError
 
 IMAGE, SHAPE = Path("data/a.png"), (20, 30)
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from napari_wbc_nca.io.model_store import resolve
 from napari_wbc_nca.io.published import import_published
 from napari_wbc_nca.io.weights import WeightsError, load, save
-from napari_wbc_nca.io.zoo import resolve
 from napari_wbc_nca.methods.propagation.network import load as network_of
 
 WIDTHS = (6, 8, 10, 12, 12)

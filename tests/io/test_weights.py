@@ -17,8 +17,15 @@ from safetensors.numpy import save as pack
 
 from napari_wbc_nca.io import weights
 from napari_wbc_nca.io.architectures import nca_shapes
-from napari_wbc_nca.io.cards import LARGEST, to_json
-from napari_wbc_nca.io.weights import KEY, WeightsError, load, load_torch, save
+from napari_wbc_nca.io.weights import (
+    KEY,
+    LARGEST_CARD,
+    WeightsError,
+    load,
+    load_torch,
+    save,
+    to_json,
+)
 from napari_wbc_nca.models.nca import NCA
 
 
@@ -230,7 +237,7 @@ def test_unexpected_weights_are_refused(tmp_path):
         ("{", "no readable JSON"),
         ("[" * 100_000, "no readable JSON"),
         ("[]", "a JSON list; expected an object"),
-        ("x" * (LARGEST + 1), "expected at most"),
+        ("x" * (LARGEST_CARD + 1), "expected at most"),
         (card(format=2), "format 2; this program reads format 1"),
         (card(method="absent"), "has no method"),
         (card(method=["nca_wss"]), "expected one of nca_wss, nca_max"),

@@ -7,18 +7,18 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.cells import Segmenter
-from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.params import SegmentParams
-from napari_wbc_nca.methods.view import View
+from napari_wbc_nca.methods.field import Field
+from napari_wbc_nca.methods.nca.cells import Segmenter
+from napari_wbc_nca.methods.nca.network import build
+from napari_wbc_nca.methods.nca.params import NcaParams
 
 CHECKPOINT = planted.checkpoint()
-PARAMS = SegmentParams(device="cpu", locate="points")
+PARAMS = NcaParams(device="cpu", locate="points")
 
 
 def cells(field, *centres, checkpoint=CHECKPOINT, **changes):
     """Cells at `centres`, image pixels, of a field whose model pixels are two wide."""
-    view = View(field, 2.0, checkpoint.normalisation)
+    view = Field(field, 2.0, checkpoint.normalisation)
     network = build(checkpoint, "cpu")
     segmenter = Segmenter(network, checkpoint, replace(PARAMS, **changes), view)
     return planted.run(segmenter.cells([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))[1]
@@ -62,7 +62,7 @@ def test_a_published_model_gives_each_class_its_sigmoid():
 
 def test_types_are_the_mean_of_turned_looks():
     field = planted.smear((50, 70), red=((30, 60),))
-    view, network = View(field, 2.0, CHECKPOINT.normalisation), build(CHECKPOINT, "cpu")
+    view, network = Field(field, 2.0, CHECKPOINT.normalisation), build(CHECKPOINT, "cpu")
     part = view.window((24.5, 34.5), CHECKPOINT.window)
     origin = torch.tensor([[part[0].start, part[1].start]])
     looks = []
@@ -107,7 +107,7 @@ def test_cells_do_not_depend_on_their_batch():
 @pytest.mark.parametrize("turns", [1, 4])
 def test_progress_never_falls_back_and_follows_the_looks(turns):
     centres = [(50, 60), (90, 100), (30, 130), (60, 30)]
-    view = View(planted.smear(*centres), 2.0, CHECKPOINT.normalisation)
+    view = Field(planted.smear(*centres), 2.0, CHECKPOINT.normalisation)
     params = replace(PARAMS, batch=2, turns=turns)
     segmenter = Segmenter(build(CHECKPOINT, "cpu"), CHECKPOINT, params, view)
     yielded, _ = planted.run(segmenter.cells([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))

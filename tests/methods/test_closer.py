@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods import nca_wss
-from napari_wbc_nca.methods.closer import close_side, fit_types, unevenness
-from napari_wbc_nca.methods.params import NcaTrainParams, SegmentParams
-from napari_wbc_nca.methods.windows import Batch
+from napari_wbc_nca.methods.nca.closer import close_side, fit_types, unevenness
+from napari_wbc_nca.methods.nca.params import NcaParams, NcaTrainParams
+from napari_wbc_nca.methods.nca.windows import Batch
 from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.types import Image
 
@@ -94,7 +94,7 @@ def test_a_shift_of_all_logits_is_no_unevenness():
 
 
 def told(checkpoint, **values):
-    params = replace(SegmentParams(diameter=24, locate="points", device="cpu"), **values)
+    params = replace(NcaParams(diameter=24, locate="points", device="cpu"), **values)
     image = Image(planted.smear(*CENTRES))
     return planted.run(nca_wss.predict(image, checkpoint, params, np.asarray(CENTRES)))
 
@@ -217,7 +217,7 @@ def test_the_batch_does_not_matter():
 
 def test_a_crop_smaller_than_the_closer_window():
     image = Image(planted.smear((14, 14), shape=(28, 28), radius=10))
-    params = SegmentParams(diameter=20, locate="whole", device="cpu", maps=True)
+    params = NcaParams(diameter=20, locate="whole", device="cpu", maps=True)
     steps = nca_wss.predict(image, closer(planted.checkpoint(), 1), params)
     _, found = planted.run(steps)
     assert list(found.cells["class"]) == ["lymphocyte"]

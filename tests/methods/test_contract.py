@@ -9,9 +9,10 @@ import planted
 import pytest
 
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.params import fields as fields_of
-from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
 SMALL = {
     **{"channels": 6, "hidden": 6, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"},
@@ -34,7 +35,7 @@ def any_method(request):
 
 
 @pytest.fixture(
-    params=[m for m in registry.METHODS.values() if m.predict_params is SegmentParams],
+    params=[m for m in registry.METHODS.values() if m.predict_params is NcaParams],
     ids=lambda method: method.name,
 )
 def method(request):

@@ -7,9 +7,9 @@ from dataclasses import replace
 import planted
 import pytest
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.methods.further import FURTHER, further, onward
-from napari_wbc_nca.methods.params import NcaTrainParams
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.finetune import FURTHER, continue_params, finetune_params
+from napari_wbc_nca.methods.nca.params import NcaTrainParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import fields
 
@@ -20,11 +20,11 @@ VARIED = ("zoom", "contrast", "brightness", "tint", "blur", "noise")
 @pytest.fixture(scope="module")
 def mix():
     """The bundled model of smears: its foreground and mixtures are not the defaults."""
-    return zoo.resolve("smear-mix")
+    return model_store.resolve("smear-mix")
 
 
 @pytest.mark.parametrize(
-    "made", [lambda m, v: further(m, v), lambda m, v: onward("cellmixer", m, v)]
+    "made", [lambda m, v: finetune_params(m, v), lambda m, v: continue_params("cellmixer", m, v)]
 )
 def test_cellmixer_keeps_its_foreground_and_mixtures(mix, made):
     params, card = made(mix, {"tint": 0.5}), mix.card["params"]
@@ -39,16 +39,16 @@ def test_cellmixer_keeps_its_foreground_and_mixtures(mix, made):
 
 
 def test_teaching_is_gentle_and_going_on_is_not(mix):
-    assert further(mix).learning_rate == FURTHER["cellmixer"]["learning_rate"]
-    assert onward("cellmixer", mix, {}).learning_rate == 0  # as the network's recipe says
+    assert finetune_params(mix).learning_rate == FURTHER["cellmixer"]["learning_rate"]
+    assert continue_params("cellmixer", mix, {}).learning_rate == 0  # as the network's recipe says
 
 
 def test_a_pixel_size_that_nobody_knew_stays_unknown(mix):
     card = mix.card | {"pixel_size_known": False}
-    assert further(replace(mix, pixel_size=1.0, card=card)).pixel_size == 0
+    assert finetune_params(replace(mix, pixel_size=1.0, card=card)).pixel_size == 0
 
 
 def test_automata_go_on_with_what_is_given():
     model = planted.checkpoint()
-    assert onward("nca_wss", model, {"epochs": 3}) == NcaTrainParams(epochs=3)
-    assert further(model).window == model.window
+    assert continue_params("nca_wss", model, {"epochs": 3}) == NcaTrainParams(epochs=3)
+    assert finetune_params(model).window == model.window

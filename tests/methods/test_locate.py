@@ -5,10 +5,10 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.locate import dense, locate
-from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.projection import PROJECTIONS
-from napari_wbc_nca.methods.view import View
+from napari_wbc_nca.methods.field import Field
+from napari_wbc_nca.methods.nca.locate import dense, locate
+from napari_wbc_nca.methods.nca.network import build
+from napari_wbc_nca.methods.nca.projection import PROJECTIONS
 
 CENTRES = [(24.0, 30.0), (30.0, 120.0), (80.0, 70.0), (100.0, 140.0)]
 FIELD = planted.smear(*CENTRES, red=((60, 20), (20, 75), (104, 30)))
@@ -22,7 +22,7 @@ def network():
 
 @pytest.fixture
 def view():
-    return View(FIELD, 2.0, CHECKPOINT.normalisation)
+    return Field(FIELD, 2.0, CHECKPOINT.normalisation)
 
 
 def found(network, view, tile=1000, seed=0, fire_rate=0.5):
@@ -50,7 +50,7 @@ def test_progress_is_one_phase_that_never_falls_back(network, view):
 
 
 def test_an_empty_field_has_no_cells(network):
-    empty = View(planted.smear(red=((60, 20), (20, 75))), 2.0, CHECKPOINT.normalisation)
+    empty = Field(planted.smear(red=((60, 20), (20, 75))), 2.0, CHECKPOINT.normalisation)
     assert found(network, empty)[1] == []
 
 
@@ -86,7 +86,7 @@ def test_centres_do_not_depend_on_tiles_whatever_the_network_sees(network, seed)
     network.centre.weight.normal_(std=3)
     network.centre.bias.fill_(1)
     cells = [tuple(random.uniform(5, 115, 2)) for _ in range(6)]
-    field = View(planted.smear(*cells), random.uniform(1.2, 3), CHECKPOINT.normalisation)
+    field = Field(planted.smear(*cells), random.uniform(1.2, 3), CHECKPOINT.normalisation)
     _, whole = found(network, field, seed=seed)
     assert len(whole) > 2
     assert found(network, field, 16, seed)[1] == whole
@@ -96,7 +96,7 @@ def test_centres_do_not_depend_on_tiles_whatever_the_network_sees(network, seed)
 def test_a_large_cell_of_flat_probability_is_one_cell(network):
     network.centre.weight.mul_(20)  # far into saturation
     network.centre.bias.mul_(20)
-    field = View(planted.smear((60, 80), radius=20), 2.0, CHECKPOINT.normalisation)
+    field = Field(planted.smear((60, 80), radius=20), 2.0, CHECKPOINT.normalisation)
     _, centres = found(network, field)
     assert len(centres) == 1
     np.testing.assert_allclose(field.to_image(centres[0]), (59.5, 79.5), atol=8)
@@ -106,7 +106,7 @@ def test_a_large_cell_of_flat_probability_is_one_cell(network):
 def test_a_large_dark_area_does_not_swarm_with_cells(network):
     pixels = planted.smear((30, 30))
     pixels[60:, 60:] = 30  # the border of the diaphragm
-    field = View(pixels, 2.0, CHECKPOINT.normalisation)
+    field = Field(pixels, 2.0, CHECKPOINT.normalisation)
     _, centres = found(network, field)
     assert 1 <= len(centres) < 8
     assert found(network, field, 16)[1] == centres

@@ -5,8 +5,8 @@ import pytest
 import torch
 from monai.losses import FocalLoss
 
-from napari_wbc_nca.methods.losses import centre_loss, focal_loss
-from napari_wbc_nca.methods.weak import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE
+from napari_wbc_nca.methods.nca.losses import centre_loss, focal_loss
+from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE
 
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (7, 4)))
 SETS = [[True, True, False, False], [False, False, False, True], [True, True, True, True]]

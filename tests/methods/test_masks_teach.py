@@ -8,10 +8,10 @@ import numpy as np
 import planted
 import pytest
 
-from napari_wbc_nca.io.masks import labelled
-from napari_wbc_nca.io.samples import Masks, without_cut
+from napari_wbc_nca.datasets.masks import labelled
+from napari_wbc_nca.datasets.samples import Masks, without_cut
 from napari_wbc_nca.methods import nca_wss
-from napari_wbc_nca.methods.params import NcaTrainParams
+from napari_wbc_nca.methods.nca.params import NcaTrainParams
 
 PARAMS = NcaTrainParams(
     channels=6,

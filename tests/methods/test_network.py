@@ -4,7 +4,8 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.network import build, choose
+from napari_wbc_nca.methods.nca.network import build
+from napari_wbc_nca.models.device import choose_device
 
 
 def test_a_network_holds_the_checkpoints_weights():
@@ -27,7 +28,7 @@ def test_a_missing_device_is_named_with_those_there_are(name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.mps, "is_available", lambda: False)
     with pytest.raises(ValueError, match=f"'{name}' is not there, only cpu; choose one, or 'auto'"):
-        choose(name)
+        choose_device(name)
 
 
 @pytest.mark.parametrize(
@@ -36,4 +37,4 @@ def test_a_missing_device_is_named_with_those_there_are(name, monkeypatch):
 def test_auto_takes_an_accelerator_where_there_is_one(cuda, mps, chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.mps, "is_available", lambda: mps)
-    assert choose("auto").type == chosen
+    assert choose_device("auto").type == chosen

@@ -11,15 +11,15 @@ import pytest
 
 import napari_wbc_nca
 from napari_wbc_nca.io.images import read
-from napari_wbc_nca.io.zoo import resolve
+from napari_wbc_nca.io.model_store import resolve
 from napari_wbc_nca.methods import nca_max, nca_wss
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.types import Image
 
 SAMPLE = Path(napari_wbc_nca.__file__).parent / "samples" / "smear-1.jpg"
 CENTRES = [(24.0, 30.0), (30.0, 120.0), (80.0, 70.0)]
 FIELD = planted.smear(*CENTRES, red=((60, 20), (20, 75), (104, 30)))
-PARAMS = SegmentParams(diameter=24, device="cpu")
+PARAMS = NcaParams(diameter=24, device="cpu")
 CHECKPOINT = planted.checkpoint()
 
 

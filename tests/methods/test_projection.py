@@ -7,8 +7,8 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.projection import PROJECTIONS
+from napari_wbc_nca.methods.nca.network import build
+from napari_wbc_nca.methods.nca.projection import PROJECTIONS
 
 CHECKPOINT = planted.checkpoint()
 STATE = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (2, 9, 11, 8)).astype(np.float32))

@@ -4,9 +4,9 @@ import numpy as np
 import planted
 import torch
 
-from napari_wbc_nca.methods.params import NcaTrainParams
-from napari_wbc_nca.methods.refit import refit
-from napari_wbc_nca.methods.windows import Batch
+from napari_wbc_nca.methods.nca.params import NcaTrainParams
+from napari_wbc_nca.methods.nca.readout import refit
+from napari_wbc_nca.methods.nca.windows import Batch
 from napari_wbc_nca.models.nca import NCA
 
 PARAMS = NcaTrainParams(refit=128, batch=32, gamma=0.0)

@@ -8,12 +8,12 @@ import dask.array
 import numpy as np
 import planted
 
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.types import Cell, Image
 
 CHECKPOINT = planted.checkpoint()
-PARAMS = SegmentParams(device="cpu")
+PARAMS = NcaParams(device="cpu")
 SHAPE = (40, 50)
 IMAGE = Image(np.zeros((*SHAPE, 3), np.uint8))
 LAZY = Image(dask.array.zeros((*SHAPE, 3), np.uint8, chunks=20))

@@ -6,21 +6,21 @@ import numpy as np
 import planted
 import pytest
 
-from napari_wbc_nca.methods.network import build
-from napari_wbc_nca.methods.params import SegmentParams
-from napari_wbc_nca.methods.scale import FILL, estimate, image_diameter
-from napari_wbc_nca.methods.view import View
+from napari_wbc_nca.methods.field import Field
+from napari_wbc_nca.methods.nca.network import build
+from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.methods.nca.scale import FILL, estimate, image_diameter
 from napari_wbc_nca.types import Image
 
 CHECKPOINT = planted.checkpoint()
-PARAMS = SegmentParams(device="cpu")
+PARAMS = NcaParams(device="cpu")
 BOXES = np.asarray([[10, 10, 40, 50], [5, 5, 35, 35], [5, 5, 45, 45]])
 FIELD = planted.smear((40, 40))
 
 
 def diameter(params=PARAMS, pixel_size=None, boxes=None, rgb=FIELD):
     network = build(CHECKPOINT, "cpu")
-    field = View(rgb, 1, CHECKPOINT.normalisation)
+    field = Field(rgb, 1, CHECKPOINT.normalisation)
     return planted.run(image_diameter(field, pixel_size, network, CHECKPOINT, params, boxes))[1]
 
 

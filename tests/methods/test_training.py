@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods import nca_max, nca_wss
-from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams, SegmentParams
-from napari_wbc_nca.methods.training import classes_of, split
-from napari_wbc_nca.methods.weak import Place, Prepared
+from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaParams, NcaTrainParams
+from napari_wbc_nca.methods.nca.samples import Place, Prepared
+from napari_wbc_nca.methods.nca.train import classes_of, split
 from napari_wbc_nca.types import Image
 
 SIZE = {"channels": 6, "hidden": 8, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"}
@@ -49,7 +49,7 @@ def test_two_epochs_learn_what_a_white_blood_cell_is(learnt):
 
 def test_what_was_learnt_segments_another_field(learnt):
     image = Image(planted.smear((40, 44), (84, 110), shape=(120, 150), red=((90, 40),)))
-    params = SegmentParams(diameter=24, device="cpu", locate="points")
+    params = NcaParams(diameter=24, device="cpu", locate="points")
     points = np.asarray([[40, 44], [84, 110]])
     _, found = planted.run(nca_wss.predict(image, learnt[1], params, points))
     assert found.cells[["centroid_y", "centroid_x"]].round(-1).to_numpy().tolist() == [

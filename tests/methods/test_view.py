@@ -5,14 +5,14 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.view import View, finer_part
+from napari_wbc_nca.methods.field import Field, finer_part
 
 DENSITY = {"name": "density"}
 FIELD = planted.smear((40, 60))
 
 
 def test_a_part_is_read_as_in_the_whole():
-    view = View(FIELD, 1.7, DENSITY)
+    view = Field(FIELD, 1.7, DENSITY)
     assert view.shape == (71, 95)
     whole = view.read((range(71), range(95)))
     part = view.read((range(20, 50), range(31, 60)))
@@ -21,7 +21,7 @@ def test_a_part_is_read_as_in_the_whole():
 
 
 def test_cells_are_dense_and_the_background_is_not():
-    view = View(FIELD, 2.0, DENSITY)
+    view = Field(FIELD, 2.0, DENSITY)
     red = view.read((range(60), range(80)))[0].numpy()
     assert red[20, 30] == pytest.approx(np.log(236 / 81), abs=0.1)
     assert abs(red[50, 70]) < 0.1
@@ -36,27 +36,27 @@ def test_cells_are_dense_and_the_background_is_not():
     ],
 )
 def test_windows_stay_inside_the_field(centre, rows, columns):
-    view = View(FIELD, 2.0, DENSITY)
+    view = Field(FIELD, 2.0, DENSITY)
     assert view.window(centre, 24) == (range(*rows), range(*columns))
 
 
 def test_a_window_of_a_small_field_is_the_field():
-    assert View(FIELD, 10.0, DENSITY).window((3, 3), 24) == (range(12), range(16))
+    assert Field(FIELD, 10.0, DENSITY).window((3, 3), 24) == (range(12), range(16))
 
 
 def test_the_smallest_field_has_two_pixels():
-    view = View(np.zeros((1, 3, 3), np.uint8), 4.0, DENSITY)
+    view = Field(np.zeros((1, 3, 3), np.uint8), 4.0, DENSITY)
     assert view.read((range(2), range(2))).shape == (3, 2, 2)
 
 
 def test_positions_are_those_of_pixel_centres():
-    view = View(FIELD, 4.0, DENSITY)
+    view = Field(FIELD, 4.0, DENSITY)
     assert view.to_image((0, 0)) == (1.5, 1.5)
     assert view.box((range(2, 5), range(0, 1))) == (range(8, 20), range(4))
 
 
 def test_an_interpolated_map_keeps_its_place():
-    view = View(FIELD, 2.0, DENSITY)
+    view = Field(FIELD, 2.0, DENSITY)
     part = (range(10, 30), range(20, 40))
     rows = np.repeat(np.arange(10.0, 30)[:, None], 20, 1)
     for factor in (1, 0.5):
@@ -69,11 +69,11 @@ def test_an_interpolated_map_keeps_its_place():
 
 
 def test_a_finer_view_has_the_density_whatever_the_network_sees():
-    finer = View(FIELD, 2.0, {"name": "standard"}).finer()
+    finer = Field(FIELD, 2.0, {"name": "standard"}).finer()
     assert finer.shape == (120, 160)
     part = finer_part((range(10, 20), range(70, 80)), finer.shape)
     assert part == (range(20, 40), range(140, 160))
-    np.testing.assert_array_equal(finer.read(part), View(FIELD, 1.0, DENSITY).read(part))
+    np.testing.assert_array_equal(finer.read(part), Field(FIELD, 1.0, DENSITY).read(part))
 
 
 def test_a_finer_part_stays_inside_the_field():
@@ -82,8 +82,8 @@ def test_a_finer_part_stays_inside_the_field():
 
 def test_absorptance_is_the_saturated_density():
     part = (range(60), range(80))
-    density = View(FIELD, 2.0, DENSITY).read(part)
-    found = View(FIELD, 2.0, {"name": "absorptance"}).read(part)
+    density = Field(FIELD, 2.0, DENSITY).read(part)
+    found = Field(FIELD, 2.0, {"name": "absorptance"}).read(part)
     torch.testing.assert_close(found, 1 - torch.exp(-2 * density))
 
 
@@ -100,7 +100,7 @@ class Counting:
 
 def test_the_sample_of_a_field_is_read_once():
     field = Counting(FIELD)
-    view = View(field, 2.0, DENSITY).rescaled(3.0).finer()
+    view = Field(field, 2.0, DENSITY).rescaled(3.0).finer()
     assert field.reads == 1
     part = (range(10), range(12))
-    np.testing.assert_array_equal(view.read(part), View(FIELD, 1.5, DENSITY).read(part))
+    np.testing.assert_array_equal(view.read(part), Field(FIELD, 1.5, DENSITY).read(part))

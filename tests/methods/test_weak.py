@@ -8,11 +8,10 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from napari_wbc_nca.io.datasets import Sample
-from napari_wbc_nca.io.masks import labelled
-from napari_wbc_nca.io.samples import Masks
-from napari_wbc_nca.methods.scale import FILL
-from napari_wbc_nca.methods.weak import (
+from napari_wbc_nca.datasets.masks import labelled
+from napari_wbc_nca.datasets.readers import Sample
+from napari_wbc_nca.datasets.samples import Masks
+from napari_wbc_nca.methods.nca.samples import (
     CYTOPLASM,
     DRAWN,
     FINE,
@@ -22,6 +21,7 @@ from napari_wbc_nca.methods.weak import (
     prepare,
     sample_diameter,
 )
+from napari_wbc_nca.methods.nca.scale import FILL
 from napari_wbc_nca.ops.metrics import iou
 
 DENSITY = {"name": "density"}

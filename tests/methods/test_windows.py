@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wbc_nca.methods.weak import CYTOPLASM, IGNORED, OUTSIDE, Place, Prepared
-from napari_wbc_nca.methods.windows import Windows
+from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, OUTSIDE, Place, Prepared
+from napari_wbc_nca.methods.nca.windows import Windows
 
 CLASSES = ("neutrophil", "basophil", "none")
 SIDE, SHAPE = 8, (96, 128)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_wbc_nca.models.guided import GuidedUNet, Patches, guided_gradient
+from napari_wbc_nca.models.guided_backprop import GuidedUNet, Patches, guided_gradient
 from napari_wbc_nca.models.unet import UNet
 
 SIDE = 9

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_wbc_nca.models.relevance import relevance
+from napari_wbc_nca.models.lrp import relevance
 
 
 def layers(channels: int = 5, head: int = 7, classes: int = 4, seed: int = 0) -> list[Tensor]:

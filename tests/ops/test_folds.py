@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wbc_nca.ops.folds import stratified_folds
+from napari_wbc_nca.datasets.splits import stratified_folds
 
 samples = st.lists(
     st.tuples(st.sampled_from("abcdefgh"), st.lists(st.sampled_from(["n", "l", "m"]), max_size=3)),

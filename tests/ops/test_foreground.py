@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage import filters, morphology
 
-from napari_wbc_nca.io.cultures import culture
+from napari_wbc_nca.datasets.synthetic import culture
 from napari_wbc_nca.ops.foreground import foreground, respond, sobel, threshold, tidy
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 

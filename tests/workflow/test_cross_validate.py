@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from PIL import Image as Picture
 
+from napari_wbc_nca.evaluation import evaluate
+from napari_wbc_nca.evaluation.cross_validate import cross_validate
+from napari_wbc_nca.evaluation.params import CrossValidateParams
+from napari_wbc_nca.evaluation.report import transfer_text, write_transfer
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.params import NcaTrainParams
+from napari_wbc_nca.methods.nca.params import NcaTrainParams
 from napari_wbc_nca.ops.labels import paint, table
-from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
-from napari_wbc_nca.workflow import evaluate
-from napari_wbc_nca.workflow.cross_validate import cross_validate
-from napari_wbc_nca.workflow.evaluate_params import CrossValidateParams
-from napari_wbc_nca.workflow.finish import finish
-from napari_wbc_nca.workflow.report import transfer_text, write_transfer
+from napari_wbc_nca.progress import Progress, run_to_end
+from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
 
 
 def crops(folder, shade, slides=4):
@@ -61,7 +61,7 @@ def taught(monkeypatch):
 def test_no_slide_is_trained_on_and_measured(tmp_path, taught):
     listing = crops(tmp_path / "lab", 1)
     steps = cross_validate("nca_wss", [listing], CrossValidateParams(folds=2))
-    measured = finish(steps)
+    measured = run_to_end(steps)
     assert len(taught) == 2
     slides = [{path.name.split("_")[0] for path in paths} for paths in taught]
     assert slides[0].isdisjoint(slides[1])
@@ -103,16 +103,16 @@ def test_each_set_is_measured_by_models_of_every_set(tmp_path, taught):
 def test_too_few_slides_are_refused(tmp_path, taught):
     listing = crops(tmp_path / "lab", 1, slides=3)
     with pytest.raises(ValueError, match="3 groups cannot make 5 folds"):
-        finish(cross_validate("nca_wss", [listing], CrossValidateParams()))
+        run_to_end(cross_validate("nca_wss", [listing], CrossValidateParams()))
 
 
 def test_sets_that_share_a_picture_are_refused(tmp_path, taught):
     data = [crops(tmp_path / "one", 1), crops(tmp_path / "two", 1)]
     with pytest.raises(ValueError, match="show the same picture"):
-        finish(cross_validate("nca_wss", data, CrossValidateParams(folds=2)))
+        run_to_end(cross_validate("nca_wss", data, CrossValidateParams(folds=2)))
 
 
 def test_sets_of_one_name_are_refused(tmp_path, taught):
     data = [crops(tmp_path / "a" / "lab", 1), crops(tmp_path / "b" / "lab", 2)]
     with pytest.raises(ValueError, match="have one name"):
-        finish(cross_validate("nca_wss", data, CrossValidateParams(folds=2)))
+        run_to_end(cross_validate("nca_wss", data, CrossValidateParams(folds=2)))

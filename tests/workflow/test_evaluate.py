@@ -6,14 +6,15 @@ import pandas as pd
 import pytest
 from PIL import Image as Picture
 
+from napari_wbc_nca.evaluation import evaluate as module
+from napari_wbc_nca.evaluation.compare import compare
+from napari_wbc_nca.evaluation.evaluate import evaluate
+from napari_wbc_nca.evaluation.params import EvaluateParams
+from napari_wbc_nca.evaluation.targets import instances, targets
 from napari_wbc_nca.ops.labels import paint, table
 from napari_wbc_nca.ops.overlaps import settle
-from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
-from napari_wbc_nca.workflow import evaluate as module
-from napari_wbc_nca.workflow._targets import instances, targets
-from napari_wbc_nca.workflow.compare import compare
-from napari_wbc_nca.workflow.evaluate import evaluate
-from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
 
 CLASSES = ("neutrophil", "lymphocyte", "rbc")
 MODEL = Checkpoint("nca_wss", {}, {}, CLASSES, 32.0, 0.4, 64, {}, name="stand-in")

@@ -9,13 +9,9 @@ import pytest
 from checkpoints import mixer
 from PIL import Image as Picture
 
-from napari_wbc_nca.io import cultures
-from napari_wbc_nca.io.samples import LabelError
-from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
-from napari_wbc_nca.ops.mixing import mix_masks
-from napari_wbc_nca.types import Image
-from napari_wbc_nca.workflow.evaluate import Evaluation, evaluate
-from napari_wbc_nca.workflow.evaluate_classes import (
+from napari_wbc_nca.datasets import synthetic
+from napari_wbc_nca.datasets.samples import LabelError
+from napari_wbc_nca.evaluation.class_maps import (
     ClassEvaluation,
     artificial,
     evaluate_classes,
@@ -23,13 +19,17 @@ from napari_wbc_nca.workflow.evaluate_classes import (
     renumbered,
     text,
 )
+from napari_wbc_nca.evaluation.evaluate import Evaluation, evaluate
+from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
+from napari_wbc_nca.ops.mixing import mix_masks
+from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import segment
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("known")
-    cultures.write_known(made, 1, (96, 96))
+    synthetic.write_known(made, 1, (96, 96))
     return made
 
 
@@ -39,7 +39,7 @@ def test_a_folder_gives_unmixed_artificial_and_mixed_pictures(folder):
         name: sum(k.data == name for k in found) for name in ("unmixed", "artificial", "mixed")
     }
     assert counts == {"unmixed": 3, "artificial": 3, "mixed": 1}
-    assert all(k.names == ("background", *cultures.KINDS) for k in found)
+    assert all(k.names == ("background", *synthetic.KINDS) for k in found)
 
 
 def test_an_artificial_mixture_has_both_classes_and_their_rule(folder):
@@ -142,7 +142,7 @@ def test_evaluate_measures_the_class_of_each_pixel_where_masks_tell_it(folder, t
 
 
 def test_cells_are_measured_where_only_boxes_are_known(tmp_path):
-    made = cultures.culture(shape=(96, 96))
+    made = synthetic.culture(shape=(96, 96))
     Picture.fromarray(made.pixels).save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2")
     (tmp_path / "classes.txt").write_text("granular")

@@ -15,12 +15,12 @@ import tifffile
 from exported import random_cells, random_image, random_labels
 from PIL import Image as Pictures
 
-from napari_wbc_nca.io import outputs
-from napari_wbc_nca.io.export import files, formats, staging
-from napari_wbc_nca.io.export.formats import FORMATS
-from napari_wbc_nca.io.export.items import ExportError, item, reviewed_only
-from napari_wbc_nca.io.export.params import ExportParams
-from napari_wbc_nca.io.export.splits import split
+from napari_wbc_nca.export import files, formats, staging
+from napari_wbc_nca.export.formats import FORMATS
+from napari_wbc_nca.export.items import ExportError, item, reviewed_only
+from napari_wbc_nca.export.params import ExportParams
+from napari_wbc_nca.export.splits import split
+from napari_wbc_nca.io import results
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.types import Image, Segmentation
 from napari_wbc_nca.workflow import export as workflow
@@ -201,7 +201,7 @@ def test_provenance_tells_sources_model_parameters_and_every_cell(tmp_path):
     }
     table = CELLS.assign(box_y0=0, box_x0=0, box_y1=1)
     found = Segmentation({"cell": LABELS.astype(np.uint32)}, table, {}, run)
-    outputs.write(found, Image(IMAGE.pixels, "field"), tmp_path / "runs")
+    results.write(found, Image(IMAGE.pixels, "field"), tmp_path / "runs")
     done = export(tmp_path / "runs", tmp_path / "out", "coco", annotator="Ada", validation=0)
     entry = provenance(done, "coco")
     (image,) = entry["images"]

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from napari_wbc_nca.io import outputs, weights
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.io import results, weights
+from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image, Segmentation
-from napari_wbc_nca.workflow.finish import finish
 from napari_wbc_nca.workflow.segment import assemble, estimate_diameter, run, segment
 
 FIELD = planted.smear((40, 50), (80, 110), red=((20, 120),))
@@ -91,7 +91,7 @@ def test_provenance_keeps_points_and_boxes():
 def test_a_result_is_written(tmp_path):
     image = Image(FIELD, "field")
     found = segment(image, CHECKPOINT, locate="points", points=POINTS, **GIVEN)
-    files = outputs.write(found, image, tmp_path)
+    files = results.write(found, image, tmp_path)
     record = json.loads(next(f for f in files if f.suffix == ".json").read_text("utf-8"))
     assert record["points"] == POINTS.tolist()
 
@@ -116,7 +116,7 @@ def test_a_missing_device_is_named(monkeypatch):
 
 
 def test_a_cancelled_run_keeps_its_cells():
-    image, params = Image(FIELD), SegmentParams(locate="points", batch=2, **GIVEN)
+    image, params = Image(FIELD), NcaParams(locate="points", batch=2, **GIVEN)
     points = np.asarray([[40, 50], [80, 110], [30, 130]])
     steps = run(image, CHECKPOINT, params, points=points)
     finished = next(progress.cells for progress in steps if progress.cells)
@@ -130,8 +130,8 @@ def test_a_cancelled_run_keeps_its_cells():
 
 
 def test_the_estimated_diameter_is_what_a_run_uses():
-    params = SegmentParams(device="cpu")
-    estimated = finish(estimate_diameter(Image(FIELD), CHECKPOINT, params))
+    params = NcaParams(device="cpu")
+    estimated = run_to_end(estimate_diameter(Image(FIELD), CHECKPOINT, params))
     assert estimated == pytest.approx(24, rel=0.2)
     found = segment(FIELD, CHECKPOINT, device="cpu")
     assert found.provenance["diameter"] == pytest.approx(estimated, abs=0.01)

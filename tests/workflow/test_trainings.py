@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from napari_wbc_nca.io import datasets, zoo
-from napari_wbc_nca.io.datasets import read
-from napari_wbc_nca.methods.params import NcaTrainParams
-from napari_wbc_nca.workflow import train, trainings
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.datasets import readers
+from napari_wbc_nca.datasets.readers import read
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.nca.params import NcaTrainParams
+from napari_wbc_nca.progress import run_to_end
+from napari_wbc_nca.workflow import train
 
 TINY = NcaTrainParams(
     channels=6,
@@ -32,7 +33,7 @@ TINY = NcaTrainParams(
 )
 SCRIPT = """
 import sys
-from napari_wbc_nca.io.datasets import read
+from napari_wbc_nca.datasets.readers import read
 from napari_wbc_nca.workflow import train, trainings
 sys.path.insert(0, sys.argv[2])
 from test_trainings import TINY
@@ -56,35 +57,35 @@ def crops(tmp_path):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    monkeypatch.setenv(zoo.HOME, str(tmp_path / "home"))
+    monkeypatch.setenv(model_store.HOME, str(tmp_path / "home"))
     return tmp_path / "home"
 
 
 def begun(params=TINY, **more):
-    return trainings.begin("mine", train.Request("nca_wss", params), "", **more)
+    return train.start_training("mine", train.Request("nca_wss", params), "", **more)
 
 
 def test_a_killed_training_goes_on_where_it_stood(crops):
     here = os.path.dirname(__file__)
     work = subprocess.Popen([sys.executable, "-c", SCRIPT, str(crops), here])
-    state = trainings.state_of("mine")
+    state = train.state_file_of("mine")
     for _ in range(1200):
         time.sleep(0.1)
         if state.exists():
             break
     work.kill()
     work.wait()
-    assert trainings.stopped() == ["mine"]
+    assert train.stopped_trainings() == ["mine"]
     stood = torch_epoch(state)
     assert 1 <= stood < 1000
     request = begun(replace(TINY, epochs=stood + 1, learning_rate=0.5))
     assert request.params.learning_rate == TINY.learning_rate
-    trained = finish(train.run(request, read(crops)))
+    trained = run_to_end(train.run(request, read(crops)))
     assert trained.card["epochs"] == stood + 1
     kept = train.keep(trained, "mine")
-    trainings.forget("mine")
-    assert (kept.name, trainings.stopped()) == ("mine", [])
-    assert zoo.resolve("mine").sha256 == kept.sha256
+    train.forget_training("mine")
+    assert (kept.name, train.stopped_trainings()) == ("mine", [])
+    assert model_store.resolve("mine").sha256 == kept.sha256
     with pytest.raises(ValueError, match="a model 'mine' exists already; choose another name"):
         train.keep(trained, "mine")
     assert train.free_name("mine") == "mine-2"
@@ -99,10 +100,10 @@ def torch_epoch(state):
 def test_a_stopped_training_is_of_one_method_and_beginning(home):
     first = begun()
     first.state_file.write_text("half")
-    again = trainings.begin("mine", train.Request("nca_wss", replace(TINY, seed=5)), "")
+    again = train.start_training("mine", train.Request("nca_wss", replace(TINY, seed=5)), "")
     assert again.params == TINY
     with pytest.raises(ValueError, match="was of nca_wss, started from nothing; choose these to"):
-        trainings.begin("mine", train.Request("nca_wss", TINY), "wbc-smear")
+        train.start_training("mine", train.Request("nca_wss", TINY), "wbc-smear")
     anew = begun(replace(TINY, seed=5), anew=True)
     assert anew.params.seed == 5
     assert not anew.state_file.exists()
@@ -110,7 +111,7 @@ def test_a_stopped_training_is_of_one_method_and_beginning(home):
 
 def samples_of(*names):
     boxes = np.tile(np.float32([0, 0, 9, 9]), (len(names), 1))
-    return [datasets.Sample("a.png", boxes, names)]
+    return [readers.Sample("a.png", boxes, names)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_notes_tell_of_few_cells_and_of_a_single_class(names, words):
 
 
 def test_pictures_of_one_class_are_counted_as_pictures():
-    pictures = [datasets.Sample("a.png", None, (n,)) for n in ("granular", "granular", "rimmed")]
+    pictures = [readers.Sample("a.png", None, (n,)) for n in ("granular", "granular", "rimmed")]
     first, second = train.notes(pictures)
     assert first.startswith("There are 2 pictures of granular: label some more")
     assert second.startswith("There is 1 picture of rimmed: label some more")
@@ -137,4 +138,4 @@ def test_pictures_of_one_class_are_counted_as_pictures():
 def test_data_without_cells_train_nothing():
     request = train.Request("nca_wss", TINY)
     with pytest.raises(ValueError, match="no white blood cell is labelled in 1 pictures; label"):
-        finish(train.run(request, samples_of("none")))
+        run_to_end(train.run(request, samples_of("none")))

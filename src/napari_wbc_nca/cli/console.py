@@ -13,13 +13,12 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from napari_wbc_nca.methods.retold import retold
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.progress import map_progress, run_to_end
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_wbc_nca.types import Progress
+    from napari_wbc_nca.progress import Progress
 
 T = TypeVar("T")
 
@@ -124,7 +123,7 @@ def follow(steps: Generator[Progress, None, T], title: str) -> T:
                 figures = ", ".join(f"{name} {value:.4g}" for name, value in step.values.items())
                 console.print(f"{step.done}/{step.total}: {figures}", markup=False, highlight=False)
 
-        return finish(retold(steps, show))
+        return run_to_end(map_progress(steps, show))
 
 
 def describe(error: Exception) -> str:

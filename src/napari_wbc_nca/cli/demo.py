@@ -36,8 +36,7 @@ def demo(
     if cultures:
         _write_cultures(output)
         return
-    from napari_wbc_nca.io.bundled import SAMPLES, sample_path
-    from napari_wbc_nca.io.images import read
+    from napari_wbc_nca.io.images import SAMPLES, read, sample_path
 
     checkpoint = load(model)
     job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output)
@@ -55,7 +54,7 @@ def demo(
 
 def _write_cultures(output: Path) -> None:
     """Write what `train cellmixer` and `evaluate` take, and say how."""
-    from napari_wbc_nca.io.cultures import KINDS, write_known, write_populations
+    from napari_wbc_nca.datasets.synthetic import KINDS, write_known, write_populations
 
     populations, test, model = (output / name for name in ("populations", "test", "model"))
     try:

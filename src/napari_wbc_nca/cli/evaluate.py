@@ -2,26 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_wbc_nca.cli import console
-from napari_wbc_nca.cli.evaluate_classes import class_models, evaluate_classes
 from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import PREDICT, load
 from napari_wbc_nca.cli.train import TRAIN
-from napari_wbc_nca.params import fields
-from napari_wbc_nca.workflow.evaluate_params import (
+from napari_wbc_nca.evaluation.params import (
+    CLASS_METHOD,
     CrossValidateParams,
     EvaluateParams,
     measures_classes,
 )
+from napari_wbc_nca.params import fields
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.params import SegmentParams
+    from napari_wbc_nca.methods.nca.params import NcaParams
     from napari_wbc_nca.types import Checkpoint
+
+
+def class_models(names: str, against: str = "") -> list[Checkpoint]:
+    """Models that are measured pixel by pixel, side by side.
+
+    Parameters
+    ----------
+    names
+        Of one model, or of several joined by commas.
+    against
+        Of another; empty where there is none.
+
+    Returns
+    -------
+    list of Checkpoint
+        None where one of two models has another method: their cells can be compared.
+
+    Raises
+    ------
+    typer.BadParameter
+        When one of several joined by commas has another method.
+    """
+    listed = [names] if Path(names).exists() else [name.strip() for name in names.split(",")]
+    models = [load(name) for name in [*listed, *([against] if against else [])]]
+    other = [model for model in models if model.method != CLASS_METHOD]
+    if other and len(listed) > 1:
+        found = ", ".join(f"{model.name} is a model of {model.method}" for model in other)
+        raise typer.BadParameter(
+            "models joined by commas are measured pixel by pixel, so all must be of "
+            f"{CLASS_METHOD}, but {found}; give one model, and a second with --against"
+        )
+    return [] if other else models
+
+
+def evaluate_classes(
+    models: Sequence[Checkpoint], data: Sequence[Path], output: Path, values: dict[str, Any]
+) -> None:
+    """Print accuracy and IoU of each class, model and data set, and keep them in `output`."""
+    from napari_wbc_nca.evaluation import class_maps as workflow
+
+    params: Any = make(PREDICT[CLASS_METHOD], values, CLASS_METHOD)
+    title = ", ".join(model.name for model in models)
+    try:
+        measured = console.follow(workflow.measure(models, data, params), title)
+        workflow.write(measured, output)
+    except (ValueError, OSError) as error:
+        raise console.stop(error) from error
+    console.say(workflow.text(measured.table))
+    console.say(f"Tables are in {output}")
+
 
 OWN = {field.name for field in fields(CrossValidateParams)}
 
@@ -69,14 +120,14 @@ def evaluate(
         return
     if len(data) > 1 or train:
         raise typer.BadParameter("several data sets, or --train, need --folds")
-    from napari_wbc_nca.workflow import evaluate as workflow
-    from napari_wbc_nca.workflow import report
+    from napari_wbc_nca.evaluation import evaluate as workflow
+    from napari_wbc_nca.evaluation import report
 
     checkpoint = load(model)
     if against:
         _compare((checkpoint, load(against)), data[0], output, params, given(segment))
         return
-    settings: SegmentParams = make(PREDICT[checkpoint.method], segment)
+    settings: NcaParams = make(PREDICT[checkpoint.method], segment)
     try:
         measured = console.follow(
             workflow.run(checkpoint, data[0], params, settings), f"{checkpoint.name} on {data[0]}"
@@ -102,7 +153,7 @@ def _compare(
     params: EvaluateParams,
     segment: dict[str, Any],
 ) -> None:
-    from napari_wbc_nca.workflow import compare, report
+    from napari_wbc_nca.evaluation import compare, report
 
     try:
         steps = compare.run(models, compare.targets(data, params), params, segment)
@@ -122,14 +173,14 @@ def _folds(
     segment: dict[str, Any],
     train: list[str],
 ) -> None:
-    from napari_wbc_nca.workflow import cross_validate, report
+    from napari_wbc_nca.evaluation import cross_validate, report
 
     if method not in TRAIN:
         raise typer.BadParameter(
             f"with --folds, the first argument is a method: {', '.join(TRAIN)}; got {method!r}"
         )
     params = make(CrossValidateParams, own)
-    settings: SegmentParams = make(PREDICT[method], segment)
+    settings: NcaParams = make(PREDICT[method], segment)
     learn: Any = make(TRAIN[method], assigned(train, TRAIN[method]))
     try:
         steps = cross_validate.cross_validate(method, data, params, learn, settings)

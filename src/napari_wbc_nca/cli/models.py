@@ -17,12 +17,12 @@ app = typer.Typer(help="List, describe, import and verify models.", no_args_is_h
 @app.command("list")
 def names() -> None:
     """List the models at hand."""
-    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.io import model_store
 
     rows = []
-    for name in zoo.names():
+    for name in model_store.names():
         try:
-            found = zoo.info(name)
+            found = model_store.info(name)
         except ValueError as error:
             rows.append([name, "damaged", str(error), ""])
             continue
@@ -37,10 +37,10 @@ def names() -> None:
 @app.command()
 def info(model: Annotated[str, typer.Argument(help="Name of a model, or a file.")]) -> None:
     """Show the card of a model as JSON: classes, scale, data, licence, metrics, hash."""
-    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.io import model_store
 
     try:
-        found = zoo.info(model)
+        found = model_store.info(model)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     console.say(json.dumps(found, indent=2, ensure_ascii=False, default=str))
@@ -51,9 +51,9 @@ def verify(
     model: Annotated[str | None, typer.Argument(help="Name or file; all models if none.")] = None,
 ) -> None:
     """Check that models are whole and as they were published; exit status 1 if one is not."""
-    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.io import model_store
 
-    found = zoo.verify(model)
+    found = model_store.verify(model)
     console.table(["model", "state"], [[name, why or "whole"] for name, why in found.items()])
     if any(found.values()):
         raise typer.Exit(1)
@@ -89,7 +89,7 @@ def take(
 
     No code that the file may hold is run.
     """
-    from napari_wbc_nca.io import published, weights, zoo
+    from napari_wbc_nca.io import model_store, published, weights
 
     if output is not None and output.exists() and not force:
         raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
@@ -101,7 +101,7 @@ def take(
             console.say(f"Written: {output}")
             return
         own = name or re.sub(r"[^a-z0-9_-]+", "-", file.stem.lower()).strip("-_")
-        path = zoo.register(checkpoint, own)
+        path = model_store.register(checkpoint, own)
     except (ValueError, OSError) as error:
         raise console.stop(error) from error
     console.say(f"{own} is now among your models: {path}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from napari_wbc_nca.params import Field, fields, from_mapping
+from napari_wbc_nca.params import Parameter, fields, from_mapping
 
 P = TypeVar("P")
 Owners = Mapping[str, type]
@@ -39,16 +39,16 @@ def with_fields(owners: Owners) -> Callable[[Callable[..., None]], Callable[...,
     return decorate
 
 
-def _by_name(owners: Owners) -> dict[str, dict[str, Field]]:
+def _by_name(owners: Owners) -> dict[str, dict[str, Parameter]]:
     """Name of a field to its owners and what each says of it."""
-    found: dict[str, dict[str, Field]] = {}
+    found: dict[str, dict[str, Parameter]] = {}
     for owner, cls in owners.items():
         for field in fields(cls):
             found.setdefault(field.name, {})[owner] = field
     return found
 
 
-def _parameter(name: str, found: Mapping[str, Field], owners: Owners) -> inspect.Parameter:
+def _parameter(name: str, found: Mapping[str, Parameter], owners: Owners) -> inspect.Parameter:
     first, flag, kind = next(iter(found.values())), _flag(name), _type(found.values())
     unit = f" ({first.bounds.unit})" if first.bounds.unit else ""
     only = "" if len(found) == len(owners) else f"{', '.join(found)}: "
@@ -67,7 +67,7 @@ def _parameter(name: str, found: Mapping[str, Field], owners: Owners) -> inspect
     )
 
 
-def _type(found: Iterable[Field]) -> Any:
+def _type(found: Iterable[Parameter]) -> Any:
     """Type that takes what any of the fields takes; each owner checks for itself later."""
     choices = [field.choices for field in found]
     if all(choices):
@@ -82,7 +82,7 @@ def _widest(pick: Callable[..., float], bounds: Sequence[float | None], kind: An
     return kind(pick(known)) if kind in (int, float) and len(known) == len(bounds) else None
 
 
-def _defaults(found: Mapping[str, Field]) -> str:
+def _defaults(found: Mapping[str, Parameter]) -> str:
     """Default for the help; by owner where they differ."""
     values = {owner: _shown(field.default) for owner, field in found.items()}
     if len(set(values.values())) == 1:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +15,96 @@ import typer
 
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make, with_fields
+from napari_wbc_nca.datasets.samples import is_picture
+from napari_wbc_nca.io import omezarr
+from napari_wbc_nca.io.images import stem
+from napari_wbc_nca.io.results import SUFFIXES
 from napari_wbc_nca.methods import registry
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.io.places import Places
+    from napari_wbc_nca.datasets.prompts_csv import Places
     from napari_wbc_nca.methods.params import PredictParams
     from napari_wbc_nca.types import Checkpoint, Image, Segmentation
+
+
+@dataclass
+class Inputs:
+    """What was found.
+
+    Attributes
+    ----------
+    files
+        Each image once, in the order of the arguments, under the name its outputs get.
+    failed
+        Argument to why it stands for no image.
+    """
+
+    files: dict[Path, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def find_inputs(arguments: Sequence[str]) -> Inputs:
+    """Images of files, folders and patterns.
+
+    In folders and patterns, label images and overlays that an earlier run wrote are left out.
+    """
+    found: list[Path] = []
+    inputs = Inputs()
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        if path.is_dir() and not omezarr.is_zarr(path):
+            images = list(filter(_is_input, sorted(path.iterdir())))
+            why = "there is no image in this folder; give images, or a folder that holds some"
+        elif not path.exists() and glob.has_magic(argument):
+            images = list(
+                filter(_is_input, map(Path, sorted(glob.glob(str(path), recursive=True))))
+            )
+            why = "no image matches this pattern; check the path"
+        else:
+            images, why = [path], ""
+        if not images:
+            inputs.failed[argument] = why
+        found += images
+    once: dict[Path, Path] = {}
+    for path in found:
+        once.setdefault(path.resolve(), path)
+    inputs.files = names(once.values())
+    return inputs
+
+
+def _is_input(path: Path) -> bool:
+    return omezarr.is_zarr(path) or (is_picture(path) and not path.name.endswith(SUFFIXES))
+
+
+def names(paths: Iterable[Path]) -> dict[Path, str]:
+    """Name for the outputs of each image: its stem, or more of its path where stems are equal.
+
+    Examples
+    --------
+    >>> [*names([Path("a/x.png"), Path("b/x.png"), Path("b/y.png")]).values()]
+    ['a_x.png', 'b_x.png', 'y']
+    """
+    order = list(paths)
+    found: dict[Path, str] = {}
+    for form in _FORMS:
+        left = {path: form(path) for path in order if path not in found}
+        # Folded, since some file systems take X.json and x.json for one.
+        counts = Counter(name.casefold() for name in (*left.values(), *found.values()))
+        found |= {path: name for path, name in left.items() if counts[name.casefold()] == 1}
+    return {path: found[path] for path in order}
+
+
+_FORMS: tuple[Callable[[Path], str], ...] = (
+    stem,
+    lambda path: path.name,
+    lambda path: "_".join(path.parts[-2:]),
+    lambda path: f"{stem(path)}_{_digest(path)}",
+)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+
 
 MODEL = "wbc-smear"
 """Model that is used where none is named."""
@@ -62,15 +150,13 @@ def segment(
     --maps NAME_maps.tif. Options that name methods are those methods' own. The
     exit status is 1 when some inputs failed; the others are done.
     """
-    from napari_wbc_nca.cli.inputs import find
-
     checkpoint = load(model)
     params: PredictParams = make(
         PREDICT[checkpoint.method], values, f"{model} is a model of {checkpoint.method}"
     )
-    found = find(inputs)
-    places = {"points": points, "boxes": boxes}
-    job = Job(checkpoint, params, output, **_places(places, params, len(found.files)))
+    found = find_inputs(inputs)
+    prompts = _prompts({"points": points, "boxes": boxes}, params, len(found.files))
+    job = Job(checkpoint, params, output, **prompts)
     rows = {argument: ("failed", why, "") for argument, why in found.failed.items()}
     for argument, why in found.failed.items():
         console.tell(f"Failed: {argument}: {why}")
@@ -88,30 +174,30 @@ def segment(
 
 def load(model: str) -> Checkpoint:
     """Checkpoint of a name or file; wrong usage where there is none."""
-    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.io import model_store
 
     try:
-        return zoo.resolve(model)
+        return model_store.resolve(model)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--model") from error
 
 
 def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation, list[Path]]:
     """Segment one image and write its files."""
-    from napari_wbc_nca.io import outputs
+    from napari_wbc_nca.io import results
     from napari_wbc_nca.io.images import check
     from napari_wbc_nca.workflow import segment as workflow
 
     checked = check(image)
     given = {
-        name: places.of(path or Path(image.name), checked.shape)
-        for name, places in (("points", job.points), ("boxes", job.boxes))
-        if places is not None
+        name: prompts.of(path or Path(image.name), checked.shape)
+        for name, prompts in (("points", job.points), ("boxes", job.boxes))
+        if prompts is not None
     }
     steps = workflow.run(checked, job.checkpoint, job.params, **given)
     found = console.follow(steps, image.name)
     sized = replace(checked, pixel_size=job.params.pixel_size or checked.pixel_size)
-    return found, outputs.write(found, sized, job.output)
+    return found, results.write(found, sized, job.output)
 
 
 def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segmentation | None]:
@@ -129,11 +215,11 @@ def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segment
     return (str(len(found.cells)), console.types(found.cells), spent), found
 
 
-def _places(
+def _prompts(
     files: dict[str, Path | None], params: PredictParams, count: int
 ) -> dict[str, Places | None]:
     """Points and boxes of the files; wrong usage where they and `locate` do not agree."""
-    from napari_wbc_nca.io import places
+    from napari_wbc_nca.datasets import prompts_csv
 
     found: dict[str, Places | None] = {}
     for name, path in files.items():
@@ -142,8 +228,8 @@ def _places(
         if path is None:
             continue
         try:
-            forms = places.POINTS if name == "points" else places.BOXES
-            found[name] = given = places.read(path, forms)
+            forms = prompts_csv.POINTS if name == "points" else prompts_csv.BOXES
+            found[name] = given = prompts_csv.read(path, forms)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=f"--{name}") from error
         if count > 1 and not given.images:

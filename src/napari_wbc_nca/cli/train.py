@@ -12,7 +12,7 @@ from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import load
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.further import further, onward
+from napari_wbc_nca.methods.finetune import continue_params, finetune_params
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
@@ -53,7 +53,8 @@ def train(
 
     Beside FILE stands FILE.state until the model is written; --resume goes on from it.
     """
-    from napari_wbc_nca.io import datasets, weights
+    from napari_wbc_nca.datasets import readers
+    from napari_wbc_nca.io import weights
     from napari_wbc_nca.workflow import train as workflow
 
     if method not in TRAIN:
@@ -67,9 +68,9 @@ def train(
     try:
         if start is not None:
             own = given(values)
-            params = further(start, own) if teach else onward(method, start, own)
+            params = finetune_params(start, own) if teach else continue_params(method, start, own)
         named = [name.strip() for name in classes.split(",") if name.strip()]
-        samples = datasets.read(data, named)
+        samples = readers.read(data, named)
         for note in workflow.notes(samples):
             console.tell(f"Note: {note}")
         steps = workflow.run(workflow.Request(method, params, start, state), samples)

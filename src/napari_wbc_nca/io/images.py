@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_wbc_nca.io import memory, omezarr, png16, tiff
+from napari_wbc_nca.io import _files, omezarr, png16, tiff
+from napari_wbc_nca.io._files import reason
 from napari_wbc_nca.io.pixels import (
     Contrast,
     ImageError,
@@ -22,7 +24,6 @@ from napari_wbc_nca.io.pixels import (
     is_lazy,
     to_rgb,
 )
-from napari_wbc_nca.io.reading import reason
 from napari_wbc_nca.types import Image
 
 __all__ = ["Contrast", "ImageError", "check", "contrast", "read", "to_rgb"]
@@ -125,10 +126,10 @@ def _check_picture(picture: Any) -> None:
 
 
 def _check_memory(size: int) -> None:
-    free = memory.available()
+    free = _files.available()
     if size > free:
         raise ImageError(
-            f"it needs {memory.gibibytes(size)} at once and {memory.gibibytes(free)} of memory "
+            f"it needs {_files.gibibytes(size)} at once and {_files.gibibytes(free)} of memory "
             "are free; save it as OME-Zarr or as a tiled TIFF, which are read in parts, or give "
             "a dask array"
         )
@@ -194,3 +195,29 @@ def _check_size(pixel_size: float | None) -> None:
         raise ImageError(
             f"its pixel size is {pixel_size} µm; expected a number above 0, or none where unknown"
         )
+
+
+SAMPLES = {
+    "smear-1": "Blood smear with a neutrophil",
+    "smear-2": "Blood smear of another laboratory",
+    "typed": "Smear with an eosinophil and a neutrophil, low-cost microscope",
+}
+"""Name and title of each bundled image."""
+
+
+def sample_path(name: str) -> Path:
+    """File of the bundled image called `name`.
+
+    Raises
+    ------
+    ValueError
+        When there is none, with the names there are.
+
+    Examples
+    --------
+    >>> sample_path("smear-1").name
+    'smear-1.jpg'
+    """
+    if name not in SAMPLES:
+        raise ValueError(f"unknown sample {name!r}; known are {', '.join(SAMPLES)}")
+    return Path(str(files("napari_wbc_nca") / "samples" / f"{name}.jpg"))

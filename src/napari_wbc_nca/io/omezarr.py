@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_wbc_nca.io.axes import plane, side
-from napari_wbc_nca.io.pixels import ImageError
+from napari_wbc_nca.io.pixels import ImageError, plane, side
 
 MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 """Files that make a folder a zarr group or array."""

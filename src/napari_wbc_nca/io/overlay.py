@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io.palette import colours, rgb
+from napari_wbc_nca.cell_types import colours, rgb
 from napari_wbc_nca.io.pixels import channels_last, contrast, to_rgb
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from napari_wbc_nca.io import memory
-from napari_wbc_nca.io.axes import plane, side
-from napari_wbc_nca.io.pixels import ImageError
+from napari_wbc_nca.io import _files
+from napari_wbc_nca.io.pixels import ImageError, plane, side
 
 LAZY = 2**28
 """Bytes of pixels above which a file is read in parts, when they are needed."""
@@ -96,10 +95,10 @@ def _lazy(path: Path, series: Any) -> Any:
     blocks = _Blocks(str(path), series.shape, series.dtype)
     stored = blocks.chunks
     size = math.prod(stored) * series.dtype.itemsize
-    if size > memory.available():
+    if size > _files.available():
         raise ImageError(
-            f"it is stored in blocks of {memory.gibibytes(size)}, more than the "
-            f"{memory.gibibytes(memory.available())} of free memory; save it as OME-Zarr or as a "
+            f"it is stored in blocks of {_files.gibibytes(size)}, more than the "
+            f"{_files.gibibytes(_files.available())} of free memory; save it as OME-Zarr or as a "
             "tiled TIFF"
         )
     return da.from_array(blocks, chunks=_chunks(series, stored))

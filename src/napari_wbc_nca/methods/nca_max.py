@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from napari_wbc_nca.methods.prediction import predict
-from napari_wbc_nca.methods.training import train as _train
+from napari_wbc_nca.methods.nca.predict import predict
+from napari_wbc_nca.methods.nca.train import train as _train
 
 __all__ = ["predict", "train"]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from napari_wbc_nca.params import Bounds
-
-Locate = Literal["evidence", "detector", "points", "boxes", "whole"]
-ProjectionName = Literal["model", "pca", "evidence", "centre", "grown"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from napari_wbc_nca.types import Device
 
 
 @dataclass(frozen=True)
@@ -31,119 +28,3 @@ class PredictParams:
         int,
         Bounds("Windows that go through the network at a time", low=2, high=1024, advanced=True),
     ] = 16
-
-
-@dataclass(frozen=True)
-class SegmentParams(PredictParams):
-    """How the NCA methods segment a whole field or a single-cell crop."""
-
-    locate: Annotated[Locate, Bounds("How cells are found before they are segmented")] = "evidence"
-    projection: Annotated[
-        ProjectionName,
-        Bounds("How the features become the response map; 'model' is the model's own choice"),
-    ] = "model"
-    turns: Annotated[
-        int,
-        Bounds(
-            "Looks at each cell, turned by 90° each, whose types are averaged",
-            low=1,
-            high=4,
-            advanced=True,
-        ),
-    ] = 4
-    seed: Annotated[int, Bounds("Seed of the firing cells", low=0, advanced=True)] = 0
-    fire_rate: Annotated[
-        float, Bounds("Share of cells updated a step", low=0.01, high=1, advanced=True)
-    ] = 0.5
-
-
-@dataclass(frozen=True)
-class NcaTrainParams:
-    """How a network of `nca_wss` is trained; the paper's size by default."""
-
-    channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 32
-    hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 32
-    steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 32
-    pooling: Annotated[
-        Literal["method", "parts"],
-        Bounds("'method' pools as its paper does; 'parts' tells cell, nucleus and cytoplasm apart"),
-    ] = "method"
-    fire_rate: Annotated[float, Bounds("Share of cells updated a step", low=0.01, high=1)] = 0.5
-    window: Annotated[int, Bounds("Side of a window", "model px", low=16, high=512)] = 64
-    diameter: Annotated[
-        float, Bounds("Diameter of a typical cell", "model px", low=4, high=512)
-    ] = 32.0
-    pixel_size: Annotated[float, Bounds("Side of a model pixel", "µm", low=0.01, high=10)] = 0.4
-    normalisation: Annotated[str, Bounds("Name of the stain normalisation")] = "density"
-    projection: Annotated[
-        Literal["pca", "evidence", "centre", "grown", "best"],
-        Bounds("Projection the model uses by default; 'best' on masks held out for validation"),
-    ] = "grown"
-    epochs: Annotated[int, Bounds("Epochs at most; 0 only fits", low=0, high=100_000)] = 128
-    samples_per_epoch: Annotated[
-        int, Bounds("Windows drawn an epoch; 0 takes one a sample", low=0)
-    ] = 0
-    batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 32
-    typed_share: Annotated[
-        float, Bounds("Share of windows that show a cell of known type", low=0, high=1)
-    ] = 0.4
-    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-4
-    decay: Annotated[float, Bounds("Factor of the step size, each step", low=0.5, high=1)] = 0.9999
-    gamma: Annotated[
-        float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
-    ] = 2.0
-    centre_weight: Annotated[
-        float, Bounds("Weight of the loss of the centre projection", low=0, high=100)
-    ] = 1.0
-    readout: Annotated[
-        int, Bounds("Windows that the readout of pixels is fitted to first; 0 does not", low=0)
-    ] = 0
-    stain: Annotated[
-        float, Bounds("How far stains are varied; little for one laboratory", low=0, high=1)
-    ] = 1.0
-    whole_cells: Annotated[bool, Bounds("Learn nothing from cells that the border cuts")] = False
-    refit: Annotated[
-        int, Bounds("Windows that the classifier is fitted anew to at the end; 0 does not", low=0)
-    ] = 0
-    closer: Annotated[
-        float,
-        Bounds(
-            "How many times larger cells are seen to tell their types; 0 leaves that as it is",
-            low=0,
-            high=2,
-        ),
-    ] = 0.0
-    type_windows: Annotated[
-        int,
-        Bounds("Windows that the closer look at types is fitted to; 0 does not fit", low=0),
-    ] = 4096
-    clip: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
-    validation: Annotated[
-        float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
-    ] = 0.1
-    patience: Annotated[
-        int, Bounds("Epochs without improvement before stopping; 0 never stops", low=0)
-    ] = 0
-    checkpointing: Annotated[
-        bool, Bounds("Recompute states in the backward pass to save memory")
-    ] = False
-    seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
-    device: Annotated[Device, Bounds("Where the network trains")] = "auto"
-
-
-@dataclass(frozen=True)
-class NcaMaxTrainParams(NcaTrainParams):
-    """How a network of `nca_max` is trained; the paper's size by default."""
-
-    channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 128
-    hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 128
-    steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 64
-    epochs: Annotated[int, Bounds("Epochs at most; 0 only fits", low=0, high=100_000)] = 32
-    batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 16
-    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 4e-4
-    gamma: Annotated[
-        float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
-    ] = 0.0
-    checkpointing: Annotated[
-        bool, Bounds("Recompute states in the backward pass to save memory")
-    ] = True

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams, CellmixerTrainParams
-from napari_wbc_nca.methods.params import NcaMaxTrainParams, NcaTrainParams, SegmentParams
+from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaParams, NcaTrainParams
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 
 
@@ -37,7 +37,7 @@ class Method:
     train: str
     predict_params: type
     train_params: type
-    estimate: str = "napari_wbc_nca.methods.scale:estimate"
+    estimate: str = "napari_wbc_nca.methods.nca.scale:estimate"
     update: str = ""
 
 
@@ -49,7 +49,7 @@ METHODS = {
             "NCA-WSS: weakly supervised segmentation (mean pooling)",
             "napari_wbc_nca.methods.nca_wss:predict",
             "napari_wbc_nca.methods.nca_wss:train",
-            SegmentParams,
+            NcaParams,
             NcaTrainParams,
         ),
         Method(
@@ -57,7 +57,7 @@ METHODS = {
             "WBC-NCA: explainable classification (max pooling)",
             "napari_wbc_nca.methods.nca_max:predict",
             "napari_wbc_nca.methods.nca_max:train",
-            SegmentParams,
+            NcaParams,
             NcaMaxTrainParams,
         ),
         Method(

@@ -12,8 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_wbc_nca.models.rollout import rollout, rollout_steps
-from napari_wbc_nca.models.step import IMAGE_CHANNELS, Plan, Weights, enough
+from napari_wbc_nca.models.nca_kernel import (
+    IMAGE_CHANNELS,
+    Plan,
+    Weights,
+    enough,
+    rollout,
+    rollout_steps,
+)
 
 Pool = Literal["mean", "max", "parts"]
 _PIXELS_AT_ONCE = 2**16

@@ -157,14 +157,14 @@ class CellmixerPreview(Controls):
 
     def _follow_model(self) -> None:
         """Take what the chosen model was trained with, when another was chosen."""
-        from napari_wbc_nca.io import zoo
+        from napari_wbc_nca.io import model_store
 
         model = self.host.form.model.model
         if not model or model == self._model:
             return
         self._model = model
         try:
-            self._take(zoo.resolve(model).card.get("params", {}))
+            self._take(model_store.resolve(model).card.get("params", {}))
         except (ValueError, OSError) as error:
             report(error)
 
@@ -275,8 +275,8 @@ def foreground_of(
 
 def mixtures_of(folder: Path, params: CellmixerTrainParams) -> Generator[Any, None, Any]:
     """Mixtures of the populations in a folder; runs in a thread."""
-    from napari_wbc_nca.io import datasets
+    from napari_wbc_nca.datasets import readers
     from napari_wbc_nca.methods.cellmixer.preview import preview_mixtures
 
     yield None
-    return (yield from preview_mixtures(datasets.read(folder), params, COUNT))
+    return (yield from preview_mixtures(readers.read(folder), params, COUNT))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_wbc_nca.io.palette import KNOWN
-from napari_wbc_nca.io.samples import NONE
+from napari_wbc_nca.cell_types import KNOWN, NONE
 from napari_wbc_nca.widgets._features import UNKNOWN
 from napari_wbc_nca.widgets._planes import OURS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_wbc_nca.io.palette import colours
+from napari_wbc_nca.cell_types import colours
 
 if TYPE_CHECKING:
     import pandas as pd

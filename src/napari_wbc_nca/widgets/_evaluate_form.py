@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.widgets._export_form import PathRow
 from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout
 from napari_wbc_nca.widgets._layer_list import LayerList
 from napari_wbc_nca.widgets._layout import Section
 from napari_wbc_nca.widgets._model import ModelBox
 from napari_wbc_nca.widgets._reviewed import Reviewed
-from napari_wbc_nca.workflow.evaluate_params import EvaluateParams
 
 if TYPE_CHECKING:
     from pathlib import Path

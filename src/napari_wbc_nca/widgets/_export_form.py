@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wbc_nca.io.export.formats import FORMATS
-from napari_wbc_nca.io.export.params import ExportParams
+from napari_wbc_nca.export.formats import FORMATS
+from napari_wbc_nca.export.params import ExportParams
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.widgets._base import LayerBox
 from napari_wbc_nca.widgets._forms import ParamsForm, add_row, form_layout

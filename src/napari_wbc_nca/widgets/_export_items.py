@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels, Shapes
 
-from napari_wbc_nca.io.export.items import ExportError, Item, item, reviewed_only
-from napari_wbc_nca.io.export.pictures import rgb
-from napari_wbc_nca.io.export.regions import cover
-from napari_wbc_nca.io.export.sources import array_sha256, file_sha256, run_record
-from napari_wbc_nca.io.export.tables import measured
+from napari_wbc_nca.export.files import rgb
+from napari_wbc_nca.export.inputs import array_sha256, file_sha256, run_record
+from napari_wbc_nca.export.items import ExportError, Item, item, measured, reviewed_only
+from napari_wbc_nca.export.regions import cover
 from napari_wbc_nca.widgets._colours import class_colours, colormap
 from napari_wbc_nca.widgets._planes import (
     OURS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.params import as_dict, from_mapping
 from napari_wbc_nca.widgets._faces import CELLS, MAPS, Addition, Face
 
@@ -18,7 +18,7 @@ def again(first: Finished, projection: str) -> Request:
     request = first.request
     given = as_dict(request.params)
     scale = {"diameter": given["diameter"] or first.diameter()}
-    params = from_mapping(SegmentParams, given | scale | {"projection": projection})
+    params = from_mapping(NcaParams, given | scale | {"projection": projection})
     if params.locate not in ("evidence", "detector"):
         return replace(request, params=params)
     return replace(request, params=replace(params, locate="points"), points=first.centres())

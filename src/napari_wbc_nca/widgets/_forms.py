@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from magicgui.widgets import create_widget
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
-from napari_wbc_nca.params import Field, fields
+from napari_wbc_nca.params import Parameter, fields
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -22,7 +22,7 @@ LABEL_WIDTH = 90
 """Width in pixels that labels share, so that the fields of several forms align."""
 
 
-def caption(field: Field) -> str:
+def caption(field: Parameter) -> str:
     """Label of a parameter, with its unit where the widget cannot show one itself.
 
     Examples
@@ -35,7 +35,7 @@ def caption(field: Field) -> str:
     return field.name.replace("_", " ").capitalize() + unit
 
 
-def options(field: Field, hidden: Iterable[str], texts: Mapping[str, str]) -> dict[str, Any]:
+def options(field: Parameter, hidden: Iterable[str], texts: Mapping[str, str]) -> dict[str, Any]:
     """Keyword arguments with which magicgui draws `field`.
 
     Parameters
@@ -73,7 +73,7 @@ def decimals(value: float) -> int:
 
 
 def widget_for(
-    field: Field, hidden: Iterable[str] = (), texts: Mapping[str, str] | None = None
+    field: Parameter, hidden: Iterable[str] = (), texts: Mapping[str, str] | None = None
 ) -> ValueWidget[Any]:
     """Widget that edits `field`, at its default, with its help as the tooltip."""
     made = create_widget(

@@ -14,7 +14,8 @@ from napari_wbc_nca.widgets._results import Numbers, cells_table, numbering, pos
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_wbc_nca.types import Checkpoint, Progress, Segmentation
+    from napari_wbc_nca.progress import Progress
+    from napari_wbc_nca.types import Checkpoint, Segmentation
     from napari_wbc_nca.widgets._planes import Index
     from napari_wbc_nca.widgets._run import Request
 

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.widgets._errors import report
 
@@ -45,7 +45,7 @@ class ModelNames(QComboBox):
 
     def offer(self) -> None:
         """Append the names that are not offered yet."""
-        for name in zoo.names():
+        for name in model_store.names():
             if self.findData(name) < 0:
                 self.addItem(name, name)
 
@@ -118,7 +118,7 @@ class ModelBox(QWidget):
     def _read(self, path: str) -> Checkpoint:
         QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
         try:
-            return zoo.resolve(path)
+            return model_store.resolve(path)
         finally:
             QApplication.restoreOverrideCursor()
 

@@ -151,8 +151,8 @@ class PropagationPreview(Controls):
 
 def respond(source: Source, index: Index, model: str, params: Any) -> Generator[Any, None, Any]:
     """Likelihood of a plane by a detector; runs in a thread."""
-    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.io import model_store
     from napari_wbc_nca.methods.propagation import preview
 
     yield None
-    return (yield from preview.respond(source.image(index), zoo.resolve(model), params))
+    return (yield from preview.respond(source.image(index), model_store.resolve(model), params))

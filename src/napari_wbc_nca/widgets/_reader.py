@@ -13,7 +13,7 @@ import pandas as pd
 import tifffile
 
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io.outputs import LABELS, MAPS, RECORD, SUFFIXES, TABLE, read_map_names
+from napari_wbc_nca.io.results import LABELS, MAPS, RECORD, SUFFIXES, TABLE, read_map_names
 from napari_wbc_nca.widgets._colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets._planes import OURS, SHOWS
 

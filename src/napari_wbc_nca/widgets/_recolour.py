@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_wbc_nca.io.palette import KNOWN, OTHERS
+from napari_wbc_nca.cell_types import KNOWN, OTHERS
 from napari_wbc_nca.widgets._colours import NEW
 from napari_wbc_nca.widgets._features import UNKNOWN
 from napari_wbc_nca.widgets._planes import OURS

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.methods.retold import retold
-from napari_wbc_nca.types import Cell, Checkpoint, Progress, Segmentation
+from napari_wbc_nca.progress import Progress, map_progress
+from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
 from napari_wbc_nca.widgets._planes import Index, Source, on_plane
 
 if TYPE_CHECKING:
@@ -132,10 +132,10 @@ def work(request: Request) -> Generator[Step, None, None]:
 
     The workflow is imported here: it loads torch, which would hold up the window for seconds.
     """
-    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.io import model_store
     from napari_wbc_nca.workflow import segment
 
-    checkpoint = zoo.resolve(request.model)
+    checkpoint = model_store.resolve(request.model)
     for number, index in enumerate(request.planes):
         points, boxes = request.given(index)
         if len(request.planes) > 1 and any(g is not None and not len(g) for g in (points, boxes)):
@@ -143,7 +143,7 @@ def work(request: Request) -> Generator[Step, None, None]:
         steps = segment.run(
             request.source.image(index), checkpoint, request.params, points=points, boxes=boxes
         )
-        segmentation = yield from retold(steps, partial(_step, number, checkpoint))
+        segmentation = yield from map_progress(steps, partial(_step, number, checkpoint))
         end = Progress(1, 1, "done")
         yield Step(number, end, checkpoint, segmentation)
 
@@ -159,11 +159,11 @@ def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
 
 def estimate(request: Request) -> Generator[Progress | None, None, float]:
     """Diameter in pixels of a typical white blood cell on the first plane; runs in a thread."""
-    from napari_wbc_nca.io import zoo
+    from napari_wbc_nca.io import model_store
     from napari_wbc_nca.workflow import segment
 
     yield None
-    checkpoint = zoo.resolve(request.model)
+    checkpoint = model_store.resolve(request.model)
     image = request.source.image(request.planes[0])
     return (yield from segment.estimate_diameter(image, checkpoint, request.params))
 

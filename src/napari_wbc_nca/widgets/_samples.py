@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_wbc_nca.io.bundled import sample_path
-from napari_wbc_nca.io.cultures import KINDS, culture
-from napari_wbc_nca.io.images import read
+from napari_wbc_nca.datasets.synthetic import KINDS, culture
+from napari_wbc_nca.io.images import read, sample_path
 
 if TYPE_CHECKING:
     from napari.types import LayerDataTuple

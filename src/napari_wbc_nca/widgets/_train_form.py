@@ -9,9 +9,9 @@ from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.further import further
+from napari_wbc_nca.methods.finetune import finetune_params
 from napari_wbc_nca.params import as_dict, fields, from_mapping
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._export_form import PathRow
@@ -149,7 +149,7 @@ class TrainForm(QWidget):
         """Parameters that suit what is begun with."""
         if self.start_model:
             try:
-                return further(zoo.resolve(self.start_model))
+                return finetune_params(model_store.resolve(self.start_model))
             except (ValueError, OSError) as error:
                 report(error)
         return registry.get(self.method).train_params()

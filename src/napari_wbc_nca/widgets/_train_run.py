@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Points
 
-from napari_wbc_nca.io.export.items import item
-from napari_wbc_nca.io.export.pictures import rgb
-from napari_wbc_nca.io.samples import WBC, Sample, canonical
-from napari_wbc_nca.types import Checkpoint, Progress
+from napari_wbc_nca.cell_types import WBC, canonical
+from napari_wbc_nca.datasets.samples import Sample
+from napari_wbc_nca.export.files import rgb
+from napari_wbc_nca.export.items import item
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint
 from napari_wbc_nca.widgets._planes import OURS, on_plane, source_of, to_plane
 
 if TYPE_CHECKING:
@@ -61,18 +63,19 @@ def learn(order: Order) -> Generator[Progress | Noted, None, Checkpoint]:
 
     The workflow is imported here: it loads torch, which would hold up the window for seconds.
     """
-    from napari_wbc_nca.io import datasets, zoo
-    from napari_wbc_nca.workflow import train, trainings
+    from napari_wbc_nca.datasets import readers
+    from napari_wbc_nca.io import model_store
+    from napari_wbc_nca.workflow import train
 
     yield Progress(0, 1, "Reading the data")
-    samples = datasets.read(order.data) if isinstance(order.data, Path) else order.data
+    samples = readers.read(order.data) if isinstance(order.data, Path) else order.data
     yield Noted(tuple(train.notes(samples)))
-    init = zoo.resolve(order.model) if order.model else None
+    init = model_store.resolve(order.model) if order.model else None
     request = train.Request(order.method, order.params, init)
-    request = trainings.begin(order.name, request, order.model, anew=order.anew)
+    request = train.start_training(order.name, request, order.model, anew=order.anew)
     trained = yield from train.run(request, samples)
     kept = train.keep(trained, train.free_name(order.name))  # it may have been taken meanwhile
-    trainings.forget(order.name)
+    train.forget_training(order.name)
     return kept
 
 

@@ -19,10 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wbc_nca.io.masks import sample_of
+from napari_wbc_nca.datasets.masks import sample_of
+from napari_wbc_nca.evaluation.params import EvaluateParams, measures_classes
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import check, from_mapping
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._errors import report
 from napari_wbc_nca.widgets._evaluate_form import FOLDER, EvaluateForm
@@ -30,17 +31,16 @@ from napari_wbc_nca.widgets._export_items import all_items
 from napari_wbc_nca.widgets._layout import ProgressRow, big_button
 from napari_wbc_nca.widgets._run import preload
 from napari_wbc_nca.widgets._worker import Clock, Job
-from napari_wbc_nca.workflow.evaluate_params import EvaluateParams, measures_classes
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from napari import Viewer
 
-    from napari_wbc_nca.io.samples import Sample
-    from napari_wbc_nca.workflow.compare import Comparison
-    from napari_wbc_nca.workflow.evaluate import Evaluation
-    from napari_wbc_nca.workflow.evaluate_classes import ClassEvaluation
+    from napari_wbc_nca.datasets.samples import Sample
+    from napari_wbc_nca.evaluation.class_maps import ClassEvaluation
+    from napari_wbc_nca.evaluation.compare import Comparison
+    from napari_wbc_nca.evaluation.evaluate import Evaluation
 
     Measured = Evaluation | Comparison | ClassEvaluation
 
@@ -109,9 +109,9 @@ class EvaluateWidget(ViewerWidget):
 
     def write(self) -> None:
         """Write tables and plots of what was measured last."""
-        from napari_wbc_nca.workflow import evaluate_classes
-        from napari_wbc_nca.workflow import report as files
-        from napari_wbc_nca.workflow.evaluate import Evaluation
+        from napari_wbc_nca.evaluation import class_maps
+        from napari_wbc_nca.evaluation import report as files
+        from napari_wbc_nca.evaluation.evaluate import Evaluation
 
         folder, result = self.form.output.path, self.result
         if folder is None or result is None:
@@ -120,8 +120,8 @@ class EvaluateWidget(ViewerWidget):
         try:
             if isinstance(result, Evaluation):
                 files.write(result, folder)
-            elif isinstance(result, evaluate_classes.ClassEvaluation):
-                evaluate_classes.write(result, folder)
+            elif isinstance(result, class_maps.ClassEvaluation):
+                class_maps.write(result, folder)
             else:
                 files.write_comparison(result, folder)
         except (ValueError, OSError) as error:
@@ -197,16 +197,16 @@ def measure(
     models: Sequence[str], data: Path | list[Sample], params: EvaluateParams
 ) -> Generator[Progress, None, Any]:
     """Measure one model, or two, as ordered; runs in a thread."""
-    from napari_wbc_nca.io import zoo
-    from napari_wbc_nca.workflow import compare, evaluate, evaluate_classes
-    from napari_wbc_nca.workflow._targets import Target, targets
+    from napari_wbc_nca.evaluation import class_maps, compare, evaluate
+    from napari_wbc_nca.evaluation.targets import Target, targets
+    from napari_wbc_nca.io import model_store
 
     yield Progress(0, 1, "Reading the data")
-    known = [zoo.resolve(model) for model in models]
+    known = [model_store.resolve(model) for model in models]
     segment = registry.get(known[0].method).predict_params()
     if isinstance(data, Path):
         if measures_classes(known, [data], params):
-            return (yield from evaluate_classes.measure(known, [data], segment))
+            return (yield from class_maps.measure(known, [data], segment))
         pictures = targets(data, params)
     else:
         pictures = [Target(sample, None, whole=False) for sample in data]
@@ -217,8 +217,8 @@ def measure(
 
 def headline(result: Measured) -> str:
     """The figures that matter most, in one line."""
-    from napari_wbc_nca.workflow.evaluate import Evaluation
-    from napari_wbc_nca.workflow.evaluate_classes import CELLS, ClassEvaluation
+    from napari_wbc_nca.evaluation.class_maps import CELLS, ClassEvaluation
+    from napari_wbc_nca.evaluation.evaluate import Evaluation
 
     if isinstance(result, ClassEvaluation):
         means = result.table[result.table["class"] == CELLS].to_dict("records")
@@ -242,9 +242,9 @@ _SHOWN = {"f1": "F1", "cell_iou": "cell IoU", "pq": "PQ", "aji": "AJI"}
 
 
 def _pages(result: Measured) -> dict[str, QWidget]:
-    from napari_wbc_nca.workflow import _plots
-    from napari_wbc_nca.workflow.evaluate import Evaluation
-    from napari_wbc_nca.workflow.evaluate_classes import ClassEvaluation
+    from napari_wbc_nca.evaluation import plots
+    from napari_wbc_nca.evaluation.class_maps import ClassEvaluation
+    from napari_wbc_nca.evaluation.evaluate import Evaluation
 
     if isinstance(result, ClassEvaluation):
         return {"Classes": table(result.table)}
@@ -254,16 +254,16 @@ def _pages(result: Measured) -> dict[str, QWidget]:
         pages["Images"] = table(result.images)
         if len(result.confusion):
             pages["Confusion"] = table(result.confusion)
-        pages["Scores"] = canvas(_plots.scores(result.cells))
+        pages["Scores"] = canvas(plots.scores(result.cells))
         lowest = next(iter(result.worst.values()), [])
         if lowest:
-            pages["Worst"] = canvas(_plots.montage(lowest))
+            pages["Worst"] = canvas(plots.montage(lowest))
         return pages
     pages = {"Side by side": table(result.summary), "Cells": table(result.cells)}
     for name in ("classes", "images", "confusion"):
         pages[name.capitalize()] = table(together(result, name))
     if result.disagreements:
-        pages["Disagreements"] = canvas(_plots.disagreements(result.disagreements))
+        pages["Disagreements"] = canvas(plots.disagreements(result.disagreements))
     return pages
 
 

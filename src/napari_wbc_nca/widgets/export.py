@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image, Labels
 
-    from napari_wbc_nca.io.export.items import Item
+    from napari_wbc_nca.export.items import Item
+    from napari_wbc_nca.progress import Progress
     from napari_wbc_nca.types import Image as Plane
-    from napari_wbc_nca.types import Progress
     from napari_wbc_nca.workflow.export import Exported
 
 OUTLINES = (".geojson", ".zip", ".roi")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Layer
 from qtpy.QtWidgets import QLabel, QVBoxLayout
 
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._circle import Circle
 from napari_wbc_nca.widgets._colours import class_colours, legend, summary

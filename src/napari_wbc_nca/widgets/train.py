@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.masks import sample_of
+from napari_wbc_nca.datasets.masks import sample_of
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.widgets._base import ViewerWidget
 from napari_wbc_nca.widgets._curves import Curves
 from napari_wbc_nca.widgets._errors import report
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
-    from napari_wbc_nca.io.samples import Sample
-    from napari_wbc_nca.types import Checkpoint, Progress
+    from napari_wbc_nca.datasets.samples import Sample
+    from napari_wbc_nca.progress import Progress
+    from napari_wbc_nca.types import Checkpoint
 
 
 class TrainWidget(ViewerWidget):
@@ -112,7 +113,7 @@ class TrainWidget(ViewerWidget):
 
     def _order(self) -> Order:
         name = self.form.name.text().strip()
-        zoo.check_name(name)
+        model_store.check_name(name)
         return Order(
             name,
             self.form.method,
@@ -188,9 +189,9 @@ class TrainWidget(ViewerWidget):
 
     def _on_name(self, text: str = "") -> None:
         """Offer to forget a stopped training where there is one of this name."""
-        from napari_wbc_nca.workflow import trainings
+        from napari_wbc_nca.workflow import train
 
-        stopped = self.form.name.text().strip() in trainings.stopped()
+        stopped = self.form.name.text().strip() in train.stopped_trainings()
         self.form.anew.setVisible(stopped)
         if not stopped:
             self.form.anew.setChecked(False)

@@ -10,20 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from napari_wbc_nca.io import outputs
-from napari_wbc_nca.io.export import formats, regions, sources, staging
-from napari_wbc_nca.io.export.files import RECORD, write_record
-from napari_wbc_nca.io.export.items import ExportError, Item, class_names, item, reviewed_only
-from napari_wbc_nca.io.export.params import ExportParams
-from napari_wbc_nca.io.export.pictures import rgb, write_png
-from napari_wbc_nca.io.export.provenance import notes, record
-from napari_wbc_nca.io.export.splits import split
-from napari_wbc_nca.io.export.tables import measured
+from napari_wbc_nca.export import formats, inputs, regions, staging
+from napari_wbc_nca.export.files import RECORD, rgb, write_png, write_record
+from napari_wbc_nca.export.items import (
+    ExportError,
+    Item,
+    class_names,
+    item,
+    measured,
+    reviewed_only,
+)
+from napari_wbc_nca.export.params import ExportParams
+from napari_wbc_nca.export.provenance import notes, record
+from napari_wbc_nca.export.splits import split
+from napari_wbc_nca.io import results
 from napari_wbc_nca.io.images import read
-from napari_wbc_nca.io.outputs import LABELS
+from napari_wbc_nca.io.results import LABELS
 from napari_wbc_nca.params import check, from_mapping
-from napari_wbc_nca.types import Image, Progress, Segmentation
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.progress import Progress, run_to_end
+from napari_wbc_nca.types import Image, Segmentation
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,11 @@ def export(
     ----------
     labels
         Label image ``(Y, X)``, file of one, folder that ``segment`` wrote, segmentation, or a
-        list of :class:`~napari_wbc_nca.io.export.items.Item`.
+        list of :class:`~napari_wbc_nca.export.items.Item`.
     folder
         Gets a folder for each format.
     formats
-        Names of formats, see :data:`~napari_wbc_nca.io.export.formats.FORMATS`.
+        Names of formats, see :data:`~napari_wbc_nca.export.formats.FORMATS`.
     image
         The image of the labels: file, array or :class:`~napari_wbc_nca.types.Image`.
     cells
@@ -75,7 +80,7 @@ def export(
     groups
         CSV of slides, patients or splits by image.
     **options
-        Fields of :class:`~napari_wbc_nca.io.export.params.ExportParams`.
+        Fields of :class:`~napari_wbc_nca.export.params.ExportParams`.
 
     Returns
     -------
@@ -100,7 +105,7 @@ def export(
     if reviewed is not None:
         items = [_reviewed(one, reviewed) for one in items]
     chosen = [formats] if isinstance(formats, str) else list(formats)
-    return finish(run(items, chosen, Path(folder), params, groups))
+    return run_to_end(run(items, chosen, Path(folder), params, groups))
 
 
 def as_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> list[Item]:
@@ -108,12 +113,12 @@ def as_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> li
     if isinstance(labels, (list, tuple)) and all(isinstance(one, Item) for one in labels):
         return list(labels)
     if isinstance(labels, (str, Path)):
-        files = sources.find([labels])
+        files = inputs.find([labels])
         if len(files) > 1 and (image is not None or cells is not None):
             raise ExportError(
                 f"{labels} holds {len(files)} label images; give them one by one with their image"
             )
-        return [sources.load(file, image, cells, pixel_size or None) for file in files]
+        return [inputs.load(file, image, cells, pixel_size or None) for file in files]
     return [in_memory(labels, image, cells, pixel_size)]
 
 
@@ -132,14 +137,14 @@ def in_memory(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> I
     entry = {
         "title": name,
         "source": source,
-        "sha256": sources.file_sha256(Path(source)) if source else None,
-        "labels": {"source": None, "sha256": sources.array_sha256(plane)},
-        **sources.run_record(run),
+        "sha256": inputs.file_sha256(Path(source)) if source else None,
+        "labels": {"source": None, "sha256": inputs.array_sha256(plane)},
+        **inputs.run_record(run),
     }
     if shown is not None and source is None:
-        entry["sha256"] = sources.array_sha256(shown.pixels)
+        entry["sha256"] = inputs.array_sha256(shown.pixels)
     size = pixel_size or (shown.pixel_size if shown else None)
-    one = item(name, plane, sources.table_of(cells), shown.pixels if shown else None, size, entry)
+    one = item(name, plane, inputs.table_of(cells), shown.pixels if shown else None, size, entry)
     return one if nucleus is None else replace(one, nucleus=np.asarray(nucleus))
 
 
@@ -316,7 +321,7 @@ def write_labels(
         }
         inner = {} if one.nucleus is None else {"nucleus": one.nucleus}
         found = Segmentation({"cell": one.labels, **inner}, measured(one), {}, entry)
-        written += outputs.write(found, Image(pixels, name, one.pixel_size), target)
+        written += results.write(found, Image(pixels, name, one.pixel_size), target)
         if one.ignore is not None:
             written.append(target / f"{name}_reviewed.png")
             write_png(written[-1], np.where(one.ignore, 0, 255).astype(np.uint8))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io import zoo
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.network import choose
 from napari_wbc_nca.methods.result import collect
+from napari_wbc_nca.models.device import choose_device
 from napari_wbc_nca.params import as_dict, check, from_mapping
-from napari_wbc_nca.types import Cell, Checkpoint, Image, Progress, Segmentation
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.progress import Progress, run_to_end
+from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,13 +55,13 @@ def segment(image: Any, model: str | Path | Checkpoint, **params: Any) -> Segmen
 
     Examples
     --------
-    >>> from napari_wbc_nca.io.bundled import sample_path  # doctest: +SKIP
+    >>> from napari_wbc_nca.io.images import sample_path  # doctest: +SKIP
     >>> segment(sample_path("smear-1"), "wbc-smear").cells[["label", "class"]]  # doctest: +SKIP
     """
-    checkpoint = model if isinstance(model, Checkpoint) else zoo.resolve(model)
+    checkpoint = model if isinstance(model, Checkpoint) else model_store.resolve(model)
     given = {name: params.pop(name, None) for name in ("points", "boxes")}
     chosen: PredictParams = from_mapping(registry.get(checkpoint.method).predict_params, params)
-    return finish(run(as_image(image), checkpoint, chosen, **given))
+    return run_to_end(run(as_image(image), checkpoint, chosen, **given))
 
 
 def as_image(image: Any) -> Image:
@@ -142,7 +142,7 @@ def provenance(
             "sha256": checkpoint.sha256,
         },
         "parameters": as_dict(params),
-        "device": choose(params.device).type,
+        "device": choose_device(params.device).type,
         **found,
     }
 

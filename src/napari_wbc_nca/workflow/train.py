@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wbc_nca.io import datasets, weights, zoo
+from napari_wbc_nca.datasets import readers
+from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.further import further, onward
-from napari_wbc_nca.params import from_mapping
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.methods.finetune import continue_params, finetune_params
+from napari_wbc_nca.params import as_dict, from_mapping
+from napari_wbc_nca.progress import run_to_end
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.types import Checkpoint, Progress
+    from napari_wbc_nca.progress import Progress
+    from napari_wbc_nca.types import Checkpoint
+
 
 _FEW = 5
 """Cells of a class below which a note says that they are few."""
@@ -23,7 +27,7 @@ _FEW = 5
 
 def train(
     method: str,
-    data: str | Path | Sequence[datasets.Sample],
+    data: str | Path | Sequence[readers.Sample],
     *,
     init: str | Path | Checkpoint | None = None,
     teach: bool = False,
@@ -37,13 +41,13 @@ def train(
     method
         Name in the registry, such as ``nca_wss``.
     data
-        Whatever :func:`napari_wbc_nca.io.datasets.read` takes, or samples.
+        Whatever :func:`napari_wbc_nca.datasets.readers.read` takes, or samples.
     init
         Model to start from; its classes, architecture and normalisation are kept, and so is what
-        CellMixer takes for a cell; see :func:`napari_wbc_nca.methods.further.onward`.
+        CellMixer takes for a cell; see :func:`napari_wbc_nca.methods.finetune.continue_params`.
     teach
         Teach `init` further by a few corrected pictures: gently, and at its own scale. See
-        :func:`napari_wbc_nca.methods.further.further`.
+        :func:`napari_wbc_nca.methods.finetune.finetune_params`.
     state_file
         Written after each epoch; training goes on from it where it exists. Remove it when the
         model is kept.
@@ -66,17 +70,17 @@ def train(
     ('lymphocyte', 'monocyte', 'none')
     """
     known = registry.get(method)
-    start = zoo.resolve(init) if isinstance(init, str | Path) else init
+    start = model_store.resolve(init) if isinstance(init, str | Path) else init
     if teach and start is None:
         raise ValueError("there is no model to teach further; give one as init")
     chosen: Any
     if start is None:
         chosen = from_mapping(known.train_params, params)
     else:
-        chosen = further(start, params) if teach else onward(method, start, params)
-    samples = datasets.read(data) if isinstance(data, str | Path) else data
+        chosen = finetune_params(start, params) if teach else continue_params(method, start, params)
+    samples = readers.read(data) if isinstance(data, str | Path) else data
     state = None if state_file is None else Path(state_file)
-    return finish(run(Request(method, chosen, start, state), samples))
+    return run_to_end(run(Request(method, chosen, start, state), samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +106,7 @@ class Request:
 
 
 def run(
-    request: Request, samples: Sequence[datasets.Sample]
+    request: Request, samples: Sequence[readers.Sample]
 ) -> Generator[Progress, None, Checkpoint]:
     """Train step by step; as :func:`train`."""
     if request.init is not None and request.init.method not in _kin(request.method):
@@ -136,20 +140,20 @@ def keep(trained: Checkpoint, name: str) -> Checkpoint:
     ValueError
         When the name is taken or none, or the file cannot be written.
     """
-    return weights.load(zoo.register(replace(trained, name=name), name))
+    return weights.load(model_store.register(replace(trained, name=name), name))
 
 
 def free_name(wanted: str) -> str:
     """`wanted`, or with the first number that makes it no model's name yet."""
-    taken = set(zoo.names())
+    taken = set(model_store.names())
     names = (wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
 
 
-def notes(samples: Sequence[datasets.Sample]) -> list[str]:
+def notes(samples: Sequence[readers.Sample]) -> list[str]:
     """What a person should know of the data before they are learnt from; often nothing."""
     counts = Counter(name for sample in samples for name in sample.names)
-    cells = {name: n for name, n in counts.items() if name != datasets.NONE}
+    cells = {name: n for name, n in counts.items() if name != readers.NONE}
     boxed = {name for sample in samples if sample.boxes is not None for name in sample.names}
     found = [
         f"There {_are(n, 'cell' if name in boxed else 'picture')} of {name}: label some more, "
@@ -166,3 +170,76 @@ def notes(samples: Sequence[datasets.Sample]) -> list[str]:
 def _are(count: int, noun: str) -> str:
     """How many there are, as a sentence goes on."""
     return f"is 1 {noun}" if count == 1 else f"are {count} {noun}s"
+
+
+def training_folder() -> Path:
+    """Folder of what is needed to go on with a training."""
+    return model_store.user_folder().parent / "trainings"
+
+
+def state_file_of(name: str) -> Path:
+    """File in which the training of a model called `name` stands."""
+    return training_folder() / f"{name}.state"
+
+
+def stopped_trainings() -> list[str]:
+    """Names of models whose training was stopped, or killed, before its end."""
+    return sorted(path.stem for path in training_folder().glob("*.state"))
+
+
+def start_training(name: str, request: Request, model: str, *, anew: bool = False) -> Request:
+    """Make a training one that can be gone on with.
+
+    A training of that name that was stopped goes on, by the parameters it was begun with.
+
+    Parameters
+    ----------
+    name
+        Name of the model to be.
+    request
+        What is asked for.
+    model
+        Name or file of the model it starts from; empty for none.
+    anew
+        Forget a training of that name that was stopped.
+
+    Raises
+    ------
+    ValueError
+        When the stopped training was of another method, or started from another model.
+    OSError
+        When the folder cannot be written to.
+    """
+    state = state_file_of(name)
+    record = state.with_suffix(".json")
+    if anew:
+        forget_training(name)
+    if state.exists() and record.exists():
+        begun = json.loads(record.read_text(encoding="utf-8"))
+        if (begun["method"], begun["model"]) != (request.method, model):
+            raise ValueError(
+                f"the stopped training of {name!r} was of {begun['method']}, started from "
+                f"{begun['model'] or 'nothing'}; choose these to go on, or start anew"
+            )
+        params = _again(begun["params"], request)
+        return replace(request, params=params, state_file=state)
+    state.parent.mkdir(parents=True, exist_ok=True)
+    values = {"method": request.method, "model": model, "params": as_dict(request.params)}
+    record.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    return replace(request, state_file=state)
+
+
+def forget_training(name: str) -> None:
+    """Remove what is kept of a training: it is finished, or starts anew."""
+    state = state_file_of(name)
+    for path in (state, state.with_suffix(".json")):
+        path.unlink(missing_ok=True)
+
+
+def _again(begun: dict[str, Any], request: Request) -> Any:
+    """Parameters as a training was begun with; how long and where it runs may be new."""
+    now = as_dict(request.params)
+    free: dict[str, Any] = {
+        name: now[name] for name in ("epochs", "patience", "device") if name in now
+    }
+    return from_mapping(registry.get(request.method).train_params, {**begun, **free})

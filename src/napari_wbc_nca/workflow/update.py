@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_wbc_nca.methods.params import PredictParams
-    from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
+    from napari_wbc_nca.progress import Progress
+    from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
 
 def update(

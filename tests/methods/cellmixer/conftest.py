@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from PIL import Image as Picture
 
-from napari_wbc_nca.io import cultures, datasets
+from napari_wbc_nca.datasets import readers, synthetic
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.train import train
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.progress import run_to_end
 
 SMALL = {
     **{"network": "unet", "widths": "4-8", "crop": 32, "device": "cpu", "epochs": 2},
@@ -24,14 +24,14 @@ def small():
 def populations(tmp_path_factory):
     """Three pictures of each population of synthetic cultures."""
     folder = tmp_path_factory.mktemp("populations")
-    cultures.write_populations(folder, 3, (96, 112))
-    return datasets.read(folder)
+    synthetic.write_populations(folder, 3, (96, 112))
+    return readers.read(folder)
 
 
 @pytest.fixture(scope="session")
 def trained(populations):
     """A checkpoint that has hardly learnt anything."""
-    return finish(train(populations, CellmixerTrainParams(**SMALL)))
+    return run_to_end(train(populations, CellmixerTrainParams(**SMALL)))
 
 
 @pytest.fixture

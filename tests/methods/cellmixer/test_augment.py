@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.transforms.intensity.array import RandGaussianSmooth
 
-from napari_wbc_nca.methods.cellmixer.augment import Augment, _Smooth
+from napari_wbc_nca.methods.cellmixer.mixtures import Augment, _Smooth
 
 STRENGTHS = ("zoom", "contrast", "brightness", "tint", "blur", "noise")
 

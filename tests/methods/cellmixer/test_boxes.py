@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_wbc_nca.io.samples import Sample
+from napari_wbc_nca.datasets.samples import Sample
 from napari_wbc_nca.methods.cellmixer import boxes
 from napari_wbc_nca.ops.mixing import IGNORED
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_wbc_nca.io.masks import labelled
-from napari_wbc_nca.io.samples import Masks
-from napari_wbc_nca.methods.cellmixer.drawn import drawn_labels
+from napari_wbc_nca.datasets.masks import labelled
+from napari_wbc_nca.datasets.samples import Masks
+from napari_wbc_nca.methods.cellmixer.boxes import drawn_labels
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.samples import prepare
 from napari_wbc_nca.methods.cellmixer.train import train
 from napari_wbc_nca.ops.mixing import IGNORED
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.progress import run_to_end
 
 SHAPE, SIDE = (120, 140), 32
 CLASSES = ("background", "wbc", "rbc")
@@ -58,7 +58,7 @@ def truth(sample):
 
 
 def test_what_was_drawn_is_learnt_and_what_nobody_reviewed_is_not(field):
-    pictures = finish(prepare([field], PARAMS, CLASSES, SIDE))
+    pictures = run_to_end(prepare([field], PARAMS, CLASSES, SIDE))
     (all_of_it,) = (picture for picture in pictures if picture.number == 2)
     np.testing.assert_array_equal(all_of_it.mask, truth(field))
     (crop,) = (picture for picture in pictures if picture.number == 1)
@@ -84,8 +84,8 @@ def test_boxes_that_are_to_be_ignored_teach_nothing(field, drawn):
         ignored=np.float32([[10, 80, 40, 110]]),
         masks=field.masks if drawn else None,
     )
-    before = finish(prepare([replace(sample, ignored=None)], PARAMS, CLASSES, SIDE))
-    after = finish(prepare([sample], PARAMS, CLASSES, SIDE))
+    before = run_to_end(prepare([replace(sample, ignored=None)], PARAMS, CLASSES, SIDE))
+    after = run_to_end(prepare([sample], PARAMS, CLASSES, SIDE))
 
     def red(pictures):
         return [p.mask for p in pictures if p.number == 2]
@@ -109,7 +109,7 @@ def test_drawn_cells_train(field):
         validation=0.0,
         device="cpu",
     )
-    made = finish(train([field], replace(small, populations="wbc,rbc")))
+    made = run_to_end(train([field], replace(small, populations="wbc,rbc")))
     assert made.classes == CLASSES
     # 24 model pixels for a white cell of 32: the outlines that were drawn, not what is stained
     assert made.card["diameters"]["wbc"] == pytest.approx(24, abs=3)

@@ -15,13 +15,13 @@ from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.preview import preview_foreground, preview_mixtures
 from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
-from napari_wbc_nca.workflow.finish import finish
+from napari_wbc_nca.progress import run_to_end
 
 
 @pytest.fixture(scope="module")
 def pictures(populations):
     params = CellmixerTrainParams(crop=32)
-    return finish(prepare(populations, params, classes_of(populations, ""), 32))
+    return run_to_end(prepare(populations, params, classes_of(populations, ""), 32))
 
 
 def test_the_same_number_gives_the_same_mixture(pictures, small):
@@ -89,7 +89,7 @@ def test_small_pictures_go_on_as_their_mirror_image(pictures, small):
 
 
 def test_previews_show_mixtures_and_foreground(populations, small):
-    found = finish(preview_mixtures(populations, small, 3))
+    found = run_to_end(preview_mixtures(populations, small, 3))
     assert found.images.shape == (3, 32, 32, 3)
     assert found.images.dtype == np.uint8
     assert found.labels.shape == (3, 32, 32)

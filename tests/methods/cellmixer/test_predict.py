@@ -14,11 +14,10 @@ from napari_wbc_nca.methods.cellmixer.network import load
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
 from napari_wbc_nca.methods.cellmixer.pieces import connect
 from napari_wbc_nca.methods.cellmixer.predict import predict
-from napari_wbc_nca.methods.cellmixer.scale import estimate
-from napari_wbc_nca.methods.cellmixer.sizes import piece_diameters
-from napari_wbc_nca.methods.cellmixer.windows import spans, weights
+from napari_wbc_nca.methods.cellmixer.scale import estimate, piece_diameters
+from napari_wbc_nca.methods.cellmixer.sliding_window import spans, weights
+from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
-from napari_wbc_nca.workflow.finish import finish
 
 
 @pytest.fixture
@@ -59,7 +58,9 @@ def field(shape=(110, 150)):
 
 
 def test_what_was_planted_gets_its_class_and_one_cell_each(planted):
-    found = finish(predict(Image(field(), pixel_size=None), planted, CellmixerParams(maps=True)))
+    found = run_to_end(
+        predict(Image(field(), pixel_size=None), planted, CellmixerParams(maps=True))
+    )
     classes, cells = found.labels["class"], found.labels["cell"]
     assert classes[DARK] == 1
     assert classes[BRIGHT] == 2
@@ -80,9 +81,9 @@ def test_what_was_planted_gets_its_class_and_one_cell_each(planted):
 
 def test_lazy_images_tiles_and_batches_change_nothing(planted):
     pixels = field((270, 290))
-    whole = finish(predict(Image(pixels), planted, CellmixerParams()))
+    whole = run_to_end(predict(Image(pixels), planted, CellmixerParams()))
     lazy = Image(da.from_array(pixels, chunks=77))
-    cut = finish(predict(lazy, planted, CellmixerParams(tile=128, batch=2)))
+    cut = run_to_end(predict(lazy, planted, CellmixerParams(tile=128, batch=2)))
     for name in ("class", "cell"):
         np.testing.assert_array_equal(np.asarray(cut.labels[name]), whole.labels[name])
     assert cut.cells.equals(whole.cells)
@@ -90,23 +91,23 @@ def test_lazy_images_tiles_and_batches_change_nothing(planted):
 
 def test_a_larger_picture_of_the_same_cells_gives_the_same_cells(planted):
     large = np.kron(field(), np.ones((3, 3), np.uint8))
-    found = finish(predict(Image(large), planted, CellmixerParams(diameter=42)))
+    found = run_to_end(predict(Image(large), planted, CellmixerParams(diameter=42)))
     assert found.cells["class"].tolist() == ["granular", "mottled"]
     np.testing.assert_allclose(found.cells["area_px"], 9 * np.pi * 49, rtol=0.25)
 
 
 def test_scale_is_given_known_or_that_of_the_training(planted):
     image = Image(field(), pixel_size=0.5)
-    assert finish(estimate(image, planted, CellmixerParams(diameter=33))) == 33
-    assert finish(estimate(image, planted, CellmixerParams())) == 14
+    assert run_to_end(estimate(image, planted, CellmixerParams(diameter=33))) == 33
+    assert run_to_end(estimate(image, planted, CellmixerParams())) == 14
     known = replace(planted, pixel_size=1.0, card=planted.card | {"pixel_size_known": True})
-    assert finish(estimate(image, known, CellmixerParams())) == 28
+    assert run_to_end(estimate(image, known, CellmixerParams())) == 28
 
 
 def test_scale_of_a_model_of_cells_is_estimated(planted):
     model = replace(planted, card=planted.card | {"scale": "cells"})
     large = np.kron(field(), np.ones((3, 3), np.uint8))
-    found = finish(estimate(Image(large), model, CellmixerParams()))
+    found = run_to_end(estimate(Image(large), model, CellmixerParams()))
     assert found == pytest.approx(42, rel=0.2)
 
 
@@ -123,7 +124,7 @@ def test_each_class_tells_the_scale_alike(planted, monkeypatch):
 
     monkeypatch.setattr(scale, "class_maps", seen)
     rgb = np.repeat(field()[..., None], 3, -1)
-    score, ratio = finish(scale._measure(rgb, 14, None, planted, CellmixerParams()))
+    score, ratio = run_to_end(scale._measure(rgb, 14, None, planted, CellmixerParams()))
     sizes = np.log([piece_diameters(own)[0] / 14 for own in (large, few)])
     assert ratio == pytest.approx(np.exp(sizes.mean()))
     assert score == pytest.approx(2 / 3 * np.exp(-np.abs(sizes).mean()))
@@ -145,7 +146,7 @@ def test_a_field_that_holds_the_largest_cells_alone_is_looked_at_too_finely(area
 
 def test_an_empty_field_has_no_cells(planted):
     light = np.random.default_rng(1).normal(120, 2, (64, 64)).astype(np.uint8)
-    found = finish(predict(Image(light), planted, CellmixerParams(least_area=0.5)))
+    found = run_to_end(predict(Image(light), planted, CellmixerParams(least_area=0.5)))
     assert found.cells.empty
     assert not found.labels["cell"].any()
 

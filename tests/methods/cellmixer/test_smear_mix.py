@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from napari_wbc_nca.io import zoo
-from napari_wbc_nca.io.bundled import sample_path
-from napari_wbc_nca.io.samples import read_rgb
+from napari_wbc_nca.datasets.samples import read_rgb
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import segment
 
@@ -45,7 +45,7 @@ SMEARS = (
 
 
 def test_it_knows_white_and_red_cells():
-    model = zoo.resolve("smear-mix")
+    model = model_store.resolve("smear-mix")
     assert (model.method, model.classes) == ("cellmixer", ("background", "wbc", "rbc"))
     assert model.card["scale"] == "cells"
 
@@ -53,7 +53,7 @@ def test_it_knows_white_and_red_cells():
 @pytest.mark.parametrize("seen", SMEARS, ids=lambda seen: seen.name)
 def test_it_finds_what_a_person_sees_at_a_scale_of_its_own(seen):
     rgb = read_rgb(sample_path(seen.name))
-    found = segment(Image(rgb), zoo.resolve("smear-mix"), device="cpu")
+    found = segment(Image(rgb), model_store.resolve("smear-mix"), device="cpu")
     classes = np.asarray(found.labels["class"])
     y, x = np.ogrid[: rgb.shape[0], : rgb.shape[1]]
     white = np.hypot(y - seen.white[0], x - seen.white[1]) < seen.radius

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wbc_nca.io import cultures, datasets, weights
+from napari_wbc_nca.datasets import readers, synthetic
+from napari_wbc_nca.datasets.samples import read_rgb
+from napari_wbc_nca.io import weights
 from napari_wbc_nca.io.architectures import SHAPES
-from napari_wbc_nca.io.samples import read_rgb
-from napari_wbc_nca.methods.cellmixer.losses import losses
 from napari_wbc_nca.methods.cellmixer.network import make
 from napari_wbc_nca.methods.cellmixer.params import (
     CellmixerParams,
@@ -19,10 +19,10 @@ from napari_wbc_nca.methods.cellmixer.params import (
     by_recipe,
 )
 from napari_wbc_nca.methods.cellmixer.predict import predict
-from napari_wbc_nca.methods.cellmixer.train import split, train
+from napari_wbc_nca.methods.cellmixer.train import losses, split, train
 from napari_wbc_nca.models import segmenter
+from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
-from napari_wbc_nca.workflow.finish import finish
 
 
 def disks(seed, dtype=np.uint8, shape=(72, 90), radius=9):
@@ -67,8 +67,8 @@ def test_stopped_training_goes_on_from_its_state(populations, small, tmp_path):
     next(steps)
     steps.close()
     assert state.exists()
-    resumed = finish(train(populations, params, state_file=state))
-    whole = finish(train(populations, params))
+    resumed = run_to_end(train(populations, params, state_file=state))
+    whole = run_to_end(train(populations, params))
     assert state.exists()  # until the model is kept
     for name, value in whole.weights.items():
         np.testing.assert_allclose(resumed.weights[name], value, atol=1e-5)
@@ -76,19 +76,19 @@ def test_stopped_training_goes_on_from_its_state(populations, small, tmp_path):
 
 def test_training_goes_on_from_a_model(trained, populations, small):
     still = replace(small, learning_rate=1e-12, epochs=1)
-    tuned = finish(train(populations, still, init=trained))
+    tuned = run_to_end(train(populations, still, init=trained))
     assert tuned.classes == trained.classes
     np.testing.assert_allclose(
         tuned.weights["head.weight"], trained.weights["head.weight"], atol=1e-9
     )
     with pytest.raises(ValueError, match="rimmed is not labelled"):
-        finish(train([s for s in populations if s.kinds != ("rimmed",)], small, init=trained))
+        run_to_end(train([s for s in populations if s.kinds != ("rimmed",)], small, init=trained))
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_papers_recipe_takes_steps(populations, small, optimiser):
     params = replace(small, optimiser=optimiser, cross_entropy=0.0, epochs=1, overlaps="both")
-    made = finish(train(populations, params))
+    made = run_to_end(train(populations, params))
     assert made.card["several"]
     assert all(np.isfinite(value).all() for value in made.weights.values())
 
@@ -98,7 +98,7 @@ def test_a_class_with_one_picture_and_pictures_of_any_size_and_depth(save, small
     save(disks(1, np.uint16, (50, 61)), "deep", "a.tif")
     save(disks(2, np.uint16, (80, 40)), "deep", "b.tif")
     root = save(np.stack([disks(3, shape=(120, 100))] * 3, -1), "coloured")
-    made = finish(train(datasets.read(root), small))
+    made = run_to_end(train(readers.read(root), small))
     assert made.classes == ("background", "coloured", "deep", "flat")
 
 
@@ -106,29 +106,29 @@ def test_a_picture_without_foreground_is_named(save, small):
     save(disks(0), "cells")
     root = save(np.full((60, 60), 90, np.uint8), "empty", "blank.png")
     with pytest.raises(ValueError, match=r"blank\.png: no foreground was found .* 'empty'"):
-        finish(train(datasets.read(root), small))
+        run_to_end(train(readers.read(root), small))
 
 
 def test_a_class_that_nobody_labelled_is_refused(populations, small):
     with pytest.raises(ValueError, match="class 'yeast' is not labelled anywhere; labelled are gr"):
-        finish(train(populations, replace(small, populations="granular,yeast")))
+        run_to_end(train(populations, replace(small, populations="granular,yeast")))
 
 
 def test_shares_must_be_in_order(populations, small):
     with pytest.raises(ValueError, match=r"lowest_share is 0\.8"):
-        finish(train(populations, replace(small, lowest_share=0.8)))
+        run_to_end(train(populations, replace(small, lowest_share=0.8)))
 
 
 def test_a_weight_below_zero_is_refused(populations, small):
     with pytest.raises(ValueError, match=r"cross_entropy is -0\.5; give 0 or more, or -1"):
-        finish(train(populations, replace(small, cross_entropy=-0.5)))
+        run_to_end(train(populations, replace(small, cross_entropy=-0.5)))
 
 
 def test_dinov2_that_is_not_there_is_explained(populations, small, tmp_path):
     pytest.importorskip("transformers")
     absent = replace(small, network="dinov2", encoder=str(tmp_path))
     with pytest.raises(ValueError, match="no weights of DINOv2 are found"):
-        finish(train(populations, absent))
+        run_to_end(train(populations, absent))
 
 
 @pytest.mark.parametrize("name", ["", "typo"])
@@ -136,7 +136,7 @@ def test_an_encoder_that_is_given_is_never_passed_over(populations, small, tmp_p
     pytest.importorskip("transformers")
     given = replace(small, network="auto", encoder=str(tmp_path / name))
     with pytest.raises(ValueError, match="no weights of DINOv2 are found"):
-        finish(train(populations, given))
+        run_to_end(train(populations, given))
 
 
 def test_without_dinov2_the_unet_trains_and_says_so(populations, small, monkeypatch):
@@ -171,7 +171,7 @@ def test_dinov2_trains_by_the_papers_recipe_and_can_be_kept_and_used(
     populations, small, encoder, tmp_path
 ):
     params = replace(small, network="auto", encoder=str(encoder), epochs=1)
-    made = finish(train(populations, params))
+    made = run_to_end(train(populations, params))
     assert made.architecture["network"] == made.card["params"]["network"] == "dinov2"
     recipe = ("optimiser", "learning_rate", "decay", "cross_entropy")
     assert [made.card["params"][name] for name in recipe] == ["sgd", 1e-3, 1.0, 0.0]
@@ -184,7 +184,7 @@ def test_dinov2_trains_by_the_papers_recipe_and_can_be_kept_and_used(
     weights.save(made, path)
     image = Image(read_rgb(populations[0]))
     first, second = (
-        finish(predict(image, one, CellmixerParams(device="cpu")))
+        run_to_end(predict(image, one, CellmixerParams(device="cpu")))
         for one in (made, weights.load(path))
     )
     np.testing.assert_array_equal(first.labels["class"], second.labels["class"])
@@ -199,7 +199,7 @@ def transformers_weights(folder):
 
 
 def test_the_unet_trains_by_its_own_recipe_and_what_is_given_goes_first(populations, small):
-    card = finish(train(populations, replace(small, epochs=1, decay=0.9))).card["params"]
+    card = run_to_end(train(populations, replace(small, epochs=1, decay=0.9))).card["params"]
     recipe = ("crop", "optimiser", "learning_rate", "decay", "cross_entropy")
     assert [card[name] for name in recipe] == [32, "adam", 3e-3, 0.9, 0.5]
     papers = by_recipe(CellmixerTrainParams(cross_entropy=0.2), "dinov2")
@@ -269,9 +269,9 @@ def test_networks_of_a_card_are_those_that_it_describes():
 
 
 def test_cultures_are_those_of_their_seed():
-    one, two = (cultures.culture(seed=4, shape=(90, 80)) for _ in range(2))
+    one, two = (synthetic.culture(seed=4, shape=(90, 80)) for _ in range(2))
     np.testing.assert_array_equal(one.pixels, two.pixels)
     assert one.pixels.dtype == np.uint8
     assert (one.cells[one.classes > 0] > 0).all()
     with pytest.raises(ValueError, match="unknown kind 'yeast'"):
-        cultures.culture(["yeast"])
+        synthetic.culture(["yeast"])

@@ -7,8 +7,9 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods import detection, nca_wss
-from napari_wbc_nca.methods.params import SegmentParams
+from napari_wbc_nca.methods import nca_wss
+from napari_wbc_nca.methods.nca import locate
+from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.propagation.detect import detect, likelihood, seen, view_of
 from napari_wbc_nca.methods.propagation.network import load
 from napari_wbc_nca.types import Image
@@ -78,9 +79,9 @@ def test_the_maximum_is_that_of_the_whole_field():
 
 
 def test_the_automata_can_be_led_by_the_detector(detector, monkeypatch):
-    monkeypatch.setattr(detection.zoo, "resolve", lambda name: detector)
+    monkeypatch.setattr(locate.zoo, "resolve", lambda name: detector)
     image = Image(planted.smear(*WHITE, red=RED))
-    params = SegmentParams(locate="detector", diameter=24, device="cpu")
+    params = NcaParams(locate="detector", diameter=24, device="cpu")
     _, result = planted.run(nca_wss.predict(image, planted.checkpoint(), params))
     places = result.cells[["centroid_y", "centroid_x"]].to_numpy()
     assert np.abs(places - WHITE).max() < 2.5

@@ -8,7 +8,8 @@ import numpy as np
 import planted
 import pytest
 
-from napari_wbc_nca.io.datasets import Sample
+from napari_wbc_nca.datasets.readers import Sample
+from napari_wbc_nca.methods.nca.scale import FILL
 from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
 from napari_wbc_nca.methods.propagation.patches import targets
 from napari_wbc_nca.methods.propagation.samples import (
@@ -20,7 +21,6 @@ from napari_wbc_nca.methods.propagation.samples import (
     shares,
     split,
 )
-from napari_wbc_nca.methods.scale import FILL
 
 PARAMS = PropagationTrainParams(diameter=24, sigma=3, patch=64)
 

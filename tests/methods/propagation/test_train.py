@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from napari_wbc_nca.io.weights import WeightsError, load, save
-from napari_wbc_nca.methods.propagation.learner import f_measures, squared_error
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 from napari_wbc_nca.methods.propagation.patches import Batch, targets
 from napari_wbc_nca.methods.propagation.samples import prepare
 from napari_wbc_nca.methods.propagation.scale import estimate
-from napari_wbc_nca.methods.propagation.train import train
+from napari_wbc_nca.methods.propagation.train import f_measures, squared_error, train
 from napari_wbc_nca.types import Image
 
 TINY = PropagationTrainParams(

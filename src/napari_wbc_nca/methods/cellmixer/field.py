@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.methods.view import Part, View
+from napari_wbc_nca.methods.field import Field, Part
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import Pixels, Statistics, background_statistics, normalise
@@ -23,7 +23,7 @@ _SIDE = 512
 """Side in model pixels up to which all of a field is looked at for its background."""
 
 
-class Field:
+class ReferencedField:
     """A field at the model's scale.
 
     Parameters
@@ -46,7 +46,7 @@ class Field:
 
     def __init__(self, rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> None:
         own = normalisation["name"] == BACKGROUND
-        self.view = View(rgb, factor, _BRIGHTNESS if own else normalisation)
+        self.view = Field(rgb, factor, _BRIGHTNESS if own else normalisation)
         self.factor, self.shape = factor, self.view.shape
         self.statistics = self._background(foreground_of(normalisation)) if own else None
 

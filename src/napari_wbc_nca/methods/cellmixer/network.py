@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from napari_wbc_nca.methods.cellmixer.params import RECIPES, CellmixerTrainParams
-from napari_wbc_nca.methods.network import choose
 from napari_wbc_nca.models import segmenter
+from napari_wbc_nca.models.device import choose_device
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.params import integers
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.params import Device
-    from napari_wbc_nca.types import Checkpoint
+    from napari_wbc_nca.types import Checkpoint, Device
 
 
 def start(params: CellmixerTrainParams, outputs: int) -> tuple[nn.Module, dict[str, Any]]:
@@ -76,4 +75,12 @@ def load(checkpoint: Checkpoint, device: Device = "auto") -> nn.Module:
     """
     network = make(checkpoint.architecture)
     network.load_state_dict({k: torch.tensor(v) for k, v in checkpoint.weights.items()})
-    return network.eval().requires_grad_(False).to(choose(device))
+    return network.eval().requires_grad_(False).to(choose_device(device))
+
+
+def probabilities(logits: torch.Tensor, several: bool) -> torch.Tensor:
+    """Probability of each class ``(B, classes, h, w)``.
+
+    `several` classes may be at one pixel, or just one.
+    """
+    return torch.sigmoid(logits) if several else torch.softmax(logits, 1)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from napari_wbc_nca.methods.params import Device, PredictParams
+from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import Bounds
+from napari_wbc_nca.types import Device
 
 Network = Literal["unet", "dinov2"]
 RECIPES: Mapping[str, Mapping[str, Any]] = {

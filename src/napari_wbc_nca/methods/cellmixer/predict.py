@@ -9,15 +9,16 @@ import numpy as np
 
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.cellmixer.field import Field
+from napari_wbc_nca.methods.cellmixer.field import ReferencedField
 from napari_wbc_nca.methods.cellmixer.network import load
 from napari_wbc_nca.methods.cellmixer.pieces import PLAIN, Pieces, connect, paint
 from napari_wbc_nca.methods.cellmixer.scale import image_diameter
-from napari_wbc_nca.methods.cellmixer.windows import class_maps
+from napari_wbc_nca.methods.cellmixer.sliding_window import class_maps
 from napari_wbc_nca.methods.result import blank
 from napari_wbc_nca.ops.labels import table
 from napari_wbc_nca.ops.tiling import tiles
-from napari_wbc_nca.types import Cell, Progress, Segmentation
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Cell, Segmentation
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
@@ -65,7 +66,7 @@ def predict(
     image = in_colours(image)
     rgb, network = to_rgb(image.pixels), load(checkpoint, params.device)
     diameter = yield from image_diameter(rgb, image.pixel_size, network, checkpoint, params)
-    field = Field(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
+    field = ReferencedField(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
     lazy = not isinstance(image.pixels, np.ndarray)
     maps = yield from class_maps(network, field, checkpoint, params, lazy)
     top, plain = np.zeros(field.shape, np.uint8), np.zeros(field.shape, bool)

@@ -16,10 +16,11 @@ from napari_wbc_nca.methods.cellmixer.mixtures import Mixture, Mixtures
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams, by_recipe
 from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare, seen
 from napari_wbc_nca.ops.mixing import IGNORED
-from napari_wbc_nca.types import Image, Progress
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Image
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.io.samples import Sample
+    from napari_wbc_nca.datasets.samples import Sample
 
 _LOOKED_AT = 8  # pictures of each class
 _SPREAD = 0.5  # percent of the brightest and darkest values that saturate

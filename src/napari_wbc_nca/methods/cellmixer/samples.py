@@ -12,16 +12,16 @@ import numpy as np
 from napari_wbc_nca.io.images import in_colours, read
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cellmixer import boxes
-from napari_wbc_nca.methods.cellmixer.drawn import drawn_cuts, drawn_labels, without_ignored
-from napari_wbc_nca.methods.cellmixer.field import BACKGROUND, Field, as_picture, whole
+from napari_wbc_nca.methods.cellmixer.boxes import drawn_cuts, drawn_labels, without_ignored
+from napari_wbc_nca.methods.cellmixer.field import BACKGROUND, ReferencedField, as_picture, whole
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import Labels, Pixels, Statistics, background_statistics
 from napari_wbc_nca.params import fields
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.io.samples import Sample
+    from napari_wbc_nca.datasets.samples import Sample
     from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 
 
@@ -191,7 +191,7 @@ def seen(rgb: Any, factor: float, params: CellmixerTrainParams) -> tuple[Pixels,
     """Pixels ``(3, Y, X)`` at the model's scale, not yet referred to the background, and mask."""
     plain = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     own = params.normalisation == BACKGROUND
-    field = Field(rgb, factor, plain if own else {"name": params.normalisation})
+    field = ReferencedField(rgb, factor, plain if own else {"name": params.normalisation})
     pixels = field.read(whole(field.shape))
     return pixels, foreground(as_picture(pixels), params)
 

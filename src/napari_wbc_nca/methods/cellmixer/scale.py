@@ -2,25 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.cellmixer.field import Field
+from napari_wbc_nca.methods.cellmixer.field import ReferencedField
 from napari_wbc_nca.methods.cellmixer.network import load
-from napari_wbc_nca.methods.cellmixer.sizes import piece_diameters
-from napari_wbc_nca.methods.cellmixer.windows import class_maps
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.methods.cellmixer.sliding_window import class_maps
+from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from torch import nn
 
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
+    from napari_wbc_nca.methods.cellmixer.samples import Picture
     from napari_wbc_nca.types import Checkpoint, Image
+
+
+_SMALLEST = 3.0
+"""Diameter in pixels of the smallest piece that is measured."""
+
+
+def piece_diameters(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Diameter of each piece of a mask by its thickest place, so that a clump counts as a cell.
+
+    Pieces that the border cuts are left out, unless there are no others.
+
+    Examples
+    --------
+    >>> disk = np.hypot(*np.mgrid[-15:16, -15:16]) < 8
+    >>> abs(piece_diameters(disk)[0] - 16) < 1
+    np.True_
+    """
+    pieces, count = ndi.label(mask)
+    if not count:
+        return np.zeros(0)
+    depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    found = 2 * np.asarray(ndi.maximum(depth, pieces, np.arange(1, count + 1))) - 1
+    edges = (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1])
+    cut = np.unique(np.concatenate(edges))
+    whole = ~np.isin(np.arange(1, count + 1), cut)
+    kept = found[whole & (found >= _SMALLEST)]
+    return np.asarray(kept if len(kept) else found[found >= _SMALLEST])
+
+
+def diameters(pictures: Sequence[Picture], classes: Sequence[str]) -> dict[str, float]:
+    """Typical diameter in model pixels of each class's cells, from their foreground."""
+    found: Mapping[str, list[Any]] = {name: [] for name in classes[1:]}
+    for picture in pictures:
+        name = classes[picture.number]
+        found[name].extend(piece_diameters(picture.mask == picture.number))
+    return {
+        name: float(np.median(values)) if values else _SMALLEST for name, values in found.items()
+    }
+
 
 _LADDER = tuple(1.2**rung for rung in range(1, 11))
 """Diameters of a cell that a field's shorter side is tried to hold."""
@@ -82,7 +123,7 @@ def _measure(
     rgb: Any, guess: float, network: nn.Module, checkpoint: Checkpoint, params: CellmixerParams
 ) -> Generator[Progress, None, tuple[float, float]]:
     """How well a guess fits, and by which factor the cells are larger than it says."""
-    field = Field(rgb, guess / checkpoint.diameter, checkpoint.normalisation)
+    field = ReferencedField(rgb, guess / checkpoint.diameter, checkpoint.normalisation)
     quick = replace(params, overlap=0.0)
     maps = yield from class_maps(network, field, checkpoint, quick, lazy=False)
     top = np.argmax(maps, axis=0)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from monai.losses.tversky import TverskyLoss
+from torch import nn
+from torch.utils.data import DataLoader
 
-from napari_wbc_nca.methods.cellmixer.learner import MixerLoop
-from napari_wbc_nca.methods.cellmixer.network import make, start
+from napari_wbc_nca.methods.cellmixer.mixtures import Mixtures
+from napari_wbc_nca.methods.cellmixer.network import make, probabilities, start
 from napari_wbc_nca.methods.cellmixer.params import by_recipe
 from napari_wbc_nca.methods.cellmixer.samples import (
     Picture,
@@ -19,14 +23,162 @@ from napari_wbc_nca.methods.cellmixer.samples import (
     normalisation_of,
     prepare,
 )
-from napari_wbc_nca.methods.cellmixer.sizes import diameters
+from napari_wbc_nca.methods.cellmixer.scale import diameters
+from napari_wbc_nca.methods.trainer import Trainer
 from napari_wbc_nca.params import as_dict, check
-from napari_wbc_nca.types import Checkpoint, Progress
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.io.samples import Sample
+    from napari_wbc_nca.datasets.samples import Sample
     from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
-    from napari_wbc_nca.methods.loop import State
+    from napari_wbc_nca.methods.trainer import TrainingState
+
+
+def losses(
+    logits: torch.Tensor, present: torch.Tensor, known: torch.Tensor, params: CellmixerTrainParams
+) -> dict[str, torch.Tensor]:
+    r"""Tversky loss, cross-entropy, and their sum ``loss``.
+
+    .. math:: 1 - \frac{TP}{TP + \alpha FP + \beta FN}
+
+    for each class over the known pixels of the batch, then averaged over classes; Salehi et al.,
+    *Tversky loss function for image segmentation using 3D fully convolutional deep networks*
+    (2017).
+
+    Parameters
+    ----------
+    logits
+        ``(B, classes, h, w)``.
+    present
+        ``(B, classes, h, w)``: 1 where a class is seen.
+    known
+        ``(B, h, w)``: 0 where nothing is to be learnt.
+    params
+        Weights of the two, and α and β.
+    """
+    several = params.overlaps == "both"
+    seen = known[:, None].to(logits.dtype)
+    target = present.to(logits.dtype)
+    tversky = TverskyLoss(alpha=params.false_positives, beta=params.false_negatives, batch=True)(
+        probabilities(logits, several) * seen, target * seen
+    )
+    if several:
+        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
+    else:
+        each = F.cross_entropy(logits, target, reduction="none")
+    entropy = (each * seen[:, 0]).sum() / seen.sum().clamp(min=1)
+    return {
+        "loss": tversky + params.cross_entropy * entropy,
+        "tversky_loss": tversky,
+        "cross_entropy": entropy,
+    }
+
+
+_VALIDATED = 4  # batches
+_MOMENTUM = 0.9
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class MixerLoop(Trainer):
+    """Training of a network on mixtures.
+
+    Parameters
+    ----------
+    network
+        ``(B, 3, h, w)`` to ``(B, classes, h, w)``.
+    params
+        Everything about the training.
+    learn, held
+        Pictures to learn from, and to validate on.
+    classes
+        Number of classes, the background included.
+    side
+        Of a crop in model pixels.
+    state_file
+        As in :class:`~napari_wbc_nca.methods.trainer.Trainer`.
+    """
+
+    params: CellmixerTrainParams
+
+    def __init__(
+        self,
+        network: nn.Module,
+        params: CellmixerTrainParams,
+        learn: Sequence[Picture],
+        held: Sequence[Picture],
+        classes: int,
+        side: int,
+        state_file: Path | None,
+    ) -> None:
+        self.count = params.samples_per_epoch or len(learn)
+        self.mixtures = Mixtures(learn, classes, side, params)
+        self.checked = Mixtures(held, classes, side, params, vary=False) if held else None
+        super().__init__(network, params, state_file)
+
+    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Adam, or stochastic gradient descent with momentum."""
+        if self.params.optimiser == "sgd":
+            rate = self.params.learning_rate
+            return torch.optim.SGD(network.parameters(), rate, momentum=_MOMENTUM)
+        return super().optimiser(network)
+
+    def epoch(self) -> Generator[Progress, None, dict[str, float]]:
+        """Train on as many crops as an epoch has."""
+        found: list[dict[str, float]] = []
+        for image, present, known in self._batches(self.mixtures, self.state.epoch * self.count):
+            values = losses(self.learner(image), present, known, self.params)
+            self.step(values["loss"])
+            found.append({name: float(value.detach()) for name, value in values.items()})
+            message = f"Training, batch {len(found)} ({self.params.network})"
+            yield Progress(self.state.epoch, self.params.epochs, message)
+        return {name: float(np.mean([values[name] for values in found])) for name in found[0]}
+
+    def step(self, loss: torch.Tensor) -> None:
+        """Learn from a batch's loss, with gradients no longer than `clip`."""
+        self.adam.zero_grad()
+        self.fabric.backward(loss)
+        if self.params.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.params.clip)
+        self.adam.step()
+        self.decay.step()
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Loss, and mean IoU of the cells' classes, on mixtures of the pictures held out."""
+        if self.checked is None:
+            return {}
+        shared = joined = torch.zeros(())
+        found = []
+        for image, present, known in self._batches(self.checked, 0, _VALIDATED):
+            logits = self.learner(image)
+            found.append(float(losses(logits, present, known, self.params)["loss"]))
+            top = probabilities(logits, self.params.overlaps == "both").argmax(1, keepdim=True)
+            hits = torch.zeros_like(present).scatter_(1, top, 1) * known[:, None]
+            truth = present * known[:, None]
+            shared = shared + (hits * truth).sum((0, 2, 3)).cpu()
+            joined = joined + ((hits + truth) > 0).sum((0, 2, 3)).cpu()
+        overlap = (shared / joined.clamp(min=1))[1:][joined[1:] > 0]
+        return {
+            "validation_loss": float(np.mean(found)),
+            "validation_iou": float(overlap.mean()) if len(overlap) else 0.0,
+        }
+
+    def _batches(self, mixtures: Mixtures, start: int, most: int = 0) -> Iterator[Batch]:
+        """Batches of the mixtures from number `start` on."""
+        batch = self.params.batch
+        count = most * batch if most else max(self.count // batch, 1) * batch
+        loader = DataLoader(
+            mixtures,
+            batch,
+            sampler=range(start, start + count),
+            num_workers=self.params.workers if not most else 0,
+        )
+        for image, present, known in loader:
+            move = self.fabric.to_device
+            yield move(image), move(present), move(known)
+
 
 _NOMINAL = 1.0  # µm a model pixel, written where it is unknown
 
@@ -171,7 +323,7 @@ def _as(init: Checkpoint, params: CellmixerTrainParams) -> CellmixerTrainParams:
 def _record(
     samples: Sequence[Sample],
     params: CellmixerTrainParams,
-    state: State,
+    state: TrainingState,
     init: Checkpoint | None,
 ) -> dict[str, Any]:
     """What a reader of the card must know."""

@@ -13,8 +13,8 @@ import torch
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
-from napari_wbc_nca.models.guided import GuidedUNet, Patches, Trace
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.models.guided_backprop import GuidedUNet, Patches, Trace
+from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.propagation.params import PropagationParams

@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.propagation.network import apart_of, least_of
-from napari_wbc_nca.methods.view import View
 from napari_wbc_nca.ops.peaks import peaks
 from napari_wbc_nca.ops.tiling import tiles
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_wbc_nca.methods.field import Part
     from napari_wbc_nca.methods.propagation.params import PropagationParams
-    from napari_wbc_nca.methods.view import Part
     from napari_wbc_nca.models.unet import UNet
     from napari_wbc_nca.types import Checkpoint
 
@@ -47,7 +47,7 @@ class Detection:
     likelihood: float
 
 
-def view_of(rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> View:
+def view_of(rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> Field:
     """A field as a detector sees it.
 
     Parameters
@@ -63,10 +63,10 @@ def view_of(rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> View:
         largest = rgb.max()
         largest = largest.compute() if hasattr(largest, "compute") else largest
         normalisation = {**normalisation, "maximum": float(largest)}
-    return View(rgb, factor, normalisation)
+    return Field(rgb, factor, normalisation)
 
 
-def seen(view: View, part: Part, channels: int) -> torch.Tensor:
+def seen(view: Field, part: Part, channels: int) -> torch.Tensor:
     """``(channels, h, w)`` of some rows and columns: colours, or their mean where it is one."""
     pixels = view.read(part)
     return pixels if channels == pixels.shape[0] else pixels.mean(0, keepdim=True)
@@ -97,7 +97,7 @@ def inside(part: Part, outer: Part) -> tuple[slice, slice]:
 
 
 @torch.inference_mode()
-def likelihood(network: UNet, view: View, part: Part) -> Float:
+def likelihood(network: UNet, view: Field, part: Part) -> Float:
     """``(kinds, h, w)`` likelihood of some rows and columns, as in a pass over the whole field."""
     outer = around(part, network, view.shape)
     first = next(network.parameters())
@@ -107,7 +107,7 @@ def likelihood(network: UNet, view: View, part: Part) -> Float:
 
 
 def detect(
-    network: UNet, view: View, checkpoint: Checkpoint, params: PropagationParams
+    network: UNet, view: Field, checkpoint: Checkpoint, params: PropagationParams
 ) -> Generator[Progress, None, list[Detection]]:
     """Find the cells of a field, tile by tile; what is found does not depend on the tiles.
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 from skimage.morphology import disk
 
+from napari_wbc_nca.methods.field import FINE, Field, Part
 from napari_wbc_nca.methods.propagation.network import scaled_by_cells, sigma_of
 from napari_wbc_nca.methods.propagation.terms import Window, cut_out
-from napari_wbc_nca.methods.view import FINE, Part, View
 from napari_wbc_nca.ops import saliency, stain
 from napari_wbc_nca.types import Cell
 
@@ -46,7 +46,7 @@ class Cutter:
         Saliency, terms and seeds.
     """
 
-    def __init__(self, view: View, checkpoint: Checkpoint, params: PropagationParams) -> None:
+    def __init__(self, view: Field, checkpoint: Checkpoint, params: PropagationParams) -> None:
         self.view, self.checkpoint, self.params = view, checkpoint, params
         self.sigma = sigma_of(checkpoint)
         self.margin = ceil(_MARGIN * self.sigma)
@@ -58,7 +58,7 @@ class Cutter:
             self.terms = "colour" if stained else "code"
         seen = _BRIGHTNESS if name == "inverse" else {"name": "density"}
         factor = max(view.factor / FINE, min(view.factor, 1.0))
-        self.grid = View(view.rgb, factor, seen)
+        self.grid = Field(view.rgb, factor, seen)
         sample = stain.sample(view.rgb)
         values = stain.fit(seen, sample)(sample, (0, 0), sample.shape[:2])
         self.saliency = saliency.fit(name, values)

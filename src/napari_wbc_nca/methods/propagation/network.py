@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_wbc_nca.methods.network import choose
+from napari_wbc_nca.models.device import choose_device
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.params import integers
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.params import Device
-    from napari_wbc_nca.types import Checkpoint
+    from napari_wbc_nca.types import Checkpoint, Device
 
 LEAST = 125 / 255
 """Likelihood above which the published code takes a peak for a cell."""
@@ -34,7 +33,7 @@ def load(checkpoint: Checkpoint, device: Device = "auto") -> UNet:
     """
     network = build(checkpoint.architecture)
     network.load_state_dict({k: torch.tensor(v) for k, v in checkpoint.weights.items()})
-    return network.eval().requires_grad_(False).to(choose(device))
+    return network.eval().requires_grad_(False).to(choose_device(device))
 
 
 def card(

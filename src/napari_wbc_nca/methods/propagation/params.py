@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from napari_wbc_nca.methods.params import Device, PredictParams
+from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.params import Bounds
+from napari_wbc_nca.types import Device
 
 Saliency = Literal["model", "stain", "inverse", "generic"]
 

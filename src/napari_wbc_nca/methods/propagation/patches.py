@@ -10,15 +10,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_wbc_nca.methods.view import shown
-from napari_wbc_nca.methods.windows import restain
+from napari_wbc_nca.methods.field import shown
+from napari_wbc_nca.methods.nca.windows import restain
 from napari_wbc_nca.ops.likelihood import likelihood
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
-    from napari_wbc_nca.methods.propagation.samples import Field
+    from napari_wbc_nca.methods.propagation.samples import AnnotatedField
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Patches:
         Side, scaling, σ, colours and normalisation.
     """
 
-    def __init__(self, fields: Sequence[Field], params: PropagationTrainParams) -> None:
+    def __init__(self, fields: Sequence[AnnotatedField], params: PropagationTrainParams) -> None:
         self.fields, self.params = fields, params
         weights = np.asarray([field.weight for field in fields])
         self._chances = weights / weights.sum()
@@ -68,7 +68,7 @@ class Patches:
         return Batch(images, targets, torch.from_numpy(taught))
 
     def _patch(
-        self, field: Field, random: np.random.Generator
+        self, field: AnnotatedField, random: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         params = self.params
         spread = np.log(params.scaling)
@@ -87,7 +87,7 @@ class Patches:
         return _turned(image, target, random)
 
 
-def _origin(field: Field, side: int, random: np.random.Generator) -> npt.NDArray[np.int_]:
+def _origin(field: AnnotatedField, side: int, random: np.random.Generator) -> npt.NDArray[np.int_]:
     """First pixel of a patch that holds a random cell; a smaller picture lies anywhere in it."""
     kinds = [centres for centres in field.centres if len(centres)]
     size = np.asarray(field.shape)

@@ -10,20 +10,21 @@ import numpy as np
 
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.methods.prompts import Places, given
+from napari_wbc_nca.methods.propagation.cells import Found, Maker
 from napari_wbc_nca.methods.propagation.contribution import Centroid
 from napari_wbc_nca.methods.propagation.detect import detect, kinds_of, likelihood, view_of
-from napari_wbc_nca.methods.propagation.field import Found, Maker
 from napari_wbc_nca.methods.propagation.network import load
-from napari_wbc_nca.methods.propagation.places import Places, given
 from napari_wbc_nca.methods.propagation.result import collect, key
 from napari_wbc_nca.methods.propagation.scale import image_diameter
 from napari_wbc_nca.methods.result import blank
 from napari_wbc_nca.ops.tiling import Tile, tiles
-from napari_wbc_nca.types import Progress, Segmentation
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Segmentation
 
 if TYPE_CHECKING:
+    from napari_wbc_nca.methods.field import Field
     from napari_wbc_nca.methods.propagation.params import PropagationParams
-    from napari_wbc_nca.methods.view import View
     from napari_wbc_nca.models.unet import UNet
     from napari_wbc_nca.types import Checkpoint, Image
 
@@ -98,7 +99,7 @@ def predict(
 def named(
     places: Places,
     network: UNet,
-    view: View,
+    view: Field,
     kinds: Sequence[int],
     params: PropagationParams,
 ) -> Generator[Progress, None, list[Centroid]]:
@@ -119,7 +120,7 @@ def named(
     return [Centroid(y, x, kind) for (y, x), kind in rows]
 
 
-def tiles_of(network: UNet, view: View, params: PropagationParams) -> list[Tile]:
+def tiles_of(network: UNet, view: Field, params: PropagationParams) -> list[Tile]:
     """Tiles of a field, with what interpolation needs around them."""
     return list(tiles(view.shape, max(network.stride, round(params.tile / view.factor)), 2))
 
@@ -147,7 +148,7 @@ def finished(
 
 
 def likelihood_maps(
-    network: UNet, view: View, checkpoint: Checkpoint, image: Image, params: PropagationParams
+    network: UNet, view: Field, checkpoint: Checkpoint, image: Image, params: PropagationParams
 ) -> Generator[Progress, None, Mapping[str, Any]]:
     """Likelihood of each kind at the image's pixels; ``likelihood`` where there is one kind."""
     kinds = kinds_of(checkpoint, params)

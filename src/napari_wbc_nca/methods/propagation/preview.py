@@ -17,7 +17,7 @@ from napari_wbc_nca.methods.propagation.network import least_of, load
 from napari_wbc_nca.methods.propagation.scale import image_diameter
 from napari_wbc_nca.ops.peaks import peaks
 from napari_wbc_nca.ops.tiling import tiles
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.propagation.params import PropagationParams

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_wbc_nca.io.datasets import NONE, TYPES, WBC, Sample, read_rgb
-from napari_wbc_nca.methods.scale import FILL
-from napari_wbc_nca.methods.view import View
-from napari_wbc_nca.types import Progress
+from napari_wbc_nca.datasets.readers import NONE, TYPES, WBC, Sample, read_rgb
+from napari_wbc_nca.methods.field import Field
+from napari_wbc_nca.methods.nca.scale import FILL
+from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
@@ -36,7 +36,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class AnnotatedField:
     """A picture at, or finer than, the model's scale, and where its cells are.
 
     Attributes
@@ -104,7 +104,7 @@ def prepare(
     kinds: Sequence[str],
     params: PropagationTrainParams,
     fine: float = 1.0,
-) -> Generator[Progress, None, list[Field]]:
+) -> Generator[Progress, None, list[AnnotatedField]]:
     """Bring all samples to one scale.
 
     Parameters
@@ -135,12 +135,12 @@ def _field(
     taught: npt.NDArray[np.bool_],
     params: PropagationTrainParams,
     fine: float,
-) -> Field:
+) -> AnnotatedField:
     rgb = read_rgb(sample)
     factor = sample_factor(sample, rgb.shape, params.diameter) / fine
     # What saturates is varied first, and shown afterwards.
     name = "density" if params.normalisation == "absorptance" else params.normalisation
-    view = View(rgb, factor, {"name": name})
+    view = Field(rgb, factor, {"name": name})
     pixels = view.read((range(view.shape[0]), range(view.shape[1])))
     boxes = sample.boxes
     if boxes is None:
@@ -150,7 +150,7 @@ def _field(
     middle = (boxes[:, 2:] + boxes[:, :2]) / 2 + 0.5 * (sides == 0)
     centres = middle.astype(np.float64) / factor - 0.5
     own = np.asarray([kind_of(kind) for kind in sample.kinds])
-    return Field(
+    return AnnotatedField(
         pixels.to(torch.float16),
         fine,
         tuple(centres[own == kind] for kind in kinds),
@@ -219,7 +219,7 @@ def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Samp
     return kept, [sample for sample, group in zip(samples, groups, strict=True) if group in held]
 
 
-def shares(fields: Sequence[Field], sigma: float) -> npt.NDArray[Any]:
+def shares(fields: Sequence[AnnotatedField], sigma: float) -> npt.NDArray[Any]:
     """``(kinds,)`` mean square of each kind's likelihood over the pixels that teach it.
 
     A Gaussian's square has the integral :math:`π σ^2`.

@@ -11,6 +11,7 @@ from scipy import ndimage as ndi
 
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.methods.nca.scale import FILL, sampled, typical
 from napari_wbc_nca.methods.propagation.detect import likelihood, view_of
 from napari_wbc_nca.methods.propagation.network import (
     load,
@@ -18,13 +19,13 @@ from napari_wbc_nca.methods.propagation.network import (
     sigma_of,
     width_of,
 )
-from napari_wbc_nca.methods.scale import FILL, sampled, typical
 from napari_wbc_nca.ops.peaks import peaks
-from napari_wbc_nca.types import Checkpoint, Image, Progress
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint, Image
 
 if TYPE_CHECKING:
+    from napari_wbc_nca.methods.field import Field
     from napari_wbc_nca.methods.propagation.params import PropagationParams
-    from napari_wbc_nca.methods.view import View
     from napari_wbc_nca.models.unet import UNet
 
 _SHORT = (64, 112, 196, 343, 600, 1050)  # shorter sides of a field that are tried, in model px
@@ -87,7 +88,7 @@ def image_diameter(
 
 
 def _estimated(
-    field: View, network: UNet, checkpoint: Checkpoint
+    field: Field, network: UNet, checkpoint: Checkpoint
 ) -> Generator[Progress, None, float]:
     """Best diameter among several looks, made finer by looking there again."""
     looks = list(_looks(field.source_shape, checkpoint.diameter))
@@ -116,7 +117,7 @@ def _looks(shape: tuple[int, int], diameter: float) -> Iterator[float]:
 
 
 def _measure(
-    field: View, guess: float, network: UNet, checkpoint: Checkpoint
+    field: Field, guess: float, network: UNet, checkpoint: Checkpoint
 ) -> tuple[float, float]:
     """How good a look is that takes cells to be `guess` wide, and how wide they seem there.
 

@@ -10,17 +10,18 @@ import numpy as np
 
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.methods.prompts import Places, inside
+from napari_wbc_nca.methods.propagation.cells import Found, Maker
 from napari_wbc_nca.methods.propagation.contribution import Centroid, rivals
 from napari_wbc_nca.methods.propagation.detect import kinds_of, view_of
-from napari_wbc_nca.methods.propagation.field import Found, Maker
 from napari_wbc_nca.methods.propagation.instances import CONTRIBUTION
 from napari_wbc_nca.methods.propagation.network import load
-from napari_wbc_nca.methods.propagation.places import Places, inside
 from napari_wbc_nca.methods.propagation.predict import finished, named
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.propagation.params import PropagationParams
-    from napari_wbc_nca.types import Checkpoint, Image, Progress, Segmentation
+    from napari_wbc_nca.progress import Progress
+    from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
 
 def update(

@@ -1,0 +1,192 @@
+"""Label images of cells that were drawn or corrected, and the folders they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.cell_types import NONE, WBC, canonical
+from napari_wbc_nca.datasets.label_files import read_cells
+from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample, picture_size
+from napari_wbc_nca.export.files import rgb
+from napari_wbc_nca.export.items import nuclei
+from napari_wbc_nca.io.images import read as read_image
+from napari_wbc_nca.io.pixels import ImageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.export.items import Item
+
+LABELS, NUCLEI, IGNORE, CELLS = "_labels", "_nuclei", "_ignore", "_cells"
+"""What follows a picture's stem in the names of its label images and of its table."""
+_SUFFIXES = (".tif", ".tiff", ".png")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The masks of a sample, read.
+
+    Attributes
+    ----------
+    cell
+        ``(Y, X)`` integers, 0 outside of all cells.
+    nucleus
+        The same of nuclei; None where they were not drawn.
+    ignored
+        ``(Y, X)`` bool: pixels that teach nothing.
+    """
+
+    cell: npt.NDArray[Any]
+    nucleus: npt.NDArray[Any] | None
+    ignored: npt.NDArray[np.bool_]
+
+
+def read_drawn(masks: Masks, shape: tuple[int, ...]) -> Drawn:
+    """Read masks of a picture of `shape` (height, width).
+
+    Raises
+    ------
+    LabelError
+        When an image of labels cannot be read, or is not of the picture's size.
+    """
+    cell = read_labels(masks.cell, shape)
+    nucleus = None if masks.nucleus is None else read_labels(masks.nucleus, shape)
+    if masks.ignore is None:
+        return Drawn(cell, nucleus, np.zeros(cell.shape, bool))
+    return Drawn(cell, nucleus, np.asarray(read_labels(masks.ignore, shape) > 0))
+
+
+def read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """``(Y, X)`` integers of a label image of `shape`, from its file or as they are."""
+    if isinstance(labels, Path):
+        try:
+            found = np.asarray(read_image(labels).pixels)
+        except (ImageError, OSError) as error:
+            raise LabelError(f"{labels} cannot be read as labels: {error}") from error
+    else:
+        found = labels
+    name = str(labels) if isinstance(labels, Path) else "the label image"
+    if found.dtype.kind not in "uib":
+        raise LabelError(f"{name} holds {found.dtype}; expected integers, one a cell")
+    if found.shape != tuple(shape[:2]):
+        raise LabelError(
+            f"{name} is {found.shape} pixels and its picture {tuple(shape[:2])} (height, width); "
+            "give the labels of this picture"
+        )
+    return found
+
+
+def labelled(
+    path: Path,
+    masks: Masks,
+    classes: Mapping[int, str],
+    shape: tuple[int, ...],
+    pixels: npt.NDArray[np.uint8] | None = None,
+) -> Sample:
+    """Sample of a picture whose cells were drawn.
+
+    Parameters
+    ----------
+    path
+        File of the picture, or its name where there is none.
+    masks
+        Its masks; which labels they hold is found here.
+    classes
+        Class by label; a cell without one is a white blood cell of unknown type.
+    shape
+        Height and width of the picture.
+    pixels
+        Of a picture without a file.
+    """
+    cell = read_drawn(masks, shape).cell
+    known, dense = np.unique(cell, return_inverse=True)
+    parts = ndi.find_objects(dense.reshape(cell.shape) + int(known[0] != 0))
+    labels = tuple(int(label) for label in known if label)
+    kinds = tuple((classes.get(label) or WBC).strip().lower() for label in labels)
+    names = tuple(canonical(kind) for kind in kinds)
+    boxes = [(y.start, x.start, y.stop, x.stop) for y, x in parts if y is not None]
+    areas = [
+        float(np.count_nonzero(cell[part] == n)) for part, n in zip(parts, labels, strict=True)
+    ]
+    return Sample(
+        path,
+        np.asarray(boxes, np.float32).reshape(-1, 4),
+        names,
+        kinds=kinds,
+        masks=replace(masks, labels=labels),
+        pixels=pixels,
+        diameter=typical([a for a, name in zip(areas, names, strict=True) if name != NONE]),
+    )
+
+
+def sample_of(one: Item) -> Sample:
+    """Sample of labels that a person corrected, in the form in which they are exported.
+
+    Raises
+    ------
+    LabelError
+        When there is no picture to learn from.
+    """
+    if one.pixels is None:
+        raise LabelError(
+            f"{one.name} has labels but no picture; open the picture that they were drawn on"
+        )
+    masks = Masks(one.labels, (), nuclei(one), one.ignore)
+    found = labelled(Path(one.name), masks, one.classes(), one.shape, rgb(one))
+    return replace(found, group=one.name, source="layers")
+
+
+def typical(areas: Iterable[float]) -> float:
+    """Diameter of the disc as large as the cell that half of the cells' area belongs to.
+
+    So fragments, which may be many, do not decide; 0 without any cell.
+
+    Examples
+    --------
+    >>> round(typical([3, 4, 314, 315]))
+    20
+    """
+    ordered = np.sort(np.asarray(list(areas), float))
+    if not ordered.size:
+        return 0.0
+    total = np.cumsum(ordered)
+    return float(np.sqrt(4 / np.pi * ordered[np.searchsorted(total, total[-1] / 2)]))
+
+
+def label_file(picture: Path, end: str = LABELS) -> Path | None:
+    """Label image that belongs to a picture; None where there is none.
+
+    ``NAME_labels.tif`` beside ``NAME.jpg``, or ``labels/NAME.tif`` where that is in ``images``;
+    PNG as well as TIFF. So with nuclei and `NUCLEI`, and what was not reviewed and `IGNORE`.
+    """
+    beside = [picture.with_name(f"{picture.stem}{end}{suffix}") for suffix in _SUFFIXES]
+    if picture.parent.name == "images":
+        folder = picture.parent.with_name(end.removeprefix("_"))
+        beside += [folder / f"{picture.stem}{suffix}" for suffix in _SUFFIXES]
+    return next((path for path in beside if path.is_file()), None)
+
+
+def read_pair(picture: Path) -> Sample:
+    """Sample of a picture with a label image, and a table of classes where there is one.
+
+    Raises
+    ------
+    LabelError
+        When it has no label image, or one that cannot be used.
+    """
+    cell = label_file(picture)
+    if cell is None:
+        raise LabelError(
+            f"{picture} has no label image; expected {picture.stem}{LABELS}.tif beside it (empty "
+            "where there are no cells), or leave the picture out"
+        )
+    table = cell.with_name(f"{picture.stem}{CELLS}.csv")
+    classes = read_cells(table) if table.exists() else {}
+    masks = Masks(cell, (), label_file(picture, NUCLEI), label_file(picture, IGNORE))
+    return labelled(picture, masks, classes, picture_size(picture))

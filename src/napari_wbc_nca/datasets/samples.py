@@ -1,0 +1,199 @@
+"""One labelled picture, and the names that its cells can have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""What a picture's file name ends with, lower case."""
+
+
+class LabelError(ValueError):
+    """Labelled data that cannot be used; names file and line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Cells that were drawn, or corrected, pixel by pixel.
+
+    Attributes
+    ----------
+    cell
+        File, or ``(Y, X)`` integers: a label a cell, 0 outside of all.
+    labels
+        Label of each of the sample's cells, in their order.
+    nucleus
+        The same of nuclei, with their cells' labels; None where they were not drawn.
+    ignore
+        File, or ``(Y, X)``: above 0 where nobody reviewed, which teaches nothing; None where all
+        was reviewed.
+    """
+
+    cell: Path | npt.NDArray[Any]
+    labels: tuple[int, ...]
+    nucleus: Path | npt.NDArray[Any] | None = None
+    ignore: Path | npt.NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture with labels: classes, boxes, points, or masks where somebody drew them.
+
+    Attributes
+    ----------
+    path
+        File of the picture.
+    boxes
+        ``(N, 4)`` float32: y0, x0, y1, x1 in pixels, end exclusive. A point is a box without
+        extent. None where the whole picture is one cell.
+    names
+        Class of each box; just one where `boxes` is None.
+    group
+        What must stay on one side of a split, such as the slide.
+    source
+        Name of the data set it belongs to.
+    weight
+        How often it is drawn, relative to samples of other sources.
+    kinds
+        Class of each box as it was labelled, lower case: ``rbc`` where `names` says ``none``.
+        The same as `names` where nothing else is said.
+    masks
+        Pixels of the cells, where they were drawn; `boxes` are around them.
+    pixels
+        ``(Y, X, 3)`` uint8 of a picture that has no file; `path` is then just its name.
+    ignored
+        ``(M, 4)`` boxes whose pixels teach nothing, such as cells that the border cuts.
+    diameter
+        Diameter in pixels of a typical white blood cell; 0 where the labels tell.
+    laboratory
+        Where it was stained, if the data set has pictures of several.
+    """
+
+    path: Path
+    boxes: npt.NDArray[np.float32] | None
+    names: tuple[str, ...]
+    group: str = ""
+    source: str = ""
+    weight: float = 1.0
+    kinds: tuple[str, ...] = ()
+    masks: Masks | None = None
+    pixels: npt.NDArray[np.uint8] | None = None
+    ignored: npt.NDArray[np.float32] | None = None
+    diameter: float = 0.0
+    laboratory: str = ""
+
+    def __post_init__(self) -> None:
+        count = 1 if self.boxes is None else len(self.boxes)
+        if len(self.names) != count:
+            raise ValueError(f"{self.path}: {len(self.names)} class names for {count} cells")
+        if not self.kinds:
+            object.__setattr__(self, "kinds", self.names)
+        if self.masks is not None and len(self.masks.labels) != count:
+            raise ValueError(f"{self.path}: {len(self.masks.labels)} labels for {count} cells")
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedSample:
+    """One picture with masks that an expert drew; for evaluation only.
+
+    Attributes
+    ----------
+    path, mask
+        Files of the picture and of its mask: 0 background, 128 cytoplasm, 255 nucleus.
+    label_class
+        Class of the only white blood cell; None where unknown or where there are several.
+    boxes
+        ``(N, 4)`` float32 boxes of its white blood cells; None where there is no label file.
+    """
+
+    path: Path
+    mask: Path
+    label_class: str | None = None
+    boxes: npt.NDArray[np.float32] | None = None
+
+
+def without_cut(sample: Sample) -> Sample:
+    """`sample` without the cells that its picture's border cuts: their pixels teach nothing.
+
+    A cell that is known by a point alone, or fills its crop, is never taken to be cut.
+    """
+    if sample.boxes is None or not len(sample.boxes):
+        return sample
+    height, width = (
+        read_rgb(sample).shape[:2] if sample.pixels is not None else picture_size(sample.path)
+    )
+    boxes = sample.boxes
+    sized = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    cut = sized & ((boxes[:, :2] < 1).any(1) | (boxes[:, 2:] > (height - 1, width - 1)).any(1))
+    kept = np.flatnonzero(~cut)
+    masks = sample.masks
+    if masks is not None:
+        masks = replace(masks, labels=tuple(masks.labels[n] for n in kept))
+    ignored = boxes[cut] if sample.ignored is None else np.vstack([sample.ignored, boxes[cut]])
+    return replace(
+        sample,
+        boxes=boxes[kept],
+        names=tuple(sample.names[n] for n in kept),
+        kinds=tuple(sample.kinds[n] for n in kept),
+        masks=masks,
+        ignored=ignored,
+    )
+
+
+def is_picture(path: Path) -> bool:
+    """Whether `path` is a picture rather than a mask or a map that belongs to one."""
+    drawn = path.stem.endswith(
+        ("_mask", "_likelihood", "_labels", "_nuclei", "_ignore", "_overlay", "_stain")
+    )
+    return path.suffix.lower() in SUFFIXES and not drawn and not path.name.startswith(".")
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture in pixels; only its header is read.
+
+    Raises
+    ------
+    LabelError
+        When the file is no picture that can be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except OSError as error:
+        raise LabelError(f"{path} cannot be read as a picture: {error}") from error
+    return height, width
+
+
+def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
+    """Pixels of a sample: ``(Y, X, 3)`` uint8.
+
+    Raises
+    ------
+    LabelError
+        When the file is no picture that can be read, or has more than 8 bits a channel.
+    """
+    from PIL import Image
+
+    if isinstance(sample, Sample) and sample.pixels is not None:
+        return sample.pixels
+    path = sample if isinstance(sample, Path) else sample.path
+    try:
+        with Image.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise LabelError(
+                    f"{path} has pixels of mode {picture.mode}; expected 8 bits a channel: scale "
+                    "its brightness to 0-255 and save it anew"
+                )
+            return np.asarray(picture.convert("RGB"))
+    except OSError as error:
+        raise LabelError(f"{path} cannot be read as a picture: {error}") from error

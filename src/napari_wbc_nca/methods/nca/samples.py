@@ -1,0 +1,237 @@
+"""Labels at the model's scale: what a mask, a box, a point or a class says about the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.datasets.masks import read_drawn
+from napari_wbc_nca.datasets.readers import NONE, Sample, read_rgb
+from napari_wbc_nca.methods.field import FINE
+from napari_wbc_nca.methods.nca.scale import FILL
+from napari_wbc_nca.ops import stain
+from napari_wbc_nca.ops.regions import cell_region, nucleus_region
+from napari_wbc_nca.ops.resample import resample, resampled_shape
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.datasets.samples import Masks
+
+OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED, DRAWN = 0, 1, 2, 3, 4
+"""What a pixel is known to be; the last is cytoplasm that somebody drew."""
+_CONTEXT = 1.8  # side of the window in which a region is told apart, in boxes
+_RED_CELL = 0.6  # diameter of a red cell relative to a white one's, where no white one is boxed
+_WHOLE = 0.55  # diameter of the cell relative to a crop that shows just it
+_SMALLEST = 0.4  # boxes below this share of the largest are too odd to learn a region from
+
+Form = Literal["box", "point", "crop"]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A labelled cell: index of its sample, centre ``(y, x)`` in prepared pixels, class."""
+
+    sample: int
+    centre: tuple[float, float]
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A sample at the model's scale times `FINE`.
+
+    Attributes
+    ----------
+    pixels
+        ``(3, Y, X)`` float16, stain-normalised.
+    target
+        ``(Y, X)`` uint8: `OUTSIDE`, `CYTOPLASM`, `NUCLEUS`, `IGNORED` or `DRAWN`.
+    places
+        Labelled cells, red cells and other things that are none included.
+    source, group, weight, laboratory
+        As in the sample.
+    """
+
+    pixels: torch.Tensor
+    target: torch.Tensor
+    places: tuple[Place, ...]
+    source: str
+    group: str
+    weight: float
+    laboratory: str = ""
+
+
+def prepare(
+    sample: Sample, index: int, diameter: float, normalisation: Mapping[str, Any]
+) -> Prepared:
+    """Bring a sample to the model's scale and find the pixels that its labels speak of.
+
+    A mask is taken as it was drawn. A
+    box becomes a region by its colours (:func:`~napari_wbc_nca.ops.regions.cell_region`). Of a
+    point, the middle is the cell's and the rim is ignored. Of a crop that is known by its class
+    alone, the middle is the cell's and the rest is ignored, or all is outside if it shows none.
+
+    Parameters
+    ----------
+    sample
+        Picture with weak labels.
+    index
+        Position among the samples, kept in its places.
+    diameter
+        Diameter of a typical cell in model pixels.
+    normalisation
+        Of the checkpoint to be trained.
+    """
+    rgb = read_rgb(sample)
+    shape = rgb.shape[:2]
+    boxes = np.asarray([[0, 0, *shape]], np.float32) if sample.boxes is None else sample.boxes
+    factor = sample_diameter(sample, shape) / (diameter * FINE)
+    size = resampled_shape(shape, factor)
+    fine = resample(lambda y, x: rgb[y, x], shape, factor, range(size[0]), range(size[1]))
+    light = stain.sample(rgb)
+    density = stain.background(light)(fine, (0, 0), size)
+    pixels = density
+    if normalisation["name"] not in ("density", "absorptance"):
+        pixels = stain.fit(normalisation, light)(fine, (0, 0), size)
+    target = np.zeros(size, np.uint8)
+    places = []
+    for box, name in zip(boxes / factor, sample.names, strict=True):
+        centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
+        places.append(Place(index, centre, name))
+        if name != NONE and sample.masks is None:
+            _mark(target, density, box, _form(sample, box), diameter * FINE)
+    if sample.masks is not None:
+        _mark_drawn(target, density, sample, sample.masks, shape, factor)
+    for box in () if sample.ignored is None else sample.ignored / factor:
+        _part(target, box)[...] = IGNORED
+    return Prepared(
+        torch.from_numpy(np.moveaxis(pixels, -1, 0).astype(np.float16)),
+        torch.from_numpy(target),
+        tuple(places),
+        sample.source,
+        sample.group,
+        sample.weight,
+        sample.laboratory,
+    )
+
+
+def sample_diameter(sample: Sample, shape: tuple[int, ...]) -> float:
+    """Diameter in pixels of the sample's largest white blood cell, or the best guess at it."""
+    if sample.diameter:
+        return sample.diameter
+    if sample.boxes is None:
+        return _WHOLE * min(shape[:2])
+    height, width = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
+    cut = (sample.boxes[:, :2] <= 1).any(1) | (
+        sample.boxes[:, 2:] >= np.subtract(shape[:2], 1)
+    ).any(1)
+    sides = np.where(cut, np.maximum(height, width), np.sqrt(height * width)) * FILL
+    white = np.asarray([name != NONE for name in sample.names], bool)
+    if (sides[white] > 0).any():
+        return float(sides[white].max())
+    if (sides[~white] > 0).any():
+        return float(np.median(sides[~white])) / _RED_CELL
+    return _WHOLE * min(shape[:2])
+
+
+def _form(sample: Sample, box: npt.NDArray[Any]) -> Form:
+    if sample.boxes is None:
+        return "crop"
+    return "box" if (box[2:] > box[:2]).all() else "point"
+
+
+def _mark(
+    target: npt.NDArray[np.uint8],
+    density: npt.NDArray[Any],
+    box: npt.NDArray[Any],
+    form: Form,
+    diameter: float,
+) -> None:
+    """Write what one cell's label says into `target`."""
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    if form == "crop":
+        target[:] = IGNORED
+    if form != "box":
+        rim = _disk(target.shape, centre, diameter * 0.7)
+        target[rim & (target == OUTSIDE)] = IGNORED
+        # Whether the middle is nucleus as well is not known.
+        target[_disk(target.shape, centre, diameter * 0.2)] = CYTOPLASM
+    elif 2 * half.max() < _SMALLEST * diameter:
+        target[_disk(target.shape, centre, float(half.max()) * 1.2)] = IGNORED
+    else:
+        _mark_region(target, density, centre, half)
+
+
+def _mark_drawn(
+    target: npt.NDArray[np.uint8],
+    density: npt.NDArray[Any],
+    sample: Sample,
+    masks: Masks,
+    shape: tuple[int, ...],
+    factor: float,
+) -> None:
+    """Write the cells that somebody drew into `target`, and what nobody looked at as ignored."""
+    drawn = read_drawn(masks, shape)
+    white = [n for n, name in zip(masks.labels, sample.names, strict=True) if name != NONE]
+
+    def covered(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        rows, columns = (range(size) for size in target.shape)
+        share = resample(lambda y, x: mask[y, x, None], mask.shape, factor, rows, columns)
+        return np.asarray(share[..., 0] > 0.5)
+
+    cell = covered(np.isin(drawn.cell, white))
+    if drawn.nucleus is None:
+        nucleus = _nuclei(density, cell)
+    else:
+        nucleus = covered(np.isin(drawn.nucleus, white))
+    target[cell] = DRAWN
+    target[cell & nucleus] = NUCLEUS
+    target[covered(drawn.ignored)] = IGNORED
+
+
+def _nuclei(density: npt.NDArray[Any], cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Nuclei by their darkness, in cells that were drawn without."""
+    nuclei = np.zeros_like(cells)
+    pieces, _ = ndi.label(cells)
+    for number, part in enumerate(ndi.find_objects(pieces), start=1):
+        nuclei[part] |= nucleus_region(density[part], pieces[part] == number)
+    return nuclei
+
+
+def _part(target: npt.NDArray[np.uint8], box: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """The pixels of `target` that a box touches."""
+    low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    return target[low[0] : high[0], low[1] : high[1]]
+
+
+def _mark_region(
+    target: npt.NDArray[np.uint8],
+    density: npt.NDArray[Any],
+    centre: npt.NDArray[Any],
+    half: npt.NDArray[Any],
+) -> None:
+    """Write the region and nucleus that the colours in a box speak of."""
+    reach = round(float(half.max()) * _CONTEXT)
+    corner = np.round(centre - reach).astype(int)
+    inside = tuple(
+        slice(max(0, -low), 2 * reach - max(0, low + 2 * reach - size))
+        for low, size in zip(corner, target.shape, strict=True)
+    )
+    there = tuple(slice(low + s.start, low + s.stop) for low, s in zip(corner, inside, strict=True))
+    window = np.zeros((2 * reach, 2 * reach, 3), np.float32)
+    seen = np.zeros(window.shape[:2], bool)
+    window[inside], seen[inside] = density[there], True
+    cell = cell_region(window, (float(half[0]), float(half[1])), seen) & seen
+    nucleus = nucleus_region(window, cell)
+    target[there][cell[inside] & (target[there] != NUCLEUS)] = CYTOPLASM
+    target[there][nucleus[inside]] = NUCLEUS
+
+
+def _disk(shape: tuple[int, ...], centre: npt.NDArray[Any], radius: float) -> npt.NDArray[np.bool_]:
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    return np.asarray(np.hypot(y + 0.5 - centre[0], x + 0.5 - centre[1]) <= radius)

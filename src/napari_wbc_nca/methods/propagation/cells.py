@@ -1,0 +1,233 @@
+"""The cells of one field while they are made, and what is kept to change them later."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.spatial import cKDTree
+
+from napari_wbc_nca.methods.propagation.contribution import (
+    Centroid,
+    Contribution,
+    Traced,
+    contributions,
+    region_radius,
+)
+from napari_wbc_nca.methods.propagation.detect import around, seen
+from napari_wbc_nca.methods.propagation.instances import Cutter
+from napari_wbc_nca.methods.propagation.network import sigma_of
+from napari_wbc_nca.models.guided_backprop import GuidedUNet
+from napari_wbc_nca.ops.tiling import Tile, tiles
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Cell
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.field import Field, Part
+    from napari_wbc_nca.methods.propagation.params import PropagationParams
+    from napari_wbc_nca.models.unet import UNet
+    from napari_wbc_nca.types import Checkpoint
+
+_SMALLEST_TILE = 128  # model pixels
+
+
+@dataclass(eq=False)
+class Found:
+    """Cells of a field by their numbers, and what they were made from.
+
+    Attributes
+    ----------
+    diameter
+        Of a white blood cell in image pixels, as it was used.
+    centroids
+        Of all cells, the kinds that were not asked for included: they are rivals.
+    likelihoods
+        ``(kinds,)`` likelihood of each kind at the centroids.
+    contributions
+        Of the cells that were needed.
+    cells
+        Those that were asked for; None where nothing was left of one.
+    labels
+        Integer of each cell that the label images hold.
+    """
+
+    diameter: float
+    centroids: dict[int, Centroid] = field(default_factory=dict)
+    likelihoods: dict[int, npt.NDArray[Any]] = field(default_factory=dict)
+    contributions: dict[int, Contribution] = field(default_factory=dict)
+    cells: dict[int, Cell | None] = field(default_factory=dict)
+    labels: dict[int, int] = field(default_factory=dict)
+
+    def copy(self) -> Found:
+        """One that can be changed; the cells themselves never are."""
+        return Found(
+            self.diameter,
+            dict(self.centroids),
+            dict(self.likelihoods),
+            dict(self.contributions),
+            dict(self.cells),
+            dict(self.labels),
+        )
+
+
+class Maker:
+    """Makes the cells of a field from their centroids.
+
+    Parameters
+    ----------
+    view
+        The field at the model's scale.
+    network, checkpoint
+        The detector.
+    params
+        How.
+    keep
+        Whether contributions stay when they are no longer needed, for later changes.
+
+    Attributes
+    ----------
+    reach
+        Distance in model pixels from a centroid to the farthest pixel of its contribution.
+    """
+
+    def __init__(
+        self,
+        view: Field,
+        network: UNet,
+        checkpoint: Checkpoint,
+        params: PropagationParams,
+        keep: bool = True,
+    ) -> None:
+        self.view, self.network, self.params, self.keep = view, network, params, keep
+        self.sigma = sigma_of(checkpoint)
+        self.reach = region_radius(self.sigma) + network.halo
+        self._guide = GuidedUNet(network)
+        self._cutter = Cutter(view, checkpoint, params)
+
+    def make(
+        self, found: Found, renewed: Iterable[int], recut: Iterable[int]
+    ) -> Generator[Progress, None, None]:
+        """Compute contributions and cut cells, tile by tile; `found` is filled.
+
+        Parameters
+        ----------
+        found
+            With all centroids, and the contributions that stay.
+        renewed
+            Numbers of the cells whose contributions are computed.
+        recut
+            Numbers of the cells that are cut.
+
+        Yields
+        ------
+        Progress
+            After each batch of contributions; and with the cells that were cut since the last.
+        """
+        near = self.near(found.centroids)
+        missing, waiting = set(renewed), sorted(recut)
+        total = len(missing) + len(waiting)
+        side = max(_SMALLEST_TILE, round(self.params.tile / self.view.factor))
+        for tile in tiles(self.view.shape, side, 0):
+            own = sorted(n for n in missing if _holds(tile, found.centroids[n].pixel))
+            done = total - len(missing) - len(waiting)
+            if own:
+                for progress in self._propagate(found, own):
+                    yield Progress(done + progress.done, total, progress.message)
+                missing.difference_update(own)
+            ready = [n for n in waiting if missing.isdisjoint((n, *near[n]))]
+            done += len(own)
+            for progress in self._cut(found, ready):
+                yield Progress(done + progress.done, total, progress.message, progress.cells)
+            waiting = [n for n in waiting if n not in found.cells]
+            if not self.keep:
+                needed = missing.union(waiting).union(*(near[n] for n in waiting))
+                for number in found.contributions.keys() - needed:
+                    del found.contributions[number]
+
+    def near(self, centroids: dict[int, Centroid]) -> dict[int, list[int]]:
+        """For each cell those whose contributions may meet its window; itself left out."""
+        numbers = list(centroids)
+        if not numbers:
+            return {}
+        places = np.asarray([(centroids[n].y, centroids[n].x) for n in numbers])
+        reach = 2 * self.reach + self._cutter.margin
+        pairs = cKDTree(places).query_ball_point(places, reach, p=np.inf)
+        return {
+            number: [numbers[j] for j in sorted(beside) if numbers[j] != number]
+            for number, beside in zip(numbers, pairs, strict=True)
+        }
+
+    def beside(
+        self, found: Found, numbers: Iterable[int], changed: Sequence[Contribution]
+    ) -> set[int]:
+        """Those of some cells whose windows one of the `changed` contributions reaches into."""
+        boxes = _boxes([contribution.box for contribution in changed])
+        windows = {
+            n: self._cutter.window(found.contributions[n], found.centroids[n]) for n in numbers
+        }
+        return {n for n, window in windows.items() if _meet(boxes, _boxes([window])).any()}
+
+    def traced(self, part: Part) -> Traced:
+        """Forward pass of a part of the field, and of what its values depend on."""
+        outer = around(part, self.network, self.view.shape)
+        device = self.network.head.weight.device
+        pixels = seen(self.view, outer, self.network.channels_in).to(device)
+        trace = self._guide.trace(pixels)
+        likelihood = torch.sigmoid(trace.logits).cpu().numpy()
+        return Traced(trace, likelihood, (outer[0].start, outer[1].start))
+
+    def _propagate(self, found: Found, own: Sequence[int]) -> Generator[Progress, None, None]:
+        """Contributions of some cells of a tile."""
+        pixels = np.asarray([found.centroids[n].pixel for n in own])
+        low, high = pixels.min(0) - self.reach, pixels.max(0) + self.reach + 1
+        rows, columns = (
+            range(max(0, int(first)), min(size, int(last)))
+            for first, last, size in zip(low, high, self.view.shape, strict=True)
+        )
+        traced = self.traced((rows, columns))
+        yield Progress(0, len(own), "Propagating from the detections")
+        for number in own:
+            y, x = np.subtract(found.centroids[number].pixel, traced.corner)
+            found.likelihoods[number] = traced.likelihood[:, y, x]
+        steps = contributions(
+            self._guide, traced, found.centroids, own, self.view.shape, self.sigma, self.params
+        )
+        found.contributions.update((yield from steps))
+
+    def _cut(self, found: Found, ready: Sequence[int]) -> Generator[Progress, None, None]:
+        """Cells whose rivals' contributions are all there."""
+        numbers = np.asarray(list(found.contributions))
+        boxes = _boxes([c.box for c in found.contributions.values()])
+        for first in range(0, len(ready), self.params.batch):
+            some = ready[first : first + self.params.batch]
+            for n in some:
+                window = self._cutter.window(found.contributions[n], found.centroids[n])
+                rivals = numbers[_meet(boxes, _boxes([window])) & (numbers != n)]
+                found.cells[n] = self._cutter.cell(
+                    found.centroids[n],
+                    found.contributions[n],
+                    [(found.centroids[m], found.contributions[m]) for m in rivals.tolist()],
+                    found.likelihoods[n],
+                )
+            done = tuple(cell for n in some if (cell := found.cells[n]) is not None)
+            yield Progress(first + len(some), len(ready), "Cutting out cells", cells=done)
+
+
+def _holds(tile: Tile, pixel: tuple[int, int]) -> bool:
+    return all(span.start <= at < span.stop for span, at in zip(tile.core, pixel, strict=True))
+
+
+def _boxes(parts: Sequence[Part]) -> npt.NDArray[np.int_]:
+    """``(N, 4)`` first row and column, and those after the last."""
+    corners = [(y.start, x.start, y.stop, x.stop) for y, x in parts]
+    return np.asarray(corners, int).reshape(-1, 4)
+
+
+def _meet(boxes: npt.NDArray[np.int_], box: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
+    """Which of some boxes share a pixel with one other."""
+    shared = (boxes[:, :2] < box[:, 2:]) & (box[:, :2] < boxes[:, 2:])
+    return np.asarray(shared.all(1))

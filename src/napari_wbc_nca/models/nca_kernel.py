@@ -1,0 +1,404 @@
+"""One step of an NCA over the cells that fire, and its gradient.
+
+The state is kept channels-last inside a border of one pixel, so that the perception needs no
+padding and the cells that fire are rows of a matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_wbc_nca.models.firing import Firing
+
+IMAGE_CHANNELS = 3
+# Products of a few rows, or of a few a thread, take other paths and differ in their last bits;
+# from a handful of rows a thread on, a row's result does not depend on how many there are.
+_FEWEST_ROWS = 256
+
+
+class Weights(NamedTuple):
+    """Parameters of one step, in the published layout.
+
+    Attributes
+    ----------
+    kernel0, kernel1
+        ``(C, 1, 3, 3)`` channel-wise kernels of the perception.
+    bias0, bias1
+        ``(C,)`` their biases.
+    inner
+        ``(hidden, 3C)`` weight of the update's first layer, for (state, p0, p1).
+    inner_bias
+        ``(hidden,)``.
+    outer
+        ``(C, hidden)`` weight of the update's second layer.
+    """
+
+    kernel0: Tensor
+    bias0: Tensor
+    kernel1: Tensor
+    bias1: Tensor
+    inner: Tensor
+    inner_bias: Tensor
+    outer: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a rollout does besides its weights.
+
+    Attributes
+    ----------
+    seed, rate, steps
+        Of the draws, share of the cells that fire, number of steps.
+    origin
+        ``(B, 2)`` int64 absolute coordinates of each window's first pixel.
+    keep
+        Keep the states of all steps for the gradient; otherwise they are computed anew.
+    """
+
+    seed: int
+    rate: float
+    steps: int
+    origin: Tensor
+    keep: bool = True
+
+
+class Trace(NamedTuple):
+    """What the gradient of one step needs.
+
+    Attributes
+    ----------
+    state
+        ``(B, H+2, W+2, C)`` padded state before the step.
+    rows
+        ``(N,)`` flat indices of the cells that fired.
+    seen
+        Three ``(N, C)``: their own state and both convolutions.
+    hidden
+        ``(N, hidden)`` activations of the update's first layer.
+    """
+
+    state: Tensor
+    rows: Tensor
+    seen: list[Tensor]
+    hidden: Tensor
+
+
+def reflect(padded: Tensor) -> None:
+    """Write the border of ``(B, H+2, W+2, C)`` anew from its inside, by reflection."""
+    padded[:, 0] = padded[:, 2]
+    padded[:, -1] = padded[:, -3]
+    padded[:, :, 0] = padded[:, :, 2]
+    padded[:, :, -1] = padded[:, :, -3]
+
+
+def fold(gradient: Tensor) -> Tensor:
+    """Adjoint of :func:`reflect`: ``(B, H+2, W+2, C)`` to its ``(B, H, W, C)`` inside."""
+    gradient[:, :, 2] += gradient[:, :, 0]
+    gradient[:, :, -3] += gradient[:, :, -1]
+    gradient[:, 2] += gradient[:, 0]
+    gradient[:, -3] += gradient[:, -1]
+    return gradient[:, 1:-1, 1:-1]
+
+
+def enough(rows: Tensor) -> Tensor:
+    """Repeat a few `rows` up to a number whose matrix product is bit-equal to any larger one.
+
+    Parameters
+    ----------
+    rows
+        ``(N, ...)``, N at least 1.
+
+    Returns
+    -------
+    Tensor
+        `rows` first, and as many again as needed.
+    """
+    if len(rows) >= _FEWEST_ROWS:
+        return rows
+    return rows[torch.arange(_FEWEST_ROWS, device=rows.device) % len(rows)]
+
+
+class Window:
+    """A few windows on their way through the steps.
+
+    Parameters
+    ----------
+    image
+        ``(B, 3, H, W)`` normalised image.
+    weights
+        Parameters of the step.
+    plan
+        Draws and steps; its `origin` belongs to these windows.
+    """
+
+    def __init__(self, image: Tensor, weights: Weights, plan: Plan) -> None:
+        batch, _, height, width = image.shape
+        channels = len(weights.outer)
+        self.weights = weights
+        self.parts = [part.t().contiguous() for part in torch.split(weights.inner, channels, dim=1)]
+        # The update leaves the image's channels as they are.
+        self.outer = weights.outer.t().clone()
+        self.outer[:, :IMAGE_CHANNELS] = 0
+        self.padded = image.new_zeros(batch, height + 2, width + 2, channels)
+        self.padded[:, 1:-1, 1:-1, :IMAGE_CHANNELS] = image.permute(0, 2, 3, 1)
+        reflect(self.padded)
+        self.firing = Firing(plan.seed, plan.origin, (height, width), plan.rate)
+        shape = self.padded.shape[:3]
+        every = torch.arange(shape.numel(), device=image.device).view(shape)
+        self.inside = every[:, 1:-1, 1:-1].reshape(-1)
+
+    @property
+    def state(self) -> Tensor:
+        """``(B, H, W, C)`` view of the state."""
+        return self.padded[:, 1:-1, 1:-1]
+
+    def perceive(self, rows: Tensor) -> list[Tensor]:
+        """``(N, C)`` own state and both convolutions of the cells in `rows`."""
+        w, channels = self.weights, self.padded.shape[-1]
+        field = self.padded.permute(0, 3, 1, 2)
+        seen = [self.padded.view(-1, channels).index_select(0, self.inside[rows])]
+        for kernel, bias in ((w.kernel0, w.bias0), (w.kernel1, w.bias1)):
+            convolved = F.conv2d(field, kernel, bias, groups=channels)
+            seen.append(convolved.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, rows))
+        return seen
+
+    def hidden(self, seen: list[Tensor]) -> Tensor:
+        """``(N, hidden)`` activations of the update's first layer."""
+        total = torch.addmm(self.weights.inner_bias, seen[0], self.parts[0])
+        for part, weight in zip(seen[1:], self.parts[1:], strict=True):
+            total.addmm_(part, weight)
+        return total.relu_()
+
+    def step(self, number: int) -> None:
+        """Update the cells that fire in step `number`."""
+        rows = self.firing.rows(number)
+        if len(rows):
+            self._update(rows)
+
+    def trace(self, steps: int) -> list[Trace]:
+        """Go through all steps and keep what their gradient needs."""
+        kept = []
+        for number in range(steps):
+            rows = self.firing.rows(number)
+            if len(rows):
+                before = self.padded.clone()
+                kept.append(Trace(before, rows, *self._update(rows)))
+        return kept
+
+    def _update(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Update the cells in `rows`; return what they saw, and their activations."""
+        seen = self.perceive(enough(rows))
+        hidden = self.hidden(seen)
+        after = torch.addmm(seen[0], hidden, self.outer)
+        count = len(rows)
+        flat = self.padded.view(-1, self.padded.shape[-1])
+        flat.index_copy_(0, self.inside[rows], after[:count])
+        reflect(self.padded)
+        return [part[:count] for part in seen], hidden[:count]
+
+    def back(self, traces: list[Trace], gradient: Tensor) -> tuple[Tensor, Weights]:
+        """Gradients of the image and of the weights.
+
+        Parameters
+        ----------
+        traces
+            As :meth:`trace` returned them; consumed.
+        gradient
+            ``(B, H, W, C)`` of the last state, contiguous; overwritten.
+        """
+        total = Weights(*(torch.zeros_like(weight) for weight in self.weights))
+        while traces:
+            self._back_step(traces.pop(), gradient, total)
+        total.outer[:IMAGE_CHANNELS] = 0
+        return gradient[..., :IMAGE_CHANNELS].permute(0, 3, 1, 2), total
+
+    def _back_step(self, trace: Trace, gradient: Tensor, total: Weights) -> None:
+        """Add one step's gradients to `total`; turn `gradient` into that of the state before."""
+        channels = gradient.shape[-1]
+        flat = gradient.view(-1, channels)
+        change = flat.index_select(0, trace.rows)
+        total.outer.addmm_(change.t(), trace.hidden)
+        inner = torch.ops.aten.threshold_backward(change @ self.outer.t(), trace.hidden, 0)
+        total.inner_bias.add_(inner.sum(0))
+        columns = torch.split(total.inner, channels, dim=1)
+        for part, grad in zip(trace.seen, columns, strict=True):
+            grad.addmm_(inner.t(), part)
+        flat.index_copy_(0, trace.rows, change.addmm_(inner, self.parts[0].t()))
+        w = self.weights
+        for kernel, weight, kernel_grad, bias_grad in (
+            (w.kernel0, self.parts[1], total.kernel0, total.bias0),
+            (w.kernel1, self.parts[2], total.kernel1, total.bias1),
+        ):
+            sparse = torch.zeros_like(flat).index_copy_(0, trace.rows, inner @ weight.t())
+            grads = torch.ops.aten.convolution_backward(
+                sparse.view(gradient.shape).permute(0, 3, 1, 2),
+                trace.state.permute(0, 3, 1, 2), kernel, [channels],
+                [1, 1], [0, 0], [1, 1], False, [0, 0], channels, [True, True, True],
+            )  # fmt: skip
+            gradient += fold(grads[0].permute(0, 2, 3, 1))
+            kernel_grad.add_(grads[1])
+            bias_grad.add_(grads[2])
+
+
+# Bytes of state that go through all steps together: in cache, or in an accelerator's memory.
+_CHUNK = 2**21
+_CHUNK_ACCELERATOR = 2**30
+_SECONDS_BETWEEN_YIELDS = 0.1
+
+
+def parts(image: Tensor, channels: int, threads: int) -> list[slice]:
+    """Cut a batch into slices that fit the cache and occupy all threads.
+
+    Parameters
+    ----------
+    image
+        ``(B, 3, H, W)``.
+    channels
+        Channels of the state.
+    threads
+        Threads that take slices.
+    """
+    batch, _, height, width = image.shape
+    on_cpu = image.device.type == "cpu"
+    size = height * width * channels * image.element_size()
+    fitting = max(1, (_CHUNK if on_cpu else _CHUNK_ACCELERATOR) // size)
+    count = math.ceil(batch / fitting)
+    if on_cpu:
+        count = math.ceil(count / threads) * threads
+    each = math.ceil(batch / max(count, 1))
+    return [slice(first, min(first + each, batch)) for first in range(0, batch, max(each, 1))]
+
+
+@contextmanager
+def _crew(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for `jobs` jobs, which divide PyTorch's threads among themselves."""
+    own = torch.get_num_threads()
+    count = max(1, min(jobs, own))
+    pool = ThreadPoolExecutor(
+        count, initializer=torch.set_num_threads, initargs=(max(1, own // count),)
+    )
+    try:
+        with pool:
+            yield pool
+    finally:
+        # The number is a thread's own, but new threads take the one that was set last.
+        torch.set_num_threads(own)
+
+
+def rollout_steps(
+    image: Tensor, weights: Weights, plan: Plan
+) -> Generator[tuple[int, int], None, Tensor]:
+    """All steps without a gradient, yielding window-steps done and in all.
+
+    Returns
+    -------
+    Tensor
+        ``(B, H, W, C)`` state, contiguous.
+    """
+    batch, _, height, width = image.shape
+    cut = parts(image, len(weights.outer), torch.get_num_threads())
+    done = dict.fromkeys(range(len(cut)), 0)
+    stop = Event()
+    with torch.inference_mode():
+        states = image.new_empty(batch, height, width, len(weights.outer))
+
+    def through(index: int) -> None:
+        part = cut[index]
+        with torch.inference_mode():
+            window = _window(image, weights, plan, part)
+            for number in range(plan.steps):
+                if stop.is_set():
+                    return
+                window.step(number)
+                done[index] += part.stop - part.start
+            states[part] = window.state
+
+    with _crew(len(cut)) as pool:
+        try:
+            waiting: set[Future[None]] = {pool.submit(through, index) for index in done}
+            while waiting:
+                finished, waiting = wait(waiting, timeout=_SECONDS_BETWEEN_YIELDS)
+                for future in finished:
+                    future.result()
+                yield sum(done.values()), batch * plan.steps
+        finally:
+            stop.set()
+    return states
+
+
+def rollout(image: Tensor, weights: Weights, plan: Plan) -> Tensor:
+    """``(B, H, W, C)`` state after all steps; with a gradient where gradients are enabled."""
+    if torch.is_grad_enabled():
+        state: Tensor = _Rollout.apply(image, plan, *weights)  # type: ignore[no-untyped-call]
+        return state
+    run = rollout_steps(image, weights, plan)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            finished: Tensor = end.value
+            return finished
+
+
+class _Rollout(torch.autograd.Function):
+    """All steps as one node of the gradient's graph."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, plan: Plan, *weights: Tensor) -> Tensor:
+        cut = parts(image, len(Weights(*weights).outer), torch.get_num_threads())
+
+        def through(part: slice) -> tuple[Tensor, list[Trace]]:
+            window = _window(image, Weights(*weights), plan, part)
+            if plan.keep:
+                traces = window.trace(plan.steps)
+                return window.state, traces
+            for number in range(plan.steps):
+                window.step(number)
+            return window.state, []
+
+        results = _each(through, cut)
+        ctx.save_for_backward(image, *weights)
+        ctx.plan, ctx.cut = plan, cut
+        ctx.traces = {part.start: traces for part, (_, traces) in zip(cut, results, strict=True)}
+        return torch.cat([state for state, _ in results])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        image, *weights = ctx.saved_tensors
+
+        def back(part: slice) -> tuple[Tensor, Weights]:
+            window = _window(image, Weights(*weights), ctx.plan, part)
+            traces = ctx.traces.pop(part.start, None) or window.trace(ctx.plan.steps)
+            return window.back(traces, gradients[0][part].clone())
+
+        results = _each(back, ctx.cut)
+        totals = zip(*(total for _, total in results), strict=True)
+        return torch.cat([found for found, _ in results]), None, *map(sum, totals)
+
+
+def _each(job: Callable[[slice], Any], cut: Sequence[slice]) -> list[Any]:
+    """Results of `job` for each slice, in order, computed side by side without a graph."""
+
+    def alone(part: slice) -> Any:
+        # A new thread would record gradients.
+        with torch.no_grad():
+            return job(part)
+
+    with _crew(len(cut)) as pool:
+        return list(pool.map(alone, cut))
+
+
+def _window(image: Tensor, weights: Weights, plan: Plan, part: slice) -> Window:
+    """Windows `part` of a batch, before their first step."""
+    return Window(image[part], weights, replace(plan, origin=plan.origin[part]))
