@@ -22,12 +22,12 @@ SEEDS = {"train": 0, "test": 500_000}
 OPTIONS = {
     "network": "unet",
     "widths": "8-16-32-64",
-    "crop": 96,
+    "crop-size": 96,
     "noise": 0.2,
     "epochs": 25,
     "samples-per-epoch": 256,
     "learning-rate": 5e-3,
-    "decay": 0.994,
+    "learning-rate-decay": 0.994,
     "device": "cpu",
 }
 MIXED = {"cellmixer": 1, "baseline": 0}
@@ -44,7 +44,7 @@ def train(output: Path) -> None:
     """Train both networks on the same pictures."""
     synthetic.write_populations(output / "train", TRAINED, SHAPE, SEEDS["train"])
     for name, share in MIXED.items():
-        options = {**OPTIONS, "mixed": share}
+        options = {**OPTIONS, "mixed-share": share}
         command = ["napari-wbc-nca", "train", "cellmixer", str(output / "train")]
         command += ["-o", str(output / f"{name}.safetensors"), "--force"]
         command += [part for key, value in options.items() for part in (f"--{key}", str(value))]

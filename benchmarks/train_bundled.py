@@ -35,27 +35,32 @@ COMMON = {
     "diameter": 28,
     "pixel-size": 0.45,
     "normalisation": "absorptance",
-    "gamma": 1,
+    "focal-gamma": 1,
     "centre-weight": 2,
     "samples-per-epoch": 1280,
-    "validation": 0.03,
-    "batch": 32,
+    "validation-share": 0.03,
+    "batch-size": 32,
     "seed": 0,
     "channels": 32,
     "hidden": 64,
     "steps": 32,
 }
 PARTS = {"pooling": "parts"}
-REFIT = {"refit": 4096}
+REFIT = {"classifier-fit-windows": 4096}
 FULL = {**PARTS, **REFIT}
 
 
 def _steps(rate: float, decay: float, epochs: int, typed: float = 0.4) -> dict[str, float]:
-    return {"learning-rate": rate, "decay": decay, "epochs": epochs, "typed-share": typed}
+    return {
+        "learning-rate": rate,
+        "learning-rate-decay": decay,
+        "epochs": epochs,
+        "typed-share": typed,
+    }
 
 
-HALF = {**FULL, **_steps(1.2e-3, 0.985, 4, 0.6), "stain": 0.2}
-CLOSER = {**PARTS, "epochs": 0, "closer": 1.5, "type-windows": 8192, "stain": 0.2}
+HALF = {**FULL, **_steps(1.2e-3, 0.985, 4, 0.6), "stain-augmentation": 0.2}
+CLOSER = {**PARTS, "epochs": 0, "closer": 1.5, "type-windows": 8192, "stain-augmentation": 0.2}
 STAGES = {
     "mean": ("nca_wss", "base", None, _steps(4e-3, 0.9973, 21)),
     "parts": ("nca_wss", "base", "mean", {**PARTS, **_steps(2e-3, 0.985, 5, 0.6)}),

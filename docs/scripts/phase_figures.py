@@ -30,8 +30,19 @@ PICTURE = Path(__file__).parents[1] / "images" / "phase.png"
 NEAR = 10  # px within which a peak is a centroid's, as in the published code
 PARAMS = PropagationTrainParams(
     **{"widths": "8-16-32-64", "colour": "grey", "normalisation": "maximum", "diameter": 0.0},
-    **{"sigma": 6.0, "patch": 128, "scaling": 1.0, "epochs": 60, "samples_per_epoch": 24},
-    **{"batch": 8, "learning_rate": 0.003, "decay": 0.99, "validation": 0.0},
+    **{
+        "sigma": 6.0,
+        "patch_size": 128,
+        "max_scale_factor": 1.0,
+        "epochs": 60,
+        "samples_per_epoch": 24,
+    },
+    **{
+        "batch_size": 8,
+        "learning_rate": 0.003,
+        "learning_rate_decay": 0.99,
+        "validation_share": 0.0,
+    },
 )
 
 

@@ -54,7 +54,7 @@ def test_method_is_measured_in_folds(wbc, measured, tmp_path):
         "nca_wss",
         [tmp_path, tmp_path / "b"],
         CrossValidateParams(folds=3),
-        NcaTrainParams(epochs=2, checkpointing=True),
+        NcaTrainParams(epochs=2, gradient_checkpointing=True),
         NcaParams(seed=5),
     )
 

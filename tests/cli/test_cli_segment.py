@@ -68,11 +68,11 @@ def test_each_input_gets_its_files(wbc, workflow, smears, tmp_path):
 
 def test_options_are_the_fields_of_the_params(wbc, workflow, smears, tmp_path):
     given = ["--diameter", 40, "--pixel-size", 0.1, "--seed", 7, "--projection", "pca"]
-    more = ["--tile", 256, "--fire-rate", 1, "--device", "cpu", "--batch", 4, "--maps"]
+    more = ["--tile", 256, "--fire-rate", 1, "--device", "cpu", "--batch-size", 4, "--maps"]
     assert wbc("segment", smears, "-o", tmp_path, *given, *more).status == 0
     expected = NcaParams(
         diameter=40, pixel_size=0.1, seed=7, projection="pca", tile=256, fire_rate=1,
-        device="cpu", batch=4, maps=True,
+        device="cpu", batch_size=4, maps=True,
     )  # fmt: skip
     assert [params for _, params, _, _ in workflow.calls] == [expected, expected]
     recorded = json.loads((tmp_path / "a.json").read_text())["parameters"]
@@ -89,13 +89,13 @@ def detector(model, workflow, monkeypatch):
 
 
 def test_options_are_those_of_the_models_method(wbc, workflow, detector, smears, tmp_path):
-    given = ["--model", "detector", "--locate", "detector", "--least", 0.5, "--seed", 1]
+    given = ["--model", "detector", "--locate", "detector", "--min-likelihood", 0.5, "--seed", 1]
     done = wbc("segment", smears, "-o", tmp_path, *given)
     assert done.status == 2
     assert "detector is a model of propagation: unknown parameter 'seed'; known are" in done.err
     assert workflow.calls == []
     assert wbc("segment", smears, "-o", tmp_path, *given[:-2]).status == 0
-    assert workflow.calls[0][1] == PropagationParams(locate="detector", least=0.5)
+    assert workflow.calls[0][1] == PropagationParams(locate="detector", min_likelihood=0.5)
 
 
 def test_choice_of_another_method_names_those_there_are(wbc, detector, smears, tmp_path):

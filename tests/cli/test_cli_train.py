@@ -72,12 +72,12 @@ def test_training_writes_the_weights(wbc, training, tmp_path):
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ("nca_wss", NcaTrainParams(epochs=3, checkpointing=True)),
-        ("nca_max", NcaMaxTrainParams(epochs=3, checkpointing=True)),
+        ("nca_wss", NcaTrainParams(epochs=3, gradient_checkpointing=True)),
+        ("nca_max", NcaMaxTrainParams(epochs=3, gradient_checkpointing=True)),
     ],
 )
 def test_the_method_knows_its_defaults(wbc, training, model, tmp_path, method, expected):
-    options = ["--epochs", 3, "--checkpointing", "--init", "tiny"]
+    options = ["--epochs", 3, "--gradient-checkpointing", "--init", "tiny"]
     assert wbc("train", method, tmp_path, "-o", tmp_path / "a.safetensors", *options).status == 0
     assert training.calls[0][1] == expected
     assert training.calls[0][2] is model

@@ -14,8 +14,8 @@ from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import segment
 
 SMALL = (
-    *("--network", "unet", "--widths", "4-8", "--crop", 32, "--device", "cpu", "--epochs", 1),
-    *("--samples-per-epoch", 8, "--batch", 4, "--validation", 0),
+    *("--network", "unet", "--widths", "4-8", "--crop-size", 32, "--device", "cpu", "--epochs", 1),
+    *("--samples-per-epoch", 8, "--batch-size", 4, "--validation-share", 0),
 )
 
 
@@ -29,7 +29,7 @@ def populations(tmp_path_factory):
 
 def test_populations_train_a_model_that_can_be_taught(wbc, populations, tmp_path):
     first, second, third = (tmp_path / f"{name}.safetensors" for name in "abc")
-    options = (*SMALL, "--threshold", "triangle", "--mixed", 0.8)
+    options = (*SMALL, "--threshold", "triangle", "--mixed-share", 0.8)
     done = wbc("train", "cellmixer", populations, "-o", first, *options)
     assert done.status == 0, done.err
     assert "Classes: background, granular, mottled, rimmed" in done.out
@@ -45,7 +45,11 @@ def test_populations_train_a_model_that_can_be_taught(wbc, populations, tmp_path
         assert taught.card["parent"] == {"name": "a", "sha256": made.sha256}
         assert (taught.window, taught.classes) == (32, made.classes)
         params = taught.card["params"]
-        assert (params["threshold"], params["mixed"], params["crop"]) == ("triangle", 0.8, 32)
+        assert (params["threshold"], params["mixed_share"], params["crop_size"]) == (
+            "triangle",
+            0.8,
+            32,
+        )
         assert (taught.weights["head.weight"] != made.weights["head.weight"]).any()
 
 
@@ -77,11 +81,19 @@ def drawn(tmp_path):
 
 def test_the_bundled_model_is_taught_by_cells_that_were_drawn(wbc, drawn, tmp_path):
     model, file = model_store.resolve("smear-mix"), tmp_path / "mine.safetensors"
-    few = ("--epochs", 1, "--samples-per-epoch", 16, "--validation", 0, "--device", "cpu")
+    few = ("--epochs", 1, "--samples-per-epoch", 16, "--validation-share", 0, "--device", "cpu")
     done = wbc("train", "cellmixer", drawn, "-o", file, "--teach", "smear-mix", *few)
     assert done.status == 0, done.err
     taught = weights.load(file)
     assert taught.classes == model.classes
     assert taught.card["parent"]["name"] == "smear-mix"
-    for name in ("response", "threshold", "erode", "factor", "mixed", "tint", "zoom"):
+    for name in (
+        "response",
+        "threshold",
+        "erode",
+        "factor",
+        "mixed_share",
+        "tint",
+        "scale_augmentation",
+    ):
         assert taught.card["params"][name] == model.card["params"][name]

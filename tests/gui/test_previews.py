@@ -65,7 +65,7 @@ def test_centroids_follow_the_threshold_and_go_with_the_preview(viewer, detector
     np.testing.assert_allclose(layer.data, [(20.5, 20.5), (60.5, 80.5), (40.5, 40.5)])
     np.testing.assert_allclose(layer.scale, (0.5, 0.5))
     assert controls.found.text().replace("\N{NO-BREAK SPACE}", " ") == "3 cells: 2 WBCs, 1 RBC"
-    detector.form.params.widgets["least"].value = 0.6
+    detector.form.params.widgets["min_likelihood"].value = 0.6
     np.testing.assert_allclose(layer.data, [(20.5, 20.5), (40.5, 40.5)])
     detector.form.params.widgets["kinds"].value = "rbc"
     assert list(layer.features["class"]) == ["rbc"]
@@ -146,18 +146,18 @@ def test_mixtures_of_a_folder_are_shown(viewer, mixer, click, settle, tmp_path, 
     assert list(classes.features["class"]) == ["granular", "mottled", "rimmed"]
     assert set(np.unique(classes.data)) == {0, 1, 2, 3}
     before = images.data.copy()
-    controls.params.widgets["lowest_share"].value = 0.2
-    controls.params.widgets["highest_share"].value = 0.2
+    controls.params.widgets["min_lambda"].value = 0.2
+    controls.params.widgets["max_lambda"].value = 0.2
     settle(controls)
     assert [layer.name for layer in viewer.layers] == ["mixtures", "mixtures classes"]
     assert (images.data != before).mean() > 0.5
-    controls.params.widgets["overlaps"].value = "both"
+    controls.params.widgets["overlap_label"].value = "both"
     settle(controls)
     assert list(classes.features["class"])[-1] == "several classes"
     assert (classes.data == 4).any()
     np.testing.assert_array_equal(classes.colormap.map(4), (1, 1, 1, 1))
     viewer.layers.remove("mixtures")
-    controls.params.widgets["overlaps"].value = "second"
+    controls.params.widgets["overlap_label"].value = "second"
     assert not controls.busy
 
 
@@ -172,7 +172,13 @@ def test_folder_without_populations_is_a_notification(viewer, mixer, settle, tmp
 @pytest.fixture
 def taught(opened):
     """The widget with a model that learnt from cells of 20 px, by an unusual foreground."""
-    made = {"diameter": 20.0, "pixel_size": 0.5, "response": "contrast", "erode": 1, "mixed": 0.5}
+    made = {
+        "diameter": 20.0,
+        "pixel_size": 0.5,
+        "response": "contrast",
+        "erode": 1,
+        "mixed_share": 0.5,
+    }
     kept = {"populations": "wbc", "threshold": "otsu_log", "tint": 0.3, "smallest": 4.0}
     card = {"scale": "cells", "diameters": {"wbc": 20.0}, "params": made | kept}
     return opened(method="cellmixer", classes=("background", "wbc"), card=card, diameter=20.0)
@@ -182,7 +188,7 @@ def test_preview_starts_from_what_the_model_was_trained_with(viewer, taught, cli
     viewer.add_image(smear((10, 10)), name="smear")
     controls = taught.preview.current
     values = controls.params.values()
-    names = ("response", "erode", "threshold", "mixed")
+    names = ("response", "erode", "threshold", "mixed_share")
     assert [values[name] for name in names] == ["contrast", 1, "otsu_log", 0.5]
     click(controls.foreground.headline)
     click(controls.defaults)

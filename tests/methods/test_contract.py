@@ -16,11 +16,11 @@ from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
 SMALL = {
     **{"channels": 6, "hidden": 6, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"},
-    **{"epochs": 1, "samples_per_epoch": 8, "batch": 4, "validation": 0.0},
+    **{"epochs": 1, "samples_per_epoch": 8, "batch_size": 4, "validation_share": 0.0},
 }
 OWN = {
-    "cellmixer": {"network": "unet", "widths": "4-8", "crop": 24},
-    "propagation": {"widths": "4-4-8", "patch": 32},
+    "cellmixer": {"network": "unet", "widths": "4-8", "crop_size": 24},
+    "propagation": {"widths": "4-4-8", "patch_size": 32},
 }
 """Method to what else makes its network small."""
 COLUMNS = [

@@ -116,7 +116,7 @@ def test_a_missing_device_is_named(monkeypatch):
 
 
 def test_a_cancelled_run_keeps_its_cells():
-    image, params = Image(FIELD), NcaParams(locate="points", batch=2, **GIVEN)
+    image, params = Image(FIELD), NcaParams(locate="points", batch_size=2, **GIVEN)
     points = np.asarray([[40, 50], [80, 110], [30, 130]])
     steps = run(image, CHECKPOINT, params, points=points)
     finished = next(progress.cells for progress in steps if progress.cells)

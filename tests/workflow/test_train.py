@@ -8,7 +8,7 @@ from napari_wbc_nca.workflow.train import train
 
 TINY = {
     **{"channels": 6, "hidden": 6, "steps": 2, "window": 16, "diameter": 8.0},
-    **{"epochs": 1, "samples_per_epoch": 4, "batch": 2, "validation": 0.0},
+    **{"epochs": 1, "samples_per_epoch": 4, "batch_size": 2, "validation_share": 0.0},
 }
 
 

@@ -27,8 +27,8 @@ TINY = NcaTrainParams(
     diameter=8.0,
     epochs=1000,
     samples_per_epoch=4,
-    batch=2,
-    validation=0.0,
+    batch_size=2,
+    validation_share=0.0,
     device="cpu",
 )
 SCRIPT = """

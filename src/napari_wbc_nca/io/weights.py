@@ -72,6 +72,36 @@ def to_json(checkpoint: Checkpoint) -> str:
     return text
 
 
+_RENAMED_PARAMS = {
+    "apart": "min_distance",
+    "batch": "batch_size",
+    "centre_weight": "pixel_loss_weight",
+    "checkpointing": "gradient_checkpointing",
+    "clip": "max_grad_norm",
+    "crop": "crop_size",
+    "cross_entropy": "cross_entropy_weight",
+    "decay": "learning_rate_decay",
+    "distance": "match_distance",
+    "false_negatives": "tversky_beta",
+    "false_positives": "tversky_alpha",
+    "gamma": "focal_gamma",
+    "highest_share": "max_lambda",
+    "lowest_share": "min_lambda",
+    "mixed": "mixed_share",
+    "overlaps": "overlap_label",
+    "patch": "patch_size",
+    "readout": "readout_fit_windows",
+    "refit": "classifier_fit_windows",
+    "scaling": "max_scale_factor",
+    "stain": "stain_augmentation",
+    "validation": "validation_share",
+    "whole_cells": "exclude_border_cells",
+    "within": "same_class_share",
+    "zoom": "scale_augmentation",
+}
+"""Training parameters in cards of earlier versions, and their names now."""
+
+
 def from_json(text: str) -> Card:
     """Checked card from its JSON text.
 
@@ -93,6 +123,10 @@ def from_json(text: str) -> Card:
             f"its card has format {values.get('format')!r}; this program reads format {FORMAT}; "
             "a newer program may have written it"
         )
+    recorded = values.get("card")
+    if isinstance(recorded, dict) and isinstance(recorded.get("params"), dict):
+        params = recorded["params"]
+        recorded["params"] = {_RENAMED_PARAMS.get(name, name): params[name] for name in params}
     return _checked_card(values)
 
 

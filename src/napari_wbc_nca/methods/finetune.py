@@ -15,32 +15,48 @@ if TYPE_CHECKING:
 _NCA = {
     "epochs": 2,
     "samples_per_epoch": 128,
-    "batch": 16,
+    "batch_size": 16,
     "learning_rate": 3e-4,
-    "centre_weight": 2.0,
-    "gamma": 1.0,
+    "pixel_loss_weight": 2.0,
+    "focal_gamma": 1.0,
     "typed_share": 0.6,
-    "stain": 0.3,
-    "readout": 320,
+    "stain_augmentation": 0.3,
+    "readout_fit_windows": 320,
     "type_windows": 640,
     "projection": "best",
-    "validation": 0.25,
+    "validation_share": 0.25,
 }
 FURTHER: Mapping[str, Mapping[str, Any]] = {
     "nca_wss": _NCA,
     "nca_max": _NCA,
-    "propagation": {"epochs": 10, "learning_rate": 3e-4, "validation": 0.2},
+    "propagation": {"epochs": 10, "learning_rate": 3e-4, "validation_share": 0.2},
     "cellmixer": {"epochs": 5, "learning_rate": 3e-4},
 }
 """Method to the training parameters in which this differs from the defaults: gentle steps, and
 little of what many pictures of many laboratories need."""
-_KEPT = ("diameter", "pixel_size", "window", "normalisation", "pooling", "sigma", "patch", "crop")
+_KEPT = (
+    "diameter",
+    "pixel_size",
+    "window",
+    "normalisation",
+    "pooling",
+    "sigma",
+    "patch_size",
+    "crop_size",
+)
 """Parameters that describe the model itself, and so are its own."""
 _SETTLED: Mapping[str, tuple[str, ...]] = {
     "cellmixer": (
         *(field.name for field in fields(ForegroundParams)),
-        *("mixed", "within", "lowest_share", "highest_share", "rescale", "overlaps"),
-        *("zoom", "contrast", "brightness", "tint", "blur", "noise"),
+        *(
+            "mixed_share",
+            "same_class_share",
+            "min_lambda",
+            "max_lambda",
+            "rescale",
+            "overlap_label",
+        ),
+        *("scale_augmentation", "contrast", "brightness", "tint", "blur", "noise"),
     ),
 }
 """Method to what else is the model's own: what it takes for a cell, and how it met its cells."""

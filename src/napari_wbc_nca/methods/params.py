@@ -24,7 +24,7 @@ class PredictParams:
     tile: Annotated[
         int, Bounds("Side of a tile of the field", "px", low=128, high=16_384, advanced=True)
     ] = 2048
-    batch: Annotated[
+    batch_size: Annotated[
         int,
         Bounds("Windows that go through the network at a time", low=2, high=1024, advanced=True),
     ] = 16

@@ -40,7 +40,7 @@ class TrainerParams(Protocol):
         """Step size of the optimiser."""
 
     @property
-    def decay(self) -> float:
+    def learning_rate_decay(self) -> float:
         """Factor of the step size, each step."""
 
     @property
@@ -93,7 +93,7 @@ class Trainer(ABC):
         adam = self.optimiser(network)
         self.learner, self.adam = self.fabric.setup(network, adam)
         self.network = network
-        self.decay = torch.optim.lr_scheduler.ExponentialLR(adam, params.decay)
+        self.decay = torch.optim.lr_scheduler.ExponentialLR(adam, params.learning_rate_decay)
         if state_file is not None and state_file.exists():
             self._restore(state_file)
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FOREGROUND = DirectLabelColormap(color_dict={None: "cyan", 0: "transparent"})
 SHOWN = ("normalisation", *(field.name for field in fields(ForegroundParams)))
 """Parameters of training that decide what is foreground."""
-MIXED = ("mixed", "within", "lowest_share", "highest_share", "overlaps")
+MIXED = ("mixed_share", "same_class_share", "min_lambda", "max_lambda", "overlap_label")
 """Parameters of training that decide how pictures are mixed."""
 PREVIEW = "napari_wbc_nca.methods.cellmixer.preview"
 COUNT = 12

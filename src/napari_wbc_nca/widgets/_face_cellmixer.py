@@ -11,6 +11,6 @@ CLASSES = Addition(
 )
 FACE = Face(
     additions=(CELLS, CLASSES, replace(MAPS, tip="Add the probability of each class as an image")),
-    captions={"least_area": "Least area"},
+    captions={"min_area": "Least area"},
     preview="napari_wbc_nca.widgets._cellmixer_preview:CellmixerPreview",
 )

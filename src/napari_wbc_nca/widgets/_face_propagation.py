@@ -27,8 +27,8 @@ FACE = Face(
         CONTRIBUTIONS,
         replace(MAPS, tip="Add the likelihood of centroids as an image for each kind of cell"),
     ),
-    names=("kinds", "least", "apart", "saliency", "locate"),
-    captions={"least": "Likelihood ≥", "apart": "Distance ≥"},
+    names=("kinds", "min_likelihood", "min_distance", "saliency", "locate"),
+    captions={"min_likelihood": "Likelihood ≥", "min_distance": "Distance ≥"},
     texts={
         "saliency": {
             "model": "the model's own",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.widgets.segment import SegmentWidget
 
-CHEAP = ("kinds", "least", "apart")
+CHEAP = ("kinds", "min_likelihood", "min_distance")
 """Parameters that change which peaks count, but not the likelihood."""
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
 TEACH, SCRATCH = "teach a model further", "from scratch"
-MAIN = ("epochs", "patience", "validation", "whole_cells", "device")
+MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "device")
 """Parameters that are always shown; the others stand under Advanced."""
 
 

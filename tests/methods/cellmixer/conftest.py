@@ -9,8 +9,8 @@ from napari_wbc_nca.methods.cellmixer.train import train
 from napari_wbc_nca.progress import run_to_end
 
 SMALL = {
-    **{"network": "unet", "widths": "4-8", "crop": 32, "device": "cpu", "epochs": 2},
-    **{"samples_per_epoch": 16, "batch": 4, "validation": 0.4},
+    **{"network": "unet", "widths": "4-8", "crop_size": 32, "device": "cpu", "epochs": 2},
+    **{"samples_per_epoch": 16, "batch_size": 4, "validation_share": 0.4},
 }
 
 

@@ -11,7 +11,7 @@ from monai.transforms.intensity.array import RandGaussianSmooth
 
 from napari_wbc_nca.methods.cellmixer.mixtures import Augment, _Smooth
 
-STRENGTHS = ("zoom", "contrast", "brightness", "tint", "blur", "noise")
+STRENGTHS = ("scale_augmentation", "contrast", "brightness", "tint", "blur", "noise")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_labels_turn_with_their_pixels(crop, still):
 
 
 def test_the_same_seed_gives_the_same_variation(crop, still):
-    params = replace(still, zoom=0.3, blur=1.0, noise=0.1, contrast=0.2)
+    params = replace(still, scale_augmentation=0.3, blur=1.0, noise=0.1, contrast=0.2)
     one, two = Augment(params, 1.0), Augment(params, 1.0)
     two(*crop, 99)  # what was made before does not matter
     for seed in (3, 4, 5):

@@ -20,7 +20,7 @@ from napari_wbc_nca.progress import run_to_end
 SHAPE, SIDE = (120, 140), 32
 CLASSES = ("background", "wbc", "rbc")
 PARAMS = CellmixerTrainParams(
-    response="contrast", smooth=0.7, erode=1, normalisation="absorptance", crop=SIDE
+    response="contrast", smooth=0.7, erode=1, normalisation="absorptance", crop_size=SIDE
 )
 WHITE, PLATELET, RED = (60, 70), (15, 120), ((20, 20), (30, 90), (100, 30), (68, 90))
 
@@ -104,9 +104,9 @@ def test_drawn_cells_train(field):
         widths="4-8",
         epochs=1,
         samples_per_epoch=8,
-        batch=4,
+        batch_size=4,
         diameter=24.0,
-        validation=0.0,
+        validation_share=0.0,
         device="cpu",
     )
     made = run_to_end(train([field], replace(small, populations="wbc,rbc")))

@@ -20,7 +20,7 @@ from napari_wbc_nca.progress import run_to_end
 
 @pytest.fixture(scope="module")
 def pictures(populations):
-    params = CellmixerTrainParams(crop=32)
+    params = CellmixerTrainParams(crop_size=32)
     return run_to_end(prepare(populations, params, classes_of(populations, ""), 32))
 
 
@@ -44,7 +44,7 @@ def test_workers_change_nothing(pictures, small):
 
 
 def test_pairs_are_drawn_within_and_across_in_the_stated_shares(pictures, small):
-    params = replace(small, mixed=0.8, within=0.25)
+    params = replace(small, mixed_share=0.8, same_class_share=0.25)
     mixtures = Mixtures(pictures, 4, 8, params, vary=False)
     kinds = Counter()
     for index in range(600):
@@ -57,7 +57,7 @@ def test_pairs_are_drawn_within_and_across_in_the_stated_shares(pictures, small)
 
 def test_a_mixture_is_that_of_the_whole_pictures(pictures, small):
     side = 96  # the pictures' height: crops differ in their columns only
-    params = replace(small, within=0.0, lowest_share=0.3, highest_share=0.3)
+    params = replace(small, same_class_share=0.0, min_lambda=0.3, max_lambda=0.3)
     mixtures = Mixtures(pictures, 4, side, params, vary=False)
     made = mixtures.draw(5)
     first, second = made.numbers
@@ -74,16 +74,16 @@ def test_a_mixture_is_that_of_the_whole_pictures(pictures, small):
 
 
 def test_both_classes_stay_where_that_is_asked_for(pictures, small):
-    mixtures = Mixtures(pictures, 4, 96, replace(small, overlaps="both", within=0.0))
+    mixtures = Mixtures(pictures, 4, 96, replace(small, overlap_label="both", same_class_share=0.0))
     counts = np.concatenate([mixtures.draw(n).present.sum(0).ravel() for n in range(8)])
     assert counts.min() == 1
     assert counts.max() == 2
-    alone = Mixtures(pictures, 4, 96, replace(small, within=0.0))
+    alone = Mixtures(pictures, 4, 96, replace(small, same_class_share=0.0))
     assert (alone.draw(0).present.sum(0) == 1).all()
 
 
 def test_small_pictures_go_on_as_their_mirror_image(pictures, small):
-    made = Mixtures(pictures, 4, 150, replace(small, mixed=0.0), vary=False).draw(2)
+    made = Mixtures(pictures, 4, 150, replace(small, mixed_share=0.0), vary=False).draw(2)
     assert made.image.shape == (3, 150, 150)
     np.testing.assert_array_equal(made.image[:, 96:100], made.image[:, 94:90:-1])
 

@@ -83,7 +83,7 @@ def test_lazy_images_tiles_and_batches_change_nothing(planted):
     pixels = field((270, 290))
     whole = run_to_end(predict(Image(pixels), planted, CellmixerParams()))
     lazy = Image(da.from_array(pixels, chunks=77))
-    cut = run_to_end(predict(lazy, planted, CellmixerParams(tile=128, batch=2)))
+    cut = run_to_end(predict(lazy, planted, CellmixerParams(tile=128, batch_size=2)))
     for name in ("class", "cell"):
         np.testing.assert_array_equal(np.asarray(cut.labels[name]), whole.labels[name])
     assert cut.cells.equals(whole.cells)
@@ -146,7 +146,7 @@ def test_a_field_that_holds_the_largest_cells_alone_is_looked_at_too_finely(area
 
 def test_an_empty_field_has_no_cells(planted):
     light = np.random.default_rng(1).normal(120, 2, (64, 64)).astype(np.uint8)
-    found = run_to_end(predict(Image(light), planted, CellmixerParams(least_area=0.5)))
+    found = run_to_end(predict(Image(light), planted, CellmixerParams(min_area=0.5)))
     assert found.cells.empty
     assert not found.labels["cell"].any()
 
@@ -185,7 +185,7 @@ def test_pieces_are_numbered_by_place_without_specks_and_holes():
         np.zeros_like(classes, bool),
         ("background", "a", "b"),
         {"a": 12.0},
-        replace(params, holes=False),
+        replace(params, fill_holes=False),
     )
     assert open_.labels[24, 9] == 0
 
@@ -202,7 +202,7 @@ def test_what_is_left_of_a_hole_is_no_piece():
         np.zeros_like(classes, bool),
         ("background", "a", "b"),
         sizes,
-        CellmixerParams(least_area=0.0),
+        CellmixerParams(min_area=0.0),
     )
     assert all(found.boxes)
     for label, number in enumerate(found.numbers, start=1):

@@ -87,7 +87,9 @@ def test_training_goes_on_from_a_model(trained, populations, small):
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_papers_recipe_takes_steps(populations, small, optimiser):
-    params = replace(small, optimiser=optimiser, cross_entropy=0.0, epochs=1, overlaps="both")
+    params = replace(
+        small, optimiser=optimiser, cross_entropy_weight=0.0, epochs=1, overlap_label="both"
+    )
     made = run_to_end(train(populations, params))
     assert made.card["several"]
     assert all(np.isfinite(value).all() for value in made.weights.values())
@@ -116,12 +118,12 @@ def test_a_class_that_nobody_labelled_is_refused(populations, small):
 
 def test_shares_must_be_in_order(populations, small):
     with pytest.raises(ValueError, match=r"lowest_share is 0\.8"):
-        run_to_end(train(populations, replace(small, lowest_share=0.8)))
+        run_to_end(train(populations, replace(small, min_lambda=0.8)))
 
 
 def test_a_weight_below_zero_is_refused(populations, small):
     with pytest.raises(ValueError, match=r"cross_entropy is -0\.5; give 0 or more, or -1"):
-        run_to_end(train(populations, replace(small, cross_entropy=-0.5)))
+        run_to_end(train(populations, replace(small, cross_entropy_weight=-0.5)))
 
 
 def test_dinov2_that_is_not_there_is_explained(populations, small, tmp_path):
@@ -173,7 +175,7 @@ def test_dinov2_trains_by_the_papers_recipe_and_can_be_kept_and_used(
     params = replace(small, network="auto", encoder=str(encoder), epochs=1)
     made = run_to_end(train(populations, params))
     assert made.architecture["network"] == made.card["params"]["network"] == "dinov2"
-    recipe = ("optimiser", "learning_rate", "decay", "cross_entropy")
+    recipe = ("optimiser", "learning_rate", "learning_rate_decay", "cross_entropy_weight")
     assert [made.card["params"][name] for name in recipe] == ["sgd", 1e-3, 1.0, 0.0]
     start = transformers_weights(encoder)
     moved = [
@@ -199,10 +201,18 @@ def transformers_weights(folder):
 
 
 def test_the_unet_trains_by_its_own_recipe_and_what_is_given_goes_first(populations, small):
-    card = run_to_end(train(populations, replace(small, epochs=1, decay=0.9))).card["params"]
-    recipe = ("crop", "optimiser", "learning_rate", "decay", "cross_entropy")
+    card = run_to_end(train(populations, replace(small, epochs=1, learning_rate_decay=0.9))).card[
+        "params"
+    ]
+    recipe = (
+        "crop_size",
+        "optimiser",
+        "learning_rate",
+        "learning_rate_decay",
+        "cross_entropy_weight",
+    )
     assert [card[name] for name in recipe] == [32, "adam", 3e-3, 0.9, 0.5]
-    papers = by_recipe(CellmixerTrainParams(cross_entropy=0.2), "dinov2")
+    papers = by_recipe(CellmixerTrainParams(cross_entropy_weight=0.2), "dinov2")
     assert [getattr(papers, name) for name in recipe] == [518, "sgd", 1e-3, 1.0, 0.2]
 
 
@@ -234,7 +244,7 @@ def test_ignored_pixels_do_not_reach_the_loss(small):
 
 
 def test_tversky_loss_is_that_of_its_equation(small):
-    params = replace(small, false_positives=0.3, false_negatives=0.7, cross_entropy=0.0)
+    params = replace(small, tversky_alpha=0.3, tversky_beta=0.7, cross_entropy_weight=0.0)
     random = np.random.default_rng(1)
     logits = torch.from_numpy(random.normal(size=(2, 3, 6, 6)).astype("f"))
     labels = random.integers(0, 3, (2, 6, 6))

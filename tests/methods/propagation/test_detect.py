@@ -60,7 +60,7 @@ def test_only_the_kinds_that_are_wanted(view, detector, params):
 def test_a_higher_threshold_finds_less(view, detector, params):
     peaks = found(view, detector, params)
     least = sorted(peak.likelihood for peak in peaks)[1]
-    assert len(found(view, detector, replace(params, least=least))) == 2
+    assert len(found(view, detector, replace(params, min_likelihood=least))) == 2
 
 
 def test_nothing_is_found_in_an_empty_field(detector, params):

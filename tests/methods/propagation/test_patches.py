@@ -12,7 +12,7 @@ from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
 from napari_wbc_nca.methods.propagation.patches import Patches, presented, targets
 from napari_wbc_nca.methods.propagation.samples import prepare
 
-PARAMS = PropagationTrainParams(diameter=24, sigma=3, patch=64, normalisation="density")
+PARAMS = PropagationTrainParams(diameter=24, sigma=3, patch_size=64, normalisation="density")
 
 
 def drawn(count=24, fine=1.0, **changes):
@@ -42,7 +42,7 @@ def test_the_likelihood_follows_the_cells_however_they_are_turned(fine):
 
 
 def test_gaussians_are_scaled_with_the_cells():
-    batch = drawn(60, scaling=2.5, fine=2.5)
+    batch = drawn(60, max_scale_factor=2.5, fine=2.5)
     alone = batch.targets[:, 0]
     whole = (alone.amax((1, 2)) > 0.98) & (alone[:, [0, -1]].amax((1, 2)) < 0.01)
     whole &= alone[:, :, [0, -1]].amax((1, 2)) < 0.01
@@ -51,14 +51,14 @@ def test_gaussians_are_scaled_with_the_cells():
 
 
 def test_unvaried_scale_keeps_sigma():
-    batch = drawn(8, scaling=1.0)
+    batch = drawn(8, max_scale_factor=1.0)
     own = targets((64, 64), [np.asarray([[32.0, 32.0]])], 3)[0]
     inside = batch.targets[:, 0].amax((1, 2)) > 0.999
     assert (batch.targets[inside, 0].sum((1, 2)) <= own.sum() + 1e-3).all()
 
 
 def test_a_picture_smaller_than_a_patch_lies_in_zeros():
-    batch = drawn(4, patch=160, scaling=1.0)
+    batch = drawn(4, patch_size=160, max_scale_factor=1.0)
     assert batch.images.shape[-1] == 160
     assert (batch.targets.amax((2, 3)) > 0.9).all()
 

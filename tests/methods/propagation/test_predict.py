@@ -57,7 +57,7 @@ def test_maps_show_the_likelihood_of_each_kind_and_each_contribution(image, dete
 def test_tiles_and_batches_change_nothing(image, detector, params):
     wide = Image(np.concatenate([image.pixels] * 2, axis=1))
     whole = run(wide, detector, params)[1]
-    cut = run(wide, detector, replace(params, tile=128, batch=2))[1]
+    cut = run(wide, detector, replace(params, tile=128, batch_size=2))[1]
     assert len(whole.cells) == 8
     assert cut.cells["class"].tolist() == whole.cells["class"].tolist()
     assert (cut.labels["cell"] != whole.labels["cell"]).mean() < 1e-3
@@ -127,9 +127,9 @@ def test_points_that_cannot_be_used_are_refused(image, detector, params, points,
 @pytest.mark.parametrize(
     "changes",
     [
-        {"terms": "code"},
-        {"terms": "smooth"},
-        {"terms": "paper"},
+        {"graph_cut_energy": "code"},
+        {"graph_cut_energy": "smooth"},
+        {"graph_cut_energy": "paper"},
         {"saliency": "inverse"},
         {"saliency": "generic"},
         {"region": "component"},

@@ -22,7 +22,7 @@ from napari_wbc_nca.methods.propagation.samples import (
     split,
 )
 
-PARAMS = PropagationTrainParams(diameter=24, sigma=3, patch=64)
+PARAMS = PropagationTrainParams(diameter=24, sigma=3, patch_size=64)
 
 
 def points(*places, names=("cell",), source="points"):

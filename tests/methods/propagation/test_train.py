@@ -20,12 +20,12 @@ TINY = PropagationTrainParams(
     widths="6-8-12",
     diameter=24,
     sigma=4,
-    patch=64,
+    patch_size=64,
     epochs=1,
     samples_per_epoch=8,
-    batch=4,
+    batch_size=4,
     learning_rate=1e-2,
-    validation=0.0,
+    validation_share=0.0,
     device="cpu",
 )
 
@@ -40,7 +40,14 @@ def same(first, second):
 
 @pytest.fixture(scope="module")
 def learnt():
-    params = replace(TINY, epochs=4, samples_per_epoch=240, batch=8, validation=0.25, decay=0.985)
+    params = replace(
+        TINY,
+        epochs=4,
+        samples_per_epoch=240,
+        batch_size=8,
+        validation_share=0.25,
+        learning_rate_decay=0.985,
+    )
     return run(discs.samples(16), params)
 
 

@@ -55,7 +55,9 @@ class Augment:
 
     def __init__(self, params: CellmixerTrainParams, unit: float) -> None:
         self.turn = Compose([RandFlip(_HALF, 0), RandFlip(_HALF, 1), RandRotate90(_HALF)])
-        self.resize = Compose(_resizing(params.zoom) if params.zoom else [])
+        self.resize = Compose(
+            _resizing(params.scale_augmentation) if params.scale_augmentation else []
+        )
         self.light = Compose(list(_lights(params, unit)))
 
     def __call__(self, image: Pixels, labels: Labels, seed: int) -> tuple[Pixels, Labels]:
@@ -201,10 +203,10 @@ class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         """Classes of the pictures that are mixed: one alone, twice the same, or two."""
         known = list(self.pictures)
         first = int(random.choice(known))
-        if random.random() >= self.params.mixed:
+        if random.random() >= self.params.mixed_share:
             return (first,)
         others = [number for number in known if number != first]
-        if not others or random.random() < self.params.within:
+        if not others or random.random() < self.params.same_class_share:
             return (first, first)
         return (first, int(random.choice(others)))
 
@@ -237,11 +239,11 @@ class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         random: np.random.Generator,
     ) -> tuple[Pixels, Labels]:
         (first, below, one), (second, above, two) = crops
-        share = float(random.uniform(self.params.lowest_share, self.params.highest_share))
+        share = float(random.uniform(self.params.min_lambda, self.params.max_lambda))
         image = mix(first, second, share, None if one is None or two is None else (one, two))
         if self.params.rescale:
             image /= np.float32(np.hypot(share, 1 - share))
-        if self.params.overlaps == "second":
+        if self.params.overlap_label == "second":
             return image, mix_masks(below, above)[None]
         present, known = overlay_masks(below, above, self.classes)
         return image, np.concatenate((present, known[None]))

@@ -14,27 +14,27 @@ from napari_wbc_nca.types import Device
 Network = Literal["unet", "dinov2"]
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "unet": {
-        "crop": 128,
+        "crop_size": 128,
         "optimiser": "adam",
         "learning_rate": 3e-3,
-        "decay": 0.998,
-        "cross_entropy": 0.5,
+        "learning_rate_decay": 0.998,
+        "cross_entropy_weight": 0.5,
     },
     "dinov2": {
-        "crop": 518,
+        "crop_size": 518,
         "optimiser": "sgd",
         "learning_rate": 1e-3,
-        "decay": 1.0,
-        "cross_entropy": 0.0,
+        "learning_rate_decay": 1.0,
+        "cross_entropy_weight": 0.0,
     },
 }
 """How each network trains where nothing else is asked for; DINOv2 as in the paper."""
 _OPEN: Mapping[str, Any] = {
-    "crop": 0,
+    "crop_size": 0,
     "optimiser": "auto",
     "learning_rate": 0.0,
-    "decay": 0.0,
-    "cross_entropy": -1.0,
+    "learning_rate_decay": 0.0,
+    "cross_entropy_weight": -1.0,
 }
 """Value of a parameter that leaves it to the recipe."""
 
@@ -51,10 +51,10 @@ class CellmixerParams(PredictParams):
     overlap: Annotated[
         float, Bounds("Share of a window that the next one sees too", low=0, high=0.9)
     ] = 0.5
-    least_area: Annotated[
+    min_area: Annotated[
         float, Bounds("Least area of a cell, as a share of a typical one's", low=0, high=1)
     ] = 0.05
-    holes: Annotated[bool, Bounds("Fill the holes of cells")] = True
+    fill_holes: Annotated[bool, Bounds("Fill the holes of cells")] = True
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,22 @@ class CellmixerTrainParams(ForegroundParams):
     populations: Annotated[
         str, Bounds("Classes to learn, joined by commas; all that are labelled where empty")
     ] = ""
-    mixed: Annotated[
+    mixed_share: Annotated[
         float, Bounds("Share of crops that are mixtures of two; 0 is the baseline", low=0, high=1)
     ] = 1.0
-    within: Annotated[float, Bounds("Share of mixtures that are of one class", low=0, high=1)] = (
-        0.25
-    )
-    lowest_share: Annotated[
+    same_class_share: Annotated[
+        float, Bounds("Share of mixtures that are of one class", low=0, high=1)
+    ] = 0.25
+    min_lambda: Annotated[
         float, Bounds("Least share λ of the first picture in a mixture", low=0, high=1)
     ] = 0.5
-    highest_share: Annotated[
+    max_lambda: Annotated[
         float, Bounds("Greatest share λ of the first picture in a mixture", low=0, high=1)
     ] = 0.5
     rescale: Annotated[
         bool, Bounds("Bring the background of a mixture back to a deviation of 1")
     ] = True
-    overlaps: Annotated[
+    overlap_label: Annotated[
         Literal["second", "both"],
         Bounds("Where cells overlap: the class of the 'second' picture, or 'both' classes"),
     ] = "second"
@@ -100,10 +100,10 @@ class CellmixerTrainParams(ForegroundParams):
     widths: Annotated[
         str, Bounds("Channels of the U-Net's levels, from fine to coarse, joined by '-'")
     ] = "16-32-64-128"
-    crop: Annotated[
+    crop_size: Annotated[
         int,
-        Bounds(f"Side of a crop; 0 takes {_recipes('crop')}", "model px", low=0),
-    ] = _OPEN["crop"]
+        Bounds(f"Side of a crop; 0 takes {_recipes('crop_size')}", "model px", low=0),
+    ] = _OPEN["crop_size"]
     diameter: Annotated[
         float,
         Bounds(
@@ -121,7 +121,7 @@ class CellmixerTrainParams(ForegroundParams):
     samples_per_epoch: Annotated[
         int, Bounds("Crops drawn an epoch; 0 takes one a picture", low=0)
     ] = 512
-    batch: Annotated[int, Bounds("Crops a step", low=1, high=1024)] = 16
+    batch_size: Annotated[int, Bounds("Crops a step", low=1, high=1024)] = 16
     optimiser: Annotated[
         Literal["auto", "adam", "sgd"],
         Bounds("'sgd' with momentum 0.9; 'auto' takes it for DINOv2, as the paper, else Adam"),
@@ -130,25 +130,31 @@ class CellmixerTrainParams(ForegroundParams):
         float,
         Bounds(f"Step size at the start; 0 takes {_recipes('learning_rate')}", low=0, high=1),
     ] = _OPEN["learning_rate"]
-    decay: Annotated[
-        float,
-        Bounds(f"Factor of the step size, each step; 0 takes {_recipes('decay')}", low=0, high=1),
-    ] = _OPEN["decay"]
-    false_positives: Annotated[
-        float, Bounds("Weight α of false positives in the Tversky loss", low=0, high=10)
-    ] = 0.5
-    false_negatives: Annotated[
-        float, Bounds("Weight β of false negatives in the Tversky loss", low=0, high=10)
-    ] = 0.5
-    cross_entropy: Annotated[
+    learning_rate_decay: Annotated[
         float,
         Bounds(
-            f"Weight of the cross-entropy beside it; -1 takes {_recipes('cross_entropy')}",
+            f"Factor of the step size, each step; 0 takes {_recipes('learning_rate_decay')}",
+            low=0,
+            high=1,
+        ),
+    ] = _OPEN["learning_rate_decay"]
+    tversky_alpha: Annotated[
+        float, Bounds("Weight α of false positives in the Tversky loss", low=0, high=10)
+    ] = 0.5
+    tversky_beta: Annotated[
+        float, Bounds("Weight β of false negatives in the Tversky loss", low=0, high=10)
+    ] = 0.5
+    cross_entropy_weight: Annotated[
+        float,
+        Bounds(
+            f"Weight of the cross-entropy beside it; -1 takes {_recipes('cross_entropy_weight')}",
             low=-1,
             high=10,
         ),
-    ] = _OPEN["cross_entropy"]
-    zoom: Annotated[float, Bounds("Greatest change of size, as a share", low=0, high=0.9)] = 0.0
+    ] = _OPEN["cross_entropy_weight"]
+    scale_augmentation: Annotated[
+        float, Bounds("Greatest change of size, as a share", low=0, high=0.9)
+    ] = 0.0
     contrast: Annotated[
         float, Bounds("Greatest change of contrast, as a share", low=0, high=0.9)
     ] = 0.3
@@ -162,8 +168,10 @@ class CellmixerTrainParams(ForegroundParams):
     noise: Annotated[
         float, Bounds("Standard deviation of the noise", "of the cells' contrast", low=0, high=2)
     ] = 0.05
-    clip: Annotated[float, Bounds("Norm at which gradients are clipped; 0 does not", low=0)] = 1.0
-    validation: Annotated[
+    max_grad_norm: Annotated[
+        float, Bounds("Norm at which gradients are clipped; 0 does not", low=0)
+    ] = 1.0
+    validation_share: Annotated[
         float, Bounds("Share of each class's pictures kept for validation", low=0, high=0.9)
     ] = 0.1
     patience: Annotated[

@@ -72,7 +72,7 @@ def connect(
     filled = np.zeros(classes.shape, bool)
     centres: list[tuple[float, float, int, int]] = []
     sizes = [diameters.get(name, 0.0) for name in names[1:]]
-    limits = [(_HOLE * size * params.holes, size * params.least_area**0.5) for size in sizes]
+    limits = [(_HOLE * size * params.fill_holes, size * params.min_area**0.5) for size in sizes]
     numbered = list(enumerate(limits, start=1))
     for number, limit in numbered:  # specks first, so that a cell around them closes over them
         own = classes == number

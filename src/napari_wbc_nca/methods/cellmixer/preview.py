@@ -73,7 +73,7 @@ def preview_mixtures(
         As training does for pictures that cannot be used.
     """
     classes = classes_of(samples, params.populations)
-    side = by_recipe(params, "unet" if params.network == "auto" else params.network).crop
+    side = by_recipe(params, "unet" if params.network == "auto" else params.network).crop_size
     pictures = yield from prepare(_few(samples), params, classes, side)
     mixtures = Mixtures(pictures, len(classes), side, params, vary)
     made = [mixtures.draw(index) for index in range(count)]

@@ -75,8 +75,8 @@ def class_maps(
         weights(found, size) for found, size in zip((rows, columns), field.shape, strict=True)
     )
     several = bool(checkpoint.card.get("several"))
-    for start in range(0, len(places), params.batch):
-        batch = places[start : start + params.batch]
+    for start in range(0, len(places), params.batch_size):
+        batch = places[start : start + params.batch_size]
         found = _run(network, field, [(rows[y], columns[x]) for y, x in batch], several)
         for (y, x), values in zip(batch, found, strict=True):
             part = (_slice(rows[y]), _slice(columns[x]))

@@ -57,10 +57,10 @@ def losses(
     params
         Weights of the two, and α and β.
     """
-    several = params.overlaps == "both"
+    several = params.overlap_label == "both"
     seen = known[:, None].to(logits.dtype)
     target = present.to(logits.dtype)
-    tversky = TverskyLoss(alpha=params.false_positives, beta=params.false_negatives, batch=True)(
+    tversky = TverskyLoss(alpha=params.tversky_alpha, beta=params.tversky_beta, batch=True)(
         probabilities(logits, several) * seen, target * seen
     )
     if several:
@@ -69,7 +69,7 @@ def losses(
         each = F.cross_entropy(logits, target, reduction="none")
     entropy = (each * seen[:, 0]).sum() / seen.sum().clamp(min=1)
     return {
-        "loss": tversky + params.cross_entropy * entropy,
+        "loss": tversky + params.cross_entropy_weight * entropy,
         "tversky_loss": tversky,
         "cross_entropy": entropy,
     }
@@ -139,8 +139,8 @@ class MixerLoop(Trainer):
         """Learn from a batch's loss, with gradients no longer than `clip`."""
         self.adam.zero_grad()
         self.fabric.backward(loss)
-        if self.params.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.params.clip)
+        if self.params.max_grad_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.params.max_grad_norm)
         self.adam.step()
         self.decay.step()
 
@@ -154,7 +154,7 @@ class MixerLoop(Trainer):
         for image, present, known in self._batches(self.checked, 0, _VALIDATED):
             logits = self.learner(image)
             found.append(float(losses(logits, present, known, self.params)["loss"]))
-            top = probabilities(logits, self.params.overlaps == "both").argmax(1, keepdim=True)
+            top = probabilities(logits, self.params.overlap_label == "both").argmax(1, keepdim=True)
             hits = torch.zeros_like(present).scatter_(1, top, 1) * known[:, None]
             truth = present * known[:, None]
             shared = shared + (hits * truth).sum((0, 2, 3)).cpu()
@@ -167,7 +167,7 @@ class MixerLoop(Trainer):
 
     def _batches(self, mixtures: Mixtures, start: int, most: int = 0) -> Iterator[Batch]:
         """Batches of the mixtures from number `start` on."""
-        batch = self.params.batch
+        batch = self.params.batch_size
         count = most * batch if most else max(self.count // batch, 1) * batch
         loader = DataLoader(
             mixtures,
@@ -231,9 +231,9 @@ def train(
         network = make(architecture)
         network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
     params = by_recipe(params, architecture["network"])
-    side = params.crop
+    side = params.crop_size
     pictures = yield from prepare(samples, params, classes, side)
-    learn, held = split(pictures, params.validation, params.seed)
+    learn, held = split(pictures, params.validation_share, params.seed)
     loop = MixerLoop(network, params, learn, held, len(classes), side, state_file)
     yield from loop.epochs()
     typical = diameters(pictures, classes)
@@ -250,7 +250,7 @@ def train(
         card={
             "scale": "cells" if scaled else "pixels",
             "pixel_size_known": params.pixel_size > 0,
-            "several": params.overlaps == "both",
+            "several": params.overlap_label == "both",
             "diameters": typical,
             **_record(samples, params, loop.state, init),
         },
@@ -281,14 +281,14 @@ def split(
 
 
 def _check_values(params: CellmixerTrainParams) -> None:
-    if -1 < params.cross_entropy < 0:
+    if -1 < params.cross_entropy_weight < 0:
         raise ValueError(
-            f"cross_entropy is {params.cross_entropy:g}; give 0 or more, or -1 for the network's "
+            f"cross_entropy is {params.cross_entropy_weight:g}; give 0 or more, or -1 for the network's "
             "own"
         )
-    if params.lowest_share > params.highest_share:
+    if params.min_lambda > params.max_lambda:
         raise ValueError(
-            f"lowest_share is {params.lowest_share:g} and highest_share {params.highest_share:g}; "
+            f"lowest_share is {params.min_lambda:g} and highest_share {params.max_lambda:g}; "
             "the first must not exceed the second"
         )
 
@@ -315,7 +315,7 @@ def _as(init: Checkpoint, params: CellmixerTrainParams) -> CellmixerTrainParams:
         params,
         normalisation=init.normalisation["name"],
         diameter=init.diameter if init.card.get("scale") == "cells" else 0.0,
-        overlaps="both" if init.card.get("several") else "second",
+        overlap_label="both" if init.card.get("several") else "second",
         **own,
     )
 

@@ -62,8 +62,8 @@ class Segmenter:
         """Cells at `centres` (model pixels), a batch of windows at a time."""
         looker = Looker(self.network, self.checkpoint, self.params, self.view)
         finished: list[Cell] = []
-        for first in range(0, len(centres), self.params.batch):
-            some = centres[first : first + self.params.batch]
+        for first in range(0, len(centres), self.params.batch_size):
+            some = centres[first : first + self.params.batch_size]
             seen = yield from looker.at(some, partial(self._progress, first, len(centres)))
             found = [self._cell(c, one, centres) for c, one in zip(some, seen, strict=True)]
             done = tuple(cell for cell in found if cell is not None)
@@ -73,7 +73,7 @@ class Segmenter:
 
     def _progress(self, first: int, count: int, share: float) -> Progress:
         """Progress within the batch that begins with centre `first` of `count`."""
-        batch = min(self.params.batch, count - first)
+        batch = min(self.params.batch_size, count - first)
         return Progress(first + int(share * batch), count, "Segmenting cells")
 
     def _cell(self, centre: Centre, seen: Seen, centres: Sequence[Centre]) -> Cell | None:

@@ -82,7 +82,7 @@ class Looker:
         tell
             Progress from the share that is done, 0–1.
         """
-        side, turns, closer = self.checkpoint.window, self.params.turns, self.network.closer
+        side, turns, closer = self.checkpoint.window, self.params.tta_rotations, self.network.closer
         classify = self.network.classify
         if not closer:
             windows, chances = yield from self._turned(

@@ -23,7 +23,7 @@ class NcaParams(PredictParams):
         ProjectionName,
         Bounds("How the features become the response map; 'model' is the model's own choice"),
     ] = "model"
-    turns: Annotated[
+    tta_rotations: Annotated[
         int,
         Bounds(
             "Looks at each cell, turned by 90° each, whose types are averaged",
@@ -64,26 +64,30 @@ class NcaTrainParams:
     samples_per_epoch: Annotated[
         int, Bounds("Windows drawn an epoch; 0 takes one a sample", low=0)
     ] = 0
-    batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 32
+    batch_size: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 32
     typed_share: Annotated[
         float, Bounds("Share of windows that show a cell of known type", low=0, high=1)
     ] = 0.4
     learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-4
-    decay: Annotated[float, Bounds("Factor of the step size, each step", low=0.5, high=1)] = 0.9999
-    gamma: Annotated[
+    learning_rate_decay: Annotated[
+        float, Bounds("Factor of the step size, each step", low=0.5, high=1)
+    ] = 0.9999
+    focal_gamma: Annotated[
         float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
     ] = 2.0
-    centre_weight: Annotated[
+    pixel_loss_weight: Annotated[
         float, Bounds("Weight of the loss of the centre projection", low=0, high=100)
     ] = 1.0
-    readout: Annotated[
+    readout_fit_windows: Annotated[
         int, Bounds("Windows that the readout of pixels is fitted to first; 0 does not", low=0)
     ] = 0
-    stain: Annotated[
+    stain_augmentation: Annotated[
         float, Bounds("How far stains are varied; little for one laboratory", low=0, high=1)
     ] = 1.0
-    whole_cells: Annotated[bool, Bounds("Learn nothing from cells that the border cuts")] = False
-    refit: Annotated[
+    exclude_border_cells: Annotated[
+        bool, Bounds("Learn nothing from cells that the border cuts")
+    ] = False
+    classifier_fit_windows: Annotated[
         int, Bounds("Windows that the classifier is fitted anew to at the end; 0 does not", low=0)
     ] = 0
     closer: Annotated[
@@ -98,14 +102,14 @@ class NcaTrainParams:
         int,
         Bounds("Windows that the closer look at types is fitted to; 0 does not fit", low=0),
     ] = 4096
-    clip: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
-    validation: Annotated[
+    max_grad_norm: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
+    validation_share: Annotated[
         float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
     ] = 0.1
     patience: Annotated[
         int, Bounds("Epochs without improvement before stopping; 0 never stops", low=0)
     ] = 0
-    checkpointing: Annotated[
+    gradient_checkpointing: Annotated[
         bool, Bounds("Recompute states in the backward pass to save memory")
     ] = False
     seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
@@ -120,11 +124,11 @@ class NcaMaxTrainParams(NcaTrainParams):
     hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 128
     steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 64
     epochs: Annotated[int, Bounds("Epochs at most; 0 only fits", low=0, high=100_000)] = 32
-    batch: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 16
+    batch_size: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 16
     learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 4e-4
-    gamma: Annotated[
+    focal_gamma: Annotated[
         float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
     ] = 0.0
-    checkpointing: Annotated[
+    gradient_checkpointing: Annotated[
         bool, Bounds("Recompute states in the backward pass to save memory")
     ] = True

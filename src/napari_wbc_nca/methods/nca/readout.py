@@ -51,9 +51,9 @@ def over_windows(
     """
     random = np.random.default_rng((params.seed, count, *salt))
     device = next(network.parameters()).device
-    batches, taken = max(1, count // params.batch), []
+    batches, taken = max(1, count // params.batch_size), []
     for number in range(batches):
-        batch = windows.draw(params.batch, random)
+        batch = windows.draw(params.batch_size, random)
         with torch.no_grad():
             states = network.rollout(batch.images.to(device), number, batch.origin)
             taken.append(take(states, batch))
@@ -150,7 +150,7 @@ def _pixels(
         return torch.cat(features), torch.cat(targets)
 
     taken = yield from over_windows(
-        network, windows, params.readout, params, "Fitting the readout", take, salt=(1,)
+        network, windows, params.readout_fit_windows, params, "Fitting the readout", take, salt=(1,)
     )
     features, targets = zip(*taken, strict=True)
     return torch.cat(features), torch.cat(targets)
@@ -172,7 +172,7 @@ def refit(
     taken = yield from over_windows(
         network,
         windows,
-        params.refit,
+        params.classifier_fit_windows,
         params,
         "Fitting the classifier",
         lambda states, batch: (network.pooled(states), batch.allowed.to(states.device)),
@@ -196,7 +196,7 @@ def _fit(
     with torch.enable_grad():
         for _ in range(_STEPS):
             rows = torch.randint(len(features), (_ROWS,), generator=shuffle)
-            loss = focal_loss(head(features[rows]), allowed[rows], params.gamma)
+            loss = focal_loss(head(features[rows]), allowed[rows], params.focal_gamma)
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()

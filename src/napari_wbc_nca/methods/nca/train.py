@@ -77,7 +77,12 @@ class NcaLoop(Trainer):
         held: Windows | None,
         state_file: Path | None,
     ) -> None:
-        super().__init__(Learner(network, params.checkpointing), params, state_file, params.clip)
+        super().__init__(
+            Learner(network, params.gradient_checkpointing),
+            params,
+            state_file,
+            params.max_grad_norm,
+        )
         self.learn, self.held = learn, held
 
     def epoch(self) -> Generator[Progress, None, dict[str, float]]:
@@ -96,9 +101,9 @@ class NcaLoop(Trainer):
             self.fabric.to_device, (batch.images, batch.targets, batch.allowed)
         )
         logits, readout = self.learner(images, seed, batch.origin)
-        class_loss = focal_loss(logits, allowed, self.params.gamma)
+        class_loss = focal_loss(logits, allowed, self.params.focal_gamma)
         pixel_loss = centre_loss(readout, targets)
-        loss = class_loss + self.params.centre_weight * pixel_loss
+        loss = class_loss + self.params.pixel_loss_weight * pixel_loss
         return {"loss": loss, "class_loss": class_loss, "centre_loss": pixel_loss, "logits": logits}
 
     def _batches(self, windows: Windows) -> Iterator[Batch]:
@@ -106,10 +111,10 @@ class NcaLoop(Trainer):
         wanted = self.params.samples_per_epoch or len(windows.samples)
         random = np.random.default_rng((self.params.seed, self.state.epoch))
         with ThreadPoolExecutor(1) as pool:
-            following = pool.submit(windows.draw, self.params.batch, random)
-            for _ in range(max(1, wanted // self.params.batch)):
+            following = pool.submit(windows.draw, self.params.batch_size, random)
+            for _ in range(max(1, wanted // self.params.batch_size)):
                 batch = following.result()
-                following = pool.submit(windows.draw, self.params.batch, random)
+                following = pool.submit(windows.draw, self.params.batch_size, random)
                 yield batch
 
     @torch.no_grad()
@@ -120,7 +125,7 @@ class NcaLoop(Trainer):
         random = np.random.default_rng(self.params.seed)
         losses, right, hits = [], [], []
         for number in range(_VALIDATION_BATCHES):
-            batch = self.held.draw(self.params.batch, random)
+            batch = self.held.draw(self.params.batch_size, random)
             values = self._losses(batch, seed=number)
             losses.append(float(values["loss"]))
             found = values["logits"].argmax(1).cpu()
@@ -174,14 +179,14 @@ def train(
     _check_look(params, init)
     if init is not None:
         _check_fit(init, samples)
-    if params.whole_cells:
+    if params.exclude_border_cells:
         samples = [without_cut(sample) for sample in samples]
     classes = classes_of(samples) if init is None else init.classes
     normalisation = {"name": params.normalisation} if init is None else dict(init.normalisation)
     architecture = _architecture(params, pool, classes, init)
     nca_shapes(architecture, len(classes))
     prepared = yield from _prepare(samples, params, normalisation)
-    kept, held = split(prepared, params.validation, params.seed)
+    kept, held = split(prepared, params.validation_share, params.seed)
     torch.manual_seed(params.seed)
     network = NCA(**architecture)
     if init is not None:
@@ -193,7 +198,7 @@ def train(
         side=params.window,
         normalisation=normalisation,
         typed_share=params.typed_share,
-        stain=params.stain,
+        stain=params.stain_augmentation,
     )
     learn, validate = draw(kept), draw(held, vary=False) if held else None
     if network.types is not None and not network.types.weight.any() and not learn.typed:
@@ -202,10 +207,10 @@ def train(
             "train without 'closer'"
         )
     loop = NcaLoop(network, params, learn, validate, state_file)
-    if params.readout and not loop.state.epoch:
+    if params.readout_fit_windows and not loop.state.epoch:
         yield from fit_readout(network, learn, params)
     yield from loop.epochs()
-    if params.refit:
+    if params.classifier_fit_windows:
         yield from refit(network, learn, params)
     if network.closer and params.type_windows and learn.typed:
         side = close_side(params.window, params.diameter, network.closer)
@@ -261,7 +266,7 @@ def _check_look(params: NcaTrainParams, init: Checkpoint | None) -> None:
 def _check_kept(network: NCA, init: Checkpoint, params: NcaTrainParams) -> None:
     """Refuse to keep a classifier that neither came with `init` nor would be trained."""
     fits = network.fc2.weight.shape == init.weights["fc2.weight"].shape
-    if not (fits or params.epochs or params.refit):
+    if not (fits or params.epochs or params.classifier_fit_windows):
         raise ValueError(
             f"{init.name} pools its features in another way, so that its classifier starts anew, "
             "and 0 epochs would leave it so; pool as the model does (pooling 'parts' or "

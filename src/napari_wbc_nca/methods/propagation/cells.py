@@ -202,8 +202,8 @@ class Maker:
         """Cells whose rivals' contributions are all there."""
         numbers = np.asarray(list(found.contributions))
         boxes = _boxes([c.box for c in found.contributions.values()])
-        for first in range(0, len(ready), self.params.batch):
-            some = ready[first : first + self.params.batch]
+        for first in range(0, len(ready), self.params.batch_size):
+            some = ready[first : first + self.params.batch_size]
             for n in some:
                 window = self._cutter.window(found.contributions[n], found.centroids[n])
                 rivals = numbers[_meet(boxes, _boxes([window])) & (numbers != n)]

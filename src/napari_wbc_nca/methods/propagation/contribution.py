@@ -150,8 +150,8 @@ def contributions(
     near = rivals(centroids, sigma)
     radius = region_radius(sigma)
     found: dict[int, Contribution] = {}
-    for first in range(0, len(wanted), params.batch):
-        some = wanted[first : first + params.batch]
+    for first in range(0, len(wanted), params.batch_size):
+        some = wanted[first : first + params.batch_size]
         signals = np.stack([signal(n, centroids, near[n], traced, sigma, params) for n in some])
         starts = np.asarray([centroids[n].pixel for n in some]) - radius - traced.corner
         corners = [(int(y), int(x)) for y, x in starts]
@@ -164,7 +164,7 @@ def contributions(
         values = patches.values[:, 0].cpu().numpy()
         for n, own, (y, x) in zip(some, values, patches.corners, strict=True):
             corner = (y + traced.corner[0], x + traced.corner[1])
-            found[n] = trimmed(own, corner, field, params.noise)
+            found[n] = trimmed(own, corner, field, params.min_contribution)
         yield Progress(first + len(some), len(wanted), "Propagating from the detections")
     return found
 

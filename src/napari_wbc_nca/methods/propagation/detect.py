@@ -133,7 +133,7 @@ def detect(
         For a kind that the detector does not know.
     """
     wanted = [checkpoint.classes.index(kind) for kind in kinds_of(checkpoint, params)]
-    apart = max(params.apart, apart_of(checkpoint))
+    apart = max(params.min_distance, apart_of(checkpoint))
     reach = 2 * int(np.ceil(apart)) + 2
     side = max(network.stride, round(params.tile / view.factor))
     parts = list(tiles(view.shape, side, reach))
@@ -143,7 +143,7 @@ def detect(
         rows, columns = (range(span.start, span.stop) for span in tile.halo)
         values = likelihood(network, view, (rows, columns))
         for kind in wanted:
-            least = params.least or least_of(checkpoint, checkpoint.classes[kind])
+            least = params.min_likelihood or least_of(checkpoint, checkpoint.classes[kind])
             for y, x in peaks(values[kind], least, apart).tolist():
                 place = (y + rows.start, x + columns.start)
                 if all(c.start <= p < c.stop for p, c in zip(place, tile.core, strict=True)):

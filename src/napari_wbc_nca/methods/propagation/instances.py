@@ -51,7 +51,7 @@ class Cutter:
         self.sigma = sigma_of(checkpoint)
         self.margin = ceil(_MARGIN * self.sigma)
         stained = scaled_by_cells(checkpoint)
-        name, self.terms = params.saliency, params.terms
+        name, self.terms = params.saliency, params.graph_cut_energy
         if name == "model":
             name = "stain" if stained else "inverse"
         if self.terms == "model":

@@ -23,10 +23,10 @@ class PropagationParams(PredictParams):
     kinds: Annotated[
         str, Bounds("Detected kinds to segment, joined by commas; 'all' takes every one")
     ] = "all"
-    least: Annotated[
+    min_likelihood: Annotated[
         float, Bounds("Least likelihood of a cell; 0 takes the model's own", low=0, high=1)
     ] = 0.0
-    apart: Annotated[
+    min_distance: Annotated[
         float, Bounds("Least distance of two cells of a kind", "model px", low=0, high=512)
     ] = 2.0
     region: Annotated[
@@ -47,7 +47,7 @@ class PropagationParams(PredictParams):
     saliency: Annotated[
         Saliency, Bounds("What tells a cell from the background; 'model' is the model's own")
     ] = "model"
-    terms: Annotated[
+    graph_cut_energy: Annotated[
         Literal["model", "colour", "smooth", "code", "paper"],
         Bounds(
             "Seeds and costs of the graph cut: of the published code, of the paper, the paper's "
@@ -56,14 +56,14 @@ class PropagationParams(PredictParams):
             advanced=True,
         ),
     ] = "model"
-    noise: Annotated[
+    min_contribution: Annotated[
         float, Bounds("Contribution below which it is none", low=0, high=1, advanced=True)
     ] = 0.01
-    own_seed: Annotated[
+    foreground_seed: Annotated[
         float,
         Bounds("Own contribution above which a pixel is the cell's", low=0, high=1, advanced=True),
     ] = 0.001
-    other_seed: Annotated[
+    background_seed: Annotated[
         float,
         Bounds("Others' contribution above which it is not", low=0, high=1, advanced=True),
     ] = 0.01
@@ -91,24 +91,26 @@ class PropagationTrainParams:
     sigma: Annotated[float, Bounds("σ of a centroid's Gaussian", "model px", low=0.5, high=128)] = (
         5.0
     )
-    patch: Annotated[
+    patch_size: Annotated[
         int, Bounds("Side of a patch, a multiple of 16", "model px", low=32, high=2048)
     ] = 320
-    scaling: Annotated[
+    max_scale_factor: Annotated[
         float, Bounds("Greatest factor by which patches are scaled", low=1, high=4)
     ] = 1.8
     epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 500
     samples_per_epoch: Annotated[
         int, Bounds("Patches drawn an epoch; 0 takes one a sample", low=0)
     ] = 0
-    batch: Annotated[int, Bounds("Patches a step", low=1, high=1024)] = 16
+    batch_size: Annotated[int, Bounds("Patches a step", low=1, high=1024)] = 16
     learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-3
-    decay: Annotated[float, Bounds("Factor of the step size, each step", low=0.5, high=1)] = 1.0
-    distance: Annotated[
+    learning_rate_decay: Annotated[
+        float, Bounds("Factor of the step size, each step", low=0.5, high=1)
+    ] = 1.0
+    match_distance: Annotated[
         float,
         Bounds("Distance up to which a peak is a centroid's, in validation", "model px", low=0),
     ] = 10.0
-    validation: Annotated[
+    validation_share: Annotated[
         float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
     ] = 0.1
     patience: Annotated[

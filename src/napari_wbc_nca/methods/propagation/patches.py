@@ -71,18 +71,18 @@ class Patches:
         self, field: AnnotatedField, random: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         params = self.params
-        spread = np.log(params.scaling)
+        spread = np.log(params.max_scale_factor)
         scale = float(np.exp(np.clip(random.normal(0, spread / 2), -spread, spread)))
-        side = max(1, round(params.patch * field.fine / scale))
+        side = max(1, round(params.patch_size * field.fine / scale))
         origin = _origin(field, side, random)
         pixels = _cut(field.pixels, origin, side).float()
-        if side != params.patch:
+        if side != params.patch_size:
             pixels = F.interpolate(
-                pixels[None], (params.patch,) * 2, mode="bilinear", antialias=True
+                pixels[None], (params.patch_size,) * 2, mode="bilinear", antialias=True
             )[0]
-        ratio = params.patch / side
+        ratio = params.patch_size / side
         centres = [(own - origin + 0.5) * ratio - 0.5 for own in field.centres]
-        target = targets((params.patch,) * 2, centres, params.sigma * scale)
+        target = targets((params.patch_size,) * 2, centres, params.sigma * scale)
         image = presented(restain(pixels, random), {"name": params.normalisation}, params.colour)
         return _turned(image, target, random)
 

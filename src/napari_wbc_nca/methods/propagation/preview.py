@@ -77,8 +77,8 @@ def centroids(response: Response, params: PropagationParams) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for kind in kinds_of(response.checkpoint, params):
         values = response.values[response.checkpoint.classes.index(kind)]
-        least = params.least or least_of(response.checkpoint, kind)
-        for y, x in peaks(values, least, params.apart).tolist():
+        least = params.min_likelihood or least_of(response.checkpoint, kind)
+        for y, x in peaks(values, least, params.min_distance).tolist():
             place = ((at + 0.5) * response.factor - 0.5 for at in (y, x))
             rows.append((*place, kind, float(values[y, x])))
     return pd.DataFrame(rows, columns=["y", "x", "class", "likelihood"])

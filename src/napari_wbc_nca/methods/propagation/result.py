@@ -57,7 +57,7 @@ def collect(
     images = {name: blank(image) for name in ("cell", "contribution")}
     highest = blank(image, "float32")
     for cell, number in zip(settled, numbers, strict=True):
-        _paint(cell, number, images, highest, params.noise)
+        _paint(cell, number, images, highest, params.min_contribution)
     pixel_size = params.pixel_size or image.pixel_size
     found = {} if diameter is None else {"diameter": round(diameter, 2)}
     return Segmentation(

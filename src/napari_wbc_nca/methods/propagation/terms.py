@@ -149,8 +149,8 @@ def _seeds(window: Window, params: PropagationParams) -> tuple[Mask, Mask]:
 
     The rim of the window is no cell's: a cut there would cost nothing.
     """
-    own = (window.own > window.rival) & (window.own > params.own_seed)
-    other = (window.rival > window.own) & (window.rival > params.other_seed)
+    own = (window.own > window.rival) & (window.own > params.foreground_seed)
+    other = (window.rival > window.own) & (window.rival > params.background_seed)
     own, other = _whole(window, own, other)
     rim = np.pad(np.zeros(np.subtract(own.shape, 2).clip(0), bool), 1, constant_values=True)
     return own, other | (rim[: own.shape[0], : own.shape[1]] & ~own)

@@ -112,10 +112,10 @@ class DetectorLoop(Trainer):
         wanted = self.params.samples_per_epoch or len(self.patches.fields)
         random = np.random.default_rng((self.params.seed, self.state.epoch))
         with ThreadPoolExecutor(1) as pool:
-            following = pool.submit(self.patches.draw, self.params.batch, random)
-            for _ in range(max(1, wanted // self.params.batch)):
+            following = pool.submit(self.patches.draw, self.params.batch_size, random)
+            for _ in range(max(1, wanted // self.params.batch_size)):
                 batch = following.result()
-                following = pool.submit(self.patches.draw, self.params.batch, random)
+                following = pool.submit(self.patches.draw, self.params.batch_size, random)
                 move = self.fabric.to_device
                 yield Batch(move(batch.images), move(batch.targets), move(batch.taught))
 
@@ -174,7 +174,7 @@ def f_measures(
     for found, field in zip(maps, fields, strict=True):
         for kind in np.flatnonzero(field.taught):
             places = peaks(found[kind], max(least, _FAINT), params.sigma)
-            hits = len(assign(field.centres[kind], places, params.distance))
+            hits = len(assign(field.centres[kind], places, params.match_distance))
             counts[kind] += hits, len(field.centres[kind]), len(places)
     taught = np.any([field.taught for field in fields], axis=0)
     return [
@@ -226,8 +226,8 @@ def train(
         _check_fit(init, kinds)
         kinds, params = init.classes, _as(init, params)
     scaled = scale_is_known(samples, params.diameter)
-    kept, held = split(samples, params.validation, params.seed)
-    learn = yield from prepare(kept, kinds, params, params.scaling if scaled else 1.0)
+    kept, held = split(samples, params.validation_share, params.seed)
+    learn = yield from prepare(kept, kinds, params, params.max_scale_factor if scaled else 1.0)
     validate = yield from prepare(held, kinds, params)
     architecture = {
         "channels_in": 3 if params.colour == "rgb" else 1,
@@ -253,7 +253,7 @@ def train(
         classes=kinds,
         diameter=params.diameter or _NOMINAL,
         pixel_size=params.pixel_size,
-        window=params.patch,
+        window=params.patch_size,
         normalisation={"name": params.normalisation},
         card={
             **card(params.sigma, dict(zip(kinds, least, strict=True)), scaled, loop.width()),

@@ -16,7 +16,7 @@ from napari_wbc_nca.methods.nca.windows import Batch
 from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.types import Image
 
-PARAMS = NcaTrainParams(type_windows=512, batch=32)
+PARAMS = NcaTrainParams(type_windows=512, batch_size=32)
 CENTRES = ((40, 44), (84, 110))
 
 
@@ -110,7 +110,7 @@ def closer(checkpoint, favoured):
 @pytest.mark.parametrize("favoured", [0, 1])
 def test_types_come_from_the_closer_look_and_none_from_the_other(favoured):
     plain = planted.checkpoint()
-    _, before = told(plain, turns=1)
+    _, before = told(plain, tta_rotations=1)
     yielded, found = told(closer(plain, favoured))
     assert set(found.cells["class"]) == {plain.classes[favoured]}
     np.testing.assert_allclose(found.cells["p_none"], before.cells["p_none"])
@@ -138,7 +138,7 @@ def test_a_closer_window_keeps_the_margin_around_a_cell():
 
 
 SIZE = {"channels": 6, "hidden": 8, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"}
-TINY = NcaTrainParams(**SIZE, epochs=1, samples_per_epoch=8, batch=4, validation=0.0, closer=1.5,
+TINY = NcaTrainParams(**SIZE, epochs=1, samples_per_epoch=8, batch_size=4, validation_share=0.0, closer=1.5,
                       type_windows=32)  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def test_types_need_cells_of_known_type(fields):
 def test_the_batch_does_not_matter():
     checkpoint = closer(planted.checkpoint(), 0)
     checkpoint.weights["types.weight"][:] = np.random.default_rng(0).normal(size=(2, 8))
-    (_, first), (_, second) = (told(checkpoint, batch=batch) for batch in (2, 16))
+    (_, first), (_, second) = (told(checkpoint, batch_size=batch) for batch in (2, 16))
     names = [f"p_{name}" for name in checkpoint.classes]
     np.testing.assert_array_equal(first.cells[names], second.cells[names])
 

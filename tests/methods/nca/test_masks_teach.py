@@ -22,8 +22,8 @@ PARAMS = NcaTrainParams(
     device="cpu",
     epochs=1,
     samples_per_epoch=8,
-    batch=4,
-    validation=0.3,
+    batch_size=4,
+    validation_share=0.3,
     learning_rate=0.0,
 )
 
@@ -50,13 +50,13 @@ def epochs_of(yielded):
 
 def test_fitting_the_readout_alone_halves_the_loss_of_pixels(drawn):
     before, _ = planted.run(nca_wss.train(drawn, PARAMS))
-    after, _ = planted.run(nca_wss.train(drawn, replace(PARAMS, readout=32)))
+    after, _ = planted.run(nca_wss.train(drawn, replace(PARAMS, readout_fit_windows=32)))
     assert epochs_of(after)[0]["centre_loss"] < epochs_of(before)[0]["centre_loss"] / 2
     assert "Fitting the readout" in {progress.message for progress in after}
 
 
 def test_projections_are_compared_on_masks_that_were_held_out(drawn):
-    params = replace(PARAMS, readout=32, projection="best")
+    params = replace(PARAMS, readout_fit_windows=32, projection="best")
     _, first = planted.run(nca_wss.train(drawn, params))
     held = first.card["held_out"]
     assert 0 < held["cells"] < sum(len(s.names) for s in drawn)

@@ -54,7 +54,9 @@ def test_probabilities_are_those_of_the_classes():
 def test_a_published_model_gives_each_class_its_sigmoid():
     sigmoid = replace(CHECKPOINT, card={"projection": "centre", "activation": "sigmoid"})
     field = planted.smear((50, 70))
-    found, plain = (cells(field, (50, 70), checkpoint=c, turns=1)[0] for c in (sigmoid, CHECKPOINT))
+    found, plain = (
+        cells(field, (50, 70), checkpoint=c, tta_rotations=1)[0] for c in (sigmoid, CHECKPOINT)
+    )
     p, q = (np.asarray(list(c.probabilities.values())) for c in (found, plain))
     odds = p / (1 - p)
     np.testing.assert_allclose(odds / odds.sum(), q, rtol=1e-5)
@@ -71,7 +73,7 @@ def test_types_are_the_mean_of_turned_looks():
         state = network.rollout(torch.from_numpy(turned)[None], PARAMS.seed, origin)
         looks.append(network.classify(state)[0].softmax(0).tolist())
     for turns in (1, 4):
-        (cell,) = cells(field, (50, 70), turns=turns)
+        (cell,) = cells(field, (50, 70), tta_rotations=turns)
         expected = np.mean(looks[:turns], axis=0)
         np.testing.assert_allclose(list(cell.probabilities.values()), expected, rtol=1e-5)
     assert np.ptp(looks, axis=0).max() > 5e-5
@@ -97,7 +99,7 @@ def test_cells_do_not_depend_on_their_batch():
     centres = [(50, 60), (90, 100), (30, 130)]
     field = planted.smear(*centres)
     for one, many in zip(
-        cells(field, *centres, batch=2), cells(field, *centres, batch=16), strict=True
+        cells(field, *centres, batch_size=2), cells(field, *centres, batch_size=16), strict=True
     ):
         np.testing.assert_array_equal(one.mask, many.mask)
         np.testing.assert_array_equal(one.response, many.response)
@@ -108,7 +110,7 @@ def test_cells_do_not_depend_on_their_batch():
 def test_progress_never_falls_back_and_follows_the_looks(turns):
     centres = [(50, 60), (90, 100), (30, 130), (60, 30)]
     view = Field(planted.smear(*centres), 2.0, CHECKPOINT.normalisation)
-    params = replace(PARAMS, batch=2, turns=turns)
+    params = replace(PARAMS, batch_size=2, tta_rotations=turns)
     segmenter = Segmenter(build(CHECKPOINT, "cpu"), CHECKPOINT, params, view)
     yielded, _ = planted.run(segmenter.cells([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))
     shares = planted.shares(yielded, "Segmenting cells")

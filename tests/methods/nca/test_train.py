@@ -16,7 +16,7 @@ from napari_wbc_nca.types import Image
 
 SIZE = {"channels": 6, "hidden": 8, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"}
 TINY = NcaTrainParams(
-    **SIZE, epochs=1, samples_per_epoch=8, batch=4, validation=0.0, learning_rate=1e-2
+    **SIZE, epochs=1, samples_per_epoch=8, batch_size=4, validation_share=0.0, learning_rate=1e-2
 )
 
 
@@ -34,7 +34,7 @@ def epochs_of(yielded):
 
 @pytest.fixture(scope="module")
 def learnt(fields):
-    params = replace(TINY, epochs=2, samples_per_epoch=512, batch=16, validation=0.3)
+    params = replace(TINY, epochs=2, samples_per_epoch=512, batch_size=16, validation_share=0.3)
     return train(fields, params)
 
 
@@ -109,7 +109,7 @@ def test_crops_known_by_their_class_alone_train(fields):
 
 
 def test_a_resumed_training_ends_as_one_that_was_not_interrupted(fields, tmp_path):
-    params = replace(TINY, epochs=3, validation=0.3, decay=0.8)
+    params = replace(TINY, epochs=3, validation_share=0.3, learning_rate_decay=0.8)
     state = tmp_path / "state"
     steps = nca_wss.train(fields, params, state_file=state)
     while not next(steps).values:
@@ -131,19 +131,19 @@ def test_a_state_of_other_parameters_is_refused(fields, tmp_path):
         pass
     steps.close()
     with pytest.raises(ValueError, match=r"state was written with other values of gamma, seed"):
-        train(fields, replace(TINY, epochs=2, gamma=0.0, seed=2), state_file=state)
+        train(fields, replace(TINY, epochs=2, focal_gamma=0.0, seed=2), state_file=state)
     _, longer = train(fields, replace(TINY, epochs=3), state_file=state)
     assert longer.card["epochs"] == 3
 
 
 def test_training_stops_when_it_no_longer_improves(fields):
-    params = replace(TINY, epochs=50, patience=2, learning_rate=0.0, validation=0.3)
+    params = replace(TINY, epochs=50, patience=2, learning_rate=0.0, validation_share=0.3)
     _, stopped = train(fields, params)
     assert (stopped.card["epochs"], stopped.card["best_epoch"]) == (3, 1)
 
 
 def test_without_patience_training_goes_on(fields):
-    params = replace(TINY, epochs=4, learning_rate=0.0, validation=0.3)
+    params = replace(TINY, epochs=4, learning_rate=0.0, validation_share=0.3)
     assert train(fields, params)[1].card["epochs"] == 4
 
 
@@ -174,7 +174,7 @@ def test_checkpoints_that_do_not_fit_are_refused(fields):
 
 def test_bounds_are_checked_first():
     with pytest.raises(ValueError, match="batch is 1; it must be at least 2"):
-        train([], replace(TINY, batch=1))
+        train([], replace(TINY, batch_size=1))
 
 
 def test_a_missing_device_is_named(fields, monkeypatch):
@@ -184,9 +184,11 @@ def test_a_missing_device_is_named(fields, monkeypatch):
 
 
 def test_nca_max_of_the_papers_size_takes_two_steps(fields):
-    params = NcaMaxTrainParams(epochs=1, samples_per_epoch=4, batch=2, validation=0, device="cpu")
+    params = NcaMaxTrainParams(
+        epochs=1, samples_per_epoch=4, batch_size=2, validation_share=0, device="cpu"
+    )
     assert (params.channels, params.hidden, params.steps, params.window) == (128, 128, 64, 64)
-    assert params.checkpointing
+    assert params.gradient_checkpointing
     steps = nca_max.train(fields[:2], params)
     yielded, trained = planted.run(steps)
     assert sum(p.message.startswith("Training, batch") for p in yielded) == 2
@@ -197,7 +199,7 @@ def test_nca_max_of_the_papers_size_takes_two_steps(fields):
 
 def test_checkpointing_learns_the_same(fields):
     _, kept = train(fields)
-    _, computed_anew = train(fields, replace(TINY, checkpointing=True))
+    _, computed_anew = train(fields, replace(TINY, gradient_checkpointing=True))
     for name, array in kept.weights.items():
         np.testing.assert_allclose(computed_anew.weights[name], array, atol=1e-4)
 

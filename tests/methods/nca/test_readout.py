@@ -9,7 +9,7 @@ from napari_wbc_nca.methods.nca.readout import refit
 from napari_wbc_nca.methods.nca.windows import Batch
 from napari_wbc_nca.models.nca import NCA
 
-PARAMS = NcaTrainParams(refit=128, batch=32, gamma=0.0)
+PARAMS = NcaTrainParams(classifier_fit_windows=128, batch_size=32, focal_gamma=0.0)
 
 
 class Stained:

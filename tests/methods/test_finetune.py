@@ -13,8 +13,8 @@ from napari_wbc_nca.methods.nca.params import NcaTrainParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import fields
 
-MIXING = ("mixed", "within", "lowest_share", "highest_share", "rescale", "overlaps")
-VARIED = ("zoom", "contrast", "brightness", "tint", "blur", "noise")
+MIXING = ("mixed_share", "same_class_share", "min_lambda", "max_lambda", "rescale", "overlap_label")
+VARIED = ("scale_augmentation", "contrast", "brightness", "tint", "blur", "noise")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_cellmixer_keeps_its_foreground_and_mixtures(mix, made):
         0.5 if name == "tint" else card[name] for name in VARIED
     ]
     assert (params.response, params.threshold, params.erode) == ("contrast", "otsu_log", 1)
-    assert (params.crop, params.diameter, params.pixel_size) == (80, 40, 0.32)
+    assert (params.crop_size, params.diameter, params.pixel_size) == (80, 40, 0.32)
     assert params.normalisation == "absorptance"
 
 

@@ -69,7 +69,7 @@ def test_batches_do_not_change_the_labels(batch):
     image = read(SAMPLE)
     points = np.random.default_rng(0).uniform(0, 400, (7, 2))
     many = predict(image, points=points, locate="points", diameter=60)
-    assert_same(predict(image, points=points, locate="points", diameter=60, batch=batch), many)
+    assert_same(predict(image, points=points, locate="points", diameter=60, batch_size=batch), many)
 
 
 def test_one_seed_gives_one_segmentation():
@@ -134,7 +134,7 @@ def test_a_pixel_size_gives_the_scale_and_the_areas():
 
 
 def test_finished_cells_come_with_the_progress():
-    steps = nca_wss.predict(Image(FIELD), CHECKPOINT, replace(PARAMS, batch=2))
+    steps = nca_wss.predict(Image(FIELD), CHECKPOINT, replace(PARAMS, batch_size=2))
     yielded, found = planted.run(steps)
     assert [len(p.cells) for p in yielded if p.cells] == [2, 1]
     assert len(found.cells) == 3
