@@ -20,10 +20,10 @@ from napari.layers import Labels
 
 from napari_wbc_nca.cell_types import KNOWN
 from napari_wbc_nca.ops.cell_features import measure
-from napari_wbc_nca.widgets._colours import class_colours, colormap
-from napari_wbc_nca.widgets._follow import follow
-from napari_wbc_nca.widgets._operations import correct, correct_by_line
-from napari_wbc_nca.widgets._planes import OURS
+from napari_wbc_nca.widgets.class_colours import class_colours, colormap
+from napari_wbc_nca.widgets.correction_operations import correct, correct_by_line
+from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets.planes import OURS
 
 
 def field(side: int, cells: int, seed: int = 0) -> np.ndarray:

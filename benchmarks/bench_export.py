@@ -30,7 +30,7 @@ from exported import (  # noqa: E402
 )
 from scipy import ndimage  # noqa: E402
 
-from napari_wbc_nca.export.formats import FORMATS  # noqa: E402
+from napari_wbc_nca.formats.registry import FORMATS  # noqa: E402
 from napari_wbc_nca.io.images import read as read_image  # noqa: E402
 from napari_wbc_nca.io.images import sample_path  # noqa: E402
 from napari_wbc_nca.types import Image  # noqa: E402

@@ -24,7 +24,7 @@ from qtpy.QtTest import QTest
 from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.types import Image
-from napari_wbc_nca.widgets._colours import class_colours, colormap
+from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.workflow.segment import segment
 
 IMAGES = Path(__file__).parents[1] / "images"

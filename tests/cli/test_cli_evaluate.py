@@ -47,7 +47,16 @@ def test_model_is_measured_and_reported(wbc, measured, model, tmp_path):
 
 
 def test_method_is_measured_in_folds(wbc, measured, tmp_path):
-    options = ["--folds", 3, "--train", "epochs=2", "--train", "checkpointing=yes", "--seed", 5]
+    options = [
+        "--folds",
+        3,
+        "--train",
+        "epochs=2",
+        "--train",
+        "gradient_checkpointing=yes",
+        "--seed",
+        5,
+    ]
     done = wbc("evaluate", "nca_wss", tmp_path, tmp_path / "b", "-o", tmp_path / "r", *options)
     assert done.status == 0
     assert measured[0] == (
@@ -82,7 +91,10 @@ def test_failure_says_why(wbc, model, monkeypatch, tmp_path):
         (["nca_wss", "d", "--folds", "3", "--train", "epochs"], "expected name=value"),
         (["nca_wss", "d", "--folds", "3", "--train", "epochs=x"], "a value of type int"),
         (["nca_wss", "d", "--folds", "3", "--train", "epochs=-1"], "epochs is -1; it must be at"),
-        (["nca_wss", "d", "--folds", "3", "--train", "checkpointing=3"], "a value of type bool"),
+        (
+            ["nca_wss", "d", "--folds", "3", "--train", "gradient_checkpointing=3"],
+            "a value of type bool",
+        ),
     ],
 )
 def test_wrong_usage(wbc, measured, arguments, message):

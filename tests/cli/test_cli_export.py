@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image as Pictures
 
-from napari_wbc_nca.export.formats import FORMATS
+from napari_wbc_nca.formats.registry import FORMATS
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.workflow.export import import_labels
 

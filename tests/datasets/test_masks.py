@@ -11,10 +11,10 @@ from PIL import Image as Picture
 from napari_wbc_nca.datasets.masks import labelled, read_drawn, sample_of, typical
 from napari_wbc_nca.datasets.readers import read
 from napari_wbc_nca.datasets.samples import LabelError, Masks
-from napari_wbc_nca.export.items import item, reviewed_only
-from napari_wbc_nca.export.params import ExportParams
-from napari_wbc_nca.export.tiff import read as read_items
-from napari_wbc_nca.export.tiff import write
+from napari_wbc_nca.formats.items import item, reviewed_only
+from napari_wbc_nca.formats.params import ExportParams
+from napari_wbc_nca.formats.tiff import read as read_items
+from napari_wbc_nca.formats.tiff import write
 
 SHAPE = (40, 60)
 

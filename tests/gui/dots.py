@@ -15,9 +15,14 @@ from napari_wbc_nca.ops.labels import table
 from napari_wbc_nca.params import Bounds
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
-from napari_wbc_nca.widgets._face_cellmixer import CLASSES
-from napari_wbc_nca.widgets._face_propagation import CENTROIDS, CONTRIBUTIONS
-from napari_wbc_nca.widgets._faces import CELLS, MAPS, Face
+from napari_wbc_nca.widgets.method_display import (
+    CELLS,
+    CENTROIDS,
+    CLASSES,
+    CONTRIBUTIONS,
+    MAPS,
+    MethodDisplay,
+)
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,11 @@ class DotParams(PredictParams):
 METHOD = Method(
     "dots", "Dots", "dots:predict", "dots:train", DotParams, DotParams, update="dots:update"
 )
-FACE = Face(
+FACE = MethodDisplay(
     (CELLS, CENTROIDS, CONTRIBUTIONS, CLASSES, MAPS),
     "Segment dots",
     "No dot found",
-    tools="napari_wbc_nca.widgets._propagation_tools:PropagationTools",
+    tools="napari_wbc_nca.widgets.propagation_tools:PropagationTools",
 )
 DOTS = replace(
     CHECKPOINT, method="dots", classes=("background", "lymphocyte", "neutrophil"), name="dots"

@@ -18,9 +18,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from squares import MANIFEST
 
-from napari_wbc_nca.widgets._features import UNKNOWN
-from napari_wbc_nca.widgets._operations import CLASS_KEYS, OPERATIONS
 from napari_wbc_nca.widgets.correct import CorrectWidget
+from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
+from napari_wbc_nca.widgets.features_table import UNKNOWN
 
 CLASSES = ("neutrophil", "lymphocyte", "monocyte")
 
@@ -432,8 +432,8 @@ def test_narrow_labels_ask_for_a_wider_type(viewer, docked, notes):
 
 
 def test_colours_follow_the_classes(viewer, docked):
-    from napari_wbc_nca.widgets._colours import class_colours, colormap
-    from napari_wbc_nca.widgets._planes import OURS
+    from napari_wbc_nca.widgets.class_colours import class_colours, colormap
+    from napari_wbc_nca.widgets.planes import OURS
 
     table = features()
     layer = viewer.add_labels(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from squares import smear
 
-from napari_wbc_nca.widgets._instances import merged
+from napari_wbc_nca.widgets.instance_updates import merged
 
 CORNERS = ((10, 10), (50, 70))
 

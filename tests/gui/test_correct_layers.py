@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_wbc_nca.widgets._follow import follow
+from napari_wbc_nca.widgets.features_sync import follow
 
 
 def squares():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from hands import Hands
 
-from napari_wbc_nca.widgets._follow import follow
-from napari_wbc_nca.widgets._keys import bind_keys
+from napari_wbc_nca.widgets.correction_keys import bind_keys
+from napari_wbc_nca.widgets.features_sync import follow
 
 
 def stack():

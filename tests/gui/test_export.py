@@ -12,10 +12,10 @@ from PIL import Image as Pictures
 from qtpy.QtCore import QPoint, Qt
 from squares import smear
 
-from napari_wbc_nca.export import formats
-from napari_wbc_nca.widgets._export_items import image_of
-from napari_wbc_nca.widgets._planes import OURS
+from napari_wbc_nca.formats import registry
 from napari_wbc_nca.widgets.export import ExportWidget
+from napari_wbc_nca.widgets.export_items import image_of
+from napari_wbc_nca.widgets.planes import OURS
 from napari_wbc_nca.workflow.export import import_labels
 
 
@@ -176,7 +176,7 @@ def test_cancelled_export_leaves_nothing(
 ):
     import threading
 
-    go, load = threading.Event(), formats.load
+    go, load = threading.Event(), registry.load
 
     def slow(target):
         def write(items, classes, folder, params):
@@ -185,7 +185,7 @@ def test_cancelled_export_leaves_nothing(
 
         return write
 
-    monkeypatch.setattr(formats, "load", slow)
+    monkeypatch.setattr(registry, "load", slow)
     export.form.folder.edit.setText(str(tmp_path / "out"))
     tick(export, "tiff")
     click(export.button)

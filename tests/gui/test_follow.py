@@ -11,9 +11,9 @@ from napari.layers import Labels
 from napari_wbc_nca.ops import edit
 from napari_wbc_nca.ops.cell_features import COLUMNS, measure
 from napari_wbc_nca.ops.edit_split import split_by_line
-from napari_wbc_nca.widgets import _history as history
-from napari_wbc_nca.widgets._features import AUTO, UNKNOWN, complete
-from napari_wbc_nca.widgets._follow import follow
+from napari_wbc_nca.widgets import undo_history as history
+from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets.features_table import AUTO, UNKNOWN, complete
 
 SHAPE = (14, 16)
 

@@ -11,8 +11,8 @@ from squares import smear
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import fields
-from napari_wbc_nca.widgets._page import ELSEWHERE, MethodPage
-from napari_wbc_nca.widgets._planes import OURS
+from napari_wbc_nca.widgets.method_form import ELSEWHERE, MethodPage
+from napari_wbc_nca.widgets.planes import OURS
 
 
 def test_form_follows_the_method_of_the_model(dots_widget):

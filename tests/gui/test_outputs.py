@@ -17,7 +17,7 @@ from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.results import write
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.types import Image
-from napari_wbc_nca.widgets._reader import get_reader
+from napari_wbc_nca.widgets.reader import get_reader
 
 
 def test_every_command_of_the_manifest_can_be_imported():

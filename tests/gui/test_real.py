@@ -10,7 +10,7 @@ from checkpoints import checkpoint
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.io.weights import save
-from napari_wbc_nca.widgets._planes import OURS
+from napari_wbc_nca.widgets.planes import OURS
 from napari_wbc_nca.workflow.segment import segment
 
 BUNDLED, DETECTOR, MIXER = "wbc-smear", "smear-cells", "smear-mix"

@@ -12,7 +12,7 @@ from squares import assemble, smear
 
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
 from napari_wbc_nca.widgets import segment
-from napari_wbc_nca.widgets._planes import OURS
+from napari_wbc_nca.widgets.planes import OURS
 
 
 def text(label):

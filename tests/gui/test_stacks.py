@@ -6,7 +6,7 @@ import pytest
 from napari.layers import Image, Labels, Points, Shapes
 from squares import smear
 
-from napari_wbc_nca.widgets._planes import (
+from napari_wbc_nca.widgets.planes import (
     boxes_in,
     current_index,
     on_plane,

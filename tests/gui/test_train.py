@@ -13,7 +13,7 @@ from squares import CHECKPOINT, smear
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
 from napari_wbc_nca.progress import Progress
-from napari_wbc_nca.widgets._planes import OURS, SHOWS
+from napari_wbc_nca.widgets.planes import OURS, SHOWS
 from napari_wbc_nca.widgets.train import TrainWidget
 from napari_wbc_nca.workflow import train
 

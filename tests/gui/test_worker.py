@@ -4,15 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_wbc_nca.widgets import _worker
-from napari_wbc_nca.widgets._worker import Clock
+from napari_wbc_nca.widgets import worker
+from napari_wbc_nca.widgets.worker import Clock
 
 
 @pytest.fixture
 def wait(monkeypatch):
     """Let seconds pass, without waiting for them."""
     now = [100.0]
-    monkeypatch.setattr(_worker, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def passed(seconds):
         now[0] += seconds

@@ -15,11 +15,11 @@ import tifffile
 from exported import random_cells, random_image, random_labels
 from PIL import Image as Pictures
 
-from napari_wbc_nca.export import files, formats, staging
-from napari_wbc_nca.export.formats import FORMATS
-from napari_wbc_nca.export.items import ExportError, item, reviewed_only
-from napari_wbc_nca.export.params import ExportParams
-from napari_wbc_nca.export.splits import split
+from napari_wbc_nca.formats import files, registry, staging
+from napari_wbc_nca.formats.items import ExportError, item, reviewed_only
+from napari_wbc_nca.formats.params import ExportParams
+from napari_wbc_nca.formats.registry import FORMATS
+from napari_wbc_nca.formats.splits import split
 from napari_wbc_nca.io import results
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.types import Image, Segmentation
@@ -78,7 +78,7 @@ def test_silent_failure_of_a_library_on_a_full_disk_is_understood(tmp_path, monk
     def fails(*_):
         raise OSError("3600 requested and 0 written")
 
-    monkeypatch.setattr(formats, "load", lambda target: fails)
+    monkeypatch.setattr(registry, "load", lambda target: fails)
     monkeypatch.setattr(staging, "_room", lambda folder: 0)
     with pytest.raises(ExportError, match="no room left"):
         export(LABELS, tmp_path, "tiff")

@@ -34,10 +34,10 @@ TINY = NcaTrainParams(
 SCRIPT = """
 import sys
 from napari_wbc_nca.datasets.readers import read
-from napari_wbc_nca.workflow import train, trainings
+from napari_wbc_nca.workflow import train
 sys.path.insert(0, sys.argv[2])
 from test_trainings import TINY
-request = trainings.begin("mine", train.Request("nca_wss", TINY), "")
+request = train.start_training("mine", train.Request("nca_wss", TINY), "")
 for _ in train.run(request, read(sys.argv[1])):
     pass
 """

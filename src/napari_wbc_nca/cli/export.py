@@ -10,10 +10,10 @@ import typer
 
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make, with_fields
-from napari_wbc_nca.export.params import ExportParams
+from napari_wbc_nca.formats.params import ExportParams
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.export.items import Item
+    from napari_wbc_nca.formats.items import Item
 
 _NAMES = (
     "tiff, coco, coco-polygons, qupath, imagej, nnunet, omezarr, cellpose, yolo, yolo-segments, "
@@ -55,7 +55,7 @@ def export(
     that says where every cell came from. Formats that cannot hold what nobody
     reviewed show it grey, so that it is never taken for background.
     """
-    from napari_wbc_nca.export.formats import FORMATS
+    from napari_wbc_nca.formats.registry import FORMATS
     from napari_wbc_nca.workflow import export as workflow
 
     params: ExportParams = make(ExportParams, values)
@@ -88,8 +88,8 @@ def _items(
     pixel_size: float,
 ) -> list[Item]:
     """Items of the label images with what was given for each of them."""
-    from napari_wbc_nca.export import inputs, regions
-    from napari_wbc_nca.export.items import reviewed_only
+    from napari_wbc_nca.formats import inputs, regions
+    from napari_wbc_nca.formats.items import reviewed_only
 
     files = inputs.find(labels)
     given = {"--image": images, "--cells": cells, "--reviewed": reviewed}

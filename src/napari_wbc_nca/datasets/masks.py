@@ -13,15 +13,15 @@ from scipy import ndimage as ndi
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import read_cells
 from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample, picture_size
-from napari_wbc_nca.export.files import rgb
-from napari_wbc_nca.export.items import nuclei
+from napari_wbc_nca.formats.files import rgb
+from napari_wbc_nca.formats.items import nuclei
 from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.pixels import ImageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_wbc_nca.export.items import Item
+    from napari_wbc_nca.formats.items import Item
 
 LABELS, NUCLEI, IGNORE, CELLS = "_labels", "_nuclei", "_ignore", "_cells"
 """What follows a picture's stem in the names of its label images and of its table."""

@@ -23,7 +23,7 @@ MARGIN = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class MeasuredCell:
     """One measured cell.
 
     Attributes
@@ -54,7 +54,7 @@ class Case:
     corner: tuple[int, int] = (0, 0)
 
 
-def worst(cases: Sequence[Case], count: int) -> list[Case]:
+def worst(cases: Sequence[MeasuredCell], count: int) -> list[MeasuredCell]:
     """Keep the `count` cases of lowest score, the lowest first."""
     return nsmallest(count, cases, key=lambda case: case.score)
 
@@ -65,7 +65,7 @@ def cases(
     truth: Truth,
     found: Segmentation,
     scores: pd.DataFrame,
-) -> list[Case]:
+) -> list[MeasuredCell]:
     """Cases of the true cells with a mask or box, among the `scores` of a picture called `name`."""
     if truth.cell is None and truth.boxes is None:
         return []
@@ -91,7 +91,7 @@ def _case(
     true: Mask,
     found: Segmentation,
     row: Mapping[Any, Any],
-) -> Case:
+) -> MeasuredCell:
     labels = np.asarray(found.labels["cell"])
     rows, columns = np.nonzero(true | ((labels == row["label"]) & (labels > 0)))
     part = tuple(
@@ -103,4 +103,4 @@ def _case(
     title = f"{short}  {score:.2f}\n{row['true']} → {row['predicted']}"
     corner = (part[0].start, part[1].start)
     shown = (rgb[part], true[part], labels[part] > 0)
-    return Case(title, score, *shown, image=name, cell=int(row["cell"]), corner=corner)
+    return MeasuredCell(title, score, *shown, image=name, cell=int(row["cell"]), corner=corner)

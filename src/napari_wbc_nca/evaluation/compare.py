@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from napari_wbc_nca.evaluation.cases import Case, worst
+from napari_wbc_nca.evaluation.cases import MeasuredCell, worst
 from napari_wbc_nca.evaluation.evaluate import Evaluation, measure
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.evaluation.targets import Target, targets
@@ -49,7 +49,7 @@ class Comparison:
     evaluations: tuple[Evaluation, Evaluation]
     summary: pd.DataFrame
     cells: pd.DataFrame
-    disagreements: list[tuple[Case, Case]]
+    disagreements: list[tuple[MeasuredCell, MeasuredCell]]
     provenance: dict[str, Any]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from napari_wbc_nca.datasets.readers import NONE, WBC, read_rgb
 from napari_wbc_nca.evaluation import class_maps
-from napari_wbc_nca.evaluation.cases import Case, cases, worst
+from napari_wbc_nca.evaluation.cases import MeasuredCell, cases, worst
 from napari_wbc_nca.evaluation.figures import by_class, confusion, detection, summary
 from napari_wbc_nca.evaluation.params import EvaluateParams, listed, measures_classes
 from napari_wbc_nca.evaluation.scores import COLUMNS, reviewed, score, white, whole_picture
@@ -56,7 +56,7 @@ class Evaluation:
     summary: pd.DataFrame
     classes: pd.DataFrame
     confusion: pd.DataFrame
-    worst: dict[str, list[Case]]
+    worst: dict[str, list[MeasuredCell]]
     provenance: dict[str, Any]
 
 
@@ -133,7 +133,7 @@ def measure(
     settings = _settings(params, segment)
     cells: list[pd.DataFrame] = []
     images: list[dict[str, Any]] = []
-    shown: dict[str, list[Case]] = {name: [] for name in settings}
+    shown: dict[str, list[MeasuredCell]] = {name: [] for name in settings}
     for done, target in enumerate(pictures, start=1):
         for name, setting in settings.items():
             keys = {"projection": name, "data": target.sample.source, "image": target.name}
@@ -174,7 +174,7 @@ def _settings(params: EvaluateParams, segment: Any) -> dict[str, Any]:
 
 def _measure(
     checkpoint: Checkpoint, target: Target, params: EvaluateParams, segment: Any
-) -> tuple[pd.DataFrame, dict[str, Any], list[Case]]:
+) -> tuple[pd.DataFrame, dict[str, Any], list[MeasuredCell]]:
     """Scores of one picture's cells, and of all together, and the cells as they look."""
     known = {field.name: field.choices for field in fields(type(segment))}
     alone = target.whole and "whole" in known.get("locate", ())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from napari_wbc_nca.evaluation.cases import Case
+    from napari_wbc_nca.evaluation.cases import MeasuredCell
     from napari_wbc_nca.evaluation.evaluate import Evaluation
 
 TRUE, PREDICTED, OTHER = "black", "#39ff14", "#00b7ff"
@@ -89,7 +89,7 @@ def heatmap(values: pd.DataFrame, labels: npt.NDArray[np.object_]) -> Figure:
     return figure
 
 
-def montage(cases: Sequence[Case], columns: int = 4) -> Figure:
+def montage(cases: Sequence[MeasuredCell], columns: int = 4) -> Figure:
     """Cells with the outline of the truth (black) and of the prediction (green)."""
     rows = -(-len(cases) // columns)
     figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")
@@ -103,7 +103,7 @@ def montage(cases: Sequence[Case], columns: int = 4) -> Figure:
     return figure
 
 
-def disagreements(pairs: Sequence[tuple[Case, Case]], columns: int = 4) -> Figure:
+def disagreements(pairs: Sequence[tuple[MeasuredCell, MeasuredCell]], columns: int = 4) -> Figure:
     """Cells with the outlines of the truth (black), one model (green) and the other (blue)."""
     rows = max(1, -(-len(pairs) // columns))
     figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")

@@ -10,14 +10,17 @@ from napari.utils.notifications import show_warning
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from napari_wbc_nca.widgets._base import ViewerWidget
-from napari_wbc_nca.widgets._classes import add_class, classes_of
-from napari_wbc_nca.widgets._correcting import start, start_class
-from napari_wbc_nca.widgets._features import ADDED, AUTO, EDITED, rows
-from napari_wbc_nca.widgets._follow import follow
-from napari_wbc_nca.widgets._keys import bind_keys, keys_of
-from napari_wbc_nca.widgets._operations import CLASS_KEYS, OPERATIONS
-from napari_wbc_nca.widgets._recolour import colour_of
+from napari_wbc_nca.widgets.base import ViewerWidget
+from napari_wbc_nca.widgets.class_colours import add_class, classes_of, colour_of
+from napari_wbc_nca.widgets.correction_keys import (
+    bind_keys,
+    keys_of,
+    start_classification,
+    start_operation,
+)
+from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
+from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED, rows
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -74,7 +77,7 @@ class CorrectWidget(ViewerWidget):
         operation = OPERATIONS[name]
         button = QPushButton(operation.title)
         button.setAccessibleDescription(operation.tip)
-        button.clicked.connect(lambda: start(self.viewer, name, self.layer))
+        button.clicked.connect(lambda: start_operation(self.viewer, name, self.layer))
         return button
 
     def _lay_out(self) -> None:
@@ -139,7 +142,7 @@ class CorrectWidget(ViewerWidget):
         button = QPushButton(name)
         key = f" ({keys_of(f'class_{number}')})" if number <= len(CLASS_KEYS) else ""
         button.setToolTip(f"The cell is a {name}{key}")
-        button.clicked.connect(lambda: start_class(self.viewer, number, self.layer))
+        button.clicked.connect(lambda: start_classification(self.viewer, number, self.layer))
         self.class_grid.addWidget(button, (number - 1) // 2, (number - 1) % 2)
         return button
 

@@ -24,13 +24,12 @@ from napari_wbc_nca.evaluation.params import EvaluateParams, measures_classes
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import check, from_mapping
 from napari_wbc_nca.progress import Progress
-from napari_wbc_nca.widgets._base import ViewerWidget
-from napari_wbc_nca.widgets._errors import report
-from napari_wbc_nca.widgets._evaluate_form import FOLDER, EvaluateForm
-from napari_wbc_nca.widgets._export_items import all_items
-from napari_wbc_nca.widgets._layout import ProgressRow, big_button
-from napari_wbc_nca.widgets._run import preload
-from napari_wbc_nca.widgets._worker import Clock, Job
+from napari_wbc_nca.widgets.base import ViewerWidget, report
+from napari_wbc_nca.widgets.evaluate_form import FOLDER, EvaluateForm
+from napari_wbc_nca.widgets.export_items import all_items
+from napari_wbc_nca.widgets.layout import ProgressRow, big_button
+from napari_wbc_nca.widgets.run import preload
+from napari_wbc_nca.widgets.worker import Clock, Job
 
 if TYPE_CHECKING:
     import pandas as pd

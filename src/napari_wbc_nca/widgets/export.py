@@ -11,19 +11,18 @@ from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QVBoxLayout
 
-from napari_wbc_nca.widgets._base import ViewerWidget
-from napari_wbc_nca.widgets._errors import report
-from napari_wbc_nca.widgets._export_form import ExportForm
-from napari_wbc_nca.widgets._export_items import all_items, show
-from napari_wbc_nca.widgets._layout import ProgressRow, big_button
-from napari_wbc_nca.widgets._planes import source_of
-from napari_wbc_nca.widgets._worker import Job
+from napari_wbc_nca.widgets.base import ViewerWidget, report
+from napari_wbc_nca.widgets.export_form import ExportForm
+from napari_wbc_nca.widgets.export_items import all_items, show
+from napari_wbc_nca.widgets.layout import ProgressRow, big_button
+from napari_wbc_nca.widgets.planes import source_of
+from napari_wbc_nca.widgets.worker import Job
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image, Labels
 
-    from napari_wbc_nca.export.items import Item
+    from napari_wbc_nca.formats.items import Item
     from napari_wbc_nca.progress import Progress
     from napari_wbc_nca.types import Image as Plane
     from napari_wbc_nca.workflow.export import Exported

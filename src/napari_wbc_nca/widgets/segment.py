@@ -9,16 +9,15 @@ from napari.layers import Image, Layer
 from qtpy.QtWidgets import QLabel, QVBoxLayout
 
 from napari_wbc_nca.progress import Progress
-from napari_wbc_nca.widgets._base import ViewerWidget
-from napari_wbc_nca.widgets._circle import Circle
-from napari_wbc_nca.widgets._colours import class_colours, legend, summary
-from napari_wbc_nca.widgets._controls import ControlsPlace
-from napari_wbc_nca.widgets._errors import report
-from napari_wbc_nca.widgets._layout import ProgressRow, big_button
-from napari_wbc_nca.widgets._results import Result, refresh, show
-from napari_wbc_nca.widgets._run import Finished, Request, Step, estimate, preload, work
-from napari_wbc_nca.widgets._segment_form import SegmentForm
-from napari_wbc_nca.widgets._worker import Clock, Job
+from napari_wbc_nca.widgets.base import ViewerWidget, report
+from napari_wbc_nca.widgets.class_colours import class_colours, legend, summary
+from napari_wbc_nca.widgets.diameter_circle import Circle
+from napari_wbc_nca.widgets.layout import ProgressRow, big_button
+from napari_wbc_nca.widgets.method_controls import ControlsPlace
+from napari_wbc_nca.widgets.result_layers import Result, refresh, show
+from napari_wbc_nca.widgets.run import Finished, Request, Step, estimate, preload, work
+from napari_wbc_nca.widgets.segment_form import SegmentForm
+from napari_wbc_nca.widgets.worker import Clock, Job
 
 if TYPE_CHECKING:
     from napari import Viewer

@@ -8,16 +8,15 @@ from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidg
 
 from napari_wbc_nca.datasets.masks import sample_of
 from napari_wbc_nca.io import model_store
-from napari_wbc_nca.widgets._base import ViewerWidget
-from napari_wbc_nca.widgets._curves import Curves
-from napari_wbc_nca.widgets._errors import report
-from napari_wbc_nca.widgets._export_items import all_items
-from napari_wbc_nca.widgets._layout import ProgressRow, big_button
-from napari_wbc_nca.widgets._model import ModelNames
-from napari_wbc_nca.widgets._run import preload
-from napari_wbc_nca.widgets._train_form import FOLDER, LABELS, TrainForm
-from napari_wbc_nca.widgets._train_run import Noted, Order, learn, pointed
-from napari_wbc_nca.widgets._worker import Clock, Job
+from napari_wbc_nca.widgets.base import ViewerWidget, report
+from napari_wbc_nca.widgets.export_items import all_items
+from napari_wbc_nca.widgets.layout import ProgressRow, big_button
+from napari_wbc_nca.widgets.loss_curves import Curves
+from napari_wbc_nca.widgets.model_box import ModelNames
+from napari_wbc_nca.widgets.run import preload
+from napari_wbc_nca.widgets.train_form import FOLDER, LABELS, TrainForm
+from napari_wbc_nca.widgets.train_run import Noted, Order, learn, pointed
+from napari_wbc_nca.widgets.worker import Clock, Job
 
 if TYPE_CHECKING:
     from pathlib import Path

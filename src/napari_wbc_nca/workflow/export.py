@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_wbc_nca.export import formats, inputs, regions, staging
-from napari_wbc_nca.export.files import RECORD, rgb, write_png, write_record
-from napari_wbc_nca.export.items import (
+from napari_wbc_nca.formats import inputs, regions, registry, staging
+from napari_wbc_nca.formats.files import RECORD, rgb, write_png, write_record
+from napari_wbc_nca.formats.items import (
     ExportError,
     Item,
     class_names,
@@ -20,9 +20,9 @@ from napari_wbc_nca.export.items import (
     measured,
     reviewed_only,
 )
-from napari_wbc_nca.export.params import ExportParams
-from napari_wbc_nca.export.provenance import notes, record
-from napari_wbc_nca.export.splits import split
+from napari_wbc_nca.formats.params import ExportParams
+from napari_wbc_nca.formats.provenance import notes, record
+from napari_wbc_nca.formats.splits import split
 from napari_wbc_nca.io import results
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.results import LABELS
@@ -66,11 +66,11 @@ def export(
     ----------
     labels
         Label image ``(Y, X)``, file of one, folder that ``segment`` wrote, segmentation, or a
-        list of :class:`~napari_wbc_nca.export.items.Item`.
+        list of :class:`~napari_wbc_nca.formats.items.Item`.
     folder
         Gets a folder for each format.
     formats
-        Names of formats, see :data:`~napari_wbc_nca.export.formats.FORMATS`.
+        Names of formats, see :data:`~napari_wbc_nca.formats.registry.FORMATS`.
     image
         The image of the labels: file, array or :class:`~napari_wbc_nca.types.Image`.
     cells
@@ -80,7 +80,7 @@ def export(
     groups
         CSV of slides, patients or splits by image.
     **options
-        Fields of :class:`~napari_wbc_nca.export.params.ExportParams`.
+        Fields of :class:`~napari_wbc_nca.formats.params.ExportParams`.
 
     Returns
     -------
@@ -184,8 +184,8 @@ def run(
     targets = [folder / name for name in chosen]
     with staging.staged(targets, overwrite=params.overwrite) as parts:
         for done, (name, part) in enumerate(zip(chosen, parts, strict=True)):
-            yield Progress(done, len(chosen), formats.get(name).title)
-            formats.load(formats.get(name).write)(items, classes, part, params)
+            yield Progress(done, len(chosen), registry.get(name).title)
+            registry.load(registry.get(name).write)(items, classes, part, params)
             files = sorted(path.relative_to(part).as_posix() for path in _files(part))
             entry = record(name, items, classes, params, files, table)
             write_record(part / RECORD, entry)
@@ -215,8 +215,8 @@ def _files(folder: Path) -> list[Path]:
 def _checked(items: Sequence[Item], names: Sequence[str], params: ExportParams) -> list[Item]:
     """Items under names of their own, when they and the formats go together."""
     if not names:
-        raise ExportError(f"no format is named; choose from {', '.join(formats.FORMATS)}")
-    needing = [name for name in names if formats.get(name).needs == "image"]
+        raise ExportError(f"no format is named; choose from {', '.join(registry.FORMATS)}")
+    needing = [name for name in names if registry.get(name).needs == "image"]
     if not items:
         raise ExportError("there are no labels; segment an image, or draw cells in a Labels layer")
     if not any(len(one.cells) for one in items):
@@ -268,12 +268,12 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
         When nothing there can be read, saying what to do.
     """
     place = Path(path).expanduser()
-    name = formats.detect(place) if form == "auto" else form
-    entry = formats.get(name)
+    name = registry.detect(place) if form == "auto" else form
+    entry = registry.get(name)
     if not place.exists():
         raise ExportError(f"{place} does not exist; check the path")
     shown = None if image is None else _as_image(image)
-    found: list[Item] = formats.load(entry.read)(place, None if shown is None else shown.pixels)
+    found: list[Item] = registry.load(entry.read)(place, None if shown is None else shown.pixels)
     if shown is None or len(found) != 1:
         return found
     return [replace(found[0], pixel_size=found[0].pixel_size or shown.pixel_size)]

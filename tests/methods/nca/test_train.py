@@ -130,7 +130,9 @@ def test_a_state_of_other_parameters_is_refused(fields, tmp_path):
     while not next(steps).values:
         pass
     steps.close()
-    with pytest.raises(ValueError, match=r"state was written with other values of gamma, seed"):
+    with pytest.raises(
+        ValueError, match=r"state was written with other values of focal_gamma, seed"
+    ):
         train(fields, replace(TINY, epochs=2, focal_gamma=0.0, seed=2), state_file=state)
     _, longer = train(fields, replace(TINY, epochs=3), state_file=state)
     assert longer.card["epochs"] == 3
@@ -173,7 +175,7 @@ def test_checkpoints_that_do_not_fit_are_refused(fields):
 
 
 def test_bounds_are_checked_first():
-    with pytest.raises(ValueError, match="batch is 1; it must be at least 2"):
+    with pytest.raises(ValueError, match="batch_size is 1; it must be at least 2"):
         train([], replace(TINY, batch_size=1))
 
 

@@ -79,7 +79,7 @@ def test_the_maximum_is_that_of_the_whole_field():
 
 
 def test_the_automata_can_be_led_by_the_detector(detector, monkeypatch):
-    monkeypatch.setattr(locate.zoo, "resolve", lambda name: detector)
+    monkeypatch.setattr(locate.model_store, "resolve", lambda name: detector)
     image = Image(planted.smear(*WHITE, red=RED))
     params = NcaParams(locate="detector", diameter=24, device="cpu")
     _, result = planted.run(nca_wss.predict(image, planted.checkpoint(), params))

@@ -283,8 +283,8 @@ def split(
 def _check_values(params: CellmixerTrainParams) -> None:
     if -1 < params.cross_entropy_weight < 0:
         raise ValueError(
-            f"cross_entropy is {params.cross_entropy_weight:g}; give 0 or more, or -1 for the network's "
-            "own"
+            f"cross_entropy_weight is {params.cross_entropy_weight:g}; give 0 or more, or -1 for "
+            "the network's own"
         )
     if params.min_lambda > params.max_lambda:
         raise ValueError(

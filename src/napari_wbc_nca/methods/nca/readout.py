@@ -117,9 +117,8 @@ def fit_readout(
 ) -> Generator[Progress, None, None]:
     """Fit the linear readout to the pixels of ``params.readout`` windows, in place.
 
-    By binary cross-entropy over the pixels whose target is known; see
-    :func:`~napari_wbc_nca.methods.nca.readout.fit_linear`. A few drawn cells are enough for it, and it
-    takes seconds where training the automaton takes minutes.
+    By binary cross-entropy over the pixels whose target is known; see :func:`fit_linear`. A few
+    drawn cells are enough for it, and it takes seconds where training the automaton takes minutes.
     """
     features, targets = yield from _pixels(network, windows, params)
     if network.centre is None or not len(targets):

@@ -1,0 +1,127 @@
+"""cellpose: ``NAME.tif``, ``NAME_masks.tif`` for training and ``NAME_seg.npy`` for its GUI.
+
+cellpose has no classes: ``NAME_cells.csv`` beside them holds these. It has no word for ignoring
+either: what nobody reviewed is grey in the picture.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wbc_nca.cell_types import colours
+from napari_wbc_nca.cell_types import rgb as numbers
+from napari_wbc_nca.formats.files import (
+    CELLS,
+    beside,
+    made,
+    read_cells,
+    read_picture,
+    rgb,
+    write_cells,
+    write_tiff,
+)
+from napari_wbc_nca.formats.items import AUTO, ExportError, Item, item
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.formats.params import ExportParams
+
+MASKS, SEG = "_masks.tif", "_seg.npy"
+
+
+def write(
+    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
+) -> None:
+    """Write files of each image, in a folder for each split."""
+    for one in items:
+        place = made(folder / one.split)
+        if one.pixels is not None:
+            write_tiff(place / f"{one.name}.tif", rgb(one, hide=True), one.pixel_size)
+        write_tiff(place / f"{one.name}{MASKS}", one.labels, one.pixel_size)
+        write_cells(place / f"{one.name}{CELLS}", one.cells)
+        with (place / f"{one.name}{SEG}").open("wb") as file:
+            np.save(file, np.array(_gui(one, classes), dtype=object), allow_pickle=True)
+
+
+def _gui(one: Item, classes: Sequence[str]) -> dict[str, Any]:
+    """What cellpose's window opens; its lists have an entry for each integer up to the largest."""
+    from skimage.segmentation import find_boundaries
+
+    palette = {name: numbers(colour) for name, colour in colours(classes).items()}
+    row = one.cells["label"].to_numpy() - 1
+    largest = int(one.labels.max(initial=0))
+    by_person, painted = np.zeros(largest, bool), np.full((largest, 3), 255, np.uint8)
+    by_person[row] = one.cells["origin"] != AUTO
+    if len(row):
+        painted[row] = [palette[name] for name in one.cells["class"]]
+    area = np.bincount(one.labels.ravel(), minlength=1)[1:]
+    diameter = float(np.median(np.sqrt(area[area > 0] * 4 / np.pi))) if area.any() else 30.0
+    edges = find_boundaries(np.pad(one.labels, 1), mode="inner")  # the image's edge is one too
+    return {
+        "filename": f"{one.name}.tif",
+        "masks": one.labels,
+        "outlines": one.labels * edges[1:-1, 1:-1],
+        "colors": painted,
+        "ismanual": by_person,
+        "chan_choose": [0, 0],
+        "flows": [],
+        "diameter": diameter,
+        "est_diam": diameter,
+    }
+
+
+def read(path: Path, pixels: Any = None) -> list[Item]:
+    """Items of a folder, or of one ``_masks.tif`` or ``_seg.npy``."""
+    files = [path] if path.is_file() else sorted(path.rglob(f"*{MASKS}"))
+    files = files or sorted(path.rglob(f"*{SEG}"))
+    if not files:
+        raise ExportError(f"{path}: neither {MASKS} nor {SEG} in it; save the masks in cellpose")
+    return [_read(file, pixels) for file in files]
+
+
+def _read(path: Path, pixels: Any) -> Item:
+    seg = path.name.endswith(SEG)
+    stem = path.name.removesuffix(SEG if seg else MASKS)
+    labels = _masks(path) if seg else read_picture(path)[0]
+    cells = read_cells(path.with_name(f"{stem}{CELLS}"))
+    own, size = read_picture(beside(path.parent, stem))
+    one = item(stem, labels, cells, own if pixels is None else pixels, size)
+    split = path.parent.name
+    return replace(one, split=split if split in ("train", "val", "test") else "")
+
+
+def _masks(path: Path) -> npt.NDArray[Any]:
+    """Masks of a file for cellpose's window.
+
+    It is a pickle, which could run anything: only arrays, and lists and dicts of them, are read.
+    """
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            if version != (1, 0):
+                raise ValueError(f"its version is {version}")
+            content: Any = _Arrays(file).load()
+        return np.asarray(content.item()["masks"])
+    except (ValueError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        raise ExportError(
+            f"{path} holds no masks that can be read: {error}; save them as {MASKS} in cellpose"
+        ) from error
+
+
+class _Arrays(pickle.Unpickler):
+    """Unpickler that knows nothing but arrays."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = ("numpy", "numpy.core", "numpy._core")
+        if module.rpartition(".")[0] in known[1:] or module == known[0]:
+            if name in ("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"):
+                return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it contains {module}.{name}, which is no array")

@@ -1,0 +1,265 @@
+"""One labelled image on its way into a format, or out of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_wbc_nca.cell_types import NONE, WBC, canonical
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+AUTO, EDITED, ADDED = "auto", "edited", "added"
+"""Where a cell came from: as a model gave it, changed by a person, or drawn by one."""
+UNNAMED = "unknown"
+"""What the class of a cell is called while it is corrected and nobody has named it yet."""
+LARGEST = np.iinfo(np.uint32).max
+_DENSE = 2**24
+"""Largest label up to which a table of all labels is faster than a search."""
+_REVIEWED = 0.5
+"""Share of a cell's pixels that must lie in reviewed regions for the cell to be taken."""
+
+
+class ExportError(ValueError):
+    """Labels that cannot be exported or imported; says what came and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One labelled image.
+
+    Attributes
+    ----------
+    name
+        Stem of its files.
+    labels
+        ``(Y, X)`` uint16, or uint32 where its integers need it.
+    cells
+        One row a label, ascending: ``label``, ``class``, ``origin`` (auto, edited, added).
+    pixels
+        ``(Y, X)`` or ``(Y, X, C)``; None where only labels are known.
+    pixel_size
+        Side of a pixel in µm; None where unknown.
+    ignore
+        ``(Y, X)`` bool: pixels that nobody reviewed. None where all were.
+    left_out
+        Labels of the cells in them.
+    nucleus
+        ``(Y, X)`` integers, 0 outside of all nuclei; None where they were not looked for.
+    split
+        ``train``, ``val`` or ``test``; empty where images are not split.
+    record
+        Where it came from, for the provenance.
+    """
+
+    name: str
+    labels: npt.NDArray[Any]
+    cells: pd.DataFrame
+    pixels: Any = None
+    pixel_size: float | None = None
+    ignore: npt.NDArray[np.bool_] | None = None
+    left_out: tuple[int, ...] = ()
+    nucleus: npt.NDArray[Any] | None = None
+    split: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.labels.shape[0]), int(self.labels.shape[1])
+
+    def classes(self) -> dict[int, str]:
+        """Class by label."""
+        return dict(zip(self.cells["label"].tolist(), self.cells["class"].tolist(), strict=True))
+
+
+def item(
+    name: str,
+    labels: Any,
+    cells: pd.DataFrame | None = None,
+    pixels: Any = None,
+    pixel_size: float | None = None,
+    record: Mapping[str, Any] | None = None,
+) -> Item:
+    """Checked :class:`Item`.
+
+    Parameters
+    ----------
+    name
+        Name of the image; what a file's name cannot hold becomes ``_``.
+    labels
+        ``(Y, X)`` integers, 0 outside of all cells.
+    cells
+        Table with ``label`` and, where known, ``class`` and ``origin``. Labels without a row
+        count as added, cells without a class as white blood cells of unknown type.
+    pixels, pixel_size, record
+        As in :class:`Item`.
+
+    Raises
+    ------
+    ExportError
+        When labels are none, or do not fit the image or the table.
+    """
+    checked = narrow(_checked(name, labels))
+    if pixels is not None and tuple(pixels.shape[:2]) != checked.shape:
+        raise ExportError(
+            f"{name}: the labels are {_size(checked.shape)} pixels and the image "
+            f"{_size(pixels.shape)}; give the image that the labels were drawn on"
+        )
+    stem = re.sub(r'[\\/:*?"<>|\0\s]+', "_", name).strip("._") or "image"
+    table = _table(name, checked, cells)
+    return Item(stem, checked, table, pixels, pixel_size, record=dict(record or {}))
+
+
+def narrow(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels as uint16 where that holds them all, else as uint32."""
+    largest = int(labels.max(initial=0))
+    return labels.astype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
+
+
+def _checked(name: str, labels: Any) -> npt.NDArray[Any]:
+    array = np.asarray(labels)
+    if array.ndim > 2 and array.size == array.shape[-1] * array.shape[-2]:
+        array = array.reshape(array.shape[-2:])
+    if array.ndim != 2 or array.dtype.kind not in "uib":
+        raise ExportError(
+            f"{name}: its labels are {array.dtype} of shape {array.shape}; expected one plane of "
+            "integers (Y, X): give the label image, and one plane of a stack"
+        )
+    lowest, highest = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    if lowest < 0 or highest > LARGEST:
+        raise ExportError(
+            f"{name}: its labels reach from {lowest} to {highest}; expected 0 to {LARGEST}: "
+            "relabel the cells"
+        )
+    return array
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[0]} × {shape[1]}"
+
+
+def _table(name: str, labels: npt.NDArray[Any], cells: pd.DataFrame | None) -> pd.DataFrame:
+    present = np.unique(labels[labels > 0]).astype(np.int64)
+    given = pd.DataFrame({"label": []}) if cells is None else cells
+    if "label" not in given and "index" in given:
+        given = given.rename(columns={"index": "label"})
+    if "label" not in given:
+        raise ExportError(
+            f"{name}: the table of cells has no column label; found "
+            f"{', '.join(map(str, given.columns)) or 'nothing'}: give the CSV that segment wrote"
+        )
+    rows = given.drop_duplicates("label", keep="last").set_index("label")
+    known = rows.reindex(present)
+    found = np.isin(present, rows.index.to_numpy())
+    return pd.DataFrame(
+        {
+            "label": present,
+            "class": _texts(known, "class", np.full(len(present), WBC)),
+            "origin": _texts(known, "origin", np.where(found, AUTO, ADDED)),
+        }
+    ).astype({"class": object, "origin": object})  # its own texts are slow to read one by one
+
+
+def _texts(table: pd.DataFrame, column: str, default: npt.NDArray[Any]) -> list[str]:
+    """Texts of a column; `default` where it is missing, empty or NaN."""
+    values = table[column] if column in table else pd.Series([None] * len(table))
+    texts = ["" if pd.isna(value) else str(value).strip() for value in values]
+    texts = ["" if text == UNNAMED else text for text in texts]
+    return [text or str(other) for text, other in zip(texts, default, strict=True)]
+
+
+def reviewed_only(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
+    """`whole` with everything outside of the `reviewed` pixels ignored.
+
+    A cell is taken with all its pixels when at least half of them were reviewed; else all its
+    pixels are ignored. So no cell is taken in part, and none becomes background.
+
+    Raises
+    ------
+    ExportError
+        When the regions do not fit the image, or hold nothing.
+    """
+    if reviewed.shape != whole.shape:
+        raise ExportError(
+            f"{whole.name}: the reviewed regions are {_size(reviewed.shape)} pixels and the "
+            f"labels {_size(whole.shape)}; draw them on the same image"
+        )
+    if not reviewed.any():
+        raise ExportError(
+            f"{whole.name}: no pixel lies in the reviewed regions; draw them over the image, or "
+            "export without them where all of it was reviewed"
+        )
+    labels, place = whole.cells["label"].to_numpy(), rows(whole)
+    size = np.bincount(place.ravel(), minlength=len(labels) + 1)
+    inside = np.bincount(place[reviewed], minlength=len(labels) + 1)
+    taken = inside >= _REVIEWED * size
+    taken[0] = False
+    kept = taken[place]
+    return replace(
+        whole,
+        labels=np.where(kept, whole.labels, 0).astype(whole.labels.dtype),
+        cells=whole.cells[taken[1:]].reset_index(drop=True),
+        ignore=~np.where(place > 0, kept, reviewed),
+        left_out=tuple(labels[~taken[1:]].tolist()),
+    )
+
+
+def rows(one: Item) -> npt.NDArray[np.int32]:
+    """``(Y, X)`` image of 1 + each pixel's row in the table of cells, 0 outside of all."""
+    labels = one.cells["label"].to_numpy()
+    largest = int(labels.max(initial=0))
+    if largest > _DENSE:
+        place = np.searchsorted(labels, one.labels).astype(np.int32) + 1
+        return np.where(one.labels > 0, place, 0)
+    lookup = np.zeros(largest + 1, np.int32)
+    lookup[labels] = np.arange(1, len(labels) + 1)
+    found: npt.NDArray[np.int32] = lookup[one.labels]
+    return found
+
+
+def class_names(items: Sequence[Item]) -> tuple[str, ...]:
+    """Classes of all cells, in alphabetical order; what formats number them by."""
+    return tuple(sorted({name for one in items for name in one.cells["class"]}))
+
+
+def class_map(one: Item, classes: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """``(Y, X)`` uint8: 1 + index of each pixel's class, 0 background.
+
+    Ignored pixels are 1 + the number of classes.
+    """
+    if len(classes) > np.iinfo(np.uint8).max - 1:
+        raise ExportError(f"there are {len(classes)} classes; a class map holds 254 at most")
+    number = {name: 1 + index for index, name in enumerate(classes)}
+    found = np.array([0, *one.cells["class"].map(number)], np.uint8)[rows(one)]
+    if one.ignore is not None:
+        found[one.ignore] = 1 + len(classes)
+    return found
+
+
+def nuclei(one: Item) -> npt.NDArray[Any] | None:
+    """Nuclei with the integers of the cells they lie in, whatever became of these since.
+
+    None where a white cell has no nucleus: it was drawn later, and would be taken for one without.
+    """
+    if one.nucleus is None:
+        return None
+    found = np.where(one.nucleus > 0, one.labels, 0)
+    white = [label for label, name in one.classes().items() if canonical(name) != NONE]
+    return found if np.isin(white, found).all() else None
+
+
+def measured(one: Item) -> pd.DataFrame:
+    """Table of an item's cells with centroids, boxes and areas."""
+    from napari_wbc_nca.ops.cell_features import measure
+
+    sizes = measure(one.labels).reset_index(drop=True)  # ascending, as the table is
+    area = np.nan if one.pixel_size is None else one.pixel_size**2
+    return one.cells.assign(**sizes, area_um2=sizes["area_px"] * area)

@@ -1,0 +1,104 @@
+"""nnU-Net v2: a raw data set of pictures and class maps.
+
+nnU-Net learns classes of pixels, so that cells of one class that touch become one. What nobody
+reviewed gets its ``ignore`` label. Images for validation stay among the training images, since
+nnU-Net divides these itself; ``splits_final.json`` says how we did, and takes effect when it is
+copied to the folder of the preprocessed data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_wbc_nca.formats.files import read_json, read_picture, rgb, write_json, write_png
+from napari_wbc_nca.formats.items import ExportError, Item, class_map, item
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.formats.params import ExportParams
+
+FOLDER = "Dataset001_cells"
+END = ".png"
+_TEST = {"": "Tr", "train": "Tr", "val": "Tr", "test": "Ts"}
+_CHANNELS = {"0": "R", "1": "G", "2": "B"}
+
+
+def write(
+    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
+) -> None:
+    """Write the data set.
+
+    Raises
+    ------
+    ExportError
+        When no image is left for training.
+    """
+    training = [one for one in items if one.split != "test"]
+    if not training:
+        raise ExportError("all images are for the test; nnU-Net needs some for training")
+    place = folder / FOLDER
+    for one in items:
+        end = _TEST[one.split]
+        write_png(place / f"images{end}" / f"{one.name}_0000{END}", rgb(one))
+        write_png(place / f"labels{end}" / f"{one.name}{END}", class_map(one, classes))
+    labels = {"background": 0} | {name: 1 + index for index, name in enumerate(classes)}
+    if any(one.ignore is not None for one in items):
+        labels["ignore"] = 1 + len(classes)
+    description = {
+        "channel_names": _CHANNELS,
+        "labels": labels,
+        "numTraining": len(training),
+        "file_ending": END,
+        "overwrite_image_reader_writer": "NaturalImage2DIO",
+    }
+    write_json(place / "dataset.json", description, indent=2)
+    if any(one.split == "val" for one in items):
+        fold = {
+            name: [one.name for one in training if (one.split == "val") == (name == "val")]
+            for name in ("train", "val")
+        }
+        write_json(place / "splits_final.json", [fold], indent=2)
+
+
+def read(path: Path, pixels: Any = None) -> list[Item]:
+    """Items of a raw data set; each connected part of a class is a cell."""
+    found = sorted(path.rglob("dataset.json"))
+    if not found:
+        raise ExportError(f"{path}: no dataset.json; give a raw data set of nnU-Net")
+    place, content = found[0].parent, read_json(found[0])
+    values = content.get("labels", {})
+    if not all(isinstance(value, int) for value in values.values()):
+        raise ExportError(f"{found[0]}: its labels are regions; expected a number for each class")
+    names = {value: name for name, value in values.items() if value}
+    end = content.get("file_ending", END)
+    items = []
+    for split, folder in (("", "Tr"), ("test", "Ts")):
+        for file in sorted((place / f"labels{folder}").glob(f"*{end}")):
+            stem = file.name.removesuffix(end)
+            picture = place / f"images{folder}" / f"{stem}_0000{end}"
+            own = read_picture(picture)[0] if pixels is None else pixels
+            items.append(replace(_item(stem, file, names, own), split=split))
+    return items
+
+
+def _item(stem: str, file: Path, names: dict[int, str], pixels: Any) -> Item:
+    from skimage.measure import label
+
+    values = np.asarray(read_picture(file)[0])
+    kinds = {value: name for value, name in names.items() if name != "ignore"}
+    cells = label(np.where(np.isin(values, list(kinds)), values, 0), connectivity=2)
+    numbers, first = np.unique(cells, return_index=True)
+    rows = [
+        (int(number), kinds[int(values.ravel()[at])])
+        for number, at in zip(numbers, first, strict=True)
+        if number
+    ]
+    one = item(stem, cells, pd.DataFrame(rows, columns=["label", "class"]), pixels)
+    ignored = [value for value, name in names.items() if name == "ignore"]
+    mask = np.isin(values, ignored)
+    return replace(one, ignore=mask) if mask.any() else one

@@ -1,0 +1,157 @@
+"""OME-Zarr (OME-NGFF 0.4): image pyramid with labels, classes in their metadata.
+
+``labels/cells`` holds the cells; ``labels/ignore`` is 1 where nobody reviewed. Version 0.4 is what
+napari, QuPath and Fiji all read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_wbc_nca.cell_types import WBC, colours, rgb
+from napari_wbc_nca.formats.files import made
+from napari_wbc_nca.formats.items import ExportError, Item, item
+from napari_wbc_nca.io._files import plain
+from napari_wbc_nca.io.images import read as read_image
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.formats.params import ExportParams
+
+VERSION = "0.4"
+END = ".ome.zarr"
+CELLS, IGNORE = "cells", "ignore"
+_CHUNK = 512
+"""Side of a chunk, and of the smallest level, in pixels."""
+
+
+def write(
+    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
+) -> None:
+    """Write a group for each image, in a folder for each split."""
+    import zarr
+
+    palette = {name: [*rgb(colour), 255] for name, colour in colours(classes).items()}
+    for one in items:
+        path = made(folder / one.split) / f"{one.name}{END}"
+        root = zarr.create_group(str(path), zarr_format=2)
+        if one.pixels is not None:
+            planes = np.asarray(one.pixels)
+            planes = np.moveaxis(planes, -1, 0) if planes.ndim == 3 else planes
+            _pyramid(root, planes, one, average=True)
+        shown = {CELLS: one.labels}
+        if one.ignore is not None:
+            shown[IGNORE] = one.ignore.astype(np.uint8)
+        labels = root.create_group("labels")
+        labels.attrs["labels"] = list(shown)
+        for name, plane in shown.items():
+            group = labels.create_group(name)
+            _pyramid(group, plane, one, average=False)
+            details = _details(one, palette) if name == CELLS else {}
+            source = {"source": {"image": "../../"}} if one.pixels is not None else {}
+            group.attrs["image-label"] = {"version": VERSION, **source, **details}
+
+
+def _details(one: Item, palette: dict[str, list[int]]) -> dict[str, Any]:
+    rows = list(one.cells.itertuples(index=False))
+    return {
+        "colors": [{"label-value": int(label), "rgba": palette[name]} for label, name, _ in rows],
+        "properties": [
+            {"label-value": int(label), "class": name, "origin": origin}
+            for label, name, origin in rows
+        ],
+    }
+
+
+def _pyramid(group: Any, planes: npt.NDArray[Any], one: Item, *, average: bool) -> None:
+    """Write levels, each half as large as the one before."""
+    lead = planes.ndim - 2
+    unit = {} if one.pixel_size is None else {"unit": "micrometer"}
+    channel = [{"name": "c", "type": "channel"}] * lead
+    axes = [*channel, *({"name": name, "type": "space", **unit} for name in "yx")]
+    size = one.pixel_size or 1.0
+    datasets: list[dict[str, Any]] = []
+    while True:
+        level = len(datasets)
+        chunks = (*planes.shape[:lead], *(min(_CHUNK, side) for side in planes.shape[lead:]))
+        array = group.create_array(
+            str(level),
+            shape=planes.shape,
+            dtype=planes.dtype,
+            chunks=chunks,
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+        array[...] = planes
+        scale = [1.0] * lead + [size * 2**level] * 2
+        transforms = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": str(level), "coordinateTransformations": transforms})
+        if max(planes.shape[lead:]) <= _CHUNK:
+            break
+        planes = _halved(planes, average=average)
+    group.attrs["multiscales"] = [
+        {"version": VERSION, "name": one.name, "axes": axes, "datasets": datasets}
+    ]
+
+
+def _halved(planes: npt.NDArray[Any], *, average: bool) -> npt.NDArray[Any]:
+    """Every other pixel, or the mean of each four."""
+    if not average or min(planes.shape[-2:]) < 2:
+        return planes[..., ::2, ::2]
+    height, width = (side // 2 * 2 for side in planes.shape[-2:])
+    even = planes[..., :height, :width].astype(np.float32)
+    fours = (
+        even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]
+    )
+    mean = fours / 4
+    return (np.round(mean) if planes.dtype.kind in "ui" else mean).astype(planes.dtype)
+
+
+def read(path: Path, pixels: Any = None) -> list[Item]:
+    """Items of a folder of groups, or of one group with labels."""
+    groups = [path] if (path / "labels").is_dir() else sorted(path.rglob(f"*{END}"))
+    if not groups:
+        raise ExportError(f"{path}: no {END} group with labels in it")
+    return [_read(group, pixels) for group in groups]
+
+
+def _read(path: Path, pixels: Any) -> Item:
+    import zarr
+
+    try:
+        labels: Any = zarr.open_group(str(path / "labels"), mode="r")
+        attributes = dict(labels.attrs)
+        names = attributes.get("ome", attributes).get("labels", [])
+    except (ValueError, KeyError, OSError) as error:
+        raise ExportError(f"{path} has no labels that can be read: {error}") from error
+    chosen = CELLS if CELLS in names else next((n for n in names if n != IGNORE), None)
+    if chosen is None:
+        raise ExportError(f"{path}: its group labels lists no label image")
+    group = dict(labels[chosen].attrs)
+    found = group.get("ome", group).get("image-label", {}).get("properties", [])
+    rows = [(some["label-value"], some.get("class") or WBC, some.get("origin")) for some in found]
+    size = None
+    if (path / "0").exists():
+        image = read_image(path)
+        own, size = image.pixels, image.pixel_size
+        pixels = np.asarray(own) if pixels is None else pixels
+    cells = pd.DataFrame(rows, columns=["label", "class", "origin"])
+    plane = _plane(labels[chosen])
+    one = item(path.name.removesuffix(END), plane, cells, pixels, size)
+    split = path.parent.name if path.parent.name in ("train", "val", "test") else ""
+    mask = _plane(labels[IGNORE]) > 0 if IGNORE in names else None
+    return replace(one, split=split, ignore=mask)
+
+
+def _plane(group: Any) -> npt.NDArray[Any]:
+    """Full resolution of a label image, without axes of length 1."""
+    attributes = plain(dict(group.attrs))
+    scales = attributes.get("ome", attributes)["multiscales"]
+    array = np.asarray(group[scales[0]["datasets"][0]["path"]])
+    return array.reshape(array.shape[-2:])

@@ -1,0 +1,90 @@
+"""``provenance.json``: where an export came from, down to the single cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wbc_nca.formats.inputs import array_sha256
+from napari_wbc_nca.formats.registry import FORMATS
+from napari_wbc_nca.formats.staging import PROGRAM
+from napari_wbc_nca.io._files import plain
+from napari_wbc_nca.params import as_dict
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.formats.items import Item
+    from napari_wbc_nca.formats.params import ExportParams
+
+_UNREVIEWED = {
+    "mask": "Pixels that nobody reviewed are in a mask of their own (ignore).",
+    "label": "Pixels that nobody reviewed have the label ignore.",
+    "region": "What nobody reviewed is a region of its own (ignore).",
+    "grey": (
+        "This format has no word for pixels to ignore: cells that nobody reviewed are left out, "
+        "and the picture is grey there, so that they are not taken for background."
+    ),
+    "left out": "Cells that nobody reviewed are left out.",
+}
+
+
+def record(
+    name: str,
+    items: Sequence[Item],
+    classes: Sequence[str],
+    params: ExportParams,
+    files: Sequence[str],
+    groups: Path | None,
+) -> dict[str, Any]:
+    """Content of ``provenance.json`` of the format `name`."""
+    return {
+        "program": f"{PROGRAM} {version(PROGRAM)}",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "annotator": params.annotator,
+        "format": name,
+        "parameters": as_dict(params),
+        "groups": None if groups is None else str(groups),
+        "classes": list(classes),
+        "notes": notes(name, items),
+        "files": list(files),
+        "images": [_image(one) for one in items],
+    }
+
+
+def notes(name: str, items: Sequence[Item]) -> list[str]:
+    """What a reader of the export must know, and could not see."""
+    found = []
+    if any(one.ignore is not None for one in items):
+        left = sum(len(one.left_out) for one in items)
+        counted = f" {left} of {left + sum(len(one.cells) for one in items)} cells lie there."
+        found.append(_UNREVIEWED[FORMATS[name].ignores] + counted)
+    empty = [one.name for one in items if not len(one.cells)]
+    if empty:
+        found.append(f"Without any cell: {', '.join(empty)}. They teach what background is.")
+    kinds = Counter(kind for one in items for kind in one.cells["class"])
+    if len(kinds) == 1:
+        ((kind, count),) = kinds.items()
+        every = "The only cell is" if count == 1 else f"All {count} cells are"
+        found.append(
+            f"{every} of class {kind}: this teaches where cells are, but not their types. Give the "
+            "cells their classes to teach these too."
+        )
+    return found
+
+
+def _image(one: Item) -> dict[str, Any]:
+    cells = one.cells.itertuples(index=False)
+    return {
+        "name": one.name,
+        "split": one.split or None,
+        "shape": list(one.shape),
+        "pixel_size": one.pixel_size,
+        "exported_labels_sha256": array_sha256(one.labels),
+        **plain(one.record),
+        "reviewed": "all" if one.ignore is None else f"{1 - one.ignore.mean():.4f} of the pixels",
+        "left_out": list(one.left_out),
+        "cells": [{"label": label, "class": kind, "origin": how} for label, kind, how in cells],
+    }

@@ -1,0 +1,221 @@
+"""The keys of the corrections, known to napari as actions of Labels layers.
+
+They stand in napari's preferences, where they can be changed, and in none of its own keys' place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari import (
+    Viewer,  # napari hands it over by this annotation
+    current_viewer,
+)
+from napari.layers import Labels
+from napari.settings import get_settings
+from napari.utils.action_manager import action_manager
+from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.notifications import show_warning
+
+from napari_wbc_nca.ops.cell_features import COLUMNS
+from napari_wbc_nca.widgets.class_colours import classes_of
+from napari_wbc_nca.widgets.correction_operations import (
+    CLASS_KEYS,
+    LINE,
+    OPERATIONS,
+    classify,
+    correct,
+    correct_by_line,
+)
+from napari_wbc_nca.widgets.correction_target import active_labels, shown_plane
+from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets.line_tool import Pixels, Stroke
+
+_STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
+"""Operation and line that a viewer waits for."""
+
+
+def start_operation(viewer: Viewer, name: str, layer: Labels | None = None) -> None:
+    """Do an operation, or wait for the line that it needs; the same again stops the waiting.
+
+    Parameters
+    ----------
+    viewer
+        Viewer that shows the layer.
+    name
+        Of :data:`napari_wbc_nca.widgets.correction_operations.OPERATIONS`.
+    layer
+        Layer to correct; the active one by default.
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    if _stop(viewer) == name:
+        return
+    try:
+        layer = layer or active_labels(viewer)
+        if OPERATIONS[name].needs == LINE:
+            _wait(viewer, layer, name)
+        else:
+            viewer.status = correct(viewer, layer, name)
+    except ValueError as error:
+        show_warning(str(error))
+
+
+def start_classification(viewer: Viewer, number: int, layer: Labels | None = None) -> None:
+    """Give the cell pointed at the class with a number, from 1."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    try:
+        layer = layer or active_labels(viewer)
+        classes = classes_of(layer)
+        if number > len(classes):
+            raise ValueError(
+                f"there is no class {number}; the classes are {', '.join(classes)}, and more can "
+                f"be added in the widget Correct cells"
+            )
+        viewer.status = classify(viewer, layer, classes[number - 1])
+    except ValueError as error:
+        show_warning(str(error))
+
+
+def _stop(viewer: Viewer) -> str:
+    """Wait for no line any more; return the name of the operation that needed it, or nothing."""
+    name, stroke = _STROKES.get(viewer, ("", None))
+    if stroke is not None:
+        stroke.close()
+    return name
+
+
+def _wait(viewer: Viewer, layer: Labels, name: str) -> None:
+    shown_plane(viewer, layer)  # refuses layers that cannot be corrected before anybody draws
+
+    def draw(line: Pixels) -> None:
+        try:
+            viewer.status = correct_by_line(viewer, layer, name, line)
+        except ValueError as error:
+            show_warning(str(error))
+
+    def closed() -> None:
+        _STROKES.pop(viewer, None)
+        viewer.help = layer.help
+
+    viewer.layers.selection.active = layer
+    _STROKES[viewer] = (name, Stroke(viewer, layer, draw, closed))
+    viewer.help = f"{OPERATIONS[name].tip}; a click cancels"
+
+
+PACKAGE = "napari-wbc-nca"
+
+
+def make_correctable(layer: Labels) -> None:
+    """Have the features of a layer that was just made follow its pixels, and bind the keys.
+
+    Labels on disk whose table lacks what following needs are left until they are corrected.
+    """
+    if isinstance(layer.data, np.ndarray) or set(COLUMNS) <= set(layer.features):
+        follow(layer, fresh=True)
+    bind_keys()
+
+
+@cache
+def bind_keys() -> None:
+    """Bind all keys, once; those that a person has chosen in the preferences stay."""
+    for name, operation in OPERATIONS.items():
+        _bind(name, operation.key, f"{operation.title}: {operation.tip}", _starter(name))
+    for number, key in enumerate(CLASS_KEYS, start=1):
+        _bind(f"class_{number}", key, f"Give the cell class {number}", _classifier(number))
+
+
+def action_name(name: str) -> str:
+    """Name of an operation among napari's actions."""
+    return f"{PACKAGE}:{name}"
+
+
+def keys_of(name: str) -> str:
+    """Keys of an operation as the preferences have them now, in words."""
+    shortcuts = action_manager._shortcuts.get(action_name(name), [])
+    return " or ".join(str(coerce_keybinding(key)) for key in shortcuts) or "no key"
+
+
+def _bind(name: str, key: str, description: str, command: Callable[[Any], None]) -> None:
+    action = action_name(name)
+    command.__name__ = f"{PACKAGE} {name}"
+    action_manager.register_action(action, command, description, Labels)
+    if action not in get_settings().shortcuts.shortcuts:
+        action_manager.bind_shortcut(action, key)
+
+
+def _starter(name: str) -> Callable[[Any], None]:
+    def run(layer: Labels) -> None:
+        if (viewer := _viewer()) is not None:
+            start_operation(viewer, name, layer)
+
+    return run
+
+
+def _classifier(number: int) -> Callable[[Any], None]:
+    def run(layer: Labels) -> None:
+        if (viewer := _viewer()) is not None:
+            start_classification(viewer, number, layer)
+
+    return run
+
+
+def _viewer() -> Viewer | None:
+    viewer: Viewer | None = current_viewer()
+    return viewer
+
+
+bind_keys()  # who corrects from the menu finds the keys there too
+
+
+def merge(viewer: Viewer) -> None:
+    """Make one cell of those under a line."""
+    start_operation(viewer, "merge")
+
+
+def cut(viewer: Viewer) -> None:
+    """Split cells by a line."""
+    start_operation(viewer, "cut")
+
+
+def split(viewer: Viewer) -> None:
+    """Split cells by points."""
+    start_operation(viewer, "split")
+
+
+def delete(viewer: Viewer) -> None:
+    """Delete the selected cell."""
+    start_operation(viewer, "delete")
+
+
+def fill_holes(viewer: Viewer) -> None:
+    """Fill the selected cell's holes."""
+    start_operation(viewer, "fill_holes")
+
+
+def smooth(viewer: Viewer) -> None:
+    """Round the selected cell's outline."""
+    start_operation(viewer, "smooth")
+
+
+def grow(viewer: Viewer) -> None:
+    """Make the selected cell wider."""
+    start_operation(viewer, "grow")
+
+
+def shrink(viewer: Viewer) -> None:
+    """Make the selected cell narrower."""
+    start_operation(viewer, "shrink")
+
+
+def keep_largest(viewer: Viewer) -> None:
+    """Keep the selected cell's largest piece."""
+    start_operation(viewer, "keep_largest")
+
+
+def relabel(viewer: Viewer) -> None:
+    """Number all cells anew."""
+    start_operation(viewer, "relabel")

@@ -1,0 +1,112 @@
+"""The form of the Evaluate widget: which models, against which cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels, Layer
+from qtpy.QtWidgets import QCheckBox, QComboBox, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_wbc_nca.evaluation.params import EvaluateParams
+from napari_wbc_nca.widgets.base import LayerList
+from napari_wbc_nca.widgets.export_form import PathRow
+from napari_wbc_nca.widgets.layout import Section
+from napari_wbc_nca.widgets.model_box import ModelBox
+from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
+from napari_wbc_nca.widgets.reviewed_region import Reviewed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LABELS, FOLDER = "Labels layers", "a folder"
+OPTIONS = ("kind", "classes", "types", "overlap", "worst")
+
+
+class EvaluateForm(QWidget):
+    """Everything that can be chosen before models are measured."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = QComboBox()
+        self.data.addItems([LABELS, FOLDER])
+        self.data.setToolTip("What the models are measured against")
+        self.data.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.labels = LayerList(Labels, "Corrected cells: they count as true")
+        self.reviewed = Reviewed(
+            "What was reviewed in full; what is found elsewhere does not count"
+        )
+        self.folder = PathRow("Folder of pictures with masks, labels or an export", folder=True)
+        self.model, self.other = ModelBox(), ModelBox()
+        self.both = QCheckBox("Compare with")
+        self.both.setToolTip("Measure a second model on the same pictures")
+        self.output = PathRow("Folder for tables and plots", folder=True)
+        self.params = ParamsForm(EvaluateParams, OPTIONS)
+        self._rows = {}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        fields = QWidget()
+        form = form_layout(fields)
+        for name, text, widget in (
+            ("data", "Against", self.data),
+            ("labels", "Labels", self.labels),
+            ("reviewed", "Reviewed", self.reviewed),
+            ("folder", "Folder", self.folder),
+            ("model", "Model", self.model),
+        ):
+            add_row(form, text, widget)
+            self._rows[name] = (form.labelForField(widget), widget)
+        form.addRow(self.both, self.other)
+        add_row(form, "Write to", self.output)
+        layout.addWidget(fields)
+        details = QWidget()
+        self.params.add_to(form_layout(details), OPTIONS)
+        layout.addWidget(Section("Options", details))
+        self.data.currentIndexChanged.connect(self._show_rows)
+        self.both.toggled.connect(self._show_rows)
+        self._show_rows()
+
+    @property
+    def source(self) -> str:
+        """What the models are measured against."""
+        return str(self.data.currentText())
+
+    def models(self) -> tuple[str, ...]:
+        """Names or files of the models that are measured: one, or two.
+
+        Raises
+        ------
+        ValueError
+            When the same model is chosen twice.
+        """
+        if not self.both.isChecked():
+            return (self.model.model,)
+        if self.model.model == self.other.model:
+            raise ValueError("Both models are the same. Choose another to compare with.")
+        return self.model.model, self.other.model
+
+    def path(self) -> Path:
+        """Data to be read.
+
+        Raises
+        ------
+        ValueError
+            When none is chosen.
+        """
+        if self.folder.path is None:
+            raise ValueError("No folder is chosen. Choose one of pictures whose cells are known.")
+        return self.folder.path
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Offer the viewer's layers."""
+        offered = list(layers)
+        self.labels.offer(offered)
+        self.reviewed.offer(offered)
+
+    def _show_rows(self, value: object = None) -> None:
+        layers = self.source == LABELS
+        shown = {"labels": layers, "reviewed": layers, "folder": not layers}
+        for name, on in shown.items():
+            for widget in self._rows[name]:
+                widget.setVisible(on)
+        self.other.setVisible(self.both.isChecked())

@@ -1,0 +1,211 @@
+"""The form of the Export widget: which layers, which formats, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image, Labels, Layer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wbc_nca.formats.params import ExportParams
+from napari_wbc_nca.formats.registry import FORMATS
+from napari_wbc_nca.params import from_mapping
+from napari_wbc_nca.widgets.base import LayerBox, LayerList
+from napari_wbc_nca.widgets.layout import Section, row
+from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
+from napari_wbc_nca.widgets.reviewed_region import Reviewed
+
+OWN = "each its own"
+OPTIONS = ("validation", "test", "split_by", "seed", "crop", "pixel_size", "annotator")
+FIRST = ("coco", "qupath")
+"""Formats that are ticked at first."""
+
+
+class PathRow(QWidget):
+    """A path that can be typed or chosen.
+
+    Parameters
+    ----------
+    tip
+        What the path is for.
+    folder
+        Whether it is a folder.
+    """
+
+    def __init__(self, tip: str, *, folder: bool) -> None:
+        super().__init__()
+        self.folder = folder
+        self.edit = QLineEdit()
+        self.edit.setToolTip(tip)
+        self.edit.setAccessibleName(tip)
+        self.browse = QPushButton("Browse…")
+        self.browse.setToolTip(tip)
+        self.setToolTip(tip)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit, 1)
+        layout.addWidget(self.browse)
+        self.browse.clicked.connect(self._choose)
+
+    @property
+    def path(self) -> Path | None:
+        """Path that is chosen; None where the field is empty."""
+        text = self.edit.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def _choose(self) -> None:
+        if self.folder:
+            found = QFileDialog.getExistingDirectory(self, self.toolTip(), self.edit.text())
+        else:
+            found, _ = QFileDialog.getOpenFileName(self, self.toolTip(), "", "Tables (*.csv)")
+        if found:
+            self.edit.setText(found)
+
+
+class ExportForm(QWidget):
+    """Everything that can be chosen before an export."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = LayerList(Labels, "Labels layers that are exported")
+        self.image = LayerBox(Image, "Image that the labels were drawn on")
+        self.image_mode = _choice([OWN, "this one:"], "Which image belongs to the labels")
+        self.reviewed = Reviewed(
+            "What was reviewed in full; all else is ignored, never taken for background"
+        )
+        self.formats = {name: _format(name) for name in FORMATS}
+        self.folder = PathRow("Folder of the exports", folder=True)
+        self.params = ParamsForm(ExportParams, (*OPTIONS, "overwrite"))
+        self.groups = PathRow("CSV of image and slide, patient or split", folder=False)
+        self._arrange()
+        self.image_mode.currentIndexChanged.connect(self._show_rows)
+        self._show_rows()
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Offer the viewer's layers."""
+        offered = list(layers)
+        for box in (self.layers, self.image, self.reviewed):
+            box.offer(offered)
+
+    def chosen(self) -> list[Labels]:
+        """Labels layers that are ticked.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        found = self.layers.chosen()
+        if not found:
+            raise ValueError(
+                "No Labels layer is ticked. Segment an image, or draw cells in a Labels layer, and "
+                "tick it."
+            )
+        return found
+
+    def target(self) -> Path:
+        """Folder of the exports.
+
+        Raises
+        ------
+        ValueError
+            When none is chosen.
+        """
+        if self.folder.path is None:
+            raise ValueError("No folder is chosen. Choose where the exports are to be written.")
+        return self.folder.path
+
+    def wanted(self) -> list[str]:
+        """Names of the formats that are ticked.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        found = [name for name, box in self.formats.items() if box.isChecked()]
+        if not found:
+            raise ValueError("No format is ticked. Tick those that you need.")
+        return found
+
+    def shared_image(self) -> Image | None:
+        """Image of all labels; None where each has its own."""
+        return None if self.image_mode.currentText() == OWN else self.image.layer
+
+    def values(self) -> ExportParams:
+        """Parameters that are chosen."""
+        return from_mapping(ExportParams, self.params.values())
+
+    def tick(self, *, on: bool) -> None:
+        """Tick all formats, or none."""
+        for box in self.formats.values():
+            box.setChecked(on)
+
+    def _arrange(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        fields = QWidget()
+        form = form_layout(fields)
+        add_row(form, "Labels", self.layers)
+        add_row(form, "Image", self.image_mode)
+        form.addRow("", self.image)
+        add_row(form, "Reviewed", self.reviewed)
+        add_row(form, "Formats", self._grid())
+        add_row(form, "Folder", self.folder)
+        self.params.add_to(form, ("overwrite",))
+        layout.addWidget(fields)
+        details = QWidget()
+        options = form_layout(details)
+        self.params.add_to(options, OPTIONS)
+        add_row(options, "Groups", self.groups)
+        layout.addWidget(Section("Split, crops, annotator", details))
+
+    def _grid(self) -> QWidget:
+        box = QWidget()
+        box.setToolTip("Each format gets a folder of its own")
+        grid = QGridLayout(box)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for number, check in enumerate(self.formats.values()):
+            grid.addWidget(check, number // 2, number % 2)
+        for text, on in (("All", True), ("None", False)):
+            button = QPushButton(text)
+            button.setToolTip(f"Tick {text.lower()} of the formats")
+            button.clicked.connect(lambda _=False, on=on: self.tick(on=on))
+            setattr(self, f"tick_{text.lower()}", button)
+        last = row(*(getattr(self, f"tick_{name}") for name in ("all", "none")))
+        grid.addWidget(last, len(self.formats), 0, 1, 2)
+        return box
+
+    def _show_rows(self, index: int = 0) -> None:
+        self.image.setVisible(self.image_mode.currentText() != OWN)
+
+
+def _choice(texts: list[str], tip: str) -> QComboBox:
+    box = QComboBox()
+    box.addItems(texts)
+    box.setToolTip(tip)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def _format(name: str) -> QCheckBox:
+    form = FORMATS[name]
+    box = QCheckBox(form.title)
+    told: dict[str, Any] = {"left out": "leaves out cells that nobody reviewed"}
+    said = told.get(form.ignores, f"what nobody reviewed: {form.ignores}")
+    box.setToolTip(f"{form.title}, in the folder {name}; {said}")
+    box.setChecked(name in FIRST)
+    return box

@@ -1,0 +1,307 @@
+"""The features of a Labels layer follow its pixels, whoever changes them, and napari's undo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+
+from napari_wbc_nca.ops.cell_features import measure
+from napari_wbc_nca.widgets import undo_history as history
+from napari_wbc_nca.widgets.class_colours import inherit, recolour
+from napari_wbc_nca.widgets.correction_target import labels_source
+from napari_wbc_nca.widgets.features_table import (
+    ADDED,
+    AUTO,
+    EDITED,
+    UNKNOWN,
+    Row,
+    Rows,
+    complete,
+    is_complete,
+    moved,
+    pixel_area,
+    replaced,
+    rows,
+)
+from napari_wbc_nca.widgets.planes import Index, pixel_size
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from napari.layers import Labels
+
+    from napari_wbc_nca.ops.edit import Edit
+
+LARGEST = 2**28
+"""Pixels above which labels on disk are not measured."""
+
+_FOLLOWERS: WeakKeyDictionary[Labels, Follower] = WeakKeyDictionary()
+
+
+def follow(layer: Labels, *, fresh: bool = False) -> Follower:
+    """The follower of `layer`; from the first call on, its features follow its pixels.
+
+    Parameters
+    ----------
+    layer
+        Labels layer.
+    fresh
+        Whether the features are known to be those of the pixels, which then are not measured.
+    """
+    layer = getattr(layer, "__wrapped__", layer)  # plugins get proxies
+    if layer not in _FOLLOWERS:
+        _FOLLOWERS[layer] = Follower(layer, fresh=fresh)
+    return _FOLLOWERS[layer]
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What a step of the history did to the table; None where nobody looked."""
+
+    step: history.Step  # kept, so that its key stays its own
+    before: Rows | None
+    after: Rows | None
+    done: bool = True
+
+
+class Follower:
+    """Keeps one row a label in a layer's features, and writes edits that napari can undo.
+
+    Parameters
+    ----------
+    layer, fresh
+        As in :func:`follow`.
+    """
+
+    def __init__(self, layer: Labels, *, fresh: bool) -> None:
+        self._layer = ref(layer)
+        self._steps: dict[int, Recorded] = {}
+        self._edit: Edit | None = None
+        self._named: dict[int, str] = {}
+        self._stale = False
+        self._largest = 0
+        if fresh and "origin" not in layer.features:
+            layer.features = layer.features.assign(origin=AUTO)
+        if not (fresh and is_complete(layer.features)):
+            self.measure_all(AUTO)
+        self._largest = max([0, *layer.features["index"].tolist()])
+        for steps, done in ((history.done(layer), True), (history.undone(layer), False)):
+            self._steps |= {history.key(step): Recorded(step, None, None, done) for step in steps}
+        for name in ("paint", "labels_update", "set_data"):
+            getattr(layer.events, name).connect(self._on_pixels)
+        layer.events.data.connect(self._on_data)
+
+    @property
+    def layer(self) -> Labels:
+        """The layer that is followed."""
+        layer = self._layer()
+        if layer is None:
+            raise ValueError("the layer was removed; choose another one")
+        return layer
+
+    @property
+    def fresh_label(self) -> int:
+        """A label that no cell has, or had since the layer is followed."""
+        return self._largest + 1
+
+    def write(self, edit: Edit, index: Index) -> None:
+        """Do an edit of the plane at `index`, as one step of napari's undo.
+
+        Raises
+        ------
+        ValueError
+            Where the edit changes nothing.
+        """
+        layer = self.layer
+        window = np.asarray(layer.data[(*index, *edit.part)])
+        changed = np.nonzero(window != edit.values)
+        if not changed[0].size:
+            raise ValueError("nothing to change: the cell already is like that")
+        inside = [at + side.start for at, side in zip(changed, edit.part, strict=True)]
+        lead = [np.full(changed[0].size, at) for at in index]
+        inherit(layer, edit.parents)
+        self._edit = edit
+        try:
+            with layer.block_history():
+                layer.data_setitem((*lead, *inside), edit.values[changed])
+        finally:
+            self._edit = None
+
+    def classify(self, label: int, name: str) -> None:
+        """Give a cell a class, as one step of napari's undo."""
+        self._named = {label: name}
+        try:
+            history.mark(self.layer)
+        finally:
+            self._named = {}
+
+    def boxes(self, labels: Iterable[int]) -> dict[int, tuple[slice, slice]]:
+        """Boxes of cells, after a look at whether the table is right about them."""
+        wanted = list(labels)
+        if self._stale or not all(map(self._is_right, rows(self.table, wanted).values())):
+            self.measure_all(ADDED)
+        found = rows(self.table, wanted)
+        return {label: _box(row) for label, row in found.items() if row is not None}
+
+    def measure_all(self, origin: str) -> None:
+        """Make the table anew from all pixels, keeping what it says of the cells that are there."""
+        layer = self.layer
+        if not isinstance(layer.data, np.ndarray) and layer.data.size > LARGEST:
+            raise ValueError(
+                f"{layer.name} has {layer.data.size} pixels on disk and no table of its cells; "
+                f"crop it, or segment it with this plugin, which makes the table"
+            )
+        measured = measure(np.asarray(layer.data))
+        layer.features = complete(layer.features, measured, origin)
+        self._largest = max(self._largest, *measured.index.tolist(), 0)
+        self._stale = False
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The layer's features, with all the columns that following it needs."""
+        if not is_complete(self.layer.features):  # somebody set features of their own
+            self.measure_all(AUTO)
+        table: pd.DataFrame = self.layer.features
+        return table
+
+    def _is_right(self, row: Row | None) -> bool:
+        if row is None:
+            return False
+        window = np.asarray(self.layer.data[(..., *_box(row))])
+        return bool(np.count_nonzero(window == row["index"]) == row["area_px"])
+
+    def _on_data(self, event: Any = None) -> None:
+        self._stale = True
+
+    def _on_pixels(self, event: Any = None) -> None:
+        """Bring the table to where the history is."""
+        layer = self._layer()
+        if layer is None:
+            return
+        undone, done = list(history.undone(layer)), list(history.done(layer))
+        for step in undone:
+            record = self._steps.get(history.key(step))
+            if record is not None and record.done:
+                self._travel(record, back=True)
+        for step in done:
+            record = self._steps.get(history.key(step))
+            if record is None:
+                if not history.is_written(layer, step):
+                    return  # the event that tells of the pixels follows
+                self._record(step)
+            elif not record.done:
+                self._travel(record, back=False)
+        known = {history.key(step) for step in (*undone, *done)}
+        self._steps = {key: record for key, record in self._steps.items() if key in known}
+
+    def _record(self, step: history.Step) -> None:
+        """Take in a step that was done for the first time."""
+        change = history.change(step)
+        self._largest = max(self._largest, *change.gain, 0)
+        if self._stale:
+            self.measure_all(ADDED)
+        before = rows(self.table, [*change.gain, *self._named])
+        after = self._measured(change, before)
+        if self._edit is not None:
+            after = _inherited(after, before, self._edit)
+        for label, name in self._named.items():
+            if (row := before[label]) is not None:
+                after[label] = _named(row, name)
+        self._steps[history.key(step)] = Recorded(step, before, after)
+        self._show(before, after)
+
+    def _travel(self, record: Recorded, *, back: bool) -> None:
+        """Undo or redo a step in the table; what was changed in its rows since stays."""
+        self._steps[history.key(record.step)] = replace(record, done=not back)
+        here, there = record.before, record.after
+        if back:
+            here, there = there, here
+        if here is None or there is None:
+            self.measure_all(ADDED)
+            return
+        now = rows(self.table, there)
+        wanted = {label: moved(now[label], here.get(label), there[label]) for label in there}
+        self._show(now, wanted)
+
+    def _measured(self, change: history.Change, before: Rows) -> dict[int, Row | None]:
+        """Rows of the labels that a step touched, as their pixels are now."""
+        if change.part is None:
+            return {}
+        area = self._window(change.part, before)
+        labels = np.asarray(self.layer.data[(..., *area)])
+        found = measure(labels, change.gain, [side.start for side in area])
+        after: dict[int, Row | None] = dict.fromkeys(change.gain)
+        for label, sizes in zip(found.index.tolist(), found.to_dict("records"), strict=True):
+            row = before[label] or self._blank(label)
+            origin = EDITED if row["origin"] == AUTO else row["origin"]
+            after[label] = row | {"origin": origin} | self._sizes(sizes)
+        return after
+
+    def _window(self, part: history.Part, before: Rows) -> tuple[slice, slice]:
+        """Box around what was touched and the cells that were."""
+        boxes = [part[-2:], *(_box(row) for row in before.values() if row is not None)]
+        y, x = (
+            slice(min(side.start for side in sides), max(side.stop for side in sides))
+            for sides in zip(*boxes, strict=True)
+        )
+        return y, x
+
+    def _sizes(self, found: Mapping[Any, Any]) -> Row:
+        sizes = {str(name): found[name] for name in found if name in self.layer.features}
+        if "area_um2" in self.layer.features:
+            sizes["area_um2"] = found["area_px"] * self._pixel_area()
+        return sizes
+
+    def _pixel_area(self) -> float:
+        known = pixel_area(self.layer.features)
+        size = pixel_size(labels_source(self.layer))
+        return known if known > 0 or size is None else size**2
+
+    def _blank(self, label: int) -> Row:
+        """Row of a cell that a person drew."""
+        row: Row = dict.fromkeys(map(str, self.layer.features), np.nan)
+        return row | {"index": label, "label": label, "class": UNKNOWN, "origin": ADDED}
+
+    def _show(self, old: Rows, changes: Rows) -> None:
+        layer = self.layer
+        if not changes:
+            return
+        layer.features = replaced(layer.features, changes)
+        classes = {
+            label: row["class"]
+            for label, row in changes.items()
+            if row is not None and row["class"] != (old.get(label) or {}).get("class")
+        }
+        recolour(layer, classes)
+
+
+def _box(row: Row) -> tuple[slice, slice]:
+    y, x = (slice(int(row[f"box_{axis}0"]), int(row[f"box_{axis}1"])) for axis in "yx")
+    return y, x
+
+
+def _named(row: Row, name: str) -> Row:
+    """A row after a person named the cell's class."""
+    probability = row.get(f"p_{name}", np.nan)
+    origin = EDITED if row["origin"] == AUTO else row["origin"]
+    given = {"class_probability": probability} if "class_probability" in row else {}
+    return row | {"class": name, "origin": origin} | given
+
+
+def _inherited(after: dict[int, Row | None], before: Rows, edit: Edit) -> dict[int, Row | None]:
+    """Rows of new labels, with what is known of the cells whose pixels they took over."""
+    out = dict(after)
+    for label, old in edit.parents.items():
+        row, parent = after.get(label), before.get(old)
+        if row is None or parent is None:
+            continue
+        if edit.moved:
+            numbers = {"index": label, "label": label}
+            out[label] = parent | numbers
+        else:
+            origin = EDITED if parent["origin"] == AUTO else parent["origin"]
+            out[label] = row | {"class": parent["class"], "origin": origin}
+    return out

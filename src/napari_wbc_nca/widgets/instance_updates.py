@@ -1,0 +1,169 @@
+"""The cells behind the layers of a run, and what a change of their centroids asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_wbc_nca.widgets.result_layers import (
+    Numbers,
+    cells_table,
+    numbering,
+    positions,
+    renumbered,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.progress import Progress
+    from napari_wbc_nca.types import Checkpoint, Segmentation
+    from napari_wbc_nca.widgets.planes import Index
+    from napari_wbc_nca.widgets.run import Request
+
+    Positions = npt.NDArray[np.float64]
+
+_DIGITS = 3
+"""Places behind the point up to which two positions in pixels are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What a person did to the centroids of one plane.
+
+    Attributes
+    ----------
+    added
+        ``(N, 2)`` y, x in pixels.
+    removed
+        Labels of cells, as the plane's segmentation has them.
+    """
+
+    added: Positions
+    removed: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """Segmentations by plane, which nobody edits, and their integers in the layers.
+
+    Attributes
+    ----------
+    request, checkpoint
+        How they were made.
+    done
+        Segmentation of each plane; their arrays are not those of the layers.
+    numbers
+        Label of a plane to its integer in the layers.
+    """
+
+    request: Request
+    checkpoint: Checkpoint
+    done: Mapping[Index, Segmentation]
+    numbers: Mapping[Index, Numbers]
+
+    def table(self) -> pd.DataFrame:
+        """All cells, with their integers in the layers."""
+        return cells_table(self.request, self.done, self.numbers)
+
+    def labels(self, index: Index, name: str) -> npt.NDArray[np.uint32]:
+        """Label image of a plane with the integers of the layers."""
+        return renumbered(self.done[index].labels[name], self.numbers[index])
+
+    def changes(self, rows: Positions) -> dict[Index, Change]:
+        """What must be done so that the centroids are `rows`; empty where they are.
+
+        Parameters
+        ----------
+        rows
+            ``(N, lead + 2)`` positions in a result's points layer. Those on planes that were not
+            segmented are ignored.
+        """
+        now, table = _by_plane(self.request, rows), self.table()
+        before = _by_plane(self.request, positions(self.request, table))
+        labels = {number: label for own in self.numbers.values() for label, number in own.items()}
+        found = {}
+        for index in self.done:
+            rows_now, places = now.get(index, {}), before.get(index, {})
+            gone = [row for at, rows in places.items() for row in rows[len(rows_now.get(at, ())) :]]
+            new = [row for at, rows in rows_now.items() for row in rows[len(places.get(at, ())) :]]
+            if gone or new:
+                removed = [labels[int(number)] for number in table["index"].iloc[gone]]
+                found[index] = Change(rows[new, -2:].reshape(-1, 2), tuple(sorted(removed)))
+        return found
+
+    def updated(
+        self, changes: Mapping[Index, Change], highest: int
+    ) -> Generator[Progress, None, Instances]:
+        """Instances after `changes`; runs in a thread.
+
+        Cells that stay keep their integers; new ones get integers above `highest`.
+        """
+        from napari_wbc_nca.workflow import update
+
+        done, kept = dict(self.done), {index: dict(own) for index, own in self.numbers.items()}
+        for index, change in changes.items():
+            image, params = self.request.source.image(index), self.request.params
+            done[index] = yield from update.update(
+                done[index], image, self.checkpoint, params, change.added, change.removed
+            )
+            kept[index] = {la: no for la, no in kept[index].items() if la not in change.removed}
+        return replace(self, done=done, numbers=numbering(self.request, done, kept, highest))
+
+
+def instances_of(
+    request: Request, checkpoint: Checkpoint, done: Mapping[Index, Segmentation]
+) -> Instances:
+    """Instances of a run that has just been shown; what is edited later stays out of them."""
+    copies = {
+        index: replace(found, labels={n: np.array(plane) for n, plane in found.labels.items()})
+        for index, found in done.items()
+    }
+    return Instances(request, checkpoint, copies, numbering(request, done))
+
+
+def touched(before: Instances, after: Instances, index: Index, name: str) -> npt.NDArray[np.bool_]:
+    """Pixels of a plane whose integer is another than it was."""
+    return np.asarray(before.labels(index, name) != after.labels(index, name))
+
+
+def gone(before: Instances, after: Instances) -> list[int]:
+    """Integers in the layers that stand for no cell any more."""
+    now = {number for own in after.numbers.values() for number in own.values()}
+    return [no for own in before.numbers.values() for no in own.values() if no not in now]
+
+
+def merged(features: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Features of a layer with the rows of changed cells replaced, and all others as they are.
+
+    Parameters
+    ----------
+    features
+        Of the layer, which people may have edited and added columns and rows to. What only these
+        columns say of a changed cell stays.
+    before, after
+        Cells as they were computed; rows are told apart by ``index``.
+    """
+    old, new = before.set_index("index"), after.set_index("index")
+    same = [n for n in new.index.intersection(old.index) if new.loc[n].equals(old.loc[n])]
+    computed = features["index"].isin(old.index.union(new.index))
+    kept = features[features["index"].isin(same) | ~computed]
+    own = [name for name in features if name == "index" or name not in after]
+    rows = after[~after["index"].isin(kept["index"])].merge(features[own], "left", "index")
+    both = pd.concat([kept, rows], ignore_index=True) if len(kept) else rows
+    return both.sort_values("index", ignore_index=True)
+
+
+def _by_plane(request: Request, rows: Positions) -> dict[Index, dict[tuple[float, ...], list[int]]]:
+    """Plane to position to the numbers of the rows there."""
+    found: dict[Index, dict[tuple[float, ...], list[int]]] = {}
+    for number, row in enumerate(rows):
+        lead = tuple(int(at) for at in np.round(row[:-2]))
+        index = request.planes[0] if len(request.planes) == 1 else lead
+        at = tuple(np.round(row[-2:], _DIGITS).tolist())
+        found.setdefault(index, {}).setdefault(at, []).append(number)
+    return found

@@ -1,0 +1,135 @@
+"""Chooses a model: a bundled one by name, or any checkpoint file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
+
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.widgets.base import report
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Checkpoint
+
+FILES = "Checkpoints (*.safetensors *.pt *.pth);;All files (*)"
+
+
+DEFAULT = "wbc-smear"
+"""Model that is chosen at first, where it is there."""
+FIRST = next(iter(registry.METHODS))
+"""Method that is shown where there is no model to go by."""
+
+
+class ModelNames(QComboBox):
+    """Names of models; those that were added meanwhile are offered when the list is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAccessibleName("Model")
+        self.setToolTip("Trained network that finds, segments and types the cells")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.offer()
+        self.setCurrentText(DEFAULT)
+
+    def offer(self) -> None:
+        """Append the names that are not offered yet."""
+        for name in model_store.names():
+            if self.findData(name) < 0:
+                self.addItem(name, name)
+
+    def showPopup(self) -> None:
+        """Open the list."""
+        self.offer()
+        super().showPopup()
+
+
+class ModelBox(QWidget):
+    """Names of bundled models, and a button that opens a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = ModelNames()
+        self._methods: dict[str, str] = {}
+        self._cells: dict[str, float] = {}
+        self.open_button = QPushButton("Open…")
+        self.open_button.setToolTip("Take a checkpoint file that you trained or were given")
+        self.open_button.clicked.connect(self._on_open)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.names, 1)
+        layout.addWidget(self.open_button)
+
+    @property
+    def model(self) -> str:
+        """Name or file of the model that is chosen; empty where there is none."""
+        return self.names.currentData() or ""
+
+    @property
+    def method(self) -> str:
+        """Method of the model that is chosen; the first there is where it cannot be told."""
+        if self.model and self.model not in self._methods:
+            try:
+                checkpoint = self._read(self.model)
+            except (ValueError, OSError) as error:
+                report(error)
+                return FIRST
+            self._keep(checkpoint, self.model)
+        return self._methods.get(self.model, FIRST)
+
+    @property
+    def cell(self) -> float:
+        """Diameter in µm of the cells of the model that is chosen, see :func:`cell_size`."""
+        return self._cells.get(self.model, 0.0)
+
+    def open(self, path: str) -> None:
+        """Offer and choose the checkpoint in the file `path`; say so when it is none."""
+        try:
+            checkpoint = self._read(path)
+        except (ValueError, OSError) as error:
+            report(error)
+            return
+        if self.names.findData(path) < 0:
+            self.names.addItem(Path(path).name, path)
+        self._keep(checkpoint, path)
+        self.names.setCurrentIndex(self.names.findData(path))
+
+    def _on_open(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", "", FILES)
+        if path:
+            self.open(path)
+
+    def _keep(self, checkpoint: Checkpoint, model: str) -> None:
+        self._methods[model], self._cells[model] = checkpoint.method, cell_size(checkpoint)
+        at, text = self.names.findData(model), describe(checkpoint, model)
+        self.names.setItemData(at, text, Qt.ItemDataRole.ToolTipRole)
+
+    def _read(self, path: str) -> Checkpoint:
+        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        try:
+            return model_store.resolve(path)
+        finally:
+            QApplication.restoreOverrideCursor()
+
+
+def cell_size(checkpoint: Checkpoint) -> float:
+    """Diameter in µm of a model's cells; 0 where a pixel size does not tell it their scale."""
+    scaled = checkpoint.card.get("scale", "cells") == "cells"
+    known = checkpoint.card.get("pixel_size_known", scaled)
+    return checkpoint.diameter * checkpoint.pixel_size if known else 0.0
+
+
+def describe(checkpoint: Checkpoint, model: str) -> str:
+    """Text that tells one model from another."""
+    return f"{checkpoint.method}: {', '.join(checkpoint.classes)}\n{model}"

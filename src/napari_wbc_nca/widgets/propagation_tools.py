@@ -1,0 +1,266 @@
+"""Correct the centroids of a result, and look at what a cell was cut out by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels, Points
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
+
+from napari_wbc_nca.widgets.base import report
+from napari_wbc_nca.widgets.class_colours import class_colours, colormap
+from napari_wbc_nca.widgets.contribution_overlay import ContributionView
+from napari_wbc_nca.widgets.instance_updates import Instances, gone, instances_of, merged, touched
+from napari_wbc_nca.widgets.layout import row
+from napari_wbc_nca.widgets.method_controls import Controls
+from napari_wbc_nca.widgets.result_layers import positions
+from napari_wbc_nca.widgets.worker import Job
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+    from napari.layers import Layer
+
+    from napari_wbc_nca.widgets.planes import Index
+    from napari_wbc_nca.widgets.result_layers import Result
+    from napari_wbc_nca.widgets.run import Finished
+    from napari_wbc_nca.widgets.segment import SegmentWidget
+
+PAUSE = 200
+"""Milliseconds without another edit after which the cells follow the centroids."""
+POINTS = "points"
+LAZY = "The centroids of a lazy image cannot be corrected; run again after you edited them."
+NO_POINTS = "Tick Points under Add and run again to correct the centroids."
+READY = "Add, move or delete points to correct the cells."
+
+
+class PropagationTools(Controls):
+    """Update touched cells, and show one cell's contribution.
+
+    Parameters
+    ----------
+    host
+        Segment widget, whose last result is worked on.
+    """
+
+    def __init__(self, host: SegmentWidget) -> None:
+        super().__init__(host)
+        self.update_button = QPushButton("Update")
+        self.update_button.setToolTip("Make the cells anew whose centroids you changed")
+        self.follow = QCheckBox("as I edit")
+        self.follow.setToolTip("Update by itself after each change of a point")
+        self.follow.setChecked(True)
+        self.chosen = QCheckBox("Contribution of the selected cell")
+        self.chosen.setToolTip(
+            "Show what each pixel contributes to the detection of the selected point or label"
+        )
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
+        for part in (self.hint, row(self.update_button, self.follow), row(self.chosen)):
+            self.rows.addWidget(part)
+        self._instances: Instances | None = None
+        self._result: Result | None = None
+        self._view = ContributionView(host.viewer)
+        self._number = 0
+        self._job: Job | None = None
+        self._writing = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE)
+        self._timer.timeout.connect(self.update_cells)
+        self.update_button.clicked.connect(self.update_cells)
+        self.follow.toggled.connect(self._on_edited)
+        self.chosen.toggled.connect(self._show_contribution)
+
+    @property
+    def running(self) -> bool:
+        """Whether cells are being made anew."""
+        return self._job is not None and self._job.running
+
+    @property
+    def busy(self) -> bool:
+        """Whether cells are being made anew, or soon will be."""
+        return self.running or self._timer.isActive()
+
+    @property
+    def points(self) -> Points | None:
+        """Layer of centroids of the last result; None without one."""
+        layer = self._layer(POINTS)
+        return layer if isinstance(layer, Points) else None
+
+    def on_result(self, result: Result, finished: Finished) -> None:
+        """Work on `result` from now on."""
+        self._let_go()
+        self._result, self._instances, self._number = result, None, 0
+        self._view = ContributionView(self.host.viewer)
+        done = finished.segmentations()
+        kept = bool(done) and all(found.kept is not None for found in done.values())
+        if kept and finished.checkpoint is not None:
+            self._instances = instances_of(result.request, finished.checkpoint, done)
+        if self.points is not None and kept:
+            self.points.events.data.connect(self._on_edited)
+            self.points.selected_data.events.items_changed.connect(self._on_point)
+        cells = self._layer("cell")
+        if isinstance(cells, Labels):
+            cells.events.selected_label.connect(self._on_label)
+        editable = kept and self.points is not None
+        self.hint.setText(READY if editable else NO_POINTS if kept else LAZY)
+        for part in (self.update_button, self.follow):
+            part.setEnabled(editable)
+        self.chosen.setEnabled(kept)
+        self._show_contribution()
+
+    def on_close(self) -> None:
+        """Stop what goes on, and listen no more."""
+        self._timer.stop()
+        if self._job is not None:
+            self._job.cancel()
+        self._let_go()
+
+    def update_cells(self) -> None:
+        """Make the touched cells anew, in a thread; the layers follow."""
+        points, instances = self.points, self._instances
+        if points is None or instances is None or self.running:
+            return
+        rows = np.asarray(points.data, float)
+        changes = instances.changes(rows)
+        if not changes:
+            return
+        self.hint.setText("Updating the touched cells…")
+        self._job = Job(instances.updated(changes, self._highest()), self)
+        self._job.returned.connect(lambda after: self._on_updated(instances, after, rows))
+        self._job.failed.connect(self._on_failed)
+        self._job.start()
+
+    def _on_updated(
+        self, before: Instances, after: Instances, rows: npt.NDArray[np.float64]
+    ) -> None:
+        if before is not self._instances or self._result is None:
+            return  # another run has replaced the result meanwhile
+        self._instances = after
+        table = after.table()
+        for name, layer in self._labels().items():
+            for index in after.done:
+                self._paint(layer, before, after, index, name)
+            layer.features = merged(layer.features, before.table(), table)
+            layer.colormap = colormap(layer.features, class_colours(layer.features))
+        self._place(rows, table)
+        self._result = replace(self._result, table=table)
+        self.host.tell(self._result)
+        self.hint.setText(READY)
+        self._show_contribution()
+
+    def _paint(
+        self, layer: Labels, before: Instances, after: Instances, index: Index, name: str
+    ) -> None:
+        """Write changed pixels, as one step that can be undone."""
+        single = len(after.request.planes) == 1
+        lead = (0,) * len(index) if single else index
+        now = np.asarray(layer.data[lead])
+        pixels = touched(before, after, index, name) | np.isin(now, gone(before, after))
+        where = np.nonzero(pixels)
+        if len(where[0]):
+            full = (*(np.full(len(where[0]), at) for at in lead), *where)
+            layer.data_setitem(full, after.labels(index, name)[where])
+
+    def _place(self, rows: npt.NDArray[np.float64], table: pd.DataFrame) -> None:
+        """Points of the cells there are now, with what was edited since the update began."""
+        points = self.points
+        if points is None or self._result is None:
+            return
+        now = {tuple(at) for at in np.asarray(points.data, float).tolist()}
+        then = {tuple(at) for at in rows.tolist()}
+        classes = class_colours(table)
+        made = positions(self._result.request, table)
+        stay = [tuple(at) not in then - now for at in made.tolist()]
+        later = np.asarray(sorted(now - then), float).reshape(-1, made.shape[1])
+        with self._quiet():
+            points.data = np.concatenate([made[stay], later])
+            points.features = table[stay].reindex(range(len(points.data)))
+            colours = [classes[name] for name in table["class"][stay]] + ["white"] * len(later)
+            points.face_color = colours or "white"
+            points.selected_data = set()
+        if len(later) or not all(stay):
+            self._on_edited()
+
+    def _on_failed(self, error: Exception) -> None:
+        report(error)
+        self.hint.setText("The cells are as they were. Correct the points and press Update.")
+
+    def _on_edited(self, event: Any = None) -> None:
+        if self.follow.isChecked() and not self._writing:
+            self._timer.start()
+
+    def _on_point(self, event: Any = None) -> None:
+        points = self.points
+        if points is None or self._writing or len(points.selected_data) != 1:
+            return
+        (at,) = points.selected_data
+        number = points.features["index"].get(at, np.nan)
+        if np.isfinite(number):
+            self._select(int(number))
+
+    def _on_label(self, event: Any = None) -> None:
+        cells = self._layer("cell")
+        if isinstance(cells, Labels):
+            self._select(int(cells.selected_label))
+
+    def _select(self, number: int) -> None:
+        self._number = number
+        self._show_contribution()
+
+    def _show_contribution(self, event: Any = None) -> None:
+        """Show the selected cell's contribution, or none."""
+        if not self.chosen.isChecked():
+            self._view.hide()
+        elif self._result is not None and (found := self._contribution(self._number)):
+            self._view.show(self._result.request, *found, self._number)
+
+    def _contribution(self, number: int) -> tuple[Index, npt.NDArray[np.float32]] | None:
+        """Plane of the cell that `number` stands for in the layers, and its contribution."""
+        from napari_wbc_nca.workflow.update import contribution
+
+        if self._instances is None:
+            return None
+        for index, own in self._instances.numbers.items():
+            label = next((la for la, no in own.items() if no == number), None)
+            if label is not None:
+                plane = contribution(self._instances.done[index], label)
+                return None if plane is None else (index, plane)
+        return None
+
+    def _labels(self) -> dict[str, Labels]:
+        """Label layers of the result that are still there, by name."""
+        found = {name: self._layer(name) for name in ("cell", "contribution")}
+        return {name: layer for name, layer in found.items() if isinstance(layer, Labels)}
+
+    def _highest(self) -> int:
+        """Largest integer that stands in a label layer."""
+        return max((int(layer.data.max()) for layer in self._labels().values()), default=0)
+
+    def _layer(self, name: str) -> Layer | None:
+        layer = None if self._result is None else self._result.layers.get(name)
+        return layer if layer is not None and layer in self.host.viewer.layers else None
+
+    def _let_go(self) -> None:
+        """Listen to the layers of the last result no more."""
+        if self.points is not None:
+            self.points.events.data.disconnect(self._on_edited)
+            self.points.selected_data.events.items_changed.disconnect(self._on_point)
+        cells = self._layer("cell")
+        if isinstance(cells, Labels):
+            cells.events.selected_label.disconnect(self._on_label)
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Points that we write are no edits."""
+        self._writing = True
+        try:
+            yield
+        finally:
+            self._writing = False

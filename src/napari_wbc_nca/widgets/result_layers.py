@@ -1,0 +1,385 @@
+"""Layers made from the segmentations of a run, in the place of what they were computed from."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image
+
+from napari_wbc_nca.params import as_dict
+from napari_wbc_nca.types import Segmentation
+from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
+from napari_wbc_nca.widgets.correction_keys import make_correctable
+from napari_wbc_nca.widgets.planes import OURS, SHOWS, Index, placement
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from napari import Viewer
+    from napari.layers import Layer
+
+    from napari_wbc_nca.widgets.method_display import OptionalLayer
+    from napari_wbc_nca.widgets.run import Request
+
+LARGEST = 2**28
+"""Pixels above which labels are not compared with what they were."""
+ORDER = ("maps", "classes", "labels", "points")
+"""Kinds of additions from the bottom of the list of layers to its top."""
+Found = Mapping[Index, Segmentation]
+Numbers = Mapping[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The layers of one run.
+
+    Attributes
+    ----------
+    request
+        What was asked for.
+    table
+        All cells of the run.
+    layers
+        Name of the addition or map to its layer.
+    prints
+        Name of the addition or map to the :func:`fingerprint` it had when it was made.
+    """
+
+    request: Request
+    table: pd.DataFrame
+    layers: dict[str, Layer]
+    prints: dict[str, int | None]
+
+    def untouched(self, viewer: Viewer) -> bool:
+        """Whether all layers are still there and nobody changed them."""
+        return all(
+            layer in viewer.layers
+            and self.prints[name] is not None
+            and fingerprint(layer) == self.prints[name]
+            for name, layer in self.layers.items()
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What one layer shows, before it is a layer.
+
+    Attributes
+    ----------
+    kind
+        Name of the viewer's ``add_`` function.
+    data
+        Pixels or positions.
+    look
+        Keyword arguments that are attributes of the layer too, set whenever the data are.
+    first
+        Keyword arguments for making the layer, which people may change later.
+    """
+
+    kind: str
+    data: Any
+    look: Mapping[str, Any]
+    first: Mapping[str, Any]
+
+
+def show(viewer: Viewer, request: Request, found: Found) -> Result:
+    """Add the layers that `request` wants; layers that are there stay as they are.
+
+    Parameters
+    ----------
+    viewer
+        Viewer that gets the layers.
+    request
+        What was asked for.
+    found
+        Results by plane; planes without one stay empty.
+    """
+    table = cells_table(request, found)
+    before = viewer.layers.selection.active
+    layers = {
+        name: _added(viewer, request, found, name, drawing)
+        for name, drawing in drawings(request, found, table).items()
+    }
+    if "cell" in layers:
+        make_correctable(layers["cell"])
+    # Ready for corrections, unless the user is busy with another layer.
+    busy = before is not None and before != request.source.layer
+    wanted = [layers[item.name] for item in request.face.additions if item.name in layers]
+    top = next(iter(wanted), next(reversed(layers.values()), before))
+    viewer.layers.selection.active = before if busy else top
+    return _result(request, table, layers)
+
+
+def refresh(viewer: Viewer, result: Result, request: Request, found: Found) -> Result:
+    """Put new results of the same planes into the layers of an untouched `result`.
+
+    Maps are named by what they show: layers of those that are no more show the new ones.
+    """
+    table = cells_table(request, found)
+    active = viewer.layers.selection.active
+    made = drawings(request, found, table)
+    layers = _kept(viewer, result, made)
+    for name, drawing in made.items():
+        layer = layers[name] if name in layers else _added(viewer, request, found, name, drawing)
+        layers[name] = layer
+        layer.data = drawing.data
+        for attribute, value in drawing.look.items():
+            setattr(layer, attribute, value)
+        layer.metadata = _metadata(request, found, name)
+    if active in viewer.layers:
+        viewer.layers.selection.active = active
+    return _result(request, table, layers)
+
+
+def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[str, Layer]:
+    """Layers of `result` by what they are to show; those that are too many are removed."""
+    layers = {name: layer for name, layer in result.layers.items() if name in made}
+    spare = [layer for name, layer in result.layers.items() if name not in made]
+    missing = [name for name in made if name not in layers and made[name].kind == "image"]
+    for name in missing:
+        if spare and isinstance(spare[0], Image):
+            layers[name] = spare.pop(0)
+            layers[name].name = made[name].first["name"]
+    for layer in spare:
+        viewer.layers.remove(layer)
+    return layers
+
+
+def _added(viewer: Viewer, request: Request, found: Found, name: str, drawing: Drawing) -> Layer:
+    """A new layer in the place of what was segmented."""
+    place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
+    own = place | {"metadata": _metadata(request, found, name)}
+    add = getattr(viewer, f"add_{drawing.kind}")
+    layer: Layer = add(drawing.data, **drawing.look, **drawing.first, **own)
+    return layer
+
+
+def _result(request: Request, table: pd.DataFrame, layers: dict[str, Layer]) -> Result:
+    prints = {name: fingerprint(layer) for name, layer in layers.items()}
+    return Result(request, table, layers, prints)
+
+
+def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, Drawing]:
+    """What `request` wants to see of the results, by name, in the order of :data:`ORDER`."""
+    made: dict[str, Drawing] = {}
+    for kind in ORDER:
+        for item in reversed(request.face.additions):
+            if item.kind == kind and item.name in request.wanted:
+                made |= DRAW[kind](item, request, found, table)
+    return made
+
+
+def _maps(
+    item: OptionalLayer, request: Request, found: Found, _: pd.DataFrame
+) -> dict[str, Drawing]:
+    """Maps as images that are not shown at first; there may be many."""
+    first = {"colormap": "magma", "opacity": 0.7, "visible": False}
+    return {
+        name: Drawing("image", map_stack(request, found, name), {}, _named(request, name, first))
+        for name in dict.fromkeys(name for seg in found.values() for name in seg.maps)
+    }
+
+
+def _labels(
+    item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
+) -> dict[str, Drawing]:
+    """Labels with the table of cells as features; none where no plane has them."""
+    if not any(item.name in seg.labels for seg in found.values()):
+        return {}
+    data = label_stack(request, found, item.name)
+    look = {"features": table, "colormap": colormap(table, class_colours(table))}
+    return {item.name: Drawing("labels", data, look, _named(request, item.title, {"opacity": 0.5}))}
+
+
+def _classes(
+    item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
+) -> dict[str, Drawing]:
+    """Labels whose integers are classes, with one row of features a class."""
+    planes = {i: seg.labels[item.name] for i, seg in found.items() if item.name in seg.labels}
+    if not planes:
+        return {}
+    rows = class_rows(next(iter(found.values())).provenance)
+    look = {"features": rows, "colormap": colormap(rows, class_colours(rows))}
+    # Cells have the colours of their classes: both at once would hide the picture.
+    shown = "cell" not in request.wanted
+    first = _named(request, item.title, {"opacity": 0.4, "visible": shown})
+    return {item.name: Drawing("labels", stacked(request, planes, np.uint32), look, first)}
+
+
+def _points(
+    item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
+) -> dict[str, Drawing]:
+    """Centres of the cells, with the table of cells as features."""
+    classes = class_colours(table)
+    look = {"features": table, "face_color": [classes[name] for name in table["class"]] or "white"}
+    size = _diameter(found) / 6
+    first = _named(request, item.title, {"size": size, "border_color": "white"})
+    return {item.name: Drawing("points", positions(request, table), look, first)}
+
+
+DRAW = {"maps": _maps, "labels": _labels, "classes": _classes, "points": _points}
+"""Kind of an addition to what draws it."""
+
+
+def _named(request: Request, title: str, first: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": f"{request.source.layer.name} {title}", **first}
+
+
+def _diameter(found: Found) -> float:
+    """Diameter in pixels that cells were taken to have; a visible size where nobody knows."""
+    return (
+        max((float(seg.provenance.get("diameter", 0)) for seg in found.values()), default=0) or 40
+    )
+
+
+def positions(request: Request, table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Where cells were found, in the data of a result's layers: ``(N, lead + 2)``."""
+    lead = len(request.source.lead)
+    rows = np.zeros((len(table), lead + 2))
+    if len(table):
+        where = "peak" if "peak_y" in table else "centroid"
+        rows[:, lead:] = table[[f"{where}_y", f"{where}_x"]]
+        if len(request.planes) > 1:
+            rows[:, :lead] = table[[f"axis_{axis}" for axis in range(lead)]]
+    return rows
+
+
+def cells_table(
+    request: Request, found: Found, numbers: Mapping[Index, Numbers] | None = None
+) -> pd.DataFrame:
+    """Cells of all planes in one table.
+
+    The column ``index`` ties a row to its label in napari; ``axis_0`` and so on hold a plane's
+    position.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    found
+        Results by plane.
+    numbers
+        Integers in the layers; :func:`numbering` where nothing has changed yet.
+    """
+    tables, given = [], numbers or numbering(request, found)
+    for index in request.planes:
+        if index in found and len(found[index].cells):
+            table = found[index].cells.copy()
+            table["label"] = table["label"].map(given[index])
+            for axis, at in enumerate(index):
+                table[f"axis_{axis}"] = at
+            tables.append(table)
+    cells = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if "label" not in cells:
+        cells = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
+    cells.insert(0, "index", cells["label"])
+    return cells
+
+
+def numbering(
+    request: Request,
+    found: Found,
+    before: Mapping[Index, Numbers] | None = None,
+    highest: int = 0,
+) -> dict[Index, Numbers]:
+    """Label of a plane to its integer in the layers; none stands twice.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    found
+        Results by plane.
+    before
+        Integers that stay.
+    highest
+        Integer above which new ones begin.
+    """
+    known, following = before or {}, highest + 1
+    made: dict[Index, Numbers] = {}
+    for index in request.planes:
+        if index not in found:
+            continue
+        own = dict(known.get(index, {}))
+        for label in found[index].cells.get("label", ()):
+            if int(label) not in own:
+                own[int(label)] = following
+                following += 1
+        made[index] = own
+    return made
+
+
+def renumbered(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
+    """Label image of a plane with its integers in the layers."""
+    plane = np.asarray(labels)
+    lookup = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
+    for label, number in numbers.items():
+        if label < len(lookup):
+            lookup[label] = number
+    return np.asarray(lookup[plane])
+
+
+def label_stack(request: Request, found: Found, name: str) -> Any:
+    """Label image ``(..., Y, X)`` of a run; no integer stands on two planes.
+
+    A single plane without leading axes is passed on as it is: it may be larger than memory.
+    """
+    if not request.source.lead and found:
+        return found[()].labels[name]
+    numbers = numbering(request, found)
+    planes = {
+        index: renumbered(found[index].labels[name], own)
+        for index, own in numbers.items()
+        if name in found[index].labels
+    }
+    return stacked(request, planes, np.uint32)
+
+
+def map_stack(request: Request, found: Found, name: str) -> Any:
+    """Map ``(..., Y, X)`` of a run; 0 on planes that do not have it."""
+    maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
+    return stacked(request, maps, np.float32)
+
+
+def stacked(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
+    """Planes in one array ``(..., Y, X)``; ``(1, ..., Y, X)`` where one plane was asked for."""
+    source = request.source
+    if not source.lead and planes:
+        return planes[()]
+    height, width = source.image(request.planes[0]).shape
+    single = len(request.planes) == 1
+    lead = (1,) * len(source.lead) if single else source.lead
+    out: npt.NDArray[Any] = np.zeros((*lead, height, width), dtype)
+    for index, plane in planes.items():
+        out[(0,) * len(lead) if single else index] = plane
+    return out
+
+
+def fingerprint(layer: Layer) -> int | None:
+    """Number that changes with every edit of a layer's pixels, positions or features.
+
+    None for layers that are too large to be read whole; they count as edited.
+    """
+    data = layer.data
+    if data.size > LARGEST:
+        return None
+    features = layer.features.to_csv(index=False) if hasattr(layer, "features") else ""
+    return zlib.crc32(np.ascontiguousarray(data).data, zlib.crc32(features.encode()))
+
+
+def _metadata(request: Request, found: Found, name: str) -> dict[str, Any]:
+    layer = request.source.layer
+    return {
+        OURS: {
+            SHOWS: name,
+            "source": layer.name,
+            "source_id": str(layer.unique_id),
+            "model": request.model,
+            "params": as_dict(request.params),
+            "provenance": [dict(segmentation.provenance) for segmentation in found.values()],
+        }
+    }

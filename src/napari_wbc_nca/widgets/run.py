@@ -1,0 +1,174 @@
+"""What a run is asked to do, how it goes plane by plane, and what it has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wbc_nca.progress import Progress, map_progress
+from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
+from napari_wbc_nca.widgets.planes import Index, Source, on_plane
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.methods.params import PredictParams
+    from napari_wbc_nca.widgets.method_display import MethodDisplay
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One click on the button.
+
+    Attributes
+    ----------
+    source, planes
+        What is segmented.
+    model
+        Name or file of a checkpoint.
+    params
+        Parameters of the workflow.
+    face
+        How the model's method looks: what can become layers.
+    wanted
+        Names of the face's additions that do.
+    points
+        ``(N, lead + 2)`` positions, see :func:`napari_wbc_nca.widgets.planes.to_plane`.
+    boxes
+        ``(N, lead + 4)`` boxes: leading axes, then y0, x0, y1, x1.
+    """
+
+    source: Source
+    planes: tuple[Index, ...]
+    model: str
+    params: PredictParams
+    face: MethodDisplay
+    wanted: frozenset[str]
+    points: npt.NDArray[np.float64] | None = None
+    boxes: npt.NDArray[np.float64] | None = None
+
+    def given(self, index: Index) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+        """Points and boxes on the plane at `index`, without leading axes."""
+        return _of_plane(self.points, index), _of_plane(self.boxes, index)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a run.
+
+    Attributes
+    ----------
+    plane
+        Number of the plane among those of the request.
+    progress
+        What the workflow reported.
+    checkpoint
+        Model that is being used.
+    segmentation
+        Result of the plane, in the plane's last step.
+    """
+
+    plane: int
+    progress: Progress
+    checkpoint: Checkpoint
+    segmentation: Segmentation | None = None
+
+
+@dataclass(eq=False)
+class Finished:
+    """What a run has finished so far; grows with every step, and survives a cancel."""
+
+    request: Request
+    checkpoint: Checkpoint | None = None
+    cells: dict[Index, list[Cell]] = field(default_factory=dict)
+    done: dict[Index, Segmentation] = field(default_factory=dict)
+
+    def add(self, step: Step) -> None:
+        """Take in one step."""
+        index = self.request.planes[step.plane]
+        self.checkpoint = step.checkpoint
+        self.cells.setdefault(index, []).extend(step.progress.cells)
+        if step.segmentation is not None:
+            self.done[index] = step.segmentation
+
+    def share(self, step: Step) -> float:
+        """Finished part after `step`, 0–1: of the planes, or of what is done to the only one."""
+        planes = len(self.request.planes)
+        if planes > 1:
+            return (step.plane + (step.segmentation is not None)) / planes
+        return min(1.0, step.progress.done / step.progress.total) if step.progress.total else 0.0
+
+    def centres(self) -> npt.NDArray[np.float64]:
+        """Centres of all cells, ``(N, lead + 2)``: leading axes, then y and x in pixels."""
+        rows = [(*index, *cell.centre) for index, cells in self.cells.items() for cell in cells]
+        return np.array(rows, float).reshape(-1, len(self.request.source.lead) + 2)
+
+    def diameter(self) -> float:
+        """Diameter in pixels that the only plane was segmented at; 0 where there is no one."""
+        found = {seg.provenance.get("diameter", 0.0) for seg in self.done.values()}
+        return float(found.pop()) if len(found) == 1 else 0.0
+
+    def segmentations(self) -> dict[Index, Segmentation]:
+        """Results by plane; of an unfinished plane, its finished cells."""
+        from napari_wbc_nca.workflow import segment
+
+        found = dict(self.done)
+        for index, cells in self.cells.items():
+            if index not in found and cells and self.checkpoint is not None:
+                image, given = self.request.source.image(index), self.request.given(index)
+                params = self.request.params
+                found[index] = segment.assemble(cells, image, self.checkpoint, params, *given)
+        return found
+
+
+def work(request: Request) -> Generator[Step, None, None]:
+    """Segment the planes of `request` one by one; runs in a thread.
+
+    The workflow is imported here: it loads torch, which would hold up the window for seconds.
+    """
+    from napari_wbc_nca.io import model_store
+    from napari_wbc_nca.workflow import segment
+
+    checkpoint = model_store.resolve(request.model)
+    for number, index in enumerate(request.planes):
+        points, boxes = request.given(index)
+        if len(request.planes) > 1 and any(g is not None and not len(g) for g in (points, boxes)):
+            continue  # nobody marked a cell on this plane
+        steps = segment.run(
+            request.source.image(index), checkpoint, request.params, points=points, boxes=boxes
+        )
+        segmentation = yield from map_progress(steps, partial(_step, number, checkpoint))
+        end = Progress(1, 1, "done")
+        yield Step(number, end, checkpoint, segmentation)
+
+
+def _step(number: int, checkpoint: Checkpoint, progress: Progress) -> Step:
+    return Step(number, progress, checkpoint)
+
+
+def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
+    """Load torch and the networks in a thread, while the user still looks at the form."""
+    Thread(target=import_module, args=(module,), daemon=True).start()
+
+
+def estimate(request: Request) -> Generator[Progress | None, None, float]:
+    """Diameter in pixels of a typical white blood cell on the first plane; runs in a thread."""
+    from napari_wbc_nca.io import model_store
+    from napari_wbc_nca.workflow import segment
+
+    yield None
+    checkpoint = model_store.resolve(request.model)
+    image = request.source.image(request.planes[0])
+    return (yield from segment.estimate_diameter(image, checkpoint, request.params))
+
+
+def _of_plane(given: npt.NDArray[Any] | None, index: Index) -> npt.NDArray[Any] | None:
+    if given is None:
+        return None
+    return given[on_plane(given, index)][:, len(index) :]

@@ -1,0 +1,118 @@
+"""How large the cells are: from the pixel size, a typed diameter, or an estimate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from napari_wbc_nca.methods.params import PredictParams
+from napari_wbc_nca.widgets.params_form import ParamsForm
+from napari_wbc_nca.widgets.planes import pixel_size
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.widgets.planes import Source
+
+AUTOMATIC, PIXEL_SIZE, DIAMETER = "automatic", "pixel size", "cell diameter"
+
+
+class ScaleBox(QWidget):
+    """Details of where the scale comes from; asks for an estimate, and is told it.
+
+    The choice itself, `mode`, is a widget of its own, for the row above.
+    """
+
+    changed = Signal()
+    estimate_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mode = QComboBox()
+        self.mode.addItems([AUTOMATIC, PIXEL_SIZE, DIAMETER])
+        self.mode.setToolTip(
+            "Scale of the image. A wrong scale is the commonest cause of bad masks. Automatic "
+            "takes the pixel size of the layer where it is in µm, and estimates it elsewhere."
+        )
+        self.form = ParamsForm(PredictParams, ("pixel_size", "diameter"))
+        self.form.widgets["pixel_size"].native.setDecimals(4)
+        self.form.widgets["diameter"].native.setDecimals(1)
+        self.estimate = QPushButton("Estimate")
+        self.estimate.setToolTip("Measure the diameter of the cells in this image")
+        self.circle = QCheckBox("Circle")
+        self.circle.setToolTip(
+            "Show a circle as large as a cell over the image; where the scale is estimated, "
+            "as soon as it was"
+        )
+        self.hint = QLabel()
+        self._pixel_size = self._found = 0.0
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.hint)
+        layout.addWidget(self.form.native("pixel_size"))
+        layout.addWidget(self.form.native("diameter"))
+        layout.addWidget(self.estimate)
+        layout.addWidget(self.circle)
+        self.mode.currentTextChanged.connect(self._on_mode)
+        self.estimate.clicked.connect(self.estimate_wanted)
+        for widget in self.form.widgets.values():
+            widget.changed.connect(self._on_value)
+        self._on_mode(AUTOMATIC)
+
+    def params(self) -> dict[str, float]:
+        """The two parameters of the workflow; 0 where the workflow is to find out."""
+        shown = {AUTOMATIC: "", PIXEL_SIZE: "pixel_size", DIAMETER: "diameter"}
+        values = self.form.values()
+        return {name: values[name] if name == shown[self.choice] else 0.0 for name in values}
+
+    def diameter(self, cell: float) -> float:
+        """Diameter of a cell in pixels by what is chosen, else by the last run; 0 if unknown.
+
+        Parameters
+        ----------
+        cell
+            Diameter of the model's cells in µm; 0 where a pixel size does not tell its scale.
+        """
+        given = self.params()
+        size = given["pixel_size"] or self._pixel_size
+        return given["diameter"] or (cell / size if size and cell else self._found)
+
+    @property
+    def choice(self) -> str:
+        """Where the scale comes from."""
+        text: str = self.mode.currentText()
+        return text
+
+    def set_diameter(self, diameter: float) -> None:
+        """Show an estimated diameter, in pixels, where it can be corrected."""
+        self.form.widgets["diameter"].value = round(diameter, 1)
+        self.mode.setCurrentText(DIAMETER)
+        self.circle.setChecked(True)
+        self.changed.emit()
+
+    def set_found(self, diameter: float) -> None:
+        """Say which diameter, in pixels, the last run took; 0 where it took none."""
+        self._found = diameter
+        if diameter:
+            self.hint.setText(f"{diameter:.0f} px in the last run")
+
+    def set_source(self, source: Source | None) -> None:
+        """Say what automatic means for `source`, and offer its pixel size for correction."""
+        known = None if source is None else pixel_size(source)
+        self._pixel_size, self._found = known or 0.0, 0.0
+        if known:
+            self.form.widgets["pixel_size"].value = known
+            self.hint.setText(f"{known:.3g} µm a pixel, from the layer")
+        else:
+            self.hint.setText("estimated from the image")
+
+    def _on_mode(self, mode: str) -> None:
+        self.hint.setVisible(mode == AUTOMATIC)
+        self.form.native("pixel_size").setVisible(mode == PIXEL_SIZE)
+        self.form.native("diameter").setVisible(mode == DIAMETER)
+        self.estimate.setVisible(mode == DIAMETER)
+        self.circle.setChecked(mode != AUTOMATIC)
+        self.changed.emit()
+
+    def _on_value(self, value: Any = None) -> None:
+        self.changed.emit()

@@ -1,0 +1,198 @@
+"""The form of the Segment widget: it turns what is chosen into a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Layer, Points, Shapes
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
+
+from napari_wbc_nca.widgets.base import LayerBox
+from napari_wbc_nca.widgets.layout import Column, Section
+from napari_wbc_nca.widgets.method_form import MethodPage, captions
+from napari_wbc_nca.widgets.model_box import ModelBox
+from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
+from napari_wbc_nca.widgets.planes import OURS, Source, boxes_in, current_index, source_of, to_plane
+from napari_wbc_nca.widgets.run import Request
+from napari_wbc_nca.widgets.scale_box import ScaleBox
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.widgets.method_display import MethodDisplay
+
+CURRENT, ALL = "current plane", "all planes"
+
+
+class SegmentForm(QWidget):
+    """Everything that can be chosen before a run; which rows there are depends on the model."""
+
+    live_changed = Signal(object)
+    source_changed = Signal()
+    method_changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = LayerBox(Image, "Image layer that is segmented")
+        self.model = ModelBox()
+        self.points = LayerBox(Points, "One point on each cell")
+        self.boxes = LayerBox(Shapes, "One shape around each cell")
+        self.scale = ScaleBox()
+        self.planes = QComboBox()
+        self.planes.addItems([CURRENT, ALL])
+        self.planes.setToolTip("Which planes of a time series or Z stack are segmented")
+        self._rows: dict[str, Sequence[QWidget]] = {}
+        self._pages: dict[str, MethodPage] = {}
+        self._places = [Column() for _ in range(3)]
+        self._arrange()
+        self.page = self._page(self.model.method)
+        self.page.show(True)
+        self.model.names.currentIndexChanged.connect(self._on_model)
+        self.image.currentIndexChanged.connect(self._on_image)
+        self._on_image()
+
+    @property
+    def face(self) -> MethodDisplay:
+        """How the method of the chosen model looks."""
+        return self.page.face
+
+    @property
+    def params(self) -> ParamsForm:
+        """Parameters of that method."""
+        return self.page.params
+
+    @property
+    def wanted(self) -> dict[str, QCheckBox]:
+        """Check boxes of what can be added, by name."""
+        return self.page.wanted
+
+    @property
+    def source(self) -> Source | None:
+        """Planes of the image that is chosen; None without one."""
+        layer = self.image.layer
+        return None if layer is None else source_of(layer)
+
+    @property
+    def diameter(self) -> float:
+        """Diameter of a cell in pixels of the image; 0 as long as it is not known."""
+        return self.scale.diameter(self.model.cell)
+
+    def offer(self, layers: Iterable[Layer], chosen: Layer | None = None) -> None:
+        """Offer the viewer's layers; of those we made, only points."""
+        there = list(layers)
+        foreign = [layer for layer in there if OURS not in layer.metadata]
+        for box in (self.image, self.boxes):
+            box.offer(foreign, chosen)
+        self.points.offer(there, chosen)
+
+    def request(self, point: Sequence[float]) -> Request:
+        """Everything that is chosen, with the viewer's sliders at `point`.
+
+        Raises
+        ------
+        ValueError
+            When something is missing, saying what to do.
+        """
+        source = self.source
+        if source is None:
+            raise ValueError(
+                "There is no image to segment. Open one, or take one from File > Open Sample > "
+                "White blood cells."
+            )
+        if not self.page.ticked:
+            texts = captions(self.wanted.values())
+            raise ValueError(f"Nothing is to be added. Tick {texts}.")
+        params = self.page.make(self.scale.params())
+        points = boxes = None
+        if self.page.locate() == "points":
+            layer = _given(self.points, "Points", "put a point on each cell")
+            points = to_plane(source, layer, np.asarray(layer.data, float))
+        if self.page.locate() == "boxes":
+            layer = _given(self.boxes, "Shapes", "draw a rectangle around each cell")
+            boxes = boxes_in(source, layer)
+        whole = self.planes.currentText() == ALL or not source.lead
+        planes = tuple(source.planes()) if whole else (current_index(source, point),)
+        model, face, wanted = self.model.model, self.face, self.page.ticked
+        return Request(source, planes, model, params, face, wanted, points, boxes)
+
+    def set_running(self, running: bool) -> None:
+        """Grey what would start another run."""
+        self.scale.estimate.setEnabled(not running)
+        for page in self._pages.values():
+            if page.face.live:
+                page.params.native(page.face.live).setEnabled(not running)
+
+    def _arrange(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        main, device, details = self._places
+        fields, places = QWidget(), QWidget()
+        form = form_layout(fields)
+        add_row(form, "Image", self.image)
+        self._add_optional(form, "planes", "Planes", self.planes)
+        add_row(form, "Model", self.model)
+        form = form_layout(places)
+        self._add_optional(form, "points", "Points", self.points)
+        self._add_optional(form, "boxes", "Boxes", self.boxes)
+        add_row(form, "Scale", self.scale.mode)
+        form.addRow("", self.scale)
+        self.advanced = Section("Advanced", details)
+        for part in (fields, main, places, device, self.advanced):
+            layout.addWidget(part)
+
+    def _add_optional(self, form: QFormLayout, name: str, text: str, widget: QWidget) -> None:
+        add_row(form, text, widget)
+        self._rows[name] = (form.labelForField(widget), widget)
+
+    def _page(self, method: str) -> MethodPage:
+        """Rows of a method; made when they are first needed, and kept."""
+        if method not in self._pages:
+            page = self._pages[method] = MethodPage(method)
+            for place, part in zip(self._places, page.parts, strict=True):
+                place.rows.addWidget(part)
+            if page.face.live:
+                page.params.widgets[page.face.live].changed.connect(self._on_live)
+            if "locate" in page.params.widgets:
+                page.params.widgets["locate"].changed.connect(self._show_rows)
+        return self._pages[method]
+
+    def _on_model(self, index: int = 0) -> None:
+        before, self.page = self.page, self._page(self.model.method)
+        if before is not self.page:
+            self.page.take_over(before)
+            before.show(False)
+            self.page.show(True)
+            self._show_rows()
+            self.method_changed.emit()
+        self.source_changed.emit()
+
+    def _on_image(self, index: int = 0) -> None:
+        self.scale.set_source(self.source)
+        self._show_rows()
+        self.source_changed.emit()
+
+    def _on_live(self, value: Any) -> None:
+        self.live_changed.emit(value)
+
+    def _show_rows(self, value: Any = None) -> None:
+        locate, source = self.page.locate(), self.source
+        shown = {
+            "planes": source is not None and bool(source.lead),
+            "points": locate == "points",
+            "boxes": locate == "boxes",
+        }
+        for name, widgets in self._rows.items():
+            for widget in widgets:
+                widget.setVisible(shown[name])
+
+
+def _given(box: LayerBox, kind: str, deed: str) -> Layer:
+    layer = box.layer
+    if layer is None or not len(layer.data):
+        found = "no such layer" if layer is None else f"layer {layer.name!r} is empty"
+        raise ValueError(
+            f"Locate is {kind.lower()!r}, but there is {found}. Add a {kind} layer and {deed}, "
+            f"or choose another way under Locate."
+        )
+    return layer
