@@ -50,9 +50,7 @@ def main(models: Path, data: Path) -> None:
     head = ["| data | projection | cell IoU | nucleus IoU | F1 |", "|---|---|---|---|---|"]
     _write("projections.md", [*head, *projections])
     types = {key: value for key, value in rows if "`wbc-types`" in key}
-    own_figures = {
-        key: value for key, value in rows if "`wbc-types`" not in key and "closer" not in key
-    }
+    own_figures = {key: value for key, value in rows if "`wbc-types`" not in key}
     own_figures["projections: cell IoU, nucleus IoU, F1"] = "; ".join(
         row.strip("| ").replace("`", "").replace(" | ", " ") for row in projections
     )
@@ -72,14 +70,12 @@ def _types(models: Path, data: Path) -> list[tuple[str, str]]:
     row = _summary(models / "transfer.safetensors", data / "fields", classes=SMEARS)
     rows.append(("type accuracy, balanced, `fields`, none of its types trained on", _both(row)))
     known = "type accuracy, balanced, half of `fields` ({}), other half trained on"
-    close = "the same ({}), types told from a closer look"
-    for stage, title in (("half", known), ("fold", close)):
-        for own, other in ("ab", "ba"):
-            fold = f"fold_{other}"
-            include = str(SPLITS / f"fields_{fold}.txt")
-            path = models / f"{stage}_{own}.safetensors"
-            row = _summary(path, data / "fields", classes=SMEARS, include=include)
-            rows.append((title.format(fold), _both(row)))
+    for own, other in ("ab", "ba"):
+        fold = f"fold_{other}"
+        include = str(SPLITS / f"fields_{fold}.txt")
+        path = models / f"fold_{own}.safetensors"
+        row = _summary(path, data / "fields", classes=SMEARS, include=include)
+        rows.append((known.format(fold), _both(row)))
     return rows
 
 

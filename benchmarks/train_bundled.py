@@ -17,9 +17,7 @@ What measures types of ``fields``, in a line that saw none of them before the fo
 base        ``nca_wss`` on ``base.toml``, pooled by the parts of the cell; one core: an hour
 types       base, taught also the types of ``smears_types.csv``
 transfer    types, trained on; no type of ``fields`` seen
-half_a      transfer, taught the types of half of ``fields``
-fold_a      half_a, its types told from a closer look; measured on the other half
-half_b      half_a with the halves exchanged
+fold_a      transfer, taught the types of half of ``fields``; measured on the other half
 fold_b      fold_a with the halves exchanged
 """
 
@@ -36,7 +34,7 @@ COMMON = {
     "pixel-size": 0.45,
     "normalisation": "absorptance",
     "focal-gamma": 1,
-    "centre-weight": 2,
+    "pixel-loss-weight": 2,
     "samples-per-epoch": 1280,
     "validation-share": 0.03,
     "batch-size": 32,
@@ -60,7 +58,6 @@ def _steps(rate: float, decay: float, epochs: int, typed: float = 0.4) -> dict[s
 
 
 HALF = {**FULL, **_steps(1.2e-3, 0.985, 4, 0.6), "stain-augmentation": 0.2}
-CLOSER = {**PARTS, "epochs": 0, "closer": 1.5, "type-windows": 8192, "stain-augmentation": 0.2}
 STAGES = {
     "mean": ("nca_wss", "base", None, _steps(4e-3, 0.9973, 21)),
     "parts": ("nca_wss", "base", "mean", {**PARTS, **_steps(2e-3, 0.985, 5, 0.6)}),
@@ -72,10 +69,8 @@ STAGES = {
     "base": ("nca_wss", "base", None, {**FULL, **_steps(4e-3, 0.9987, 46, 0.5)}),
     "types": ("nca_wss", "transfer", "base", {**FULL, **_steps(1.5e-3, 0.99, 8, 0.6)}),
     "transfer": ("nca_wss", "transfer", "types", {**FULL, **_steps(2.5e-3, 0.9972, 22, 0.6)}),
-    "half_a": ("nca_wss", "fold_a", "transfer", HALF),
-    "fold_a": ("nca_wss", "fold_a", "half_a", CLOSER),
-    "half_b": ("nca_wss", "fold_b", "transfer", HALF),
-    "fold_b": ("nca_wss", "fold_b", "half_b", CLOSER),
+    "fold_a": ("nca_wss", "fold_a", "transfer", HALF),
+    "fold_b": ("nca_wss", "fold_b", "transfer", HALF),
 }
 
 

@@ -256,14 +256,6 @@ def test_types_replace_the_only_wbc(fields, tmp_path, beside):
     assert read(toml(tmp_path, source))[0].names == ("wbc", "wbc")
 
 
-def test_the_table_of_types_may_name_laboratories(fields, tmp_path):
-    text = "image,class,laboratory\na_1.png,Eosinophil,north\nb_1,,\n"
-    (tmp_path / "types.csv").write_text(text)
-    samples = read(toml(tmp_path, '[[source]]\npath = "fields"\ntypes = "types.csv"'))
-    assert [sample.laboratory for sample in samples[:2]] == ["north", ""]
-    assert [sample.group for sample in samples[:2]] == ["a_1", "b_1"]
-
-
 def test_types_beside_the_toml_come_first(fields, tmp_path):
     (fields / "types.csv").write_text("image,class\na_1,Eosinophil\n")
     (tmp_path / "types.csv").write_text("image,class\na_1,Basophil\n")

@@ -48,9 +48,7 @@ def written(path, text, arrays=None):
 
 
 @pytest.mark.parametrize("pool", ["mean", "max"])
-@pytest.mark.parametrize(
-    "sizes", [{}, {"head": 7, "readouts": 0}, {"readouts": 1}, {"closer": 1.5}]
-)
+@pytest.mark.parametrize("sizes", [{}, {"head": 7, "readouts": 0}, {"readouts": 1}])
 def test_expected_shapes_are_those_of_the_network(pool, sizes):
     architecture = {"channels": 9, "hidden": 11, "steps": 3, "classes": 4, "pool": pool, **sizes}
     state = NCA(**architecture).state_dict()
@@ -67,6 +65,16 @@ def test_everything_comes_back(saved):
     for name, array in before.weights.items():
         assert after.weights[name].dtype == np.float32
         np.testing.assert_array_equal(after.weights[name], array)
+
+
+def test_a_model_that_classifies_from_larger_windows_is_refused(tmp_path):
+    sizes = dict(checkpoint().architecture)
+    save(checkpoint(architecture={**sizes, "closer": 0.0}), tmp_path / "plain.safetensors")
+    assert "closer" not in load(tmp_path / "plain.safetensors").architecture
+    values = {**json.loads(card()), "architecture": {**sizes, "closer": 1.5}}
+    path = written(tmp_path / "larger.safetensors", json.dumps(values), checkpoint().weights)
+    with pytest.raises(WeightsError, match=r"classifies cells from larger windows.*train the"):
+        load(path)
 
 
 def test_hash_is_that_of_the_file(saved, tmp_path):

@@ -210,13 +210,6 @@ def read_types(path: Path) -> dict[str, str]:
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
 
 
-def read_laboratories(path: Path) -> dict[str, str]:
-    """Laboratory by picture name, from a column ``laboratory``; empty without one."""
-    if "laboratory" not in columns(path):
-        return {}
-    return {row["image"]: row["laboratory"] for _, row in _rows(path, ("image",))}
-
-
 def read_cells(path: Path) -> dict[int, str]:
     """Class by label, from a table of one picture's cells with columns ``label, class``.
 

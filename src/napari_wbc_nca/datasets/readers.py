@@ -12,7 +12,6 @@ from napari_wbc_nca.datasets.label_files import (
     Labels,
     columns,
     read_frames,
-    read_laboratories,
     read_names,
     read_points,
     read_types,
@@ -151,13 +150,11 @@ def _read_boxes(source: Source) -> list[Sample]:
     pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
     table = source.path / source.types if source.types else None
     types = read_types(table) if table else {}
-    laboratories = read_laboratories(table) if table else {}
     samples = []
     for path in selected(pictures, source):
         boxes, kinds = _read_labels(path, source)
         names = _typed(tuple(map(canonical, kinds)), _of(path, types))
-        laboratory = _of(path, laboratories) or ""
-        samples.append(Sample(path, boxes, names, kinds=kinds, laboratory=laboratory))
+        samples.append(Sample(path, boxes, names, kinds=kinds))
     return samples
 
 

@@ -73,8 +73,6 @@ class Sample:
         ``(M, 4)`` boxes whose pixels teach nothing, such as cells that the border cuts.
     diameter
         Diameter in pixels of a typical white blood cell; 0 where the labels tell.
-    laboratory
-        Where it was stained, if the data set has pictures of several.
     """
 
     path: Path
@@ -88,7 +86,6 @@ class Sample:
     pixels: npt.NDArray[np.uint8] | None = None
     ignored: npt.NDArray[np.float32] | None = None
     diameter: float = 0.0
-    laboratory: str = ""
 
     def __post_init__(self) -> None:
         count = 1 if self.boxes is None else len(self.boxes)

@@ -20,7 +20,6 @@ _SIZES: Mapping[str, tuple[int | None, int, int]] = {
 
 
 _POOLS = {"mean": 1, "max": 1, "parts": 6}
-_CLOSEST = 2
 
 
 def _statistics(architecture: Mapping[str, Any]) -> int:
@@ -37,8 +36,8 @@ def nca_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
     Parameters
     ----------
     architecture
-        Arguments of the network: ``channels``, ``hidden`` and ``steps``; ``head``,
-        ``readouts`` and ``closer`` where they differ from the network's own.
+        Arguments of the network: ``channels``, ``hidden`` and ``steps``; ``head``
+        and ``readouts`` where they differ from the network's own.
     classes
         Number of class names.
 
@@ -76,19 +75,7 @@ def nca_shapes(architecture: Mapping[str, Any], classes: int) -> Shapes:
     }
     if readouts:
         shapes |= {"centre.weight": (readouts, channels), "centre.bias": (readouts,)}
-    if _closer(architecture):
-        features = channels * _statistics(architecture)
-        shapes |= {"types.weight": (classes - 1, features), "types.bias": (classes - 1,)}
     return shapes
-
-
-def _closer(architecture: Mapping[str, Any]) -> float:
-    """How many times larger the windows are in which types are told; 0 where they are not."""
-    value = architecture.get("closer", 0)
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    if not known or not (value == 0 or 1 <= value <= _CLOSEST):
-        raise ValueError(f"closer is {value!r}; expected 0, or a number in 1-{_CLOSEST}")
-    return float(value)
 
 
 def _size(architecture: Mapping[str, Any], name: str) -> int:

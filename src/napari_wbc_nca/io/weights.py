@@ -127,6 +127,11 @@ def from_json(text: str) -> Card:
     if isinstance(recorded, dict) and isinstance(recorded.get("params"), dict):
         params = recorded["params"]
         recorded["params"] = {_RENAMED_PARAMS.get(name, name): params[name] for name in params}
+    if isinstance(values.get("architecture"), dict) and values["architecture"].pop("closer", 0):
+        raise CardError(
+            "it classifies cells from larger windows (its 'closer' is above 0), which this version "
+            "no longer does; train the model again"
+        )
     return _checked_card(values)
 
 

@@ -22,7 +22,6 @@ _NCA = {
     "typed_share": 0.6,
     "stain_augmentation": 0.3,
     "readout_fit_windows": 320,
-    "type_windows": 640,
     "projection": "best",
     "validation_share": 0.25,
 }

@@ -50,9 +50,6 @@ class NCA(nn.Module):
     readouts
         Outputs of the linear readout of each pixel (cell, nucleus); 0 for none, as in
         published checkpoints.
-    closer
-        How many times larger windows are seen in which a linear classifier of its own tells the
-        types, all classes but the last; 0 for none, and the one classifier tells all.
     """
 
     def __init__(
@@ -65,7 +62,6 @@ class NCA(nn.Module):
         head: int = 128,
         fire_rate: float = 0.5,
         readouts: int = 2,
-        closer: float = 0.0,
     ) -> None:
         super().__init__()
         if channels <= IMAGE_CHANNELS:
@@ -74,8 +70,6 @@ class NCA(nn.Module):
             raise ValueError(f"pool is {pool!r}; choose one of {', '.join(STATISTICS)}")
         if pool == "parts" and readouts < 2:
             raise ValueError("pool 'parts' needs the readouts of cell and nucleus")
-        if closer and not closer >= 1:
-            raise ValueError(f"closer is {closer}; expected 0, or at least 1")
         self.channels, self.steps, self.pool, self.fire_rate = channels, steps, pool, fire_rate
         self.p0 = _perception(channels)
         self.p1 = _perception(channels)
@@ -84,13 +78,8 @@ class NCA(nn.Module):
         self.fc2 = nn.Linear(channels * STATISTICS[pool], head)
         self.fc3 = nn.Linear(head, classes)
         self.centre = nn.Linear(channels, readouts) if readouts else None
-        self.closer = closer
-        self.types = nn.Linear(channels * STATISTICS[pool], classes - 1) if closer else None
         # Drawn small rather than zero: from zeros, training stands still for epochs.
         nn.init.normal_(self.fc1.weight, std=0.03)
-        if self.types is not None:  # fitted, not trained; what nothing is known of stays even
-            nn.init.zeros_(self.types.weight)
-            nn.init.zeros_(self.types.bias)
 
     def rollout(
         self,
@@ -160,20 +149,6 @@ class NCA(nn.Module):
     def classify(self, state: Tensor) -> Tensor:
         """``(B, classes)`` logits of a ``(B, H, W, C)`` state."""
         return self.head(self.pooled(state))
-
-    def tell(self, state: Tensor) -> Tensor:
-        """``(B, classes - 1)`` logits of the types, of the state of windows seen closer.
-
-        Raises
-        ------
-        ValueError
-            For a network that tells types as it tells all classes.
-        """
-        if self.types is None:
-            raise ValueError("this network tells no types by a closer look; use its classifier")
-        features = self.pooled(state)
-        logits: Tensor = self.types(enough(features))
-        return logits[: len(features)]
 
     def pooled(self, state: Tensor) -> Tensor:
         """``(B, F)`` features of each window.

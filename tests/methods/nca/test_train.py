@@ -174,6 +174,23 @@ def test_checkpoints_that_do_not_fit_are_refused(fields):
         train(fields, init=replace(first, classes=("neutrophil", "monocyte", "none")))
 
 
+def test_no_epochs_need_a_model_to_start_from(fields):
+    with pytest.raises(ValueError, match="0 epochs train nothing; give a model to start from"):
+        train(fields, replace(TINY, epochs=0))
+
+
+def test_a_classifier_of_other_features_has_to_be_trained(fields):
+    _, first = train(fields)
+    with pytest.raises(ValueError, match="pools its features in another way"):
+        train(fields, replace(TINY, epochs=0, pooling="parts"), init=first)
+
+
+def test_no_epochs_and_no_fit_keep_the_weights(fields):
+    _, first = train(fields)
+    _, second = train(fields, replace(TINY, epochs=0), init=first)
+    assert same(first, second)
+
+
 def test_bounds_are_checked_first():
     with pytest.raises(ValueError, match="batch_size is 1; it must be at least 2"):
         train([], replace(TINY, batch_size=1))

@@ -160,24 +160,3 @@ def test_turning_and_staining_change_what_is_seen():
     seen = batch.images[batch.allowed[:, 0]]
     assert len(seen) > 5
     assert float((seen[1:] - seen[:1]).abs().mean((1, 2, 3)).min()) > 0.02
-
-
-def test_a_slide_with_many_cells_is_a_setting_and_others_count_with_their_set():
-    many = [((30.0, 30.0 + n), "neutrophil") for n in range(8)]
-    few = [((30.0, 30.0), "basophil")]
-    batch = draw([prepared(0, many), prepared(1, few)], 64)
-    for allowed, setting in zip(batch.allowed.tolist(), batch.settings, strict=True):
-        if allowed == TYPED:
-            assert setting == "a/group-0"
-        if allowed == [False, True, False]:
-            assert setting == "a"
-
-
-def test_closer_windows_show_cells_larger():
-    sample = prepared(places=[((48.0, 64.0), "neutrophil")])
-    shares = []
-    for closer in (1.0, 1.5):
-        own = Windows([sample], CLASSES, 32, {"name": "density"}, 1, vary=False, closer=closer)
-        batch = own.draw(1, np.random.default_rng(0))
-        shares.append(float((batch.targets == CYTOPLASM).float().mean()))
-    assert shares[1] / shares[0] == pytest.approx(1.5**2, rel=0.1)

@@ -105,7 +105,7 @@ class Segmenter:
             label_class=name,
             probabilities=probabilities,
             confidence=probabilities[name] * _contrast(sharp, mask),
-            maps=self._maps(seen.told, name, box) if self.params.maps else {},
+            maps=self._maps(seen.window, name, box) if self.params.maps else {},
         )
 
     def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
@@ -146,36 +146,24 @@ class Segmenter:
         large = width >= _SMALLEST * self.checkpoint.diameter
         return bool(large and np.quantile(values, 0.9) >= _SURE)
 
-    def _maps(self, told: Window, name: str, box: Part) -> dict[str, Map]:
+    def _maps(self, window: Window, name: str, box: Part) -> dict[str, Map]:
         """Most relevant channels for class `name`, in their order, scaled to 0–1."""
         network, target = self.network, self.checkpoint.classes.index(name)
-        layers = (network.fc2, network.fc3) if network.types is None else (network.types,)
+        layers = (network.fc2, network.fc3)
         weights = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
         with torch.inference_mode():
-            pooled = network.pooled(told.state[None])
+            pooled = network.pooled(window.state[None])
             scores = relevance(pooled, *weights, target=target, epsilon=_EPSILON)[0].cpu()
         # A channel's relevance is that of all its statistics together.
         scores = scores.view(-1, network.channels).sum(0)
         maps = {}
         for rank, channel in enumerate(scores.argsort(descending=True)[:_MAPPED_CHANNELS], 1):
-            values = told.state[..., int(channel)].cpu().numpy()
+            values = window.state[..., int(channel)].cpu().numpy()
             low, high = float(values.min()), float(values.max())
             scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
             title = f"{rank}: channel {int(channel)}, relevance {float(scores[channel]):+.2f}"
-            maps[title] = _beside(told.view.interpolate(scaled, told.part, 1, box), told, box)
+            maps[title] = self.view.interpolate(scaled, window.part, 1, box)
         return maps
-
-
-def _beside(values: Map, told: Window, box: Part) -> Map:
-    """`values` at the image pixels `box`, with 0 where a window that was seen closer ends."""
-    inside = np.zeros(values.shape, bool)
-    inside[
-        tuple(
-            slice(max(0, own.start - span.start), max(0, own.stop - span.start))
-            for own, span in zip(told.view.box(told.part), box, strict=True)
-        )
-    ] = True
-    return np.where(inside, values, 0).astype(np.float32)
 
 
 def _nearest(

@@ -90,18 +90,6 @@ class NcaTrainParams:
     classifier_fit_windows: Annotated[
         int, Bounds("Windows that the classifier is fitted anew to at the end; 0 does not", low=0)
     ] = 0
-    closer: Annotated[
-        float,
-        Bounds(
-            "How many times larger cells are seen to tell their types; 0 leaves that as it is",
-            low=0,
-            high=2,
-        ),
-    ] = 0.0
-    type_windows: Annotated[
-        int,
-        Bounds("Windows that the closer look at types is fitted to; 0 does not fit", low=0),
-    ] = 4096
     max_grad_norm: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
     validation_share: Annotated[
         float, Bounds("Share of the groups kept for validation", low=0, high=0.9)

@@ -53,7 +53,7 @@ class Prepared:
         ``(Y, X)`` uint8: `OUTSIDE`, `CYTOPLASM`, `NUCLEUS`, `IGNORED` or `DRAWN`.
     places
         Labelled cells, red cells and other things that are none included.
-    source, group, weight, laboratory
+    source, group, weight
         As in the sample.
     """
 
@@ -63,7 +63,6 @@ class Prepared:
     source: str
     group: str
     weight: float
-    laboratory: str = ""
 
 
 def prepare(
@@ -116,7 +115,6 @@ def prepare(
         sample.source,
         sample.group,
         sample.weight,
-        sample.laboratory,
     )
 
 

@@ -16,7 +16,6 @@ from torch import nn
 from napari_wbc_nca.datasets.readers import NONE, TYPES, WBC, Sample
 from napari_wbc_nca.datasets.samples import without_cut
 from napari_wbc_nca.io.architectures import nca_shapes
-from napari_wbc_nca.methods.nca.closer import close_side, fit_types
 from napari_wbc_nca.methods.nca.losses import centre_loss, focal_loss
 from napari_wbc_nca.methods.nca.projection_selection import best_projection
 from napari_wbc_nca.methods.nca.readout import fit_readout, refit
@@ -176,7 +175,8 @@ def train(
     """
     check(params)
     _check_cells(samples)
-    _check_look(params, init)
+    if not params.epochs and init is None:
+        raise ValueError("0 epochs train nothing; give a model to start from, or some epochs")
     if init is not None:
         _check_fit(init, samples)
     if params.exclude_border_cells:
@@ -201,21 +201,12 @@ def train(
         stain=params.stain_augmentation,
     )
     learn, validate = draw(kept), draw(held, vary=False) if held else None
-    if network.types is not None and not network.types.weight.any() and not learn.typed:
-        raise ValueError(
-            "no cell of known type is left to tell types closer by; name the types of some, or "
-            "train without 'closer'"
-        )
     loop = NcaLoop(network, params, learn, validate, state_file)
     if params.readout_fit_windows and not loop.state.epoch:
         yield from fit_readout(network, learn, params)
     yield from loop.epochs()
     if params.classifier_fit_windows:
         yield from refit(network, learn, params)
-    if network.closer and params.type_windows and learn.typed:
-        side = close_side(params.window, params.diameter, network.closer)
-        close = draw(kept, side=side, closer=network.closer, typed_share=1)
-        yield from fit_types(network, close, params)
     trained = Checkpoint(
         method=method,
         architecture=architecture,
@@ -248,18 +239,6 @@ def _check_cells(samples: Sequence[Sample]) -> None:
         raise ValueError(
             f"no white blood cell is labelled in {len(samples)} pictures; label some cells, and "
             "give each its class"
-        )
-
-
-def _check_look(params: NcaTrainParams, init: Checkpoint | None) -> None:
-    """Refuse what would save a network that has learnt nothing."""
-    if not params.epochs and init is None:
-        raise ValueError("0 epochs train nothing; give a model to start from, or some epochs")
-    known = init is not None and init.architecture.get("closer", 0)
-    if params.closer and not known and not params.type_windows:
-        raise ValueError(
-            "type_windows is 0, so that no types could be told closer; draw some, or train "
-            "without 'closer'"
         )
 
 
@@ -352,9 +331,8 @@ def _architecture(
     """Size of the network: that of `init` where there is one; pooled as the parameters say."""
     pool = "parts" if params.pooling == "parts" else pool
     if init is not None:
-        closer = params.closer or init.architecture.get("closer", 0.0)
-        return {**init.architecture, "pool": pool, "closer": closer}
-    names = ("channels", "hidden", "steps", "fire_rate", "closer")
+        return {**init.architecture, "pool": pool}
+    names = ("channels", "hidden", "steps", "fire_rate")
     own = {name: getattr(params, name) for name in names}
     return {**own, "pool": pool, "classes": len(classes)}
 
@@ -367,8 +345,6 @@ def _start_from(network: NCA, init: Checkpoint) -> None:
         for name, value in init.weights.items()
         if own[name].shape == value.shape
     }
-    if "types.weight" not in fitting:
-        fitting.pop("types.bias", None)
     network.load_state_dict({**own, **fitting})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +16,6 @@ from napari_wbc_nca.methods.nca.samples import IGNORED, OUTSIDE, Place, Prepared
 
 _UNTYPED = 0.4  # share of cells of unknown type among what is left; the rest shows none
 _TRIES = 6  # windows looked at to find one without any white blood cell
-_GROUP = 8  # cells of known type that a slide or laboratory has to count as one of its own
 _TRACE = 0.02  # share of cell pixels up to which a window counts as showing none
 
 
@@ -34,14 +32,11 @@ class Batch:
     allowed
         ``(B, classes)`` bool: the classes a window may have; one, or all types of white blood
         cell where the type is unknown. All False where the class teaches nothing.
-    settings
-        Laboratory or slide of each window, as far as it is known.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
     allowed: torch.Tensor
-    settings: tuple[str, ...]
 
     @property
     def origin(self) -> torch.Tensor:
@@ -55,7 +50,6 @@ class _Window(NamedTuple):
     image: torch.Tensor
     target: torch.Tensor
     allowed: torch.Tensor
-    setting: str
 
 
 class Windows:
@@ -77,8 +71,6 @@ class Windows:
         False draws windows as they lie: no turning, scaling or staining, for validation.
     stain
         How far the stain is varied, 0–1; little where the pictures are all of one laboratory.
-    closer
-        How many times larger cells are seen than at the model's scale.
     """
 
     def __init__(
@@ -90,10 +82,9 @@ class Windows:
         typed_share: float = 0.4,
         vary: bool = True,
         stain: float = 1.0,
-        closer: float = 1.0,
     ) -> None:
         self.samples, self.classes, self.side, self.vary = samples, tuple(classes), side, vary
-        self.normalisation, self.stain, self._step = normalisation, stain, FINE / closer
+        self.normalisation, self.stain = normalisation, stain
         places = [place for sample in samples for place in sample.places]
         self._position = {place.sample: n for n, s in enumerate(samples) for place in s.places}
         self._typed = {
@@ -101,21 +92,10 @@ class Windows:
             for name in self.classes
             if name != NONE and (found := [p for p in places if p.name == name])
         }
-        self._cells = Counter(
-            _slide(sample)
-            for sample in samples
-            for place in sample.places
-            if place.name in self._typed
-        )
         self._untyped = [place for place in places if place.name == WBC]
         self._none = [place for place in places if place.name == NONE]
         self._chances = {name: self._balance(found) for name, found in self._typed.items()}
         self.shares = self._shares(typed_share)
-
-    @property
-    def typed(self) -> bool:
-        """Whether there is a cell of known type to draw."""
-        return bool(self._typed)
 
     def _balance(self, places: Sequence[Place]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Chance of each place: a source counts by the square root of its number of cells."""
@@ -141,8 +121,7 @@ class Windows:
         """`count` windows; types, and windows with and without cells, are balanced."""
         kinds = random.choice(list(self.shares), count, p=list(self.shares.values()))
         drawn = [getattr(self, f"_draw_{kind}")(random) for kind in kinds]
-        images, targets, allowed, settings = zip(*drawn, strict=True)
-        return Batch(torch.stack(images), torch.stack(targets), torch.stack(allowed), settings)
+        return Batch(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))
 
     def _draw_typed(self, random: np.random.Generator) -> _Window:
         name = str(random.choice(list(self._typed)))
@@ -154,13 +133,7 @@ class Windows:
         return self._at(place, ~self._only(NONE), random)
 
     def _at(self, place: Place, allowed: torch.Tensor, random: np.random.Generator) -> _Window:
-        sample = self._sample(place)
-        return _Window(*self._cut(sample, place.centre, random), allowed, self._setting(sample))
-
-    def _setting(self, sample: Prepared) -> str:
-        """The laboratory or slide of a sample that has many typed cells; else its data set."""
-        slide = _slide(sample)
-        return slide if self._cells[slide] >= _GROUP else sample.source
+        return _Window(*self._cut(self._sample(place), place.centre, random), allowed)
 
     def _draw_none(self, random: np.random.Generator) -> _Window:
         """A window without white blood cells; it teaches only its pixels if none is found."""
@@ -174,9 +147,9 @@ class Windows:
                 centre = (random.uniform(0, height), random.uniform(0, width))
             image, target = self._cut(sample, centre, random)
             if (target != OUTSIDE).float().mean() <= _TRACE:
-                return _Window(image, target, self._only(NONE), self._setting(sample))
+                return _Window(image, target, self._only(NONE))
         nothing = torch.zeros(len(self.classes), dtype=torch.bool)
-        return _Window(image, target, nothing, self._setting(sample))
+        return _Window(image, target, nothing)
 
     def _only(self, name: str) -> torch.Tensor:
         return torch.tensor([known == name for known in self.classes])
@@ -188,7 +161,7 @@ class Windows:
         shift = random.normal(0, self.side / 20, 2) if self.vary else np.zeros(2)
         offsets = np.arange(self.side) + 0.5 - self.side / 2
         grid = np.stack(np.meshgrid(offsets + shift[0], offsets + shift[1], indexing="ij"), -1)
-        points = grid @ (matrix.T * self._step) + centre
+        points = grid @ (matrix.T * FINE) + centre
         corner, part = _around(points, sample.target.shape)
         size = np.asarray([span.stop - span.start for span in part])
         relative = ((points - corner) / size * 2 - 1)[None, ..., ::-1]
@@ -200,10 +173,6 @@ class Windows:
         marked = torch.where(torch.from_numpy(inside), target, IGNORED).to(torch.uint8)
         varied = torch.lerp(image, restain(image, random), self.stain) if self.vary else image
         return shown(varied, self.normalisation), marked
-
-
-def _slide(sample: Prepared) -> str:
-    return f"{sample.source}/{sample.laboratory or sample.group}"
 
 
 def _around(
