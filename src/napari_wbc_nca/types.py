@@ -12,6 +12,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """What an image's numbers mean.
+
+    Attributes
+    ----------
+    white
+        Number that is shown as 255.
+    opaque
+        Alpha of an opaque pixel.
+    """
+
+    white: float = 255.0
+    opaque: float = 255.0
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """One plane to be segmented.
@@ -19,19 +35,25 @@ class Image:
     Attributes
     ----------
     pixels
-        ``(Y, X)`` or ``(Y, X, 3)``; a NumPy, dask or zarr array.
+        ``(Y, X)`` or ``(Y, X, C)`` as read; a NumPy, dask or zarr array. ``(Y, X, 1)``,
+        ``(Y, X, 3)`` or ``(Y, X, 4)``, NumPy or dask, once
+        :func:`~napari_wbc_nca.io.images.prepare` has checked it.
     name
         Stem under which outputs are filed.
     pixel_size
         Side of a pixel in µm; None where unknown.
     source
         File the pixels came from; None for arrays in memory.
+    contrast
+        What the numbers of the whole image mean; None where it was not checked. A part of a
+        checked image keeps it.
     """
 
     pixels: Any
     name: str = "image"
     pixel_size: float | None = None
     source: str | None = None
+    contrast: Contrast | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import zarr
 from PIL import Image as Pictures
 
 from napari_wbc_nca.io import _files, tiff
-from napari_wbc_nca.io.images import ImageError, check, read
+from napari_wbc_nca.io.images import ImageError, check, prepare, read, require_colours, to_rgb
 from napari_wbc_nca.types import Image
 
 RANDOM = np.random.default_rng(0)
@@ -333,12 +333,12 @@ def test_cmyk_tiff_is_refused(tmp_path):
 
 def test_picture_larger_than_memory_is_refused(tmp_path, monkeypatch):
     Pictures.fromarray(RGB).save(tmp_path / "a.png")
-    monkeypatch.setattr(_files, "available", lambda: 1000)
+    monkeypatch.setattr(_files, "available_memory", lambda: 1000)
     refused(tmp_path / "a.png", "GiB of memory are free", "OME-Zarr")
 
 
 def test_array_larger_than_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(_files, "available", lambda: RGB.size * 4 - 1)
+    monkeypatch.setattr(_files, "available_memory", lambda: RGB.size * 4 - 1)
     with pytest.raises(ImageError, match=r"needs .* GiB at once .* give a dask array"):
         check(Image(RGB))
     check(Image(da.from_array(RGB, chunks=(20, 25, 3))))
@@ -353,7 +353,7 @@ def test_array_larger_than_memory_is_refused(monkeypatch):
         (np.zeros((0, 9, 3)), "empty: its shape is (0, 9, 3)"),
         (np.zeros(9), "its shape is (9,); expected (Y, X, 3)"),
         (np.zeros((9, 9)), "1 channel (shape (9, 9))"),
-        (np.zeros((9, 9, 1)), "1 channel (shape (9, 9, 1))"),
+        (np.zeros((9, 9, 1)), "1 channel (shape (9, 9))"),
         (np.zeros((20, 9, 9)), "stack of planes: its shape is (20, 9, 9)"),
         (np.zeros((5, 9, 9, 3)), "stack of planes: its shape is (5, 9, 9, 3)"),
         (np.zeros((2, 5, 9, 9, 3)), "choose one plane"),
@@ -403,7 +403,25 @@ def test_zarr_arrays_become_lazy(tmp_path):
 
 def test_tiff_stored_in_one_block_larger_than_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tiff, "LAZY", 100)
-    monkeypatch.setattr(_files, "available", lambda: 2000)
+    monkeypatch.setattr(_files, "available_memory", lambda: 2000)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, RGB, photometric="rgb", compression="zlib", rowsperstrip=40)
     refused(path, "blocks of", "free memory", "tiled TIFF")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_image_is_checked_and_its_contrast_judged_once(lazy, monkeypatch):
+    deep = np.moveaxis(RGB.astype(np.uint16) * 16, -1, 0)
+    image = prepare(Image(da.from_array(deep) if lazy else deep))
+    assert image.pixels.shape == RGB.shape
+    assert image.contrast.white == 4095
+    monkeypatch.setattr("napari_wbc_nca.io.pixels.sample", None)
+    assert prepare(image) is image
+    np.testing.assert_allclose(np.asarray(to_rgb(image)), RGB * (16 * 255 / 4095), rtol=1e-5)
+
+
+def test_brightness_alone_is_prepared_but_has_no_colours():
+    image = prepare(Image(RGB[..., 0], "grey"))
+    assert image.pixels.shape == (*RGB.shape[:2], 1)
+    with pytest.raises(ImageError, match=r"grey: it has 1 channel \(shape \(40, 50\)\)"):
+        require_colours(image)

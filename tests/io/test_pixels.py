@@ -115,10 +115,20 @@ def test_nan_of_a_lazy_image_is_reported_when_it_is_met():
         lazy.compute()
 
 
-@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 2), (5, 9, 9, 3)])
+@pytest.mark.parametrize("shape", [(9, 9, 2), (5, 9, 9, 3)])
 def test_what_is_no_colour_image_is_refused(shape):
     with pytest.raises(ImageError, match=r"three channels are needed|choose one plane"):
         to_rgb(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (1, 20, 30)])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_brightness_alone_becomes_grey(shape, lazy):
+    deep = RGB[..., 0].astype(np.uint16).reshape(shape) * 16
+    colours = to_rgb(da.from_array(deep, chunks=7) if lazy else deep)
+    assert isinstance(colours, da.Array) == lazy
+    expected = np.repeat(RGB[..., :1] * np.float32(16 * 255 / 4095), 3, axis=2)
+    np.testing.assert_allclose(np.asarray(colours), expected, atol=1e-4)
 
 
 @given(st.integers(1, 2**32 - 1))

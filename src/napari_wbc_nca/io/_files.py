@@ -1,21 +1,289 @@
-"""Values in terms of JSON."""
+"""What all files share: names, reasons of failure, writing whole or not at all, hashes, JSON."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
+import hashlib
 import math
 import os
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PureWindowsPath
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+Entry = TypeVar("Entry")
+
+SUFFIXES = (
+    *(".ome.tif", ".ome.tiff", ".ome.zarr", ".tif", ".tiff", ".btf", ".tf8", ".zarr"),
+    *(".png", ".jpg", ".jpeg", ".bmp", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".czi"),
+)
+"""What the name of an image file ends with, lower case; the longer of two comes first."""
+
+
+def base_name(path: str | Path) -> str:
+    r"""Return the last part of a path that any system wrote, its suffix in lower case.
+
+    Examples
+    --------
+    >>> base_name("C:\\Users\\me\\Slide 1.TIF"), base_name("/data/a.png")
+    ('Slide 1.tif', 'a.png')
+    """
+    name = PureWindowsPath(path).name
+    suffix = _suffix(name)
+    return name.removesuffix(name[len(name) - len(suffix) :]) + suffix
+
+
+def stem(path: str | Path) -> str:
+    r"""Return the name of an image without folders and image suffixes.
+
+    Only suffixes of images are cut, so that ``cells.2024`` stays whole.
+
+    Examples
+    --------
+    >>> stem("C:\\images\\a.OME.TIF"), stem("a"), stem("cells.2024.png")
+    ('a', 'a', 'cells.2024')
+    """
+    name = base_name(path)
+    return name.removesuffix(_suffix(name))
+
+
+def _suffix(name: str) -> str:
+    found = next((end for end in SUFFIXES if name.lower().endswith(end)), "")
+    return found if len(found) < len(name) else ""
+
+
+class NameIndex(Generic[Entry]):
+    r"""Find what a table, a record or a folder lists under the name of an image.
+
+    One rule for every file: the same base name, whichever slash and whichever case of the suffix
+    it was written with; else the same name without suffix; else the same but for its case. Of
+    several entries of one name, that whose folders agree furthest.
+
+    Parameters
+    ----------
+    entries
+        Name or path, as it was written, to what belongs to it.
+
+    Examples
+    --------
+    >>> index = NameIndex({"D:\\smears\\001.JPG": "neutrophil", "002": "lymphocyte"})
+    >>> index.get("/home/me/001.jpg"), index.get("002.png"), index.get("003.png")
+    ('neutrophil', 'lymphocyte', None)
+    """
+
+    def __init__(self, entries: Mapping[Any, Entry]) -> None:
+        self._keys: defaultdict[tuple[int, str], list[tuple[str, Entry]]] = defaultdict(list)
+        for name, entry in entries.items():
+            for key in _keys(name):
+                self._keys[key].append((str(name), entry))
+
+    def get(self, name: str | Path) -> Entry | None:
+        """Return the entry of `name`, or None."""
+        for key in _keys(name):
+            if found := self._keys.get(key):
+                return max(found, key=lambda item: _shared_folders(item[0], name))[1]
+        return None
+
+
+def _keys(name: str | Path) -> list[tuple[int, str]]:
+    return [(0, base_name(name)), (1, stem(name)), (2, stem(name).casefold())]
+
+
+def _shared_folders(first: str | Path, second: str | Path) -> int:
+    folders = (reversed(PureWindowsPath(path).parent.parts) for path in (first, second))
+    return next(
+        (n for n, (a, b) in enumerate(zip(*folders, strict=False)) if a != b),
+        min(len(PureWindowsPath(path).parent.parts) for path in (first, second)),
+    )
+
+
+class OutputError(ValueError):
+    """A file that cannot be written; says which, why, and what to do."""
+
+
+_ROOM = 2**16
+"""Bytes below which a disk counts as full: libraries do not always say why they failed."""
+_RIGHTS = "ask for the right to read it, or give a copy of your own"
+_UNWRITABLE = "choose a folder that you may write to"
+_FULL = "make room there, or choose a folder on another disk"
+_REMEDIES = {
+    # errno: what to do when reading, and when writing, failed
+    errno.EACCES: (_RIGHTS, _UNWRITABLE),
+    errno.EPERM: (_RIGHTS, _UNWRITABLE),
+    errno.EROFS: ("", _UNWRITABLE),
+    errno.ENOSPC: ("", _FULL),
+    errno.EDQUOT: ("", _FULL),
+    errno.ENOENT: ("check the path", "check the path"),
+    errno.EISDIR: ("give a file, not a folder", "give a file, not a folder"),
+    errno.EIO: ("copy it again from where it came", "choose a folder on another disk"),
+}
+
+
+def reason(error: OSError) -> str:
+    """Say why a file cannot be read, and what to do."""
+    remedy, _ = _REMEDIES.get(error.errno or 0, ("", ""))
+    return (
+        f"{error.strerror or error}; {remedy or 'check that the file and its folder can be read'}"
+    )
+
+
+def write_reason(error: OSError, folder: Path) -> str:
+    """Say why nothing can be written into `folder`, and what to do."""
+    code = error.errno
+    if code is None and _room(folder) < _ROOM:
+        code = errno.ENOSPC
+    _, remedy = _REMEDIES.get(code or 0, ("", "choose another folder"))
+    return f"{error.strerror or error}; {remedy}"
+
+
+def _room(folder: Path) -> int:
+    known = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return shutil.disk_usage(known).free
+
+
+@contextmanager
+def write_whole(
+    *targets: Path, error: type[ValueError] = OutputError
+) -> Iterator[tuple[Path, ...]]:
+    """Write files or folders under temporary names, which become `targets` when all is well.
+
+    Parameters
+    ----------
+    targets
+        Files or folders to appear, or to take the place of others. Their parents are made.
+    error
+        Class of the exception.
+
+    Yields
+    ------
+    tuple of Path
+        A free name beside each target, for a file or a folder.
+
+    Raises
+    ------
+    OutputError
+        When something cannot be written; then everything is as it was.
+
+    Examples
+    --------
+    >>> with write_whole(folder / "a.txt") as (part,):  # doctest: +SKIP
+    ...     part.write_text("whole")
+    """
+    parts = tuple(target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets)
+    made: list[Path] = []
+    try:
+        for target, part in zip(targets, parts, strict=True):
+            made += _make_parents(target)
+            _remove(part)
+        yield parts
+        replace_all(dict(zip(parts, targets, strict=True)))
+    except OSError as failed:
+        at = _culprit(failed, targets, parts)
+        raise error(f"{at} cannot be written: {write_reason(failed, at.parent)}") from failed
+    finally:
+        for part in parts:
+            _remove(part)
+        for folder in made:  # those that stayed empty
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _make_parents(target: Path) -> list[Path]:
+    """Make the folder of `target`; return the new ones, the innermost first."""
+    missing = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _culprit(error: OSError, targets: Sequence[Path], parts: Sequence[Path]) -> Path:
+    """Return the target at which writing failed: what the error names, else the first missing."""
+    named = str(error.filename or "")
+    pairs = list(zip(targets, parts, strict=True))
+    found = [target for target, part in pairs if named in (str(part), str(target))]
+    return (found or [target for target, part in pairs if not part.exists()] or [targets[-1]])[0]
+
+
+def replace_all(names: Mapping[Path, Path]) -> None:
+    """Rename files or folders, all of them, or put back what was there.
+
+    Parameters
+    ----------
+    names
+        Path to its new path, on the same disk.
+    """
+    kept: dict[Path, Path] = {}
+    placed: list[Path] = []
+    try:
+        for part, target in names.items():
+            if os.path.lexists(target) and part.is_dir() == target.is_dir():
+                kept[target] = _keep(target, part.with_name(f"{part.name}.old"))
+            os.replace(part, target)
+            placed.append(target)
+    except OSError:
+        for target in placed:
+            _remove(target)
+        for target, old in kept.items():
+            os.replace(old, target)
+        raise
+    for old in kept.values():
+        _remove(old)
+
+
+def _keep(target: Path, old: Path) -> Path:
+    """Keep what is at `target` under another name; a file stays where it is meanwhile."""
+    _remove(old)
+    try:
+        os.link(target, old)
+    except OSError:  # a folder, or a disk without links
+        os.replace(target, old)
+    return old
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+_BLOCK = 2**20
+
+
+def file_sha256(path: str | Path | None) -> str | None:
+    """Compute the hash of a file; None of a folder, and of what is no file.
+
+    A file that has not changed since is read just once.
+    """
+    if path is None or not Path(path).is_file():
+        return None
+    status = Path(path).stat()
+    return _file_sha256(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _file_sha256(path: str, changed: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def array_sha256(array: Any) -> str:
+    """Compute the hash of an array: its type, its shape and its numbers."""
+    plane = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{plane.dtype.str} {plane.shape} ".encode())
+    digest.update(plane.data)
+    return digest.hexdigest()
+
 
 def plain(value: Any) -> Any:
-    """`value` in terms of JSON; what is not finite becomes null."""
+    """Return `value` in terms of JSON; what is not finite becomes null."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -29,66 +297,22 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-_RIGHTS = "ask for the right to read it, or give a copy of your own"
-_REMEDIES = {
-    errno.EACCES: _RIGHTS,
-    errno.EPERM: _RIGHTS,
-    errno.ENOENT: "check the path",
-    errno.EISDIR: "give a file, not a folder",
-    errno.EIO: "copy it again from where it came",
-}
-
-
-def reason(error: OSError) -> str:
-    """Why it cannot be read, and what to do."""
-    remedy = _REMEDIES.get(error.errno or 0, "check that the file and its folder can be read")
-    return f"{error.strerror or error}; {remedy}"
-
-
-_MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 """Limit of a container or of a job on a cluster."""
 
 
-def available() -> int:
-    """Bytes that can be taken without swapping; where a system does not say, all it has."""
-    if sys.platform == "win32":
-        return _windows()
-    amounts = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    if _MEMINFO.exists():
-        lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines() if line)
-        amounts += [
-            int(lines[name].split()[0]) * 1024 for name in ("MemAvailable",) if name in lines
-        ]
+def available_memory() -> int:
+    """Return the bytes that can be taken without swapping."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
     if _CGROUP.exists() and (limit := _CGROUP.read_text().strip()).isdigit():
-        amounts.append(int(limit))
-    return min(amounts)
-
-
-def _windows() -> int:
-    class Status(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
-            (name, ctypes.c_ulonglong)
-            for name in (
-                "total",
-                "free",
-                "page",
-                "free_page",
-                "virtual",
-                "free_virtual",
-                "extended",
-            )
-        ]
-
-    status = Status()
-    status.length = ctypes.sizeof(Status)
-    library: Any = getattr(ctypes, "windll")  # noqa: B009
-    library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-    return int(status.free)
+        return min(free, int(limit))
+    return free
 
 
 def gibibytes(size: float) -> str:
-    """Size for people.
+    """Write a size for people.
 
     Examples
     --------

@@ -14,19 +14,27 @@ import numpy as np
 from napari_wbc_nca.io import _files, omezarr, png16, tiff
 from napari_wbc_nca.io._files import reason
 from napari_wbc_nca.io.pixels import (
-    Contrast,
     ImageError,
-    as_array,
     channels_last,
     check_finite,
     check_type,
     contrast,
     is_lazy,
+    require_colours,
     to_rgb,
 )
-from napari_wbc_nca.types import Image
+from napari_wbc_nca.types import Contrast, Image
 
-__all__ = ["Contrast", "ImageError", "check", "contrast", "read", "to_rgb"]
+__all__ = [
+    "Contrast",
+    "ImageError",
+    "check",
+    "contrast",
+    "prepare",
+    "read",
+    "require_colours",
+    "to_rgb",
+]
 
 SMALLEST = 8
 """Side in pixels below which nothing can be seen in an image."""
@@ -126,7 +134,7 @@ def _check_picture(picture: Any) -> None:
 
 
 def _check_memory(size: int) -> None:
-    free = _files.available()
+    free = _files.available_memory()
     if size > free:
         raise ImageError(
             f"it needs {_files.gibibytes(size)} at once and {_files.gibibytes(free)} of memory "
@@ -135,17 +143,28 @@ def _check_memory(size: int) -> None:
         )
 
 
-def check(image: Image) -> Image:
-    """Return `image` with its channels last, when it can be segmented.
+def prepare(image: Image) -> Image:
+    """Check an image and judge its contrast, once, before anything is computed from it.
 
-    Pixels keep their type; a zarr array becomes a dask array. Of a lazy image only a sample is
-    read, and NaN elsewhere is reported when it is met.
+    Parameters
+    ----------
+    image
+        As read, or of an array in memory. One that has a contrast comes back as it is.
+
+    Returns
+    -------
+    Image
+        Pixels ``(Y, X, C)`` of 1, 3 or 4 channels and their own type, NumPy or dask, and
+        `contrast`. Of a lazy image only a sample is read, and NaN elsewhere is reported when it
+        is met.
 
     Raises
     ------
     ImageError
         Naming the image, what was found, what was expected and what to do.
     """
+    if image.contrast is not None:
+        return image
     try:
         pixels = channels_last(image.pixels)
         check_type(pixels.dtype)
@@ -155,33 +174,21 @@ def check(image: Image) -> Image:
                 f"{SMALLEST} by {SMALLEST}"
             )
         _check_fits(pixels)
-        contrast(pixels)
+        meaning = contrast(pixels)
         if not is_lazy(pixels):
             check_finite(pixels)
         _check_size(image.pixel_size)
     except ImageError as error:
         raise ImageError(f"{image.source or image.name}: {error}") from error
-    return replace(image, pixels=pixels)
+    return replace(image, pixels=pixels, contrast=meaning)
 
 
-def in_colours(image: Image) -> Image:
-    """`image`, checked, with its brightness thrice where it has no colours.
+def check(image: Image) -> Image:
+    """:func:`prepare` an image that must have colours."""
+    return require_colours(prepare(image))
 
-    Raises
-    ------
-    ImageError
-        Naming the image, what was found, what was expected and what to do.
-    """
-    pixels = as_array(image.pixels)
-    if pixels.ndim == 3 and pixels.shape[-1] == 1:
-        pixels = pixels[..., 0]
-    if pixels.ndim != 2:
-        return check(image)
-    if is_lazy(pixels):
-        import dask.array as da
 
-        return check(replace(image, pixels=da.stack([pixels] * 3, axis=-1)))
-    return check(replace(image, pixels=np.stack([pixels] * 3, axis=-1)))
+in_colours = prepare
 
 
 def _check_fits(pixels: Any) -> None:

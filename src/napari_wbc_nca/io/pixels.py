@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc_nca.types import Contrast, Image
+
 COLOURS = (3, 4)
-"""Lengths of a channel axis: RGB and RGBA."""
+"""Lengths of a channel axis: RGB and RGBA; one channel is brightness."""
 _SAMPLE = 2048
 """Side in pixels up to which a whole image is its own sample."""
 _PATCHES, _PATCH = 16, 64
@@ -24,22 +25,6 @@ _UNDERSHOOT = 0.02
 
 class ImageError(ValueError):
     """An image that cannot be used; says what was found, what was expected and what to do."""
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """What an image's numbers mean.
-
-    Attributes
-    ----------
-    white
-        Number that is shown as 255.
-    opaque
-        Alpha of an opaque pixel.
-    """
-
-    white: float = 255.0
-    opaque: float = 255.0
 
 
 def as_array(pixels: Any) -> Any:
@@ -67,26 +52,44 @@ def is_lazy(pixels: Any) -> bool:
 
 
 def channels_last(pixels: Any) -> Any:
-    """``(Y, X, 3)`` or ``(Y, X, 4)`` view of an image, whatever the order of its axes.
+    """Return an image as ``(Y, X, C)``, whatever the order of its axes; nothing is read.
 
     Leading axes of length 1 are dropped. An axis of three or four after the plane, else before
-    it, holds the channels.
+    it, holds the channels; a plane alone has one.
 
     Raises
     ------
     ImageError
-        When the image is empty, has one channel, or is a stack.
+        When the image is empty, has another number of channels, or is a stack.
     """
     array = as_array(pixels)
     if 0 in array.shape or array.ndim == 0:
         raise ImageError(f"it is empty: its shape is {array.shape}; choose another image")
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]
-    if array.ndim == 3 and array.shape[-1] in COLOURS:
+    if array.ndim == 2:
+        return array[..., None]
+    if array.ndim == 3 and array.shape[-1] in (*COLOURS, 1):
         return array
-    if array.ndim == 3 and array.shape[0] in COLOURS:
+    if array.ndim == 3 and array.shape[0] in (*COLOURS, 1):
         return array.transpose(1, 2, 0)
     raise ImageError(_misshapen(array.shape))
+
+
+def require_colours(image: Image) -> Image:
+    """Return `image` when it has colours.
+
+    Raises
+    ------
+    ImageError
+        When it has one channel.
+    """
+    try:
+        if image.pixels.shape[2:] in ((), (1,)):
+            raise ImageError(_misshapen(image.shape))
+    except ImageError as error:
+        raise ImageError(f"{image.source or image.name}: {error}") from error
+    return image
 
 
 def _misshapen(shape: tuple[int, ...]) -> str:
@@ -144,7 +147,7 @@ def _starts(size: int) -> list[int]:
 
 
 def contrast(pixels: Any) -> Contrast:
-    """What the numbers of an image mean, judged once from a sample of all of it.
+    """Judge what the numbers of an image mean, from a sample of all of it.
 
     ``uint8`` is taken as it is. Other integers get the smallest even bit depth from 8 on that
     holds the brightest sampled value: cameras store 10, 12 or 14 bits in 16. Floats are
@@ -153,7 +156,7 @@ def contrast(pixels: Any) -> Contrast:
     Parameters
     ----------
     pixels
-        ``(Y, X, 3)``, ``(Y, X, 4)`` or channels first.
+        ``(Y, X)``, ``(Y, X, C)`` or channels first; 1, 3 or 4 channels.
 
     Raises
     ------
@@ -162,7 +165,7 @@ def contrast(pixels: Any) -> Contrast:
     """
     array = channels_last(pixels)
     check_type(array.dtype)
-    if array.dtype == np.uint8 and array.shape[2] == 3:
+    if array.dtype == np.uint8 and array.shape[2] != 4:
         return Contrast()
     values = sample(array)
     check_finite(values)
@@ -173,7 +176,7 @@ def contrast(pixels: Any) -> Contrast:
             "give the image before it was standardised, or add an offset"
         )
     white = _white(array.dtype, highest)
-    if array.shape[2] == 3:
+    if array.shape[2] != 4:
         return Contrast(white)
     alpha = float(values[:, 3].max())
     if alpha <= 0:
@@ -208,25 +211,26 @@ def check_finite(values: npt.NDArray[Any]) -> None:
         )
 
 
-def to_rgb(pixels: Any, contrast: Contrast | None = None) -> Any:
-    """Colours of an image in 0–255, transparent pixels over white.
+def to_rgb(image: Any, contrast: Contrast | None = None) -> Any:
+    """Convert an image to colours in 0–255, transparent pixels over white.
 
     Parameters
     ----------
-    pixels
-        ``(Y, X, 3)`` or ``(Y, X, 4)``, or channels first; NumPy, dask or zarr.
+    image
+        Image as :func:`~napari_wbc_nca.io.images.prepare` gives it, or pixels ``(Y, X[, C])``,
+        ``(C, Y, X)`` of 1, 3 or 4 channels; NumPy, dask or zarr.
     contrast
-        What the numbers mean, where `pixels` are only a part of an image; found by
-        :func:`contrast` when None.
+        What the numbers mean, where pixels are only a part of an image; that of the image, else
+        judged by :func:`contrast`, when None.
 
     Returns
     -------
-    ``(Y, X, 3)`` float32, a dask array where `pixels` are lazy
+    ``(Y, X, 3)`` float32, a dask array where the pixels are lazy
 
     Raises
     ------
     ImageError
-        When `pixels` are no colour image; of a lazy image NaN is found when it is computed.
+        When it is no image; of a lazy image NaN is found when it is computed.
 
     Examples
     --------
@@ -236,7 +240,9 @@ def to_rgb(pixels: Any, contrast: Contrast | None = None) -> Any:
     >>> to_rgb(np.uint8([[[10, 20, 30, 0]]]), Contrast())[0, 0].tolist()
     [255.0, 255.0, 255.0]
     """
-    array = channels_last(pixels)
+    if isinstance(image, Image):
+        return to_rgb(image.pixels, contrast or image.contrast)
+    array = channels_last(image)
     check_type(array.dtype)
     meaning = _contrast(array) if contrast is None else contrast
     if not is_lazy(array):
@@ -260,7 +266,7 @@ def _convert(block: npt.NDArray[Any], contrast: Contrast) -> npt.NDArray[np.floa
         alpha = block[..., 3:].astype(np.float32) / np.float32(contrast.opaque)
         np.clip(alpha, 0, 1, out=alpha)
         colours = colours * alpha + 255 * (1 - alpha)
-    return np.asarray(colours, np.float32)
+    return np.asarray(np.repeat(colours, 3, axis=2) if block.shape[2] == 1 else colours, np.float32)
 
 
 MICROMETRES = {

@@ -95,11 +95,10 @@ def _lazy(path: Path, series: Any) -> Any:
     blocks = _Blocks(str(path), series.shape, series.dtype)
     stored = blocks.chunks
     size = math.prod(stored) * series.dtype.itemsize
-    if size > _files.available():
+    if size > (free := _files.available_memory()):
         raise ImageError(
             f"it is stored in blocks of {_files.gibibytes(size)}, more than the "
-            f"{_files.gibibytes(_files.available())} of free memory; save it as OME-Zarr or as a "
-            "tiled TIFF"
+            f"{_files.gibibytes(free)} of free memory; save it as OME-Zarr or as a tiled TIFF"
         )
     return da.from_array(blocks, chunks=_chunks(series, stored))
 
