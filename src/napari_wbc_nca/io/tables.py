@@ -1,0 +1,168 @@
+"""Tables of text: CSV in the separators and encodings that Excel and others write."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wbc_nca.io._files import reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXTS = ("class", "origin", "image")
+"""Columns that stay text whatever they hold: a class may be called 01, 1.0 or NA."""
+_SEPARATORS = ",;\t|"
+_BINARY = {b"PK\x03\x04": "an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,15})([.,]\d+)?([eE][+-]?\d+)?")
+
+
+class TableError(ValueError):
+    """A table that cannot be read; says which, why and what to do."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a table as they are written.
+
+    Attributes
+    ----------
+    path
+        File.
+    columns
+        Names of the columns, stripped.
+    rows
+        Stripped texts of each row by column, an empty text where there is none.
+    lines
+        Number of the line at which each row ends.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+    lines: tuple[int, ...]
+
+    def where(self, row: int) -> str:
+        """File and line of a row, for messages."""
+        return f"{self.path}, line {self.lines[row]}"
+
+
+def read_table(path: Path) -> Table:
+    """Read a table whose first row names the columns.
+
+    Separators are comma, semicolon, tab and bar, encodings UTF-8, UTF-16 and Windows-1252.
+
+    Raises
+    ------
+    TableError
+        When the file is empty, no text, or a row has more values than there are columns.
+    """
+    lines = read_text(path).splitlines(keepends=True)
+    separator = ""
+    if lines and (declared := re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n"))):
+        separator, lines = declared[1], ["\n", *lines[1:]]
+    header = next((line for line in lines if line.strip()), "")
+    separator = separator or _separator(header)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t")
+    columns: tuple[str, ...] = ()
+    rows, numbers = [], []
+    for values in reader:
+        texts = [value.strip() for value in values]
+        if not any(texts):
+            continue
+        if not columns:
+            columns = tuple(texts)
+            continue
+        if len(texts) != len(columns) and any(texts[len(columns) :]):
+            raise TableError(
+                f"{path}, line {reader.line_num}: {len(texts)} values for {len(columns)} columns; "
+                "put texts that hold the separator in quotation marks"
+            )
+        texts += [""] * (len(columns) - len(texts))
+        rows.append(dict(zip(columns, texts, strict=False)))
+        numbers.append(reader.line_num)
+    if not columns:
+        raise TableError(f"{path} is empty; expected a CSV whose first row names the columns")
+    return Table(path, columns, tuple(rows), tuple(numbers))
+
+
+def read_text(path: Path) -> str:
+    """Read the text of a file in UTF-8, UTF-16 or Windows-1252.
+
+    Raises
+    ------
+    TableError
+        When the file cannot be read, or is no text.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise TableError(f"{path} cannot be read: {reason(error)}") from error
+    for start, kind in _BINARY.items():
+        if content.startswith(start):
+            raise TableError(f"{path} is {kind}, not a text file; save it as CSV")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings: Sequence[str] = ("utf-16",)
+    elif b"\0" in content[:200]:
+        little = content[1:200:2].count(0) >= content[:200:2].count(0)
+        encodings = ("utf-16-le" if little else "utf-16-be",)
+    else:
+        encodings = ("utf-8-sig", "cp1252", "latin-1")
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise TableError(f"{path} is not a text file; expected a CSV in UTF-8")
+
+
+def _separator(header: str) -> str:
+    """Return the separator that occurs most often outside of quotation marks."""
+    counts = Counter(re.sub(r'"[^"]*"', "", header))
+    return max(_SEPARATORS, key=lambda separator: counts[separator])
+
+
+def number(text: str) -> float:
+    """Read a number, with a decimal point or a decimal comma.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+
+    Examples
+    --------
+    >>> number("0,25"), number("3e-2")
+    (0.25, 0.03)
+    """
+    return float(text.replace(",", ".") if "." not in text else text)
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """Convert a table to a data frame: numbers where a whole column holds them, else text.
+
+    Classes and origins stay text as written. Integers with missing ones are ``Int64``.
+    """
+    import pandas as pd
+
+    columns = {name: [row[name] for row in table.rows] for name in table.columns}
+    return pd.DataFrame({name: _typed(name, texts) for name, texts in columns.items()})
+
+
+def _typed(name: str, texts: Sequence[str]) -> pd.Series:
+    import pandas as pd
+
+    found = [text for text in texts if text]
+    if name.lower() in TEXTS or not all(map(_NUMBER.fullmatch, found)):
+        return pd.Series(texts, dtype=object)
+    if found and all(re.fullmatch(r"-?\d+", text) for text in found):
+        integers = [int(text) if text else None for text in texts]
+        return pd.Series(integers, dtype="int64" if all(texts) else "Int64")
+    return pd.Series([number(text) if text else float("nan") for text in texts], dtype="float64")
