@@ -28,7 +28,7 @@ from napari_wbc_nca.methods.nca.samples import Prepared, prepare
 from napari_wbc_nca.methods.nca.windows import Windows
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.ops.metrics import iou
-from napari_wbc_nca.ops.threshold import mask_from_response, otsu
+from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold
 
 HERE = Path(__file__).parent
 NAMES = ("absorptance", "density", "density_even", "standard")
@@ -109,7 +109,7 @@ def _cells(network: UNet, name: str, target: Target) -> list[float]:
         fine = view.interpolate(response, part, view.finer().factor, around)
         found = np.zeros_like(mask)
         found[box[0].start : box[0].stop, box[1].start : box[1].stop] = mask_from_response(
-            sharp, otsu(fine), at
+            sharp, otsu_threshold(fine), at
         )
         values.append(iou(found, mask))
     return values

@@ -19,7 +19,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_wbc_nca.cell_types import KNOWN
-from napari_wbc_nca.ops.cell_features import measure
+from napari_wbc_nca.ops.labels import measure_cells
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.correction_operations import correct, correct_by_line
 from napari_wbc_nca.widgets.features_sync import follow
@@ -44,7 +44,7 @@ def field(side: int, cells: int, seed: int = 0) -> np.ndarray:
 def table(labels: np.ndarray, seed: int = 0) -> pd.DataFrame:
     """Table with the columns of a segmentation, its classes drawn at random."""
     rng = np.random.default_rng(seed)
-    cells = measure(labels).reset_index()
+    cells = measure_cells(labels).reset_index()
     cells.insert(0, "index", cells["label"])
     cells["class"] = pd.Series(rng.choice(list(KNOWN), len(cells)), dtype="str")
     for name in ("class_probability", "confidence", *(f"p_{name}" for name in KNOWN)):

@@ -13,7 +13,7 @@ import numpy as np
 from bench_guided import centres
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.ops.graphcut import code_costs, cut, paper_costs
+from napari_wbc_nca.ops.graphcut import code_costs, minimum_cut, paper_costs
 
 HALF = 36  # px from a centroid to the edge of its window: the reach of a Gaussian of σ 12
 
@@ -45,7 +45,7 @@ def main() -> None:
             other = (seeds[part] > 0) & (seeds[part] != number)
             values = bright[part] if costs_of is code_costs else 1 - bright[part]
             start = time.process_time()
-            cut(costs_of(values, own, other))
+            minimum_cut(costs_of(values, own, other))
             spent += time.process_time() - start
         print(f"{costs_of.__name__}: {options.cells} cuts in {spent:.2f} s")
 

@@ -21,8 +21,7 @@ from napari_wbc_nca.methods.propagation.network import load
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.methods.propagation.samples import kind_of
 from napari_wbc_nca.methods.propagation.scale import image_diameter
-from napari_wbc_nca.ops.assignment import assign
-from napari_wbc_nca.ops.metrics import f1
+from napari_wbc_nca.ops.metrics import f1, match_points
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
 
@@ -44,7 +43,7 @@ def main(model: str, data: str, every: int, output: str | None) -> None:
             boxes = sample.boxes[kinds == kind]
             centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5
             found = [view.to_image((p.y, p.x)) for p in peaks if p.kind == number]
-            hits = assign(centres, found, (boxes[:, 2:] - boxes[:, :2]).min(1) / 2)
+            hits = match_points(centres, found, (boxes[:, 2:] - boxes[:, :2]).min(1) / 2)
             counts[number] += len(hits), len(boxes), len(found)
     figures = {
         kind: {"recall": hits / true, "precision": hits / found, "f_measure": f1(hits, true, found)}

@@ -18,7 +18,7 @@ from scipy import ndimage as ndi
 from napari_wbc_nca.datasets.label_files import read_yolo
 from napari_wbc_nca.datasets.readers import read_masks
 from napari_wbc_nca.io.images import read
-from napari_wbc_nca.ops.metrics import box_iou, label_iou, match
+from napari_wbc_nca.ops.metrics import box_iou, label_iou, match_scores
 from napari_wbc_nca.workflow.segment import segment
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def masked(folder: Path, model: str, every: int, params: dict[str, str]) -> list
         labels = np.where(np.isin(found.labels["cell"], own), found.labels["cell"], 0)
         iou = label_iou(cells, labels)
         dice = 2 * iou / (1 + iou)
-        pairs = match(dice)
+        pairs = match_scores(dice)
         scores += [float(dice[row, column]) for row, column in pairs]
         scores += [0.0] * (len(dice) - len(pairs))
     return scores
@@ -57,7 +57,7 @@ def boxed(folder: Path, model: str, every: int, params: dict[str, str]) -> dict[
         for kind in KINDS:
             true = boxes[[name == kind for name in names]]
             iou = box_iou(true, _boxes(found, kind))
-            pairs = match(iou)
+            pairs = match_scores(iou)
             scores[kind] += [float(iou[row, column]) for row, column in pairs]
             scores[kind] += [0.0] * (len(true) - len(pairs))
     return scores

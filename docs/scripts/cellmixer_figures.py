@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from napari_wbc_nca.datasets.synthetic import KINDS, culture
-from napari_wbc_nca.ops.foreground import foreground, respond
+from napari_wbc_nca.ops.foreground import foreground, foreground_response
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
 
@@ -35,7 +35,9 @@ def foreground_steps() -> Figure:
         column[0].imshow(pixels, cmap="gray")
         column[0].contour(foreground(pixels, params), [0.5], colors="tab:cyan", linewidths=1)
         column[0].set_title(kind, fontsize=10)
-        column[1].imshow(respond(pixels[..., None] / np.float32(255), params), cmap="magma")
+        column[1].imshow(
+            foreground_response(pixels[..., None] / np.float32(255), params), cmap="magma"
+        )
         for axis in column:
             axis.set_axis_off()
     return figure

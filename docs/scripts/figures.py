@@ -20,8 +20,8 @@ from napari_wbc_nca.io.overlay import draw
 from napari_wbc_nca.methods.field import Field, Part, finer_part
 from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
-from napari_wbc_nca.ops.growth import grow, pieces, stained_matter
-from napari_wbc_nca.ops.stain import background, sample
+from napari_wbc_nca.ops.growth import convex_pieces, grow_region, stained_mask
+from napari_wbc_nca.ops.stain import fit_background, sample_field
 from napari_wbc_nca.workflow.segment import segment
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def panels(titles: list[str], images: list[Any], **shown: Any) -> tuple[Figure, 
 def density() -> Figure:
     """Stain normalisation of a field with a strong cast and fall-off."""
     rgb = smear("typed")
-    light = background(sample(rgb))
+    light = fit_background(sample_field(rgb))
     shape = rgb.shape[:2]
     empty = np.exp(light(np.zeros_like(rgb), (0, 0), shape)) - 1
     q = light(rgb, (0, 0), shape)
@@ -94,12 +94,12 @@ def grown() -> Figure:
         coarse = PROJECTIONS["centre"](network, state)[0].numpy()
     response = view.interpolate(coarse, part, fine.factor, around)
     q = fine.read(around).numpy().transpose(1, 2, 0)
-    found = pieces(stained_matter(q))
+    found = convex_pieces(stained_mask(q))
     colours = plt.get_cmap("tab20")(found % 20)[..., :3] * (found > 0)[..., None]
     titles = ["stained matter as colours", "response of centre", "pieces", "what is kept"]
     light = np.clip(np.exp(-q), 0, 1)
     figure, axes = panels(titles, [light, response, colours, light], cmap="magma", vmin=0, vmax=1)
-    axes[-1].contour(grow(response, q), [0.5], colors="tab:green", linewidths=2)
+    axes[-1].contour(grow_region(response, q), [0.5], colors="tab:green", linewidths=2)
     return figure
 
 

@@ -20,9 +20,8 @@ from napari_wbc_nca.datasets.readers import Sample
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 from napari_wbc_nca.methods.propagation.predict import predict
 from napari_wbc_nca.methods.propagation.train import train
-from napari_wbc_nca.ops.assignment import assign
-from napari_wbc_nca.ops.metrics import f1
-from napari_wbc_nca.ops.peaks import peaks
+from napari_wbc_nca.ops.centroids import find_peaks
+from napari_wbc_nca.ops.metrics import f1, match_points
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
 
@@ -52,7 +51,7 @@ def field(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         np.asarray(Pictures.open(data / "phase" / file).convert("L"))
         for file in (f"{name}.png", f"{name}_likelihood.png")
     )
-    return bright, peaks(likelihood / 255.0, 0.5, apart=4.0)
+    return bright, find_peaks(likelihood / 255.0, 0.5, apart=4.0)
 
 
 def sample(data: Path, name: str) -> Sample:
@@ -68,7 +67,7 @@ def main(data: Path) -> None:
     bright, truth = field(data, "test")
     found = run_to_end(predict(Image(bright), model, PropagationParams(maps=True, device="cpu")))
     places = found.cells[["peak_y", "peak_x"]].to_numpy()
-    hits = len(assign(truth, places, NEAR))
+    hits = len(match_points(truth, places, NEAR))
     score = f1(hits, len(truth), len(places))
     print(f"{len(truth)} cells, {len(places)} found, F-measure {score:.3f}")
     figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")

@@ -11,7 +11,7 @@ from napari_wbc_nca.evaluation.params import CrossValidateParams
 from napari_wbc_nca.evaluation.report import transfer_text, write_transfer
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
-from napari_wbc_nca.ops.labels import paint, table
+from napari_wbc_nca.ops.labels import cell_table, write_labels
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
 
@@ -50,8 +50,8 @@ def taught(monkeypatch):
         chances = {other: float(other == name) for other in checkpoint.classes}
         cells = [Cell((16, 16), (0, 0), mask, mask, mask.astype("f4"), name, chances, 1.0)]
         labels = {key: np.zeros(image.shape, np.uint32) for key in ("cell", "nucleus")}
-        paint(cells, **labels)
-        return Segmentation(labels, table(cells, checkpoint.classes), {}, {})
+        write_labels(cells, **labels)
+        return Segmentation(labels, cell_table(cells, checkpoint.classes), {}, {})
 
     monkeypatch.setattr(registry, "load", lambda target: train)
     monkeypatch.setattr(evaluate, "predict", predict)

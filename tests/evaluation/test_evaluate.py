@@ -11,8 +11,8 @@ from napari_wbc_nca.evaluation.compare import compare
 from napari_wbc_nca.evaluation.evaluate import evaluate
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.evaluation.targets import instances, targets
-from napari_wbc_nca.ops.labels import paint, table
-from napari_wbc_nca.ops.overlaps import settle
+from napari_wbc_nca.ops.labels import cell_table, write_labels
+from napari_wbc_nca.ops.overlaps import resolve_overlaps
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
 
@@ -42,10 +42,10 @@ def answers(monkeypatch):
         asked.append((image.name, params.locate, params.projection))
         yield Progress(0, 1)
         discs = known.get((image.name, params.projection), known.get(image.name, []))
-        cells = settle([cell(image.shape, *entry) for entry in discs], image.shape)
+        cells = resolve_overlaps([cell(image.shape, *entry) for entry in discs], image.shape)
         labels = {name: np.zeros(image.shape, np.uint32) for name in ("cell", "nucleus")}
-        paint(cells, **labels)
-        return Segmentation(labels, table(cells, CLASSES), {}, {})
+        write_labels(cells, **labels)
+        return Segmentation(labels, cell_table(cells, CLASSES), {}, {})
 
     monkeypatch.setattr(module, "predict", predict)
     known["asked"] = asked

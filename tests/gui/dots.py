@@ -11,7 +11,7 @@ from squares import CHECKPOINT, square_cells
 
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.methods.registry import Method
-from napari_wbc_nca.ops.labels import table
+from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.params import Bounds
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
@@ -95,7 +95,7 @@ def update(
 def collect(kept: Kept, image: Image, checkpoint: Checkpoint, params: Any) -> Segmentation:
     """Everything that the cells give."""
     order = sorted(kept.labels, key=lambda n: kept.labels[n])
-    rows = table([kept.cells[n] for n in order], checkpoint.classes, image.pixel_size)
+    rows = cell_table([kept.cells[n] for n in order], checkpoint.classes, image.pixel_size)
     rows["label"] = [kept.labels[n] for n in order]
     rows["likelihood"] = 0.75
     for axis, name in enumerate(("peak_y", "peak_x")):

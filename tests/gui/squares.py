@@ -14,8 +14,8 @@ from scipy import ndimage
 
 import napari_wbc_nca
 from napari_wbc_nca.io.images import check, to_rgb
-from napari_wbc_nca.ops.labels import paint, table
-from napari_wbc_nca.ops.overlaps import settle
+from napari_wbc_nca.ops.labels import cell_table, write_labels
+from napari_wbc_nca.ops.overlaps import resolve_overlaps
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 
@@ -76,11 +76,11 @@ def assemble(
     points: np.ndarray | None = None,
     boxes: np.ndarray | None = None,
 ) -> Segmentation:
-    settled = settle(cells, image.shape)
+    settled = resolve_overlaps(cells, image.shape)
     labels = {name: np.zeros(image.shape, np.uint32) for name in ("cell", "nucleus")}
-    paint(settled, labels["cell"], labels["nucleus"])
+    write_labels(settled, labels["cell"], labels["nucleus"])
     maps = {"response": (labels["cell"] > 0).astype(np.float32)} if params.maps else {}
-    cells_table = table(settled, checkpoint.classes, image.pixel_size)
+    cells_table = cell_table(settled, checkpoint.classes, image.pixel_size)
     given = {"points": points, "boxes": boxes}
     found = {name: place.tolist() for name, place in given.items() if place is not None}
     return Segmentation(labels, cells_table, maps, {"diameter": 20.0, **found})

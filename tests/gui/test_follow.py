@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from napari_wbc_nca.ops import edit
-from napari_wbc_nca.ops.cell_features import COLUMNS, measure
-from napari_wbc_nca.ops.edit_split import split_by_line
+from napari_wbc_nca.ops.labels import COLUMNS, measure_cells
+from napari_wbc_nca.ops.split import split_by_line
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import AUTO, UNKNOWN, complete
@@ -90,7 +90,7 @@ def act(layer, action):
 
 
 def check(layer):
-    expected = measure(layer.data)
+    expected = measure_cells(layer.data)
     assert layer.features["index"].tolist() == expected.index.tolist()
     assert layer.features["label"].tolist() == expected.index.tolist()
     for name in COLUMNS:
@@ -150,13 +150,13 @@ def test_layer_without_a_table_gets_one():
 def test_rows_go_by_the_column_label_or_by_their_place():
     by_label = table().rename(columns={"index": "label"})
     for features in (by_label, pd.DataFrame({"class": ["", "a", "b", "c"]})):
-        done = complete(features, measure(start()))
+        done = complete(features, measure_cells(start()))
         assert done["index"].tolist() == [1, 2, 3]
         assert list(done["class"]) in (["neutrophil", "lymphocyte", "monocyte"], ["a", "b", "c"])
 
 
 def test_fresh_table_is_taken_without_measuring_and_is_corrected_where_it_is_wrong():
-    features = complete(table(), measure(start())).drop(columns="origin")
+    features = complete(table(), measure_cells(start())).drop(columns="origin")
     features.loc[0, "area_px"] = 1
     layer = Labels(start(), features=features)
     follower = follow(layer, fresh=True)
@@ -174,7 +174,7 @@ def test_new_data_are_measured_when_next_they_are_corrected():
 
 
 def test_areas_in_micrometres_follow():
-    features = complete(table(), measure(start()))
+    features = complete(table(), measure_cells(start()))
     features["area_um2"] = features["area_px"] * 0.25
     layer = Labels(start(), features=features)
     follow(layer)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wbc_nca.ops.blobs import blobs
+from napari_wbc_nca.ops.centroids import detect_blobs
 
 PLACES = [(12.0, 15.0), (14.0, 60.0), (40.0, 30.0), (45.0, 70.0)]
 
@@ -19,13 +19,13 @@ def stained(radius=6.0, places=PLACES, noise=3.0):
 @pytest.mark.parametrize("radius", [4.0, 6.0, 9.0])
 @pytest.mark.parametrize("known", [False, True])
 def test_a_nucleus_is_one_blob_at_its_middle(radius, known):
-    found = blobs(stained(radius), 2 * radius if known else 0.0)
+    found = detect_blobs(stained(radius), 2 * radius if known else 0.0)
     assert found == pytest.approx(np.asarray(PLACES), abs=1.5)
 
 
 @pytest.mark.parametrize("values", [np.zeros((30, 30)), np.full((30, 30), 7.0), np.zeros((0, 3))])
 def test_nothing_is_found_where_nothing_is(values):
-    assert blobs(values).shape == (0, 2)
+    assert detect_blobs(values).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_nothing_is_found_where_nothing_is(values):
 )
 def test_bad_input(values, message):
     with pytest.raises(ValueError, match=message):
-        blobs(values)
+        detect_blobs(values)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_wbc_nca.ops.cell_features import COLUMNS, measure
+from napari_wbc_nca.ops.labels import COLUMNS, measure_cells
 
 STACKS = hnp.arrays(
     np.int64,
@@ -16,7 +16,7 @@ STACKS = hnp.arrays(
 
 @given(STACKS)
 def test_every_cell_is_measured_pixel_by_pixel(labels):
-    table = measure(labels, origin=(100, 200))
+    table = measure_cells(labels, origin=(100, 200))
     assert table.index.tolist() == [label for label in np.unique(labels).tolist() if label]
     for label, row in table.iterrows():
         at = np.argwhere(labels == label)
@@ -31,7 +31,7 @@ def test_every_cell_is_measured_pixel_by_pixel(labels):
 
 @given(STACKS, st.sets(st.sampled_from([0, 1, 2, 5, 70_000])))
 def test_among_measures_the_same_of_fewer(labels, among):
-    every, some = measure(labels), measure(labels, among)
+    every, some = measure_cells(labels), measure_cells(labels, among)
     expected = every[every.index.isin(among)]
     np.testing.assert_array_equal(some.index, expected.index)
     np.testing.assert_array_equal(some.to_numpy(), expected.to_numpy())
@@ -39,7 +39,7 @@ def test_among_measures_the_same_of_fewer(labels, among):
 
 def test_areas_and_boxes_are_integers_also_of_nothing():
     for labels in (np.zeros((3, 3), int), np.ones((3, 3), np.uint8)):
-        table = measure(labels)
+        table = measure_cells(labels)
         assert set(table.columns) == set(COLUMNS)
         kinds = {name: table[name].dtype.kind for name in COLUMNS}
         assert {kinds[name] for name in COLUMNS if name.startswith(("box", "area"))} == {"i"}

@@ -12,7 +12,7 @@ from napari_wbc_nca.ops import edit
 IMAGES = hnp.arrays(
     np.uint16, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4)
 )
-SHAPES = [edit.fill_holes, edit.smooth, edit.grow, edit.shrink, edit.keep_largest]
+SHAPES = [edit.fill_holes, edit.smooth, edit.dilate, edit.erode, edit.keep_largest]
 
 
 def ids_of(labels):
@@ -58,7 +58,7 @@ def test_reshaping_leaves_other_cells_alone(drawn, operation):
     try:
         after = operation(labels, label).apply(labels)
     except ValueError as error:
-        assert operation in (edit.shrink, edit.smooth)
+        assert operation in (edit.erode, edit.smooth)
         assert "delete it instead" in str(error)
         return
     others = (labels != 0) & (labels != label)
@@ -97,7 +97,7 @@ def test_grown_cell_takes_the_background_within_its_reach(drawn, pixels):
     for y, x in np.argwhere(labels == label):
         far = np.minimum(far, abs(rows - y) + abs(columns - x))
     expected = np.where((far <= pixels) & (labels == 0), label, labels)
-    np.testing.assert_array_equal(edit.grow(labels, label, pixels).apply(labels), expected)
+    np.testing.assert_array_equal(edit.dilate(labels, label, pixels).apply(labels), expected)
 
 
 @given(image_and_label(), st.integers(1, 3))
@@ -110,18 +110,18 @@ def test_shrunken_cell_loses_what_is_near_anything_else(drawn, pixels):
     left = (labels == label) & (far > pixels)
     if not left.any():
         with pytest.raises(ValueError, match="nothing would be left of cell"):
-            edit.shrink(labels, label, pixels)
+            edit.erode(labels, label, pixels)
         return
     expected = np.where((labels == label) & ~left, 0, labels)
-    np.testing.assert_array_equal(edit.shrink(labels, label, pixels).apply(labels), expected)
+    np.testing.assert_array_equal(edit.erode(labels, label, pixels).apply(labels), expected)
 
 
 def test_grow_undoes_shrink_of_a_diamond():
     rows, columns = np.indices((15, 15))
     diamond = (abs(rows - 7) + abs(columns - 7) <= 5).astype(np.int32) * 6
-    small = edit.shrink(diamond, 6, 2).apply(diamond)
+    small = edit.erode(diamond, 6, 2).apply(diamond)
     assert (small == 6).sum() < (diamond == 6).sum()
-    np.testing.assert_array_equal(edit.grow(small, 6, 2).apply(small), diamond)
+    np.testing.assert_array_equal(edit.dilate(small, 6, 2).apply(small), diamond)
 
 
 def test_smooth_takes_spikes_off_and_keeps_the_place():
@@ -172,7 +172,7 @@ def test_background_and_missing_cells_are_refused(operation):
 
 def test_widths_are_checked():
     labels = np.ones((3, 3), int)
-    for operation in (edit.grow, edit.shrink):
+    for operation in (edit.dilate, edit.erode):
         with pytest.raises(ValueError, match="at least 1"):
             operation(labels, 1, 0)
     with pytest.raises(ValueError, match="above 0"):
@@ -193,5 +193,5 @@ def test_only_the_box_is_read():
             return self.data[part]
 
     watched = Watched()
-    edit.grow(watched, 1, 2, boxes={1: (slice(40, 50), slice(40, 50))})
+    edit.dilate(watched, 1, 2, boxes={1: (slice(40, 50), slice(40, 50))})
     assert watched.read == 14 * 14

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.ops.edit_split import crossed, split_by_line, split_by_seeds, trace
+from napari_wbc_nca.ops.split import labels_along, line_pixels, split_by_line, split_by_seeds
 
 IMAGES = hnp.arrays(
     np.uint16, st.tuples(st.integers(2, 14), st.integers(2, 14)), elements=st.integers(0, 3)
@@ -177,14 +177,14 @@ def test_seeds_split_at_the_neck():
 
 
 def test_crossed_labels_come_in_the_order_of_the_line():
-    assert crossed(dumbbell(), [(20, 69), (20, 0)]) == [3, 2]
-    assert crossed(dumbbell(), [(20, 0), (20, 69)]) == [2, 3]
-    assert crossed(dumbbell(), [(0, 0), (0, 69)]) == []
+    assert labels_along(dumbbell(), [(20, 69), (20, 0)]) == [3, 2]
+    assert labels_along(dumbbell(), [(20, 0), (20, 69)]) == [2, 3]
+    assert labels_along(dumbbell(), [(0, 0), (0, 69)]) == []
 
 
 @given(POINTS)
 def test_trace_is_connected_and_inside(points):
-    path = trace(points, (14, 14))
+    path = line_pixels(points, (14, 14))
     assert ((path >= 0) & (path < 14)).all()
     assume(all(0 <= value < 14 for point in points for value in point))
     assert tuple(path[0]) == points[0]

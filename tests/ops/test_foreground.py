@@ -9,7 +9,13 @@ import pytest
 from skimage import filters, morphology
 
 from napari_wbc_nca.datasets.synthetic import culture
-from napari_wbc_nca.ops.foreground import foreground, respond, sobel, threshold, tidy
+from napari_wbc_nca.ops.foreground import (
+    foreground,
+    foreground_response,
+    foreground_threshold,
+    remove_small,
+    sobel,
+)
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 
 RAW = ForegroundParams(fill=0, smallest=0)
@@ -34,7 +40,9 @@ def by_skimage(image: np.ndarray, params: ForegroundParams) -> np.ndarray:
 def test_response_is_that_of_the_papers_steps(seed, colours):
     params = replace(RAW, smooth=0.8 + seed, resmooth=1.5, erode=3 + 2 * (seed % 2))
     image = picture(seed, colours)
-    np.testing.assert_allclose(respond(image, params), by_skimage(image, params), atol=2e-6)
+    np.testing.assert_allclose(
+        foreground_response(image, params), by_skimage(image, params), atol=2e-6
+    )
 
 
 def test_sobel_of_a_step_is_as_in_skimage():
@@ -46,15 +54,15 @@ def test_sobel_of_a_step_is_as_in_skimage():
 
 @pytest.mark.parametrize("rule", ["otsu", "triangle"])
 def test_global_thresholds_are_those_of_skimage(rule):
-    response = respond(picture(3, 3), RAW)
+    response = foreground_response(picture(3, 3), RAW)
     expected = getattr(filters, f"threshold_{rule}")(response)
-    assert threshold(response, replace(RAW, threshold=rule, factor=0.5)) == pytest.approx(
-        0.5 * expected
-    )
+    assert foreground_threshold(
+        response, replace(RAW, threshold=rule, factor=0.5)
+    ) == pytest.approx(0.5 * expected)
 
 
 def test_adaptive_threshold_is_that_of_skimage():
-    response = respond(picture(4, 1), RAW)
+    response = foreground_response(picture(4, 1), RAW)
     params = replace(RAW, threshold="adaptive", block=15, offset=0.02)
     expected = response > filters.threshold_local(response, 15, "gaussian", -0.02)
     np.testing.assert_array_equal(foreground(picture(4, 1), params), expected)
@@ -63,7 +71,9 @@ def test_adaptive_threshold_is_that_of_skimage():
 def test_a_fixed_threshold_is_taken_as_it_is():
     params = replace(RAW, threshold="fixed", level=0.07)
     image = picture(5, 3)
-    np.testing.assert_array_equal(foreground(image, params), respond(image, params) > 0.07)
+    np.testing.assert_array_equal(
+        foreground(image, params), foreground_response(image, params) > 0.07
+    )
 
 
 def test_bit_depth_and_channels_do_not_matter():
@@ -84,11 +94,11 @@ def test_tidy_fills_small_holes_and_drops_small_pieces():
     mask[2:14, 2:14] = True
     mask[6:8, 6:8] = False  # 4 pixels: less than a disk of 3 across
     mask[20:22, 20:22] = True
-    found = tidy(mask, fill=3, smallest=3)
+    found = remove_small(mask, fill=3, smallest=3)
     assert found[6:8, 6:8].all()
     assert not found[20:22, 20:22].any()
-    np.testing.assert_array_equal(tidy(mask, 0, 0), mask)
-    assert not tidy(mask, fill=2, smallest=0)[6:8, 6:8].any()
+    np.testing.assert_array_equal(remove_small(mask, 0, 0), mask)
+    assert not remove_small(mask, fill=2, smallest=0)[6:8, 6:8].any()
 
 
 @pytest.mark.parametrize("kind", ["granular", "rimmed", "mottled"])

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_wbc_nca.ops.graphcut import SURE, Costs, code_costs, cut, paper_costs
+from napari_wbc_nca.ops.graphcut import SURE, Costs, code_costs, minimum_cut, paper_costs
 
 ALL = np.asarray(list(product((False, True), repeat=16))).reshape(-1, 4, 4)
 
@@ -25,7 +25,9 @@ def test_no_labelling_of_a_small_grid_costs_less(seed):
         smooth * rng.random((3, 4)),
         smooth * rng.random((4, 3)),
     )
-    assert energy(cut(costs)[None], costs)[0] == pytest.approx(energy(ALL, costs).min(), abs=1e-3)
+    assert energy(minimum_cut(costs)[None], costs)[0] == pytest.approx(
+        energy(ALL, costs).min(), abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("costs_of", [code_costs, paper_costs])
@@ -34,7 +36,7 @@ def test_seeds_hold_and_the_energy_of_the_method_is_least(costs_of):
     own, other = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     own[1, 1] = other[3, :] = other[0, 3] = True
     costs = costs_of(rng.random((4, 4)), own, other)
-    mask = cut(costs)
+    mask = minimum_cut(costs)
     assert mask[1, 1] and not mask[other].any()
     assert energy(mask[None], costs)[0] == pytest.approx(energy(ALL, costs).min(), abs=1e-3)
 
@@ -51,7 +53,7 @@ def test_the_published_costs_are_those_of_the_published_code():
 
 def test_a_pixel_that_both_claim_is_the_others():
     both = np.ones((3, 3), bool)
-    assert not cut(code_costs(np.zeros((3, 3)), both, both)).any()
+    assert not minimum_cut(code_costs(np.zeros((3, 3)), both, both)).any()
 
 
 def test_the_border_follows_the_contrast():
@@ -60,7 +62,7 @@ def test_the_border_follows_the_contrast():
     own[4, 1], other[4, 10] = True, True
     step = np.zeros((9, 12))
     step[:, 5:] = 1
-    mask = cut(paper_costs(saliency, own, other, contrast=step))
+    mask = minimum_cut(paper_costs(saliency, own, other, contrast=step))
     assert mask[:, :5].all() and not mask[:, 5:].any()
 
 
@@ -68,4 +70,4 @@ def test_the_border_follows_the_contrast():
 def test_a_window_with_seeds_of_one_side_only(seed, expected):
     seeds = {"own": np.zeros((3, 5), bool), "other": np.zeros((3, 5), bool)}
     seeds[seed][1, 2] = True
-    assert cut(code_costs(np.zeros((3, 5)), **seeds)).all() == expected
+    assert minimum_cut(code_costs(np.zeros((3, 5)), **seeds)).all() == expected

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.ops.growth import grow, marked, pieces, rounded, stained_matter
+from napari_wbc_nca.ops.growth import (
+    convex_pieces,
+    grow_region,
+    open_components,
+    response_seed,
+    stained_mask,
+)
 
 SIZE = 96
 
@@ -31,50 +37,50 @@ def iou(a, b):
 
 def test_a_nucleus_grows_to_its_cell():
     density, response, cell = smear()
-    assert iou(grow(response, density), cell) > 0.93
+    assert iou(grow_region(response, density), cell) > 0.93
 
 
 @pytest.mark.parametrize("red", [[(14, 14)], [(12, 48), (80, 80)], [(48, 88), (9, 40)]])
 def test_red_cells_stay_outside(red):
     density, response, cell = smear(red)
-    assert iou(grow(response, density), cell) > 0.85
+    assert iou(grow_region(response, density), cell) > 0.85
 
 
 def test_nothing_marked_grows_to_nothing():
     density, response, _ = smear([(14, 14)])
-    assert not grow(np.zeros_like(response), density).any()
+    assert not grow_region(np.zeros_like(response), density).any()
 
 
 def test_what_leaks_into_a_neighbour_does_not_take_it_in():
     density, response, cell = smear([(48, 86)])
     response[44:52, 60:76] = 0.8
-    assert iou(grow(response, density), cell) > 0.8
+    assert iou(grow_region(response, density), cell) > 0.8
 
 
 def test_empty_background_is_not_stained():
     density, _, cell = smear()
-    assert iou(stained_matter(density), cell) > 0.93
+    assert iou(stained_mask(density), cell) > 0.93
 
 
 def test_what_hangs_on_by_a_neck_is_cut_off():
     cell, neighbour = disc(48, 30, 18), disc(48, 56, 7)
     neck = np.zeros_like(cell)
     neck[46:51, 45:52] = True
-    kept = rounded(cell | neck | neighbour)
+    kept = open_components(cell | neck | neighbour)
     assert not kept[:, 58:].any()
     assert (kept & cell).sum() > 0.97 * cell.sum()
 
 
 def test_rounding_keeps_discs_of_any_size_and_at_the_border():
     cells = disc(0, 25, 15) | disc(70, 70, 6)
-    kept = rounded(cells)
+    kept = open_components(cells)
     assert not (kept & ~cells).any()
     assert kept.sum() > 0.95 * cells.sum()
     assert kept[0, 20:30].all()
 
 
 def test_rounding_nothing_leaves_nothing():
-    assert not rounded(np.zeros((5, 6), bool)).any()
+    assert not open_components(np.zeros((5, 6), bool)).any()
 
 
 @st.composite
@@ -92,25 +98,27 @@ def blots(draw):
 @given(blots())
 def test_what_grows_is_stained_or_marked(blots):
     density, response = blots
-    grown = grow(response, density)
+    grown = grow_region(response, density)
     assert (grown.shape, grown.dtype) == (response.shape, np.dtype(bool))
-    assert not (grown & ~(stained_matter(density) | marked(response))).any()
+    assert not (grown & ~(stained_mask(density) | response_seed(response))).any()
 
 
 @settings(max_examples=30)
 @given(blots(), st.sampled_from([0, 1, (0, 1)]))
 def test_matter_and_marks_turn_over_with_the_picture(blots, axes):
     density, response = blots
-    turned = stained_matter(np.flip(density, axes))
-    np.testing.assert_array_equal(turned, np.flip(stained_matter(density), axes))
-    np.testing.assert_array_equal(marked(np.flip(response, axes)), np.flip(marked(response), axes))
+    turned = stained_mask(np.flip(density, axes))
+    np.testing.assert_array_equal(turned, np.flip(stained_mask(density), axes))
+    np.testing.assert_array_equal(
+        response_seed(np.flip(response, axes)), np.flip(response_seed(response), axes)
+    )
 
 
 @settings(max_examples=30)
 @given(blots())
 def test_pieces_share_out_the_matter_and_rounding_adds_nothing(blots):
-    stained = stained_matter(blots[0])
-    found, kept = pieces(stained), rounded(stained)
+    stained = stained_mask(blots[0])
+    found, kept = convex_pieces(stained), open_components(stained)
     assert (found[~stained] == 0).all()
     assert all(ndi.label(found == piece)[1] == 1 for piece in range(1, found.max() + 1))
     assert not (kept & ~stained).any()

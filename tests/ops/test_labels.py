@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_wbc_nca.ops.labels import paint, resolve, table
-from napari_wbc_nca.ops.overlaps import settle
+from napari_wbc_nca.ops.labels import cell_table, resolve, write_labels
+from napari_wbc_nca.ops.overlaps import resolve_overlaps
 from napari_wbc_nca.types import Cell
 
 SHAPE = (24, 28)
@@ -78,7 +78,7 @@ def test_order_of_the_cells_does_not_matter(cells, random):
 
 @given(random_cells())
 def test_labels_lie_in_their_masks_and_nuclei_in_their_cells(cells):
-    settled = settle(cells, SHAPE)
+    settled = resolve_overlaps(cells, SHAPE)
     label, nucleus = resolve(cells, SHAPE)
     assert label.dtype == nucleus.dtype == np.uint32
     first = {cell.centre: cell for cell in cells}
@@ -95,7 +95,7 @@ def test_labels_lie_in_their_masks_and_nuclei_in_their_cells(cells):
 @given(random_cells())
 def test_each_shared_pixel_goes_to_the_best_claim(cells):
     # No cell is a duplicate at 1: a mask cannot share more than all of itself.
-    settled = settle(cells, SHAPE, duplicate=1)
+    settled = resolve_overlaps(cells, SHAPE, duplicate=1)
     y, x = np.indices(SHAPE)
     claims = {cell.centre: canvas(cell) for cell in cells}
     for cell in settled:
@@ -129,14 +129,14 @@ def test_the_larger_response_takes_the_overlap():
 def test_of_two_duplicates_the_confident_one_stays():
     doubtful, sure = disc(12, 12, 6, confidence=0.6), disc(12, 13, 6, confidence=0.9)
     other = disc(12, 22, 3, confidence=0.1)
-    settled = settle([doubtful, other, sure], SHAPE)
+    settled = resolve_overlaps([doubtful, other, sure], SHAPE)
     assert [cell.centre for cell in settled] == [(12, 13), (12, 22)]
 
 
 def test_a_chain_of_duplicates_keeps_both_ends():
     ends = [disc(12, 9, 5, confidence=0.9), disc(12, 13, 5, confidence=0.8)]
     middle = disc(12, 11, 5, confidence=0.85)
-    settled = settle([*ends, middle], SHAPE, duplicate=0.6)
+    settled = resolve_overlaps([*ends, middle], SHAPE, duplicate=0.6)
     assert [cell.centre for cell in settled] == [cell.centre for cell in ends]
 
 
@@ -161,7 +161,7 @@ def test_cells_beyond_the_border_are_cut_and_those_outside_dropped():
 def test_zarr_images_hold_the_same_labels():
     cells = [disc(8, 9, 6), disc(12, 17, 6), disc(20, 6, 5)]
     images = [zarr.zeros(SHAPE, chunks=(10, 10), dtype="uint32") for _ in range(2)]
-    paint(settle(cells, SHAPE), *images)
+    write_labels(resolve_overlaps(cells, SHAPE), *images)
     for stored, expected in zip(images, resolve(cells, SHAPE), strict=True):
         np.testing.assert_array_equal(stored[:], expected)
 
@@ -172,16 +172,16 @@ def test_thousands_of_cells_are_found_by_their_neighbours(monkeypatch):
     monkeypatch.setattr(
         "napari_wbc_nca.ops.overlaps._shared", lambda a, b: compared.append((a, b)) or 0
     )
-    assert len(settle(grid, (260, 260))) == 400
+    assert len(resolve_overlaps(grid, (260, 260))) == 400
     # Right, below, and the two diagonals below.
     assert len(compared) == 2 * 20 * 19 + 2 * 19 * 19
 
 
 def test_table_measures_what_was_painted():
     cells = [disc(8, 9, 6, confidence=0.7), disc(14, 17, 6)]
-    settled = settle(cells, SHAPE)
+    settled = resolve_overlaps(cells, SHAPE)
     label, nucleus = resolve(cells, SHAPE)
-    rows = table(settled, ("a", "b"), pixel_size=0.5).set_index("label")
+    rows = cell_table(settled, ("a", "b"), pixel_size=0.5).set_index("label")
     assert list(rows.index) == [1, 2]
     for number, row in rows.iterrows():
         y, x = np.nonzero(label == number)
@@ -196,7 +196,9 @@ def test_table_measures_what_was_painted():
 
 
 def test_an_empty_table_has_every_column():
-    filled, empty = (table(cells, ("a", "b")) for cells in (settle([disc(9, 9, 4)], SHAPE), []))
+    filled, empty = (
+        cell_table(cells, ("a", "b")) for cells in (resolve_overlaps([disc(9, 9, 4)], SHAPE), [])
+    )
     assert empty.empty
     assert empty.dtypes.to_dict() == filled.dtypes.to_dict()
     assert filled.area_um2.isna().all()

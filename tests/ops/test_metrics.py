@@ -69,7 +69,7 @@ def best_matching(scores, minimum):
 def test_matching_against_every_assignment(n, m, seed, minimum):
     rng = np.random.default_rng(seed)
     scores = rng.random((n, m)) * (rng.random((n, m)) < 0.7)
-    pairs = metrics.match(scores, minimum)
+    pairs = metrics.match_scores(scores, minimum)
     assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
     taken = scores[pairs[:, 0], pairs[:, 1]]
     assert (taken > 0).all()
@@ -79,8 +79,8 @@ def test_matching_against_every_assignment(n, m, seed, minimum):
 
 def test_the_best_pair_is_given_up_for_two_that_sum_to_more():
     scores = [[0.8, 0.6], [0.7, 0.0]]
-    assert metrics.match(scores).tolist() == [[0, 1], [1, 0]]
-    assert metrics.match(scores, 0.65).tolist() == [[0, 0]]
+    assert metrics.match_scores(scores).tolist() == [[0, 1], [1, 0]]
+    assert metrics.match_scores(scores, 0.65).tolist() == [[0, 0]]
 
 
 def test_balanced_accuracy_weighs_classes_alike():

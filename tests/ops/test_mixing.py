@@ -13,8 +13,8 @@ from napari_wbc_nca.ops.mixing import (
     background_statistics,
     mix,
     mix_masks,
-    normalise,
     overlay_masks,
+    standardise,
 )
 
 FIRST = np.array([[0, 1, 1], [0, 0, 1], [0, IGNORED, 0]], np.uint8)
@@ -67,7 +67,7 @@ def test_statistics_are_those_of_the_background_alone(offset):
     empty = pixels[:, mask == 0].astype(float)
     np.testing.assert_allclose(found.mean, empty.mean(1), rtol=1e-5)
     np.testing.assert_allclose(found.std, empty.std(1), rtol=1e-3)
-    normal = normalise(pixels, found)[:, mask == 0]
+    normal = standardise(pixels, found)[:, mask == 0]
     np.testing.assert_allclose(normal.mean(1), 0, atol=2e-3 if offset else 1e-4)
     np.testing.assert_allclose(normal.std(1), 1, rtol=1e-2)
 
@@ -78,7 +78,7 @@ def test_a_picture_full_of_cells_has_no_statistics():
 
 def test_a_flat_background_does_not_divide_by_nothing():
     flat = background_statistics(np.full((1, 9, 9), 0.5, np.float32), np.zeros((9, 9), np.uint8))
-    assert np.isfinite(normalise(np.ones((1, 9, 9), np.float32), flat)).all()
+    assert np.isfinite(standardise(np.ones((1, 9, 9), np.float32), flat)).all()
 
 
 def test_pictures_of_two_sizes_are_refused():

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from napari_wbc_nca.ops.outlines import fill, joined, outlines, without_holes
+from napari_wbc_nca.ops.outlines import (
+    fill_polygons,
+    join_rings,
+    rings_without_holes,
+    trace_outlines,
+)
 
 IMAGES = arrays(
     np.uint32, array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 3)
@@ -18,19 +23,21 @@ IMAGES = arrays(
 
 def filled(found, shape):
     polygons = [(polygon, label) for label, some in found.items() for polygon in some]
-    return fill([polygon for polygon, _ in polygons], [label for _, label in polygons], shape)
+    return fill_polygons(
+        [polygon for polygon, _ in polygons], [label for _, label in polygons], shape
+    )
 
 
 @given(IMAGES)
 def test_filled_outlines_are_the_cells(labels):
-    found = outlines(labels)
+    found = trace_outlines(labels)
     assert set(found) == set(np.unique(labels)) - {0}
     np.testing.assert_array_equal(filled(found, labels.shape), labels)
 
 
 @given(IMAGES)
 def test_outlines_are_valid_polygons_with_the_area_of_their_cells(labels):
-    for label, polygons in outlines(labels).items():
+    for label, polygons in trace_outlines(labels).items():
         shapes = [
             shapely.Polygon(outer[:, ::-1], [hole[:, ::-1] for hole in holes])
             for outer, *holes in polygons
@@ -44,11 +51,11 @@ def test_outlines_are_valid_polygons_with_the_area_of_their_cells(labels):
 def test_rings_without_holes_fill_the_cell(labels):
     for label in set(np.unique(labels)) - {0}:
         mask = labels == label
-        rings = without_holes(mask)
+        rings = rings_without_holes(mask)
         np.testing.assert_array_equal(
-            fill([[r] for r in rings], [1] * len(rings), mask.shape), mask
+            fill_polygons([[r] for r in rings], [1] * len(rings), mask.shape), mask
         )
-        np.testing.assert_array_equal(fill([[joined(rings)]], [1], mask.shape), mask)
+        np.testing.assert_array_equal(fill_polygons([[join_rings(rings)]], [1], mask.shape), mask)
 
 
 @given(
@@ -63,12 +70,12 @@ def test_any_polygon_is_filled_as_shapely_would(corners):
     centres = shapely.points(x, y)
     inside = shapely.contains(shape, centres)
     clear = shapely.distance(shape.boundary, centres) > 1e-9  # rounding decides on the line
-    np.testing.assert_array_equal(fill([[ring]], [1], (10, 9))[clear], inside[clear])
+    np.testing.assert_array_equal(fill_polygons([[ring]], [1], (10, 9))[clear], inside[clear])
 
 
 def test_cells_that_touch_at_a_corner_are_two_polygons():
     labels = np.array([[5, 0], [0, 5]])
-    assert [ring.tolist() for (ring,) in outlines(labels)[5]] == [
+    assert [ring.tolist() for (ring,) in trace_outlines(labels)[5]] == [
         [[0, 0], [0, 1], [1, 1], [1, 0]],
         [[1, 1], [1, 2], [2, 2], [2, 1]],
     ]
@@ -77,23 +84,26 @@ def test_cells_that_touch_at_a_corner_are_two_polygons():
 def test_hole_runs_the_other_way_round():
     labels = np.ones((3, 3), int)
     labels[1, 1] = 0
-    ((outer, hole),) = outlines(labels)[1]
+    ((outer, hole),) = trace_outlines(labels)[1]
     assert outer.tolist() == [[0, 0], [0, 3], [3, 3], [3, 0]]
     assert hole.tolist() == [[2, 1], [2, 2], [1, 2], [1, 1]]
 
 
 def test_nothing_has_no_outline():
-    assert outlines(np.zeros((4, 5), int)) == {}
-    assert outlines(np.zeros((0, 0), int)) == {}
-    assert not fill([], [], (2, 3)).any()
+    assert trace_outlines(np.zeros((4, 5), int)) == {}
+    assert trace_outlines(np.zeros((0, 0), int)) == {}
+    assert not fill_polygons([], [], (2, 3)).any()
 
 
 def test_later_polygons_lie_on_top():
     square = np.array([[0, 0], [0, 2], [2, 2], [2, 0]])
-    assert fill([[square], [square + np.array([0, 1])]], [1, 2], (2, 3)).tolist() == [[1, 2, 2]] * 2
+    assert (
+        fill_polygons([[square], [square + np.array([0, 1])]], [1, 2], (2, 3)).tolist()
+        == [[1, 2, 2]] * 2
+    )
 
 
 @pytest.mark.parametrize("shift", [-5, 5])
 def test_polygon_outside_of_the_image_leaves_nothing(shift):
     square = np.array([[0, 0], [0, 2], [2, 2], [2, 0]]) + shift
-    assert not fill([[square]], [1], (3, 3)).any()
+    assert not fill_polygons([[square]], [1], (3, 3)).any()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_wbc_nca.ops.ownership import colour_evidence, divided
+from napari_wbc_nca.ops.growth import colour_evidence, divide_at_necks
 
 SHAPE = (40, 60)
 
@@ -13,7 +13,7 @@ def disc(centre, radius):
 
 def test_touching_discs_are_divided_at_their_neck():
     left, right = disc((20, 20), 11), disc((20, 41), 11)
-    parts = divided(left | right, disc((20, 17), 2), disc((20, 44), 2), 1)
+    parts = divide_at_necks(left | right, disc((20, 17), 2), disc((20, 44), 2), 1)
     assert set(np.unique(parts)) == {-1, 0, 1}
     assert ((parts != 0) == (left | right)).all()
     assert (parts[:, :29] >= 0).all() and (parts[:, 33:] <= 0).all()
@@ -21,14 +21,14 @@ def test_touching_discs_are_divided_at_their_neck():
 
 def test_marks_count_as_matter_and_the_own_ones_win():
     own, other = disc((20, 10), 3), disc((20, 12), 3)
-    parts = divided(np.zeros(SHAPE, bool), own, other, 0)
+    parts = divide_at_necks(np.zeros(SHAPE, bool), own, other, 0)
     assert (parts[own] == 1).all() and (parts[other & ~own] == -1).all()
     assert not parts[~(own | other)].any()
 
 
 def test_matter_that_no_mark_reaches_is_nobodys():
     alone = disc((20, 45), 6)
-    parts = divided(alone, disc((20, 10), 3), np.zeros(SHAPE, bool), 1)
+    parts = divide_at_necks(alone, disc((20, 10), 3), np.zeros(SHAPE, bool), 1)
     assert not parts[alone].any()
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wbc_nca.ops.pca import first_component, orient, project
+from napari_wbc_nca.ops.response import first_component, orientation, pca_response
 
 
 @given(st.integers(2, 40), st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -53,7 +53,7 @@ def test_the_middle_of_the_response_is_bright(seed, sign):
     cell = ((y - 11.5) ** 2 + (x - 14.5) ** 2 < 64).astype(float)
     colour = sign * np.array([1.0, -2.0, 0.5])
     features = cell[..., None] * colour + rng.normal(0, 0.05, (24, 30, 3))
-    response = project(features)
+    response = pca_response(features)
     assert response.shape == (24, 30)
     assert response[cell > 0].min() > response[cell == 0].max()
 
@@ -75,13 +75,13 @@ def brute_orient(response):
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_orientation_against_pixel_by_pixel(height, width, seed):
     response = np.random.default_rng(seed).integers(0, 5, (height, width))
-    assert orient(response) == brute_orient(response)
+    assert orientation(response) == brute_orient(response)
 
 
 def test_a_flat_response_keeps_its_sign():
-    assert orient(np.zeros((9, 9))) == 1
+    assert orientation(np.zeros((9, 9))) == 1
 
 
 def test_an_empty_response_is_refused():
     with pytest.raises(ValueError, match="not empty"):
-        orient(np.zeros((0, 4)))
+        orientation(np.zeros((0, 4)))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.ops.metrics import iou
-from napari_wbc_nca.ops.regions import cell_region, nucleus_region
+from napari_wbc_nca.ops.regions import nucleus_region, region_in_box
 
 SIDE = 72
 BACKGROUND, RED_CELL = (0.0, 0.0, 0.0), (0.05, 0.35, 0.45)
@@ -37,12 +37,12 @@ SEEN = np.ones((SIDE, SIDE), bool)
 def test_a_box_becomes_the_cell(radius):
     density, cell, _ = window(radius)
     half = radius / 0.94  # boxes are drawn a little wider than their cells
-    assert iou(cell_region(density, (half, half), SEEN), cell) > 0.9
+    assert iou(region_in_box(density, (half, half), SEEN), cell) > 0.9
 
 
 def test_a_loose_box_does_not_take_its_corners():
     density, cell, _ = window(17)
-    assert iou(cell_region(density, (20, 20), SEEN), cell) > 0.9
+    assert iou(region_in_box(density, (20, 20), SEEN), cell) > 0.9
 
 
 def test_a_cell_cut_by_the_border_is_found_in_what_is_seen():
@@ -50,13 +50,13 @@ def test_a_cell_cut_by_the_border_is_found_in_what_is_seen():
     seen = SEEN.copy()
     seen[:28] = False  # the image begins within the cell
     density[~seen] = 0
-    region = cell_region(density, (18, 18), seen) & seen
+    region = region_in_box(density, (18, 18), seen) & seen
     assert iou(region, cell & seen) > 0.9
 
 
 def test_colours_that_say_nothing_leave_the_ellipse():
     flat = np.zeros((SIDE, SIDE, 3), np.float32)
-    region = cell_region(flat, (20, 12), SEEN)
+    region = region_in_box(flat, (20, 12), SEEN)
     y, x = (np.arange(SIDE) - 35.5) / 20, (np.arange(SIDE) - 35.5) / 12
     assert iou(region, np.hypot(y[:, None], x[None]) < 0.95) > 0.95
 
@@ -64,7 +64,7 @@ def test_colours_that_say_nothing_leave_the_ellipse():
 def test_a_window_without_surroundings_leaves_the_ellipse():
     density, _, _ = window()
     seen = disc((35.5, 35.5), 10)
-    region = cell_region(density, (18, 18), seen)
+    region = region_in_box(density, (18, 18), seen)
     assert iou(region, disc((35.5, 35.5), 0.95 * 18)) > 0.95
 
 
@@ -72,7 +72,7 @@ def test_a_region_is_one_piece_without_holes():
     density, cell, _ = window()
     density[disc((46, 36), 4)] = BACKGROUND  # a vacuole
     density[4:10, 40:46] = CYTOPLASM  # a fleck of the same colour
-    region = cell_region(density, (18, 18), SEEN)
+    region = region_in_box(density, (18, 18), SEEN)
     assert region[disc((46, 36), 4)].all()
     assert not region[4:10, 40:46].any()
     assert iou(region, cell) > 0.9
@@ -127,7 +127,7 @@ def boxes(draw):
 @given(boxes())
 def test_a_region_is_one_piece_of_its_window_and_holds_its_nucleus(box):
     density, _, seen = box
-    region = cell_region(*box)
+    region = region_in_box(*box)
     assert (region.shape, region.dtype) == (seen.shape, np.dtype(bool))
     assert ndi.label(region)[1] == 1
     np.testing.assert_array_equal(ndi.binary_fill_holes(region), region)
@@ -138,8 +138,8 @@ def test_a_region_is_one_piece_of_its_window_and_holds_its_nucleus(box):
 @given(boxes(), st.sampled_from([0, 1, (0, 1)]))
 def test_regions_turn_over_with_their_window(box, axes):
     density, half, seen = box
-    region, over = cell_region(*box), np.flip(density, axes)
-    turned = cell_region(over, half, np.flip(seen, axes))
+    region, over = region_in_box(*box), np.flip(density, axes)
+    turned = region_in_box(over, half, np.flip(seen, axes))
     np.testing.assert_array_equal(turned, np.flip(region, axes))
     np.testing.assert_array_equal(
         nucleus_region(over, turned), np.flip(nucleus_region(density, region), axes)

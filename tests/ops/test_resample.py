@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wbc_nca.ops.resample import resample, resampled_shape
+from napari_wbc_nca.ops.tiling import resample, resampled_shape
 
 SHAPE = (23, 31)
 PIXELS = np.random.default_rng(0).uniform(0, 255, (*SHAPE, 3)).astype(np.float32)

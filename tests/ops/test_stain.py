@@ -30,7 +30,7 @@ def stained(rgb, factor=0.4, radius=6):
 def test_background_with_fall_off_has_no_density():
     clean, spots = stained(falling_light())
     noisy = clean * np.exp(np.random.default_rng(0).normal(0, 0.015, clean.shape))
-    density = stain.background(noisy)(clean, (0, 0), SHAPE)
+    density = stain.fit_background(noisy)(clean, (0, 0), SHAPE)
     assert density.dtype == np.float32
     assert np.abs(density[~spots]).max() < 0.04
     np.testing.assert_allclose(density[spots], -np.log(0.4), atol=0.05)
@@ -38,7 +38,7 @@ def test_background_with_fall_off_has_no_density():
 
 def test_even_background_does_not_follow_the_light():
     rgb = falling_light()
-    density = stain.fit({"name": "density_even"}, rgb)(rgb, (0, 0), SHAPE)
+    density = stain.fit_normalisation({"name": "density_even"}, rgb)(rgb, (0, 0), SHAPE)
     assert np.ptp(density) > 0.4
 
 
@@ -58,7 +58,7 @@ def test_terms_are_relative_to_the_whole_field():
 
 def test_standard_has_mean_zero_and_deviation_one():
     rgb = stained(falling_light())[0]
-    scaled = stain.fit({"name": "standard"}, rgb)(rgb, (0, 0), SHAPE)
+    scaled = stain.fit_normalisation({"name": "standard"}, rgb)(rgb, (0, 0), SHAPE)
     np.testing.assert_allclose(scaled.mean((0, 1)), 0, atol=1e-5)
     np.testing.assert_allclose(scaled.std((0, 1)), 1, atol=1e-3)
 
@@ -66,20 +66,22 @@ def test_standard_has_mean_zero_and_deviation_one():
 def test_constant_colours_stay_finite():
     rgb = np.full((9, 9, 3), 128, np.uint8)
     for name in ("density", "density_even", "standard"):
-        assert np.abs(stain.fit({"name": name}, rgb)(rgb, (0, 0), (9, 9))).max() < 1e-3
+        assert (
+            np.abs(stain.fit_normalisation({"name": name}, rgb)(rgb, (0, 0), (9, 9))).max() < 1e-3
+        )
 
 
 def test_published_reads_its_constants():
     constants = {"name": "published", "mean": (0.5, 0.25, 0), "std": (0.5, 0.25, 2)}
     rgb = np.full((1, 1, 3), 255.0)
-    assert stain.fit(constants, rgb)(rgb, (0, 0), (1, 1)).tolist() == [[[1, 3, 0.5]]]
+    assert stain.fit_normalisation(constants, rgb)(rgb, (0, 0), (1, 1)).tolist() == [[[1, 3, 0.5]]]
 
 
 @pytest.mark.parametrize("name", ["density", "density_even", "standard"])
 @given(data=st.data())
 def test_a_part_equals_the_whole_bit_for_bit(name, data):
     rgb = np.random.default_rng(1).integers(0, 256, (*SHAPE, 3)).astype(np.float32)
-    normalise = stain.fit({"name": name}, stain.sample(rgb))
+    normalise = stain.fit_normalisation({"name": name}, stain.sample_field(rgb))
     y0, x0 = (data.draw(st.integers(0, size - 1)) for size in SHAPE)
     y1, x1 = data.draw(st.integers(y0 + 1, SHAPE[0])), data.draw(st.integers(x0 + 1, SHAPE[1]))
     part = normalise(rgb[y0:y1, x0:x1], (y0, x0), SHAPE)
@@ -88,7 +90,7 @@ def test_a_part_equals_the_whole_bit_for_bit(name, data):
 
 def test_sample_is_small_and_spread_evenly():
     field = np.arange(900 * 1200).reshape(900, 1200)[..., None].repeat(3, -1)
-    sample = stain.sample(field)
+    sample = stain.sample_field(field)
     assert 4000 <= sample.shape[0] * sample.shape[1] < 8000
     step = int(sample[0, 1, 0])
     np.testing.assert_array_equal(sample, field[::step, ::step])
@@ -97,4 +99,4 @@ def test_sample_is_small_and_spread_evenly():
 def test_unknown_name_is_refused():
     message = "unknown stain normalisation 'macenko'; known are .*density, density_even, standard"
     with pytest.raises(ValueError, match=message):
-        stain.fit({"name": "macenko"}, np.zeros((2, 2, 3)))
+        stain.fit_normalisation({"name": "macenko"}, np.zeros((2, 2, 3)))

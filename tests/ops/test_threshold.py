@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wbc_nca.ops.threshold import component_at_centre, mask_from_response, otsu
+from napari_wbc_nca.ops.response import component_at_centre, mask_from_response, otsu_threshold
 
 
 def between_class_variance(values, threshold):
@@ -19,26 +19,28 @@ def test_otsu_has_the_largest_between_class_variance(levels):
     values = np.array([0, 255, *levels], float)
     centres = (values + 0.5) * 255 / 256
     best = max(between_class_variance(centres, threshold) for threshold in set(centres))
-    assert between_class_variance(centres, otsu(values) + 1e-6) == pytest.approx(best)
+    assert between_class_variance(centres, otsu_threshold(values) + 1e-6) == pytest.approx(best)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3), st.floats(-1e3, 1e3))
 def test_otsu_moves_with_the_response(seed, scale, shift):
     values = np.random.default_rng(seed).random(50)
-    expected = values > otsu(values)
-    np.testing.assert_array_equal(values * scale + shift > otsu(values * scale + shift), expected)
+    expected = values > otsu_threshold(values)
+    np.testing.assert_array_equal(
+        values * scale + shift > otsu_threshold(values * scale + shift), expected
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, -3.5, 1e9])
 def test_a_constant_response_has_no_foreground(value):
     response = np.full((4, 5), value, np.float32)
-    assert otsu(response) == value
-    assert not mask_from_response(response, otsu(response), (2, 2)).any()
+    assert otsu_threshold(response) == value
+    assert not mask_from_response(response, otsu_threshold(response), (2, 2)).any()
 
 
 def test_neighbouring_floats_are_told_apart():
     response = np.array([1.0, np.nextafter(1, 2)])
-    assert (response > otsu(response)).tolist() == [False, True]
+    assert (response > otsu_threshold(response)).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_neighbouring_floats_are_told_apart():
 )
 def test_bad_responses_are_refused(response, message):
     with pytest.raises(ValueError, match=message):
-        otsu(response)
+        otsu_threshold(response)
 
 
 def flood(mask, start):

@@ -13,7 +13,7 @@ from napari_wbc_nca.datasets.label_files import CELL
 from napari_wbc_nca.datasets.samples import LabelError, Sample, picture_size
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.pixels import ImageError
-from napari_wbc_nca.ops.blobs import blobs
+from napari_wbc_nca.ops.centroids import detect_blobs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -103,5 +103,5 @@ def stain_sample(picture: Path) -> Sample:
         raise LabelError(
             f"{file} has {plane.shape} (height, width) pixels, but {picture.name} has {size}"
         )
-    centres = blobs(plane).astype(np.float32)
+    centres = detect_blobs(plane).astype(np.float32)
     return Sample(picture, np.hstack([centres, centres]), (CELL,) * len(centres))

@@ -15,7 +15,7 @@ from napari_wbc_nca.datasets.label_files import read_names
 from napari_wbc_nca.datasets.samples import LabelError, is_picture
 from napari_wbc_nca.io.images import in_colours, read
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.ops.class_metrics import by_class, confusion
+from napari_wbc_nca.ops.metrics import class_scores, confusion_matrix
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.progress import Progress, run_to_end
@@ -135,12 +135,12 @@ def run(
             found = renumbered(np.asarray(result.labels["class"]), model.classes, picture.names)
             key = (number, picture.data)
             size = len(picture.names) + 1  # the last is for what the truth does not know
-            counts[key] = counts.get(key, 0) + confusion(picture.classes, found, size)
+            counts[key] = counts.get(key, 0) + confusion_matrix(picture.classes, found, size)
             done += 1
             yield Progress(done, total, f"measured {picture.image.name}")
     names = {picture.data: (*picture.names, "others") for picture in pictures}
     rows = [
-        _with_mean(by_class(count, names[place])).assign(model=models[number].name, data=place)
+        _with_mean(class_scores(count, names[place])).assign(model=models[number].name, data=place)
         for (number, place), count in counts.items()
     ]
     table = pd.concat(rows, ignore_index=True)

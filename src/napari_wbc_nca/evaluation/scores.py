@@ -49,7 +49,7 @@ def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
         cell of a crop, whose type counts however bad its mask is.
     """
     shared = _agreement(truth, found)
-    partner = dict(metrics.match(shared, 0 if truth.boxes is None else overlap).tolist())
+    partner = dict(metrics.match_scores(shared, 0 if truth.boxes is None else overlap).tolist())
     predicted: list[Any] = found.cells.to_dict("records")
     rows = []
     for i, name in enumerate(truth.names):

@@ -17,7 +17,7 @@ import pandas as pd
 from napari_wbc_nca.formats import geometry
 from napari_wbc_nca.formats.files import made, read_json, read_picture, rgb, write_json, write_png
 from napari_wbc_nca.formats.items import ExportError, Item, item, rows
-from napari_wbc_nca.ops.outlines import outlines, without_holes
+from napari_wbc_nca.ops.outlines import rings_without_holes, trace_outlines
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -116,13 +116,13 @@ def _bbox(box: tuple[slice, slice]) -> list[int]:
 def _polygons(one: Item) -> Segments:
     """Rings ``[x, y, x, y, …]`` of each cell."""
     found = []
-    for label, polygons in outlines(one.labels).items():
+    for label, polygons in trace_outlines(one.labels).items():
         rings = [polygon[0] for polygon in polygons]
         if any(len(polygon) > 1 for polygon in polygons):
             low = np.min([ring.min(axis=0) for ring in rings], axis=0)
             high = np.max([ring.max(axis=0) for ring in rings], axis=0)
             crop = one.labels[low[0] : high[0], low[1] : high[1]] == label
-            rings = [ring + low for ring in without_holes(crop)]
+            rings = [ring + low for ring in rings_without_holes(crop)]
         found.append([ring[:, ::-1].ravel().tolist() for ring in rings])
     return found
 

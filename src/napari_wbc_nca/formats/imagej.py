@@ -18,7 +18,7 @@ from napari_wbc_nca.cell_types import WBC, colours
 from napari_wbc_nca.cell_types import rgb as numbers
 from napari_wbc_nca.formats.files import made, size_of
 from napari_wbc_nca.formats.items import ExportError, Item, item
-from napari_wbc_nca.ops.outlines import Polygon, Ring, fill, outlines
+from napari_wbc_nca.ops.outlines import Polygon, Ring, fill_polygons, trace_outlines
 
 if TYPE_CHECKING:
     from roifile import ImagejRoi
@@ -39,7 +39,7 @@ def write(
 
     palette = {name: bytes([255, *numbers(colour)]) for name, colour in colours(classes).items()}
     for one in items:
-        shapes = outlines(one.labels)
+        shapes = trace_outlines(one.labels)
         rois = []
         for label, name, origin in one.cells.itertuples(index=False):
             roi = _roi(shapes[label], f"{label:05d} {name}".replace("/", "_"))
@@ -48,7 +48,7 @@ def write(
             roi.stroke_color = palette[name]
             rois.append(roi)
         if one.ignore is not None and one.ignore.any():
-            rois.append(_roi(outlines(one.ignore.astype(np.uint8))[1], IGNORE))
+            rois.append(_roi(trace_outlines(one.ignore.astype(np.uint8))[1], IGNORE))
         path = made(folder / one.split) / f"{one.name}{END}"
         if rois:
             roiwrite(path, rois)
@@ -121,10 +121,10 @@ def _read(path: Path, pixels: Any) -> Item:
     if table["label"].duplicated().any() or not (table["label"] > 0).all():
         table["label"] = range(1, len(table) + 1)
     area = size_of(path, pixels, rings)
-    one = item(path.stem, fill(polygons, table["label"].tolist(), area), table, pixels)
+    one = item(path.stem, fill_polygons(polygons, table["label"].tolist(), area), table, pixels)
     hidden = [
         [ring[:, ::-1] for ring in roi.coordinates(multi=True)]
         for roi in rois
         if roi.name == IGNORE
     ]
-    return replace(one, ignore=fill(hidden, [1], area) > 0) if hidden else one
+    return replace(one, ignore=fill_polygons(hidden, [1], area) > 0) if hidden else one

@@ -258,8 +258,8 @@ def nuclei(one: Item) -> npt.NDArray[Any] | None:
 
 def measured(one: Item) -> pd.DataFrame:
     """Table of an item's cells with centroids, boxes and areas."""
-    from napari_wbc_nca.ops.cell_features import measure
+    from napari_wbc_nca.ops.labels import measure_cells
 
-    sizes = measure(one.labels).reset_index(drop=True)  # ascending, as the table is
+    sizes = measure_cells(one.labels).reset_index(drop=True)  # ascending, as the table is
     area = np.nan if one.pixel_size is None else one.pixel_size**2
     return one.cells.assign(**sizes, area_um2=sizes["area_px"] * area)

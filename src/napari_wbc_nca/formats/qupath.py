@@ -20,7 +20,7 @@ from napari_wbc_nca.cell_types import rgb as numbers
 from napari_wbc_nca.formats.files import made, read_json, size_of, write_json
 from napari_wbc_nca.formats.geometry import geometry, polygons_of
 from napari_wbc_nca.formats.items import ExportError, Item, item
-from napari_wbc_nca.ops.outlines import fill, outlines
+from napari_wbc_nca.ops.outlines import fill_polygons, trace_outlines
 
 if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
@@ -37,13 +37,13 @@ def write(
     """Write a file for each image, in a folder for each split."""
     palette = {name: list(numbers(colour)) for name, colour in colours(classes).items()}
     for one in items:
-        shapes = outlines(one.labels)
+        shapes = trace_outlines(one.labels)
         features = [
             _feature(one.name, str(label), geometry(shapes[label]), (name, palette[name]), origin)
             for label, name, origin in one.cells.itertuples(index=False)
         ]
         if one.ignore is not None and one.ignore.any():
-            shape = geometry(outlines(one.ignore.astype(np.uint8))[1])
+            shape = geometry(trace_outlines(one.ignore.astype(np.uint8))[1])
             features.append(_feature(one.name, "not reviewed", shape, (IGNORE, _GREY), ""))
         content = {"type": "FeatureCollection", "features": features}
         write_json(made(folder / one.split) / f"{one.name}{END}", content)
@@ -96,7 +96,7 @@ def _read(path: Path, pixels: Any) -> Item:
     cells = [(own, polygons) for own, polygons in named if own["class"] != IGNORE]
     labels = _labels([own["name"] for own, _ in cells])
     rings = [ring for _, some in named for polygon in some for ring in polygon]
-    image = fill(
+    image = fill_polygons(
         [polygon for _, polygons in cells for polygon in polygons],
         [label for label, (_, some) in zip(labels, cells, strict=True) for _ in some],
         size_of(path, pixels, rings),
@@ -109,7 +109,7 @@ def _read(path: Path, pixels: Any) -> Item:
     left = [polygon for own, some in named if own["class"] == IGNORE for polygon in some]
     if not left:
         return one
-    return replace(one, ignore=fill(left, [1] * len(left), one.shape) > 0)
+    return replace(one, ignore=fill_polygons(left, [1] * len(left), one.shape) > 0)
 
 
 def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:

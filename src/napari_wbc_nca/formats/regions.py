@@ -12,7 +12,7 @@ from napari_wbc_nca.formats.geometry import polygons_of
 from napari_wbc_nca.formats.items import ExportError
 from napari_wbc_nca.formats.qupath import END, features
 from napari_wbc_nca.io import images
-from napari_wbc_nca.ops.outlines import Polygon, fill
+from napari_wbc_nca.ops.outlines import Polygon, fill_polygons
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,4 +49,4 @@ def read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 def cover(polygons: Sequence[Polygon], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Pixels that lie in any of `polygons`."""
-    return fill(polygons, [1] * len(polygons), shape) > 0
+    return fill_polygons(polygons, [1] * len(polygons), shape) > 0

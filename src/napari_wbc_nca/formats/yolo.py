@@ -17,7 +17,7 @@ import yaml
 
 from napari_wbc_nca.formats.files import beside, made, read_picture, rgb, write_png
 from napari_wbc_nca.formats.items import ExportError, Item, item, rows
-from napari_wbc_nca.ops.outlines import fill, joined, outlines
+from napari_wbc_nca.ops.outlines import fill_polygons, join_rings, trace_outlines
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -84,8 +84,8 @@ def _boxes(one: Item) -> Numbers:
 def _segments(one: Item) -> Numbers:
     sides = np.array(one.shape)
     return {
-        label: (joined([polygon[0] for polygon in polygons]) / sides)[:, ::-1].ravel()
-        for label, polygons in outlines(one.labels).items()
+        label: (join_rings([polygon[0] for polygon in polygons]) / sides)[:, ::-1].ravel()
+        for label, polygons in trace_outlines(one.labels).items()
     }
 
 
@@ -118,7 +118,7 @@ def _read(place: Path, file: Path, classes: dict[int, str], pixels: Any) -> Item
             polygons.append([_ring(values, shape)])
         except (ValueError, KeyError, IndexError) as error:
             raise ExportError(f"{file}, line {number}: {line!r} cannot be read: {error}") from error
-    labels = fill(polygons, range(1, len(names) + 1), shape)
+    labels = fill_polygons(polygons, range(1, len(names) + 1), shape)
     cells = pd.DataFrame({"label": range(1, len(names) + 1), "class": names})
     split = file.parent.name
     one = item(file.stem, labels, cells, own)

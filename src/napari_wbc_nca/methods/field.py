@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from napari_wbc_nca.ops import stain
-from napari_wbc_nca.ops.resample import resample, resampled_shape
+from napari_wbc_nca.ops.tiling import resample, resampled_shape
 
 Part = tuple[range, range]
 
@@ -45,7 +45,7 @@ class Field:
     normalisation
         Of the checkpoint; fitted to a sample of the whole field.
     sample
-        See :func:`napari_wbc_nca.ops.stain.sample`; read from the field where None.
+        See :func:`napari_wbc_nca.ops.stain.sample_field`; read from the field where None.
 
     Attributes
     ----------
@@ -64,8 +64,8 @@ class Field:
         self.source_shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         height, width = resampled_shape(self.source_shape, factor)
         self.shape = (max(height, 2), max(width, 2))
-        self._sample = stain.sample(rgb) if sample is None else sample
-        self._normalise = stain.fit(normalisation, self._sample)
+        self._sample = stain.sample_field(rgb) if sample is None else sample
+        self._normalise = stain.fit_normalisation(normalisation, self._sample)
 
     def rescaled(self, factor: float) -> Field:
         """The same field with `factor` image pixels per model pixel; its sample is kept."""

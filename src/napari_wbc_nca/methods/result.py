@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.ops.labels import paint, table
-from napari_wbc_nca.ops.overlaps import box, settle, within
+from napari_wbc_nca.ops.labels import cell_table, write_labels
+from napari_wbc_nca.ops.overlaps import local_slices, mask_box, resolve_overlaps
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def collect(
     diameter
         Diameter in pixels that was used; kept in the provenance.
     """
-    settled = settle(cells, image.shape)
+    settled = resolve_overlaps(cells, image.shape)
     labels = {name: blank(image) for name in ("cell", "nucleus")}
-    paint(settled, labels["cell"], labels["nucleus"])
+    write_labels(settled, labels["cell"], labels["nucleus"])
     pixel_size = params.pixel_size or image.pixel_size
     found = {} if diameter is None else {"diameter": float(diameter)}
     return Segmentation(
         labels=labels,
-        cells=table(settled, checkpoint.classes, pixel_size),
+        cells=cell_table(settled, checkpoint.classes, pixel_size),
         maps=_maps(settled, image) if params.maps else {},
         provenance={**found, "cells": len(settled), "complete": True},
     )
@@ -71,12 +71,12 @@ def _maps(cells: Sequence[Cell], image: Image) -> Mapping[str, Any]:
     """The response of all cells in one map, and each cell's own maps by its label."""
     maps = {"response": blank(image, "float32")}
     for cell in cells:
-        part = box(cell)
-        response = cell.response[within(cell, part)]
+        part = mask_box(cell)
+        response = cell.response[local_slices(cell, part)]
         maps["response"][part] = np.maximum(np.asarray(maps["response"][part]), response)
     for label, cell in enumerate(cells[:_MAPPED], start=1):
-        part = box(cell)
+        part = mask_box(cell)
         for name, values in cell.maps.items():
             own = maps[f"cell {label} {name}"] = blank(image, "float32")
-            own[part] = values[within(cell, part)]
+            own[part] = values[local_slices(cell, part)]
     return maps

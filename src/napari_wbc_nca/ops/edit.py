@@ -74,7 +74,7 @@ def merge(labels: Any, ids: Sequence[int], boxes: Boxes | None = None) -> Edit:
     ids = list(dict.fromkeys(int(label) for label in ids))
     if len(ids) < 2:
         raise ValueError(f"got {len(ids)} cell to merge; draw the line over two cells or more")
-    part = union([locate(labels, label, boxes) for label in ids])
+    part = union_box([cell_box(labels, label, boxes) for label in ids])
     values = np.array(labels[part])
     values[np.isin(values, ids)] = ids[0]
     return Edit(part, values)
@@ -82,7 +82,7 @@ def merge(labels: Any, ids: Sequence[int], boxes: Boxes | None = None) -> Edit:
 
 def delete(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
     """Remove a cell; parameters as in :func:`merge`."""
-    part = locate(labels, label, boxes)
+    part = cell_box(labels, label, boxes)
     values = np.array(labels[part])
     values[values == label] = 0
     return Edit(part, values)
@@ -121,7 +121,7 @@ def smooth(labels: Any, label: int, sigma: float = 2.0, boxes: Boxes | None = No
     return _reshape(labels, label, boxes, int(4 * sigma) + 1, blur)
 
 
-def grow(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
+def dilate(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
     """Add a rim of background to a cell, `pixels` wide, counted along rows and columns."""
     _check_width(pixels)
     return _reshape(
@@ -129,7 +129,7 @@ def grow(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -
     )
 
 
-def shrink(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
+def erode(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
     """Take a rim off a cell, `pixels` wide; none at the image's edge, where the cell goes on."""
     _check_width(pixels)
     return _reshape(
@@ -177,7 +177,7 @@ def relabel(labels: Any) -> Edit:
     return Edit(tuple(slice(0, side) for side in values.shape), new, parents, moved=True)
 
 
-def locate(labels: Any, label: int, boxes: Boxes | None = None) -> tuple[slice, slice]:
+def cell_box(labels: Any, label: int, boxes: Boxes | None = None) -> tuple[slice, slice]:
     """Box of a cell: from `boxes`, or by searching the image.
 
     Raises
@@ -195,7 +195,7 @@ def locate(labels: Any, label: int, boxes: Boxes | None = None) -> tuple[slice, 
     return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
 
-def union(boxes: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
+def union_box(boxes: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
     """Smallest box around several."""
     y, x = (
         slice(min(side.start for side in sides), max(side.stop for side in sides))
@@ -209,7 +209,7 @@ def _reshape(labels: Any, label: int, boxes: Boxes | None, margin: int, change: 
 
     Around the mask lie `margin` pixels, or as many as the image has.
     """
-    part = _widen(locate(labels, label, boxes), margin, labels.shape)
+    part = _widen(cell_box(labels, label, boxes), margin, labels.shape)
     values = np.array(labels[part])
     mask = values == label
     wanted = change(mask) & (mask | (values == 0))

@@ -57,13 +57,15 @@ def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
     >>> abs(foreground(disk.astype(float), ForegroundParams()) & ~disk).mean() < 0.2
     np.True_
     """
-    response = respond(_unit(image), params)
+    response = foreground_response(_unit(image), params)
     if np.ptp(response) < _FLAT:
         return np.zeros(response.shape, bool)
-    return tidy(response > threshold(response, params), params.fill, params.smallest)
+    return remove_small(
+        response > foreground_threshold(response, params), params.fill, params.smallest
+    )
 
 
-def respond(image: Float, params: ForegroundParams) -> Float:
+def foreground_response(image: Float, params: ForegroundParams) -> Float:
     """How much speaks for a cell: ``(Y, X)``, smoothed and eroded, before the threshold.
 
     Parameters
@@ -89,7 +91,7 @@ def sobel(image: npt.NDArray[Any]) -> Float:
     return np.asarray(np.sqrt(squares / 2) / 4, np.float32)
 
 
-def threshold(response: Float, params: ForegroundParams) -> float | Float:
+def foreground_threshold(response: Float, params: ForegroundParams) -> float | Float:
     """What the response of a cell exceeds: a number, or ``(Y, X)`` where it is adaptive."""
     from skimage.filters import threshold_otsu, threshold_triangle
 
@@ -106,7 +108,7 @@ def threshold(response: Float, params: ForegroundParams) -> float | Float:
     return float(params.factor * rules[params.threshold](response))
 
 
-def tidy(mask: Mask, fill: float, smallest: float) -> Mask:
+def remove_small(mask: Mask, fill: float, smallest: float) -> Mask:
     """Fill the holes and drop the pieces of `mask` that are smaller than disks of a diameter."""
     filled = mask | _small(~mask, fill)
     return np.asarray(filled & ~_small(filled, smallest))

@@ -18,8 +18,8 @@ from skimage.feature import peak_local_max
 from skimage.morphology import remove_small_holes
 from skimage.segmentation import watershed
 
-from napari_wbc_nca.ops.regions import log_ratio, strong_colour_bins
-from napari_wbc_nca.ops.threshold import otsu
+from napari_wbc_nca.ops.regions import log_likelihood_ratio, strong_colour_bins
+from napari_wbc_nca.ops.response import otsu_threshold
 
 Mask = npt.NDArray[np.bool_]
 
@@ -36,7 +36,7 @@ _DIM = 0.5  # what a pixel of a marked piece counts as its colour, beside its re
 _ROUND = 0.5  # radius of the disk that fits all parts of a cell, in that of the largest which fits
 
 
-def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
+def grow_region(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
     """Stained matter that belongs to what the response marks.
 
     Parameters
@@ -50,18 +50,18 @@ def grow(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
     -------
     ``(h, w)`` bool
     """
-    seed = marked(response)
-    stained = stained_matter(density) | seed
-    found = pieces(stained)
-    return rounded(_settled(_owned(found, seed)[found] | seed, stained, response, density))
+    seed = response_seed(response)
+    stained = stained_mask(density) | seed
+    found = convex_pieces(stained)
+    return open_components(_settled(_owned(found, seed)[found] | seed, stained, response, density))
 
 
-def marked(response: npt.NDArray[Any]) -> Mask:
+def response_seed(response: npt.NDArray[Any]) -> Mask:
     """Pixels that the response marks: above Otsu's threshold, and above a least one."""
-    return np.asarray(response > max(otsu(response), _LEAST))
+    return np.asarray(response > max(otsu_threshold(response), _LEAST))
 
 
-def rounded(mask: Mask) -> Mask:
+def open_components(mask: Mask) -> Mask:
     """Each component of `mask` opened by a disk, whose size follows the component's own.
 
     Parameters
@@ -91,23 +91,23 @@ def _owned(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
     neighbour is only a small share of its spot.
     """
     spots, _ = ndi.label(seed)
-    shared = np.zeros((int(pieces.max()) + 1, int(spots.max()) + 1))
-    np.add.at(shared, (pieces[seed], spots[seed]), 1)
-    filled = shared.sum(1) > _FILLED * np.bincount(pieces.ravel(), minlength=len(shared))
+    shared = np.zeros((int(convex_pieces.max()) + 1, int(spots.max()) + 1))
+    np.add.at(shared, (convex_pieces[seed], spots[seed]), 1)
+    filled = shared.sum(1) > _FILLED * np.bincount(convex_pieces.ravel(), minlength=len(shared))
     sizes = shared.sum(0)
     held = ((shared >= _HELD * sizes) & (sizes >= _SPOT)).any(1)
-    marked = filled | held
-    marked[0] = False
-    return np.asarray(marked)
+    response_seed = filled | held
+    response_seed[0] = False
+    return np.asarray(response_seed)
 
 
-def stained_matter(density: npt.NDArray[Any]) -> Mask:
+def stained_mask(density: npt.NDArray[Any]) -> Mask:
     """Whatever is not empty background: Otsu of the summed density, cut off where dark."""
     dark = ndi.gaussian_filter(np.clip(density.sum(-1), 0, _DARKEST), 1)
-    return np.asarray(remove_small_holes(dark > otsu(dark), max_size=_HOLE))
+    return np.asarray(remove_small_holes(dark > otsu_threshold(dark), max_size=_HOLE))
 
 
-def pieces(stained: Mask) -> npt.NDArray[np.int32]:
+def convex_pieces(stained: Mask) -> npt.NDArray[np.int32]:
     """Convex pieces of the stained matter, numbered from 1."""
     depth = ndi.gaussian_filter(ndi.distance_transform_edt(stained), 1)
     peaks = peak_local_max(
@@ -126,7 +126,9 @@ def _settled(
     if not mask.any() or others.sum() < _OTHERS:
         return mask
     smooth = ndi.gaussian_filter(response, 1.5)
-    colour = np.clip(log_ratio(strong_colour_bins(density), mask * (smooth + _DIM), others), -3, 3)
+    colour = np.clip(
+        log_likelihood_ratio(strong_colour_bins(density), mask * (smooth + _DIM), others), -3, 3
+    )
     usual = float(np.quantile(smooth[others], _USUAL))
     excess = np.clip(_logit(smooth) - _logit(np.asarray(usual)), -2.5, 2.5)
     place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, _PLACE, -_PLACE)
@@ -137,3 +139,66 @@ def _settled(
 
 def _logit(probability: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(np.log((probability + 0.02) / (1.02 - probability)), np.float64)
+
+
+_KNOWN = 20.0  # weight from which on colours are known
+_BOUND = 3.0  # of the evidence
+
+
+def divide_at_necks(matter: Mask, own: Mask, other: Mask, smoothing: float) -> npt.NDArray[np.int8]:
+    """Matter divided at its necks, by a watershed of the depth from marked pixels.
+
+    Parameters
+    ----------
+    matter
+        ``(h, w)``.
+    own, other
+        ``(h, w)`` pixels that are the cell's, and other cells'; where both, the cell's. They
+        count as matter.
+    smoothing
+        Width of the Gaussian that smooths depths, in pixels.
+
+    Returns
+    -------
+    ``(h, w)`` 1 for the cell's, -1 for others', 0 where nothing marked reaches.
+
+    Examples
+    --------
+    >>> row = np.ones((1, 6), bool)
+    >>> at = np.arange(6)[None]
+    >>> divided(row & (at != 3), at == 0, at == 5, 0).tolist()
+    [[1, 1, 1, 0, -1, -1]]
+    """
+    matter = matter | own | other
+    depth = ndi.gaussian_filter(ndi.distance_transform_edt(matter), smoothing)
+    markers = np.where(own, 1, np.where(other, 2, 0)).astype(np.int32)
+    parts = watershed(-depth, markers, mask=matter)
+    return np.asarray(np.where(parts == 2, -1, parts), np.int8)
+
+
+def colour_evidence(
+    density: npt.NDArray[Any], own: npt.NDArray[Any], other: npt.NDArray[Any], smoothing: float
+) -> npt.NDArray[np.float64]:
+    r"""Log of how much likelier each pixel's colour is the cell's than others', within ±3.
+
+    .. math:: \log \frac{P(c_p \mid \text{cell})}{P(c_p \mid \text{others})}
+
+    by histograms (Boykov and Jolly, *Interactive Graph Cuts*, ICCV 2001).
+
+    Parameters
+    ----------
+    density
+        ``(h, w, 3)`` optical density.
+    own, other
+        ``(h, w)`` how much each pixel counts as the cell's, and as others'.
+    smoothing
+        Width of the Gaussian that smooths the evidence, in pixels.
+
+    Returns
+    -------
+    ``(h, w)``, 0 where either has too few pixels for colours to be known.
+    """
+    if np.count_nonzero(own) < _KNOWN or np.count_nonzero(other) < _KNOWN:
+        return np.zeros(own.shape)
+    ratio = log_likelihood_ratio(strong_colour_bins(density), own, other)
+    return np.asarray(ndi.gaussian_filter(np.clip(ratio, -_BOUND, _BOUND), smoothing))

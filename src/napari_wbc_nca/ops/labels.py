@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_wbc_nca.ops.overlaps import box, settle, within
+from napari_wbc_nca.ops.overlaps import local_slices, mask_box, resolve_overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_wbc_nca.types import Cell
+
 
 Labels = npt.NDArray[np.uint32]
 
@@ -23,15 +23,15 @@ def resolve(
 ) -> tuple[Labels, Labels]:
     """Label images ``cell`` and ``nucleus`` of `shape`, with the same integers.
 
-    :func:`~napari_wbc_nca.ops.overlaps.settle`, then :func:`paint`. Where a table is wanted too,
+    :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps`, then :func:`write_labels`. Where a table is wanted too,
     call them one by one: it is made from the settled cells.
     """
     cell, nucleus = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
-    paint(settle(cells, shape, duplicate=duplicate), cell, nucleus)
+    write_labels(resolve_overlaps(cells, shape, duplicate=duplicate), cell, nucleus)
     return cell, nucleus
 
 
-def paint(cells: Sequence[Cell], cell: Any, nucleus: Any) -> None:
+def write_labels(cells: Sequence[Cell], cell: Any, nucleus: Any) -> None:
     """Write settled cells into two label images, the first as 1, the second as 2, and so on.
 
     Only a cell's own box is read and written, so the images may be zarr arrays larger than
@@ -40,19 +40,19 @@ def paint(cells: Sequence[Cell], cell: Any, nucleus: Any) -> None:
     Parameters
     ----------
     cells
-        Disjoint cells, as :func:`~napari_wbc_nca.ops.overlaps.settle` returns them.
+        Disjoint cells, as :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them.
     cell, nucleus
         ``(Y, X)`` uint32, NumPy or zarr, zero at first.
     """
     for label, item in enumerate(cells, start=1):
-        part = box(item)
+        part = mask_box(item)
         for image, mask in ((cell, item.mask), (nucleus, item.nucleus)):
             block = np.asarray(image[part])
-            block[mask[within(item, part)]] = label
+            block[mask[local_slices(item, part)]] = label
             image[part] = block
 
 
-def table(
+def cell_table(
     cells: Sequence[Cell], classes: Sequence[str], pixel_size: float | None = None
 ) -> pd.DataFrame:
     """One row a settled cell, with the columns of :class:`~napari_wbc_nca.types.Segmentation`.
@@ -60,14 +60,14 @@ def table(
     Parameters
     ----------
     cells
-        Disjoint cells, as :func:`~napari_wbc_nca.ops.overlaps.settle` returns them; the first
+        Disjoint cells, as :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them; the first
         has label 1.
     classes
         Names of the ``p_CLASS`` columns.
     pixel_size
         Side of a pixel in µm; None gives areas in µm² that are NaN.
     """
-    boxes = [box(cell) for cell in cells]
+    boxes = [mask_box(cell) for cell in cells]
     centroids = [_centroid(cell) for cell in cells]
     area = np.array([np.count_nonzero(cell.mask) for cell in cells], np.int64)
     columns = {
@@ -98,3 +98,73 @@ def _floats(values: Sequence[float]) -> npt.NDArray[np.float64]:
 def _centroid(cell: Cell) -> tuple[float, float]:
     rows, columns = np.nonzero(cell.mask)
     return cell.origin[0] + float(rows.mean()), cell.origin[1] + float(columns.mean())
+
+
+COLUMNS = ("centroid_y", "centroid_x", "box_y0", "box_x0", "box_y1", "box_x1", "area_px")
+
+
+def measure_cells(
+    labels: npt.ArrayLike,
+    among: Collection[int] | None = None,
+    origin: Sequence[int] = (0, 0),
+) -> pd.DataFrame:
+    """Area, centroid and box of each cell of a label image.
+
+    Parameters
+    ----------
+    labels
+        ``(..., Y, X)`` integers, 0 where there is no cell. A cell on several planes is measured
+        over all of them.
+    among
+        Labels that are measured; None measures all.
+    origin
+        Row and column of the array's first pixel in the image.
+
+    Returns
+    -------
+    One row a cell, the index its label, ascending: ``centroid_y, centroid_x, box_y0, box_x0,
+    box_y1, box_x1, area_px`` and for leading axes ``axis_0`` and so on, the cell's first plane.
+
+    Examples
+    --------
+    >>> measure([[0, 7, 7]])[["centroid_x", "box_x0", "box_x1", "area_px"]].loc[7].tolist()
+    [1.5, 1.0, 3.0, 2.0]
+    """
+    array = np.asarray(labels)
+    mask = array != 0 if among is None else np.isin(array, list(among)) & (array != 0)
+    at = np.flatnonzero(mask)
+    ids, codes = _factorize(array.reshape(-1)[at])
+    *lead, rows, columns = np.unravel_index(at, array.shape)
+    y0, y1 = _range(rows, codes, ids.size)
+    x0, x1 = _range(columns, codes, ids.size)
+    area = np.bincount(codes, minlength=ids.size)
+    table = {
+        "centroid_y": np.bincount(codes, rows, ids.size) / area + origin[0],
+        "centroid_x": np.bincount(codes, columns, ids.size) / area + origin[1],
+        "box_y0": y0 + origin[0],
+        "box_x0": x0 + origin[1],
+        "box_y1": y1 + origin[0],
+        "box_x1": x1 + origin[1],
+        "area_px": area.astype(np.int64),
+    }
+    planes = {f"axis_{axis}": _range(p, codes, ids.size)[0] for axis, p in enumerate(lead)}
+    return pd.DataFrame(table | planes, index=pd.Index(ids, name="label"))
+
+
+def _factorize(
+    values: npt.NDArray[np.integer],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """Different values, ascending, and the place of each value among them."""
+    codes, found = pd.factorize(values, sort=True)
+    return np.asarray(found, np.int64), np.asarray(codes, np.intp)
+
+
+def _range(
+    at: npt.NDArray[np.intp], codes: npt.NDArray[np.intp], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Smallest of `at`, and one above its largest, of every code."""
+    low = np.full(count, np.iinfo(np.int64).max)
+    high = np.zeros(count, np.int64)
+    np.minimum.at(low, codes, at)
+    np.maximum.at(high, codes, at)
+    return low, high + 1

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import pandas as pd
+
 
 Mask = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
@@ -72,7 +77,7 @@ def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
     return matrix
 
 
-def match(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.intp]:
+def match_scores(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.intp]:
     """One-to-one pairs of rows and columns whose scores have the largest sum.
 
     Parameters
@@ -169,3 +174,129 @@ def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:
     truth, guess = np.asarray(true, dtype=object), np.asarray(predicted, dtype=object)
     recalls = [float(np.mean(guess[truth == name] == name)) for name in sorted(set(true))]
     return float(np.mean(recalls)) if recalls else float("nan")
+
+
+def match_points(
+    true: npt.ArrayLike, found: npt.ArrayLike, distance: npt.ArrayLike
+) -> npt.NDArray[np.intp]:
+    """Pairs of as many points as possible that are near each other, and of these the nearest.
+
+    Parameters
+    ----------
+    true
+        ``(N, 2)`` points.
+    found
+        ``(M, 2)`` points.
+    distance
+        Greatest distance of a pair; one number, or ``(N,)`` one for each true point.
+
+    Returns
+    -------
+    ndarray
+        ``(K, 2)`` indices into `true` and `found`, in the order of `true`.
+
+    Examples
+    --------
+    >>> assign([[0, 0], [0, 4]], [[0, 3], [0, 9]], distance=6).tolist()
+    [[0, 0], [1, 1]]
+    """
+    truth = np.asarray(true, np.float64).reshape(-1, 2)
+    guess = np.asarray(found, np.float64).reshape(-1, 2)
+    limit = np.broadcast_to(np.asarray(distance, np.float64), len(truth))
+    rows, columns = _near(truth, guess, limit)
+    if not len(rows):
+        return np.empty((0, 2), np.intp)
+    away = np.hypot(*(truth[rows] - guess[columns]).T)
+    size = len(truth) + len(guess)
+    graph = coo_array((np.ones(len(rows)), (rows, columns + len(truth))), shape=(size, size))
+    group = connected_components(graph, directed=False)[1][rows]
+    order = np.argsort(group, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    pairs = np.concatenate([_best(rows[p], columns[p], away[p]) for p in parts])
+    return pairs[np.argsort(pairs[:, 0])]
+
+
+def _near(
+    truth: npt.NDArray[np.float64], guess: npt.NDArray[np.float64], limit: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Indices of all pairs within the limit of the first."""
+    if not len(truth) or not len(guess):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    near = cKDTree(guess).query_ball_point(truth, limit)
+    rows = np.repeat(np.arange(len(truth)), [len(found) for found in near])
+    return rows, np.concatenate([np.asarray(found, np.intp) for found in near])
+
+
+def _best(
+    rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], away: npt.NDArray[np.float64]
+) -> npt.NDArray[np.intp]:
+    """Best pairs of points that compete with each other."""
+    truth, row = np.unique(rows, return_inverse=True)
+    guess, column = np.unique(columns, return_inverse=True)
+    # One more pair is worth more than any distance of all others.
+    worth = (min(len(truth), len(guess)) + 1) * (float(away.max()) + 1)
+    scores = np.zeros((len(truth), len(guess)))
+    scores[row, column] = worth - away
+    chosen = linear_sum_assignment(scores, maximize=True)
+    real = scores[chosen] > 0
+    return np.stack([truth[chosen[0][real]], guess[chosen[1][real]]], 1)
+
+
+Counts = npt.NDArray[np.int64]
+
+
+def confusion_matrix(true: npt.NDArray[Any], found: npt.NDArray[Any], classes: int) -> Counts:
+    """Pixels ``(classes, classes)`` of each true class, in rows, and found class, in columns.
+
+    Pixels whose true class is `classes` or more count nowhere: nobody knows them.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
+
+    Examples
+    --------
+    >>> confusion(np.array([0, 1, 1, 9]), np.array([0, 1, 0, 1]), 2).tolist()
+    [[1, 0], [1, 1]]
+    """
+    if true.shape != found.shape:
+        raise ValueError(f"class maps differ in shape: {true.shape} and {found.shape}")
+    known = true < classes
+    pairs = true[known].astype(np.int64) * classes + found[known].astype(np.int64)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def class_scores(counts: Counts, names: Sequence[str]) -> pd.DataFrame:
+    r"""Accuracy and IoU of each class that is in the truth or was found.
+
+    .. math:: \mathrm{accuracy} = \frac{TP}{TP + FN}, \qquad
+              \mathrm{IoU} = \frac{TP}{TP + FN + FP}
+
+    Parameters
+    ----------
+    counts
+        As :func:`confusion_matrix` gives them, summed over pictures.
+    names
+        Of the classes.
+
+    Returns
+    -------
+    DataFrame
+        class, accuracy (NaN where the class is not in the truth), iou, pixels.
+    """
+    import pandas as pd
+
+    right = np.diag(counts).astype(float)
+    true, found = counts.sum(1), counts.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        table = pd.DataFrame(
+            {
+                "class": list(names),
+                "accuracy": right / true,
+                "iou": right / (true + found - right),
+                "pixels": true,
+            }
+        )
+    seen: pd.DataFrame = table[(true > 0) | (found > 0)].reset_index(drop=True)
+    return seen

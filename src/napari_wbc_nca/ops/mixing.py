@@ -56,7 +56,7 @@ def background_statistics(pixels: Pixels, mask: Labels) -> Statistics | None:
     return Statistics(np.asarray(mean + origin[:, 0]), np.asarray(std, np.float32))
 
 
-def normalise(pixels: Pixels, statistics: Statistics) -> Pixels:
+def standardise(pixels: Pixels, statistics: Statistics) -> Pixels:
     """``(C, Y, X)`` pixels with a background of mean 0 and standard deviation 1."""
     mean, std = (values[:, None, None] for values in statistics)
     return np.asarray((pixels - mean) / std, np.float32)

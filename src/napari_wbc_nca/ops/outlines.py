@@ -18,7 +18,7 @@ Polygon = Sequence[Ring]
 """The outer ring, then those of the holes, which run the other way round."""
 
 
-def outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
+def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     """Polygons of every cell, one a piece.
 
     Pieces are connected by edges of pixels, so that polygons are simple: pixels that only touch
@@ -108,7 +108,7 @@ def _walk(follower: list[int], heads: int) -> tuple[npt.NDArray[Any], npt.NDArra
     return np.array(order, np.int64), np.array(ends, np.int64)
 
 
-def without_holes(mask: npt.NDArray[np.bool_]) -> list[Ring]:
+def rings_without_holes(mask: npt.NDArray[np.bool_]) -> list[Ring]:
     """Rings of a cell that together fill it, where a format has no word for holes.
 
     The cell is cut from top to bottom at the left end of each hole.
@@ -118,14 +118,14 @@ def without_holes(mask: npt.NDArray[np.bool_]) -> list[Ring]:
     mask
         ``(Y, X)`` pixels of one cell.
     """
-    holes = [hole for polygon in outlines(mask.astype(np.uint8))[1] for hole in polygon[1:]]
+    holes = [hole for polygon in trace_outlines(mask.astype(np.uint8))[1] for hole in polygon[1:]]
     cuts = np.unique([int(hole[:, 1].min()) for hole in holes])
     bands = 1 + np.searchsorted(cuts, np.arange(mask.shape[1]), side="right")
-    cut = outlines(np.where(mask, bands, 0))
+    cut = trace_outlines(np.where(mask, bands, 0))
     return [polygon[0] for polygons in cut.values() for polygon in polygons]
 
 
-def joined(rings: Sequence[Ring]) -> Ring:
+def join_rings(rings: Sequence[Ring]) -> Ring:
     """One ring through all of `rings`, for a format that takes just one.
 
     From the first corner of each ring to that of the next there and back lies a line without
@@ -136,7 +136,7 @@ def joined(rings: Sequence[Ring]) -> Ring:
     return np.concatenate([*there, *back]) if len(rings) > 1 else rings[0]
 
 
-def fill(
+def fill_polygons(
     polygons: Sequence[Polygon], labels: Sequence[int], shape: tuple[int, int]
 ) -> npt.NDArray[np.uint32]:
     """Label image of polygons; a pixel belongs to the last one that its centre lies in.
@@ -147,7 +147,7 @@ def fill(
     Parameters
     ----------
     polygons
-        Any polygons, not only :func:`outlines`.
+        Any polygons, not only :func:`trace_outlines`.
     labels
         Label of each.
     shape

@@ -19,7 +19,9 @@ Slices = tuple[slice, slice]
 Pair = tuple[int, int]
 
 
-def settle(cells: Sequence[Cell], shape: tuple[int, int], *, duplicate: float = 0.7) -> list[Cell]:
+def resolve_overlaps(
+    cells: Sequence[Cell], shape: tuple[int, int], *, duplicate: float = 0.7
+) -> list[Cell]:
     """Cells with disjoint masks, in raster order of their centres, whatever order they came in.
 
     Of two cells that share more than `duplicate` of the smaller one, the more confident stays.
@@ -49,7 +51,7 @@ def settle(cells: Sequence[Cell], shape: tuple[int, int], *, duplicate: float = 
     return [cell for cell in whole if cell.mask.any()]
 
 
-def box(cell: Cell) -> Slices:
+def mask_box(cell: Cell) -> Slices:
     """Rows and columns of the image that a cell's mask, which is not empty, spans."""
     y, x = (
         slice(start + int(held[0]), start + int(held[-1]) + 1)
@@ -60,7 +62,7 @@ def box(cell: Cell) -> Slices:
     return y, x
 
 
-def within(cell: Cell, part: Slices) -> Slices:
+def local_slices(cell: Cell, part: Slices) -> Slices:
     """Part of the image in the coordinates of a cell's arrays."""
     y, x = (
         slice(span.start - start, span.stop - start)
@@ -93,7 +95,7 @@ def _overlaps(cells: Sequence[Cell]) -> dict[Pair, int]:
 
 def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
     """Pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
-    spans = [box(cell) for cell in cells]
+    spans = [mask_box(cell) for cell in cells]
     boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in spans]).reshape(-1, 4)
     order = np.argsort(boxes[:, 0], kind="stable")
     y0, x0, y1, x1 = boxes[order].T
@@ -109,7 +111,7 @@ def _common(a: Cell, b: Cell) -> Slices:
     """Part of the image that the boxes of two neighbours share."""
     y, x = (
         slice(max(p.start, q.start), min(p.stop, q.stop))
-        for p, q in zip(box(a), box(b), strict=True)
+        for p, q in zip(mask_box(a), mask_box(b), strict=True)
     )
     return y, x
 
@@ -117,7 +119,7 @@ def _common(a: Cell, b: Cell) -> Slices:
 def _shared(a: Cell, b: Cell) -> int:
     """Count the pixels that the masks of two neighbours share."""
     part = _common(a, b)
-    return int(np.count_nonzero(a.mask[within(a, part)] & b.mask[within(b, part)]))
+    return int(np.count_nonzero(a.mask[local_slices(a, part)] & b.mask[local_slices(b, part)]))
 
 
 def _unique(cells: Sequence[Cell], shared: Mapping[Pair, int], duplicate: float) -> set[int]:
@@ -142,7 +144,7 @@ def _divide(a: Cell, b: Cell, mask_a: npt.NDArray[np.bool_], mask_b: npt.NDArray
     comes first in raster order.
     """
     part = _common(a, b)
-    in_a, in_b = within(a, part), within(b, part)
+    in_a, in_b = local_slices(a, part), local_slices(b, part)
     response_a, response_b = a.response[in_a], b.response[in_b]
     nearer = _distance(a, part) <= _distance(b, part)
     wins = (response_a > response_b) | ((response_a == response_b) & nearer)

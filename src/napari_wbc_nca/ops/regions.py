@@ -24,7 +24,7 @@ _ROUNDS = 3
 _SMOOTHING = 1.5  # pixels; chromatin is grainy, cells are not
 
 
-def cell_region(density: npt.NDArray[Any], half_axes: tuple[float, float], seen: Mask) -> Mask:
+def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], seen: Mask) -> Mask:
     """Region of the cell that a box at the window's centre holds.
 
     Parameters
@@ -48,7 +48,7 @@ def cell_region(density: npt.NDArray[Any], half_axes: tuple[float, float], seen:
     for _ in range(_ROUNDS):
         if not inside.any() or not outside.any():
             break
-        evidence = log_ratio(bins, inside, outside) + prior
+        evidence = log_likelihood_ratio(bins, inside, outside) + prior
         mask = ndi.gaussian_filter(evidence, _SMOOTHING) > 0
         inside, outside = (mask | (radius < 0.4)) & seen, ~mask & (radius > 0.6) & seen
     return _main_piece(mask, radius < 0.4)
@@ -93,7 +93,7 @@ def strong_colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return colour_bins(density * np.clip(_STRONG / max(strength, 1e-3), 1, _MORE))
 
 
-def log_ratio(
+def log_likelihood_ratio(
     bins: npt.NDArray[np.intp], inside: npt.NDArray[Any], outside: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
     """Log of how much more frequent each pixel's colour is in `inside` than in `outside`.

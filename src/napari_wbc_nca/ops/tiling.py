@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 Slices = tuple[slice, slice]
 
@@ -69,3 +76,70 @@ def _spans(length: int, tile: int, halo: int) -> Iterator[Slices]:
     for start in range(0, length, tile):
         stop = min(start + tile, length)
         yield slice(start, stop), slice(max(0, start - halo), min(length, stop + halo))
+
+
+Read = Callable[[slice, slice], npt.NDArray[Any]]
+
+
+def resampled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Height and width of a field of `shape` at `factor` source pixels per output pixel."""
+    return max(1, ceil(shape[0] / factor)), max(1, ceil(shape[1] / factor))
+
+
+def resample(
+    read: Read,
+    shape: tuple[int, int],
+    factor: float,
+    rows: range,
+    columns: range,
+    origin: tuple[int, int] = (0, 0),
+) -> npt.NDArray[np.float32]:
+    """Resample a part of a field with a triangle kernel, which also smooths when it shrinks.
+
+    Parameters
+    ----------
+    read
+        Returns the source's ``(h, w, C)`` pixels of a slice of rows and one of columns.
+    shape
+        Height and width of the source.
+    factor
+        Source pixels per output pixel.
+    rows, columns
+        Wanted output pixels, within `resampled_shape`.
+    origin
+        Position of the source's first pixel, where the source is itself a part.
+
+    Returns
+    -------
+    ``(len(rows), len(columns), C)`` float32
+    """
+    down, first_row, last_row = _resampling_weights(rows, factor, shape[0], origin[0])
+    across, first_column, last_column = _resampling_weights(columns, factor, shape[1], origin[1])
+    pixels = np.asarray(read(slice(first_row, last_row), slice(first_column, last_column)))
+    height, width, channels = pixels.shape
+    tall = down @ pixels.reshape(height, width * channels).astype(np.float64)
+    turned = tall.reshape(len(rows), width, channels).transpose(1, 0, 2)
+    both = across @ np.ascontiguousarray(turned).reshape(width, len(rows) * channels)
+    result = both.reshape(len(columns), len(rows), channels).transpose(1, 0, 2)
+    return np.ascontiguousarray(result, np.float32)
+
+
+def _resampling_weights(
+    wanted: range, factor: float, size: int, origin: int
+) -> tuple[sparse.csr_array, int, int]:
+    """Matrix from the source pixels ``first`` to ``last`` to the wanted ones."""
+    reach = max(factor, 1.0)
+    centres = (np.arange(wanted.start, wanted.stop) + 0.5) * factor - 0.5 - origin
+    taps = np.floor(centres - reach).astype(int)[:, None] + np.arange(ceil(2 * reach) + 2)
+    weights = np.clip(1 - np.abs(taps - centres[:, None]) / reach, 0, None)
+    weights[(taps < 0) | (taps >= size)] = 0
+    empty = weights.sum(1) == 0  # centres beyond the last pixel's reach
+    taps = np.clip(taps, 0, size - 1)
+    weights[empty, -1] = 1
+    weights /= weights.sum(1, keepdims=True)
+    first, last = int(taps.min()), int(taps.max()) + 1
+    lines = np.repeat(np.arange(len(wanted)), taps.shape[1])
+    matrix = sparse.csr_array(
+        (weights.ravel(), (lines, taps.ravel() - first)), shape=(len(wanted), last - first)
+    )
+    return matrix, first, last

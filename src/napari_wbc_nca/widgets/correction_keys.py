@@ -21,7 +21,7 @@ from napari.utils.action_manager import action_manager
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import show_warning
 
-from napari_wbc_nca.ops.cell_features import COLUMNS
+from napari_wbc_nca.ops.labels import COLUMNS
 from napari_wbc_nca.widgets.class_colours import classes_of
 from napari_wbc_nca.widgets.correction_operations import (
     CLASS_KEYS,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from napari_wbc_nca.ops import edit
-from napari_wbc_nca.ops.edit_split import cells_at, crossed, split_by_line, split_by_seeds
+from napari_wbc_nca.ops.split import labels_along, labels_at, split_by_line, split_by_seeds
 from napari_wbc_nca.widgets.correction_target import Plane, pointed_cell, seeds, shown_plane
 from napari_wbc_nca.widgets.features_sync import Follower, follow
 
@@ -77,8 +77,8 @@ _OF_CELL: Mapping[str, Callable[..., Edit]] = MappingProxyType(
         "delete": edit.delete,
         "fill_holes": edit.fill_holes,
         "smooth": edit.smooth,
-        "grow": edit.grow,
-        "shrink": edit.shrink,
+        "grow": edit.dilate,
+        "shrink": edit.erode,
         "keep_largest": edit.keep_largest,
     }
 )
@@ -98,7 +98,7 @@ def correct(viewer: Viewer, layer: Labels, name: str) -> str:
         return f"renumbered {len(layer.features)} cells"
     if name == "split":
         points = seeds(viewer, plane)
-        return _split(plane, follower, split_by_seeds, points, cells_at(plane.labels, points))
+        return _split(plane, follower, split_by_seeds, points, labels_at(plane.labels, points))
     label = pointed_cell(viewer, plane)
     boxes = follower.boxes([label]) if label else {}
     follower.write(_OF_CELL[name](plane.labels, label, boxes=boxes), plane.index)
@@ -108,7 +108,7 @@ def correct(viewer: Viewer, layer: Labels, name: str) -> str:
 def correct_by_line(viewer: Viewer, layer: Labels, name: str, line: npt.ArrayLike) -> str:
     """Do an operation along a line of pixels; returns and raises as :func:`correct`."""
     plane, follower = shown_plane(viewer, layer), follow(layer)
-    labels = crossed(plane.labels, line)
+    labels = labels_along(plane.labels, line)
     if name == "cut":
         return _split(plane, follower, split_by_line, line, labels)
     follower.write(edit.merge(plane.labels, labels, follower.boxes(labels)), plane.index)

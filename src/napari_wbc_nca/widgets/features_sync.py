@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from napari_wbc_nca.ops.cell_features import measure
+from napari_wbc_nca.ops.labels import measure_cells
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.class_colours import inherit, recolour
 from napari_wbc_nca.widgets.correction_target import labels_source
@@ -154,7 +154,7 @@ class Follower:
                 f"{layer.name} has {layer.data.size} pixels on disk and no table of its cells; "
                 f"crop it, or segment it with this plugin, which makes the table"
             )
-        measured = measure(np.asarray(layer.data))
+        measured = measure_cells(np.asarray(layer.data))
         layer.features = complete(layer.features, measured, origin)
         self._largest = max(self._largest, *measured.index.tolist(), 0)
         self._stale = False
@@ -232,7 +232,7 @@ class Follower:
             return {}
         area = self._window(change.part, before)
         labels = np.asarray(self.layer.data[(..., *area)])
-        found = measure(labels, change.gain, [side.start for side in area])
+        found = measure_cells(labels, change.gain, [side.start for side in area])
         after: dict[int, Row | None] = dict.fromkeys(change.gain)
         for label, sizes in zip(found.index.tolist(), found.to_dict("records"), strict=True):
             row = before[label] or self._blank(label)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from napari_wbc_nca.ops.cell_features import COLUMNS
+from napari_wbc_nca.ops.labels import COLUMNS
 
 AUTO, EDITED, ADDED = "auto", "edited", "added"
 """What the column ``origin`` says: as the program made it, corrected, or drawn by a person."""
@@ -29,7 +29,7 @@ def complete(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AUTO) ->
         Features of a layer. As in napari, rows belong to the labels of the column ``index``, or
         where there is none to 0, 1, 2 and so on.
     measured
-        Of :func:`napari_wbc_nca.ops.cell_features.measure`.
+        Of :func:`napari_wbc_nca.ops.labels.measure_cells`.
     origin
         Of cells that the table does not say it of.
     """

@@ -10,7 +10,7 @@ import torch
 from napari_wbc_nca.methods.propagation.detect import view_of
 from napari_wbc_nca.methods.propagation.network import build, card
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.ops.likelihood import likelihood
+from napari_wbc_nca.ops.centroids import likelihood_map
 from napari_wbc_nca.types import Checkpoint
 
 SHAPE, DIAMETER, SIGMA, STEPS = (64, 64), 24.0, 4.0, 120
@@ -61,7 +61,7 @@ def _picture(random):
     view = view_of(smear.astype(np.float32), 1, {"name": "density"})
     pixels = view.read((range(SHAPE[0]), range(SHAPE[1])))
     kinds = (places[white] - 0.5, places[~white] - 0.5)
-    return pixels, torch.from_numpy(np.stack([likelihood(SHAPE, own, SIGMA) for own in kinds]))
+    return pixels, torch.from_numpy(np.stack([likelihood_map(SHAPE, own, SIGMA) for own in kinds]))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from napari_wbc_nca.methods.propagation.contribution import (
     trimmed,
 )
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.ops.likelihood import likelihood
+from napari_wbc_nca.ops.centroids import likelihood_map
 
 SIGMA, SHAPE = 3.0, (50, 60)
 CENTRES = {0: Centroid(20, 20, 0), 1: Centroid(20, 27, 0), 2: Centroid(48, 2, 0)}
@@ -20,7 +20,7 @@ CENTRES = {0: Centroid(20, 20, 0), 1: Centroid(20, 27, 0), 2: Centroid(48, 2, 0)
 
 @pytest.fixture
 def traced():
-    values = likelihood(SHAPE, [(c.y, c.x) for c in CENTRES.values()], SIGMA)
+    values = likelihood_map(SHAPE, [(c.y, c.x) for c in CENTRES.values()], SIGMA)
     return Traced(SimpleNamespace(), values[None], (0, 0))
 
 

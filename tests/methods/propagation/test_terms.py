@@ -4,7 +4,7 @@ import pytest
 
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.methods.propagation.terms import TERMS, Window, cut_out
-from napari_wbc_nca.ops import saliency, stain
+from napari_wbc_nca.ops import graphcut, stain
 from napari_wbc_nca.ops.metrics import iou
 
 SHAPE, CENTRE, RED = (96, 96), (48.0, 48.0), ((48.0, 83.0), (12.0, 40.0))
@@ -17,12 +17,16 @@ def disc(centre, radius):
 def window(**changes):
     """White cell of 48 px beside red ones; what it contributes lies on its nucleus alone."""
     rgb = planted.smear(CENTRE, shape=SHAPE, radius=24, red=RED)
-    values = stain.fit({"name": "density"}, rgb)(rgb, (0, 0), SHAPE)
+    values = stain.fit_normalisation({"name": "density"}, rgb)(rgb, (0, 0), SHAPE)
     own = disc(CENTRE, 12).astype(np.float32)
     rival = np.zeros(SHAPE, np.float32)
     for red in RED:
         rival[disc(red, 20) & (own == 0)] = 0.5  # also on the white cell's rim
-    given = {"values": values, "salient": saliency.fit("stain", values)(values), "own": own}
+    given = {
+        "values": values,
+        "salient": graphcut.fit_saliency("stain", values)(values),
+        "own": own,
+    }
     given |= {"rival": rival, "middle": (47.5, 47.5), "others": np.asarray(RED) - 0.5, "sigma": 6.0}
     return Window(**{**given, **changes})
 
@@ -43,10 +47,10 @@ def test_a_cell_to_which_nothing_contributes_is_cut_out_around_its_centroid(term
 
 def test_a_cell_alone_in_its_window_needs_no_others():
     rgb = planted.smear(CENTRE, shape=SHAPE, radius=24)
-    values = stain.fit({"name": "density"}, rgb)(rgb, (0, 0), SHAPE)
+    values = stain.fit_normalisation({"name": "density"}, rgb)(rgb, (0, 0), SHAPE)
     alone = window(
         values=values,
-        salient=saliency.fit("stain", values)(values),
+        salient=graphcut.fit_saliency("stain", values)(values),
         rival=np.zeros(SHAPE, np.float32),
         others=np.empty((0, 2)),
     )

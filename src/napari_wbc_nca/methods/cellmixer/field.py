@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_wbc_nca.methods.field import Field, Part
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
-from napari_wbc_nca.ops.mixing import Pixels, Statistics, background_statistics, normalise
+from napari_wbc_nca.ops.mixing import Pixels, Statistics, background_statistics, standardise
 from napari_wbc_nca.params import fields
 
 BACKGROUND = "background"
@@ -53,7 +53,7 @@ class ReferencedField:
     def read(self, part: Part) -> Pixels:
         """``(3, h, w)`` float32 of some rows and columns."""
         pixels = self.view.read(part).numpy()
-        return pixels if self.statistics is None else normalise(pixels, self.statistics)
+        return pixels if self.statistics is None else standardise(pixels, self.statistics)
 
     def _background(self, params: ForegroundParams) -> Statistics:
         """Mean over the parts that are looked at; they do not depend on any tile.

@@ -30,8 +30,8 @@ from napari_wbc_nca.ops.mixing import (
     background_statistics,
     mix,
     mix_masks,
-    normalise,
     overlay_masks,
+    standardise,
 )
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     def _single(
         self, pixels: Pixels, labels: Labels, statistics: Statistics | None
     ) -> tuple[Pixels, Labels]:
-        return (pixels if statistics is None else normalise(pixels, statistics)), labels[None]
+        return (pixels if statistics is None else standardise(pixels, statistics)), labels[None]
 
     def _mixed(
         self,

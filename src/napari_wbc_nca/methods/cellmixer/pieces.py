@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.ops.foreground import tidy
-from napari_wbc_nca.ops.resample import resample
+from napari_wbc_nca.ops.foreground import remove_small
+from napari_wbc_nca.ops.tiling import resample
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
@@ -76,10 +76,10 @@ def connect(
     numbered = list(enumerate(limits, start=1))
     for number, limit in numbered:  # specks first, so that a cell around them closes over them
         own = classes == number
-        classes = np.where(own & ~tidy(own, *limit), 0, classes)
+        classes = np.where(own & ~remove_small(own, *limit), 0, classes)
     for number, limit in numbered:
         own = classes == number
-        whole = tidy(own, *limit) & (own | ((classes == 0) & (found == 0)))
+        whole = remove_small(own, *limit) & (own | ((classes == 0) & (found == 0)))
         whole &= ~_mostly(whole & ~own, plain)
         pieces, count = ndi.label(whole)
         if not own[whole].all():  # what is left of a hole, beside the class that fills it, is none

@@ -15,7 +15,7 @@ from napari_wbc_nca.methods.cellmixer.pieces import PLAIN, Pieces, connect, pain
 from napari_wbc_nca.methods.cellmixer.scale import image_diameter
 from napari_wbc_nca.methods.cellmixer.sliding_window import class_maps
 from napari_wbc_nca.methods.result import blank
-from napari_wbc_nca.ops.labels import table
+from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.tiling import tiles
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Segmentation
@@ -89,7 +89,7 @@ def predict(
         if len(cells) % _REPORTED == 0:
             latest = tuple(cells.values())[-_REPORTED:]
             yield Progress(label, len(pieces.numbers), "Measuring the cells", latest)
-    rows = table(
+    rows = cell_table(
         list(cells.values()), checkpoint.classes[1:], params.pixel_size or image.pixel_size
     )
     return Segmentation(

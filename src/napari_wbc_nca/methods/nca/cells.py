@@ -22,9 +22,9 @@ from napari_wbc_nca.methods.nca.projection import (
     nucleus_or_evidence,
 )
 from napari_wbc_nca.models.lrp import relevance
-from napari_wbc_nca.ops.growth import grow
+from napari_wbc_nca.ops.growth import grow_region
 from napari_wbc_nca.ops.regions import nucleus_region
-from napari_wbc_nca.ops.threshold import mask_from_response, otsu
+from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint
 
@@ -91,7 +91,7 @@ class Segmenter:
         sharp = self.fine.interpolate(response, around, 1, box)
         own = _nearest(sharp.shape, middle, [self.view.to_image(c) for c in centres], corner)
         at = (middle[0] - corner[0], middle[1] - corner[1])
-        threshold = otsu(response)
+        threshold = otsu_threshold(response)
         mask = mask_from_response(np.where(own, sharp, 0), threshold, at)
         if not mask.any() or not self._certain(state, part, around, box, mask):
             return None
@@ -115,7 +115,7 @@ class Segmenter:
         response = self._project(PROJECTIONS[chosen], state, part, around)
         if chosen != GROWN:
             return response
-        return np.asarray(ndi.gaussian_filter(grow(response, density).astype(np.float32), 1))
+        return np.asarray(ndi.gaussian_filter(grow_region(response, density).astype(np.float32), 1))
 
     def _project(
         self, projection: Projection, state: torch.Tensor, part: Part, around: Part

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from napari_wbc_nca.models.nca import NCA
-from napari_wbc_nca.ops.pca import project
+from napari_wbc_nca.ops.response import pca_response
 
 Projection = Callable[[NCA, torch.Tensor], torch.Tensor]
 """``(network, state (B, H, W, C)) -> (B, H, W)`` response in 0–1, larger where the cell is."""
@@ -18,7 +18,7 @@ _EVIDENCE_MEAN = 5  # side of the square over which evidence is averaged
 
 def pca(network: NCA, state: torch.Tensor) -> torch.Tensor:
     """First principal component of each window's features, all channels, as NCA-WSS has it."""
-    return torch.stack([_unit(torch.from_numpy(project(w.cpu().numpy()))) for w in state])
+    return torch.stack([_unit(torch.from_numpy(pca_response(w.cpu().numpy()))) for w in state])
 
 
 def _unit(response: torch.Tensor) -> torch.Tensor:
@@ -70,4 +70,4 @@ PROJECTIONS: dict[str, Projection] = {
     "grown": best,
 }
 GROWN = "grown"
-"""Projection after which :func:`~napari_wbc_nca.ops.growth.grow` follows."""
+"""Projection after which :func:`~napari_wbc_nca.ops.growth.grow_region` follows."""

@@ -16,8 +16,8 @@ from napari_wbc_nca.datasets.readers import NONE, Sample, read_rgb
 from napari_wbc_nca.methods.field import FINE
 from napari_wbc_nca.methods.nca.scale import FILL
 from napari_wbc_nca.ops import stain
-from napari_wbc_nca.ops.regions import cell_region, nucleus_region
-from napari_wbc_nca.ops.resample import resample, resampled_shape
+from napari_wbc_nca.ops.regions import nucleus_region, region_in_box
+from napari_wbc_nca.ops.tiling import resample, resampled_shape
 
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.samples import Masks
@@ -71,7 +71,7 @@ def prepare(
     """Bring a sample to the model's scale and find the pixels that its labels speak of.
 
     A mask is taken as it was drawn. A
-    box becomes a region by its colours (:func:`~napari_wbc_nca.ops.regions.cell_region`). Of a
+    box becomes a region by its colours (:func:`~napari_wbc_nca.ops.regions.region_in_box`). Of a
     point, the middle is the cell's and the rim is ignored. Of a crop that is known by its class
     alone, the middle is the cell's and the rest is ignored, or all is outside if it shows none.
 
@@ -92,11 +92,11 @@ def prepare(
     factor = sample_diameter(sample, shape) / (diameter * FINE)
     size = resampled_shape(shape, factor)
     fine = resample(lambda y, x: rgb[y, x], shape, factor, range(size[0]), range(size[1]))
-    light = stain.sample(rgb)
-    density = stain.background(light)(fine, (0, 0), size)
+    light = stain.sample_field(rgb)
+    density = stain.fit_background(light)(fine, (0, 0), size)
     pixels = density
     if normalisation["name"] not in ("density", "absorptance"):
-        pixels = stain.fit(normalisation, light)(fine, (0, 0), size)
+        pixels = stain.fit_normalisation(normalisation, light)(fine, (0, 0), size)
     target = np.zeros(size, np.uint8)
     places = []
     for box, name in zip(boxes / factor, sample.names, strict=True):
@@ -224,7 +224,7 @@ def _mark_region(
     window = np.zeros((2 * reach, 2 * reach, 3), np.float32)
     seen = np.zeros(window.shape[:2], bool)
     window[inside], seen[inside] = density[there], True
-    cell = cell_region(window, (float(half[0]), float(half[1])), seen) & seen
+    cell = region_in_box(window, (float(half[0]), float(half[1])), seen) & seen
     nucleus = nucleus_region(window, cell)
     target[there][cell[inside] & (target[there] != NUCLEUS)] = CYTOPLASM
     target[there][nucleus[inside]] = NUCLEUS

@@ -14,7 +14,7 @@ from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.field import Field, Part, finer_part
 from napari_wbc_nca.methods.nca.locate import dense, nested
 from napari_wbc_nca.methods.nca.network import build
-from napari_wbc_nca.ops.growth import grow, marked
+from napari_wbc_nca.ops.growth import grow_region, response_seed
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.nca.params import NcaParams
@@ -128,10 +128,12 @@ def _regions(
     response: npt.NDArray[Any], density: npt.NDArray[Any], central: bool
 ) -> npt.NDArray[np.float64]:
     """``(N, 3)`` marked and grown diameter in fine pixels, and weight, of each grown region."""
-    regions, count = ndi.label(ndi.binary_fill_holes(grow(response, density)))
+    regions, count = ndi.label(ndi.binary_fill_holes(grow_region(response, density)))
     index = np.arange(1, count + 1)
     area = ndi.sum(regions > 0, regions, index)
-    inner = np.sqrt(4 * ndi.sum(ndi.binary_fill_holes(marked(response)), regions, index) / np.pi)
+    inner = np.sqrt(
+        4 * ndi.sum(ndi.binary_fill_holes(response_seed(response)), regions, index) / np.pi
+    )
     outer = np.sqrt(4 * area / np.pi)
     if not central:
         outer = np.where(outer > _LEAK * inner, inner, outer)

@@ -12,7 +12,7 @@ import torch
 
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.propagation.network import apart_of, least_of
-from napari_wbc_nca.ops.peaks import peaks
+from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.tiling import tiles
 from napari_wbc_nca.progress import Progress
 
@@ -144,7 +144,7 @@ def detect(
         values = likelihood(network, view, (rows, columns))
         for kind in wanted:
             least = params.min_likelihood or least_of(checkpoint, checkpoint.classes[kind])
-            for y, x in peaks(values[kind], least, apart).tolist():
+            for y, x in find_peaks(values[kind], least, apart).tolist():
                 place = (y + rows.start, x + columns.start)
                 if all(c.start <= p < c.stop for p, c in zip(place, tile.core, strict=True)):
                     found.append(Detection(*place, kind, float(values[kind, y, x])))

@@ -14,7 +14,7 @@ from skimage.morphology import disk
 from napari_wbc_nca.methods.field import FINE, Field, Part
 from napari_wbc_nca.methods.propagation.network import scaled_by_cells, sigma_of
 from napari_wbc_nca.methods.propagation.terms import Window, cut_out
-from napari_wbc_nca.ops import saliency, stain
+from napari_wbc_nca.ops import graphcut, stain
 from napari_wbc_nca.types import Cell
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ class Cutter:
         seen = _BRIGHTNESS if name == "inverse" else {"name": "density"}
         factor = max(view.factor / FINE, min(view.factor, 1.0))
         self.grid = Field(view.rgb, factor, seen)
-        sample = stain.sample(view.rgb)
-        values = stain.fit(seen, sample)(sample, (0, 0), sample.shape[:2])
-        self.saliency = saliency.fit(name, values)
+        sample = stain.sample_field(view.rgb)
+        values = stain.fit_normalisation(seen, sample)(sample, (0, 0), sample.shape[:2])
+        self.saliency = graphcut.fit_saliency(name, values)
 
     def cell(
         self,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from napari_wbc_nca.methods.field import shown
 from napari_wbc_nca.methods.nca.windows import restain
-from napari_wbc_nca.ops.likelihood import likelihood
+from napari_wbc_nca.ops.centroids import likelihood_map
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -114,7 +114,7 @@ def targets(
     shape: tuple[int, int], centres: Sequence[npt.NDArray[Any]], sigma: float
 ) -> torch.Tensor:
     """``(kinds, h, w)`` likelihood of each kind's centres."""
-    return torch.from_numpy(np.stack([likelihood(shape, own, sigma) for own in centres]))
+    return torch.from_numpy(np.stack([likelihood_map(shape, own, sigma) for own in centres]))
 
 
 def presented(pixels: torch.Tensor, normalisation: Mapping[str, Any], colour: str) -> torch.Tensor:

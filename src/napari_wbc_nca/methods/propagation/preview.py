@@ -15,7 +15,7 @@ from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.propagation.detect import kinds_of, likelihood, view_of
 from napari_wbc_nca.methods.propagation.network import least_of, load
 from napari_wbc_nca.methods.propagation.scale import image_diameter
-from napari_wbc_nca.ops.peaks import peaks
+from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.tiling import tiles
 from napari_wbc_nca.progress import Progress
 
@@ -78,7 +78,7 @@ def centroids(response: Response, params: PropagationParams) -> pd.DataFrame:
     for kind in kinds_of(response.checkpoint, params):
         values = response.values[response.checkpoint.classes.index(kind)]
         least = params.min_likelihood or least_of(response.checkpoint, kind)
-        for y, x in peaks(values, least, params.min_distance).tolist():
+        for y, x in find_peaks(values, least, params.min_distance).tolist():
             place = ((at + 0.5) * response.factor - 0.5 for at in (y, x))
             rows.append((*place, kind, float(values[y, x])))
     return pd.DataFrame(rows, columns=["y", "x", "class", "likelihood"])

@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_wbc_nca.methods.propagation.instances import CONTRIBUTION
 from napari_wbc_nca.methods.result import blank
-from napari_wbc_nca.ops.labels import table
-from napari_wbc_nca.ops.overlaps import box, settle, within
+from napari_wbc_nca.ops.labels import cell_table
+from napari_wbc_nca.ops.overlaps import local_slices, mask_box, resolve_overlaps
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def collect(
     labels
         Integers that some cells have already; the others get the ones above, in raster order.
     """
-    settled = settle(cells, image.shape)
+    settled = resolve_overlaps(cells, image.shape)
     numbers = numbered(settled, labels or {})
     images = {name: blank(image) for name in ("cell", "contribution")}
     highest = blank(image, "float32")
@@ -81,9 +81,9 @@ def numbered(cells: Sequence[Cell], labels: Mapping[Key, int]) -> list[int]:
 
 def _paint(cell: Cell, number: int, images: Mapping[str, Any], highest: Any, noise: float) -> None:
     """Write a cell into the label images, and its contribution where it is the highest so far."""
-    part = box(cell)
+    part = mask_box(cell)
     block = np.asarray(images["cell"][part])
-    block[cell.mask[within(cell, part)]] = number
+    block[cell.mask[local_slices(cell, part)]] = number
     images["cell"][part] = block
     values = cell.maps[CONTRIBUTION]
     y, x = (slice(at, at + size) for at, size in zip(cell.origin, values.shape, strict=True))
@@ -98,7 +98,7 @@ def _paint(cell: Cell, number: int, images: Mapping[str, Any], highest: Any, noi
 def _table(
     cells: Sequence[Cell], numbers: Sequence[int], checkpoint: Checkpoint, size: float | None
 ) -> pd.DataFrame:
-    frame = table(cells, checkpoint.classes, size)
+    frame = cell_table(cells, checkpoint.classes, size)
     frame["label"] = numbers
     frame["likelihood"] = np.array([cell.confidence for cell in cells], np.float64)
     for axis, name in enumerate(("peak_y", "peak_x")):

@@ -19,7 +19,7 @@ from napari_wbc_nca.methods.propagation.network import (
     sigma_of,
     width_of,
 )
-from napari_wbc_nca.ops.peaks import peaks
+from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Checkpoint, Image
 
@@ -131,7 +131,7 @@ def _measure(
     for part in sampled(view.shape):
         for values in likelihood(network, view, part):
             found += widths(values, sigma)
-            heights += values[tuple(peaks(values, _FAINT, sigma / 2).T)].tolist()
+            heights += values[tuple(find_peaks(values, _FAINT, sigma / 2).T)].tolist()
     if not found:
         return 0.0, guess
     ratios, weights = np.asarray(found).T
@@ -146,7 +146,7 @@ def widths(values: npt.NDArray[Any], sigma: float) -> list[tuple[float, float]]:
     A Gaussian is above half its height on :math:`2π \ln 2 \, σ^2` pixels. Peaks that run
     together above half their height tell nothing.
     """
-    places = peaks(values, _LEAST, sigma / 2)
+    places = find_peaks(values, _LEAST, sigma / 2)
     found = []
     for y, x in places.tolist():
         reach = int(3 * sigma) + 1

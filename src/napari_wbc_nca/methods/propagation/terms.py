@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 from skimage.morphology import remove_small_holes, remove_small_objects
 
-from napari_wbc_nca.ops.graphcut import code_costs, cut, paper_costs
-from napari_wbc_nca.ops.ownership import colour_evidence, divided
-from napari_wbc_nca.ops.threshold import component_at_centre
+from napari_wbc_nca.ops.graphcut import code_costs, minimum_cut, paper_costs
+from napari_wbc_nca.ops.growth import colour_evidence, divide_at_necks
+from napari_wbc_nca.ops.response import component_at_centre
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.propagation.params import PropagationParams
@@ -115,7 +115,7 @@ def _colour(window: Window, params: PropagationParams) -> Mask:
     core = window.near([window.middle], _CORE * window.sigma)
     others = window.near(window.others, _CORE * window.sigma) & ~core
     grain = _GRAIN * window.sigma
-    territory = divided(stained, core | (seeds & ~others), others, grain)
+    territory = divide_at_necks(stained, core | (seeds & ~others), others, grain)
     ratio = np.clip(np.log((first + _FAINT) / (second + _FAINT)), -_RATIO, _RATIO)
     place = territory + _CONTRIBUTION * ratio
     matter = np.where(stained, np.maximum(window.salient, _MATTER), window.salient)
@@ -141,7 +141,7 @@ TERMS: Mapping[str, Callable[[Window, PropagationParams], Mask]] = {
 
 
 def _cut(window: Window, costs: Any) -> Mask:
-    return component_at_centre(cut(costs), window.middle)
+    return component_at_centre(minimum_cut(costs), window.middle)
 
 
 def _seeds(window: Window, params: PropagationParams) -> tuple[Mask, Mask]:

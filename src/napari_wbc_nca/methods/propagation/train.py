@@ -28,9 +28,8 @@ from napari_wbc_nca.methods.propagation.samples import (
 )
 from napari_wbc_nca.methods.propagation.scale import widths
 from napari_wbc_nca.methods.trainer import Trainer
-from napari_wbc_nca.ops.assignment import assign
-from napari_wbc_nca.ops.metrics import f1
-from napari_wbc_nca.ops.peaks import peaks
+from napari_wbc_nca.ops.centroids import find_peaks
+from napari_wbc_nca.ops.metrics import f1, match_points
 from napari_wbc_nca.params import as_dict, check
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Checkpoint
@@ -173,8 +172,8 @@ def f_measures(
     counts = np.zeros((len(fields[0].taught), 3), int)
     for found, field in zip(maps, fields, strict=True):
         for kind in np.flatnonzero(field.taught):
-            places = peaks(found[kind], max(least, _FAINT), params.sigma)
-            hits = len(assign(field.centres[kind], places, params.match_distance))
+            places = find_peaks(found[kind], max(least, _FAINT), params.sigma)
+            hits = len(match_points(field.centres[kind], places, params.match_distance))
             counts[kind] += hits, len(field.centres[kind]), len(places)
     taught = np.any([field.taught for field in fields], axis=0)
     return [

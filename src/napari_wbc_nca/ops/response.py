@@ -1,4 +1,4 @@
-"""First principal component of a window's features, with a rule for its sign."""
+"""From a response map to the mask of the cell at its centre."""
 
 from __future__ import annotations
 
@@ -6,6 +6,66 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+
+def otsu_threshold(response: npt.ArrayLike) -> float:
+    """Threshold of largest between-class variance (Otsu 1979, 256 bins).
+
+    Foreground is ``response > otsu(response)``. A constant response gives that constant, so that
+    nothing is foreground.
+
+    Raises
+    ------
+    ValueError
+        When `response` is empty or not finite.
+
+    Examples
+    --------
+    >>> 0 <= otsu([0, 0, 1, 1]) < 1
+    True
+    """
+    values = np.asarray(response, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("the response is empty; Otsu's threshold needs at least one pixel")
+    if not np.isfinite(values).all():
+        raise ValueError("the response holds NaN or infinity; check the image and the weights")
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low
+    # Scaled first, since a histogram refuses ranges of a few units in the last place.
+    return low + float(threshold_otsu((values - low) / (high - low))) * (high - low)
+
+
+def component_at_centre(
+    mask: npt.NDArray[np.bool_], centre: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    """Component (edge neighbours) of `mask` that holds `centre`, else the nearest to it.
+
+    Parameters
+    ----------
+    mask
+        ``(Y, X)`` bool; an empty mask stays empty.
+    centre
+        ``(y, x)`` in pixels.
+    """
+    rows, columns = np.nonzero(mask)
+    if rows.size == 0:
+        return np.zeros(mask.shape, bool)
+    nearest = ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2).argmin()
+    labels, _ = ndimage.label(mask)
+    component: npt.NDArray[np.bool_] = labels == labels[rows[nearest], columns[nearest]]
+    return component
+
+
+def mask_from_response(
+    response: npt.ArrayLike, threshold: float, centre: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    """Mask of the cell at `centre`: its component of ``response > threshold``, holes filled."""
+    above = np.asarray(response, dtype=np.float64) > threshold
+    filled: npt.NDArray[np.bool_] = ndimage.binary_fill_holes(component_at_centre(above, centre))
+    return filled
 
 
 class Component(NamedTuple):
@@ -63,18 +123,18 @@ def first_component(features: npt.ArrayLike) -> Component:
     return Component(mean, vector, float(variances[-1] / np.trace(centred.T @ centred)))
 
 
-def project(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def pca_response(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Response ``(H, W)`` of a window's features ``(H, W, C)`` along their first component.
 
-    Oriented by :func:`orient`, so that the cell in the middle is bright.
+    Oriented by :func:`orientation`, so that the cell in the middle is bright.
     """
     values = np.asarray(features, dtype=np.float64)
     component = first_component(values.reshape(-1, values.shape[-1]))
     response = (values - component.mean) @ component.vector
-    return (response * orient(response)).astype(np.float32)
+    return (response * orientation(response)).astype(np.float32)
 
 
-def orient(response: npt.ArrayLike) -> int:
+def orientation(response: npt.ArrayLike) -> int:
     """Sign that makes the middle of a window brighter than its border.
 
     A window is cut around a cell, so the mean over the centre disc (radius a quarter of the

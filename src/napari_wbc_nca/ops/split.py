@@ -12,7 +12,7 @@ from scipy import ndimage as ndi
 from skimage.draw import line as draw_line
 from skimage.segmentation import watershed
 
-from napari_wbc_nca.ops.edit import Boxes, Edit, Mask, locate, union
+from napari_wbc_nca.ops.edit import Boxes, Edit, Mask, cell_box, union_box
 
 Pixels = npt.NDArray[np.intp]
 
@@ -20,7 +20,7 @@ _SLIVER = 0.01
 """Share of a cell below which a piece is the line's raggedness, not half a cell."""
 
 
-def crossed(labels: Any, line: npt.ArrayLike) -> list[int]:
+def labels_along(labels: Any, line: npt.ArrayLike) -> list[int]:
     """Labels under a line, in the order in which it meets them.
 
     Parameters
@@ -30,10 +30,10 @@ def crossed(labels: Any, line: npt.ArrayLike) -> list[int]:
     line
         ``(N, 2)`` points, y and x in pixels; parts outside the image are left out.
     """
-    return _different(values_at(labels, trace(line, labels.shape)))
+    return _different(values_at(labels, line_pixels(line, labels.shape)))
 
 
-def cells_at(labels: Any, points: npt.ArrayLike) -> list[int]:
+def labels_at(labels: Any, points: npt.ArrayLike) -> list[int]:
     """Labels under points ``(N, 2)``, y and x in pixels; those outside the image are left out."""
     return _different(values_at(labels, nearest_pixels(points, labels.shape)))
 
@@ -69,17 +69,19 @@ def split_by_line(
     [[3, 3, 3, 4, 4]]
     """
     points = np.asarray(line, float).reshape(-1, 2)
-    path = trace(points, labels.shape)
-    ids = crossed(labels, points)
+    path = line_pixels(points, labels.shape)
+    ids = labels_along(labels, points)
     if not ids:
         raise ValueError("the line meets no cell; draw it across the cell that you want to split")
     edit = _divide(labels, dict.fromkeys(ids, path), fresh, boxes)
     if not edit.parents:
         found = values_at(labels, path).tolist()
         label = max(ids, key=found.count)
-        y, x = locate(labels, label, boxes)
+        y, x = cell_box(labels, label, boxes)
         reach = (y.stop - y.start) + (x.stop - x.start)
-        edit = _divide(labels, {label: trace(prolonged(points, reach), labels.shape)}, fresh, boxes)
+        edit = _divide(
+            labels, {label: line_pixels(extend_line(points, reach), labels.shape)}, fresh, boxes
+        )
     if not edit.parents:
         raise ValueError("the line cuts no cell in two; draw it across the cell from side to side")
     return edit
@@ -112,7 +114,7 @@ def split_by_seeds(
         raise ValueError(
             f"none of the {len(path)} points share a cell; set one point in each part of the cell"
         )
-    part = union([locate(labels, label, boxes) for label in ids])
+    part = union_box([cell_box(labels, label, boxes) for label in ids])
     window, values = np.asarray(labels[part]), np.array(labels[part])
     numbers = _Numbers(labels, fresh)
     for label in ids:
@@ -126,7 +128,7 @@ def split_by_seeds(
     return Edit(part, values, numbers.parents)
 
 
-def trace(line: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
+def line_pixels(line: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
     """Pixels ``(N, 2)`` under a line, from its first point to its last, inside of an image.
 
     Steps may be diagonal: what touches by corners only is parted by them.
@@ -149,7 +151,7 @@ def inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
     return keep
 
 
-def prolonged(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
+def extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
     """A line made longer by `reach` at both ends, straight on; a single point stays one."""
     first, last = points[0], points[-1]
     length = float(np.linalg.norm(last - first))
@@ -177,7 +179,7 @@ def _different(values: npt.NDArray[Any]) -> list[int]:
 
 def _divide(labels: Any, cuts: dict[int, Pixels], fresh: int | None, boxes: Boxes | None) -> Edit:
     """Cut each label of `cuts` along its own pixels."""
-    part = union([locate(labels, label, boxes) for label in cuts])
+    part = union_box([cell_box(labels, label, boxes) for label in cuts])
     window, values = np.asarray(labels[part]), np.array(labels[part])
     corner = [side.start for side in part]
     numbers = _Numbers(labels, fresh)

@@ -1,0 +1,211 @@
+"""Likelihood of a cell's centre: the largest of the Gaussians around all centroids."""
+
+from __future__ import annotations
+
+from math import ceil, log, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+from scipy.spatial import cKDTree
+from skimage.feature import blob_log
+from skimage.filters import threshold_otsu
+
+MIN_LIKELIHOOD = 1e-4
+"""Likelihood below which it is 0."""
+_AT_ONCE = 2**20  # pixels of the windows that are held at a time
+
+
+def likelihood_map(
+    shape: tuple[int, int], centres: npt.ArrayLike, sigma: float
+) -> npt.NDArray[np.float32]:
+    r"""Likelihood map of centroids, Nishimura et al. (MICCAI 2019), equation 1.
+
+    .. math:: L(p) = \max_u \exp\left(-\frac{\lVert p - c_u \rVert^2}{2 σ^2}\right)
+
+    Only a window around each centroid is looked at: beyond it the value would be below
+    `LEAST`, and is 0.
+
+    Parameters
+    ----------
+    shape
+        Height and width in pixels.
+    centres
+        ``(N, 2)`` y, x in pixels; the middle of the first pixel is (0, 0). Any number of them
+        may coincide or lie outside.
+    sigma
+        σ in pixels.
+
+    Returns
+    -------
+    ``(Y, X)`` float32 in 0–1
+
+    Raises
+    ------
+    ValueError
+        When σ is not positive, or a centre is not finite.
+
+    Examples
+    --------
+    >>> likelihood((1, 4), [[0, 1], [0, 3]], sigma=1).round(2).tolist()
+    [[0.6100000143051147, 1.0, 0.6100000143051147, 1.0]]
+    """
+    points = np.asarray(centres, np.float64).reshape(-1, 2)
+    if not sigma > 0:
+        raise ValueError(f"sigma is {sigma}; it must be positive")
+    if not np.isfinite(points).all():
+        raise ValueError("a centre is NaN or infinite; expected y, x in pixels")
+    radius = ceil(sigma * sqrt(-2 * log(MIN_LIKELIHOOD))) + 1
+    border = 2 * radius  # takes what reaches outside
+    padded = np.zeros(np.add(shape, 2 * border), np.float32)
+    points = points[((points > -radius) & (points < np.add(shape, radius - 1))).all(1)]
+    count = max(1, _AT_ONCE // (2 * radius + 1) ** 2)
+    for first in range(0, len(points), count):
+        _raise(padded, points[first : first + count] + border, sigma, radius)
+    return padded[border : border + shape[0], border : border + shape[1]].copy()
+
+
+def _raise(
+    padded: npt.NDArray[np.float32], points: npt.NDArray[Any], sigma: float, radius: int
+) -> None:
+    """Raise the pixels around `points` to their Gaussians."""
+    pixels = np.rint(points).astype(int)[..., None] + np.arange(-radius, radius + 1)  # (N, 2, k)
+    profiles = np.exp(-0.5 * ((pixels - points[..., None]) / sigma) ** 2)
+    values = (profiles[:, 0, :, None] * profiles[:, 1, None, :]).astype(np.float32)
+    values[values < MIN_LIKELIHOOD] = 0
+    flat = pixels[:, 0, :, None] * padded.shape[1] + pixels[:, 1, None, :]
+    np.maximum.at(padded.reshape(-1), flat.reshape(-1), values.reshape(-1))
+
+
+Values = npt.NDArray[np.floating]
+
+
+def find_peaks(values: Values, least: float, apart: float = 2.0) -> npt.NDArray[np.intp]:
+    """Pixels that are above `least` and highest within `apart` pixels.
+
+    Equally high pixels that touch are one peak, at the pixel nearest to their middle. Of two
+    peaks that are equally high and too close, the first in raster order stays.
+
+    Parameters
+    ----------
+    values
+        ``(Y, X)``.
+    least
+        Peaks are above it.
+    apart
+        Least distance of two peaks in pixels; the published code takes 2.
+
+    Returns
+    -------
+    ``(N, 2)`` y, x in raster order
+
+    Raises
+    ------
+    ValueError
+        When `values` is no plane, or `apart` is negative.
+
+    Examples
+    --------
+    >>> peaks(np.asarray([[0.0, 0.9, 0.9, 0.9, 0.0, 0.0, 0.6]]), 0.5).tolist()
+    [[0, 2], [0, 6]]
+    """
+    if values.ndim != 2:
+        raise ValueError(f"values have shape {values.shape}; expected (Y, X)")
+    if not apart >= 0:
+        raise ValueError(f"apart is {apart}; it must be 0 or more")
+    if values.size == 0:
+        return np.empty((0, 2), np.intp)
+    # Touching pixels compete whatever `apart` is: a slope has one peak.
+    highest = ndi.maximum_filter(values, footprint=_disk(max(apart, 1.5)), mode="nearest")
+    found = _middles((values == highest) & (values > least))
+    order = np.lexsort((found[:, 1], found[:, 0], -values[found[:, 0], found[:, 1]]))
+    kept = found[order][_spaced(found[order], apart)]
+    return kept[np.lexsort((kept[:, 1], kept[:, 0]))]
+
+
+def _disk(radius: float) -> npt.NDArray[np.bool_]:
+    y, x = np.ogrid[-int(radius) : int(radius) + 1, -int(radius) : int(radius) + 1]
+    return np.asarray(np.hypot(y, x) <= radius)
+
+
+def _middles(highest: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Of each connected region the pixel nearest to its centre of mass."""
+    regions, count = ndi.label(highest, np.ones((3, 3)))
+    pixels = np.argwhere(regions)
+    region = regions[tuple(pixels.T)] - 1
+    sizes = np.bincount(region, minlength=count)[:, None]
+    sums = np.stack([np.bincount(region, axis, count) for axis in pixels.T], 1)
+    away = ((pixels - (sums / sizes)[region]) ** 2).sum(1)
+    order = np.lexsort((pixels[:, 1], pixels[:, 0], away, region))
+    return pixels[order[np.searchsorted(region[order], np.arange(count))]]
+
+
+def _spaced(points: npt.NDArray[np.intp], apart: float) -> npt.NDArray[np.bool_]:
+    """Which points stay when each, in their order, drives away the later ones that are near."""
+    keep = np.ones(len(points), bool)
+    if not len(points):
+        return keep
+    pairs = cKDTree(points).query_pairs(apart, output_type="ndarray")
+    for first, second in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
+        if keep[first]:
+            keep[second] = False
+    return keep
+
+
+_SIGMAS = (2.0, 24.0)  # of the blobs that are looked for where their size is not known, in pixels
+_AROUND = (0.7, 1.4)  # of a known size
+_SCALES = 9
+_OVERLAP = 0.5  # share of the smaller of two blobs that the other covers, above which they are one
+
+
+def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray[np.float64]:
+    r"""Centres of bright blobs, by the Laplacian of a Gaussian over several scales.
+
+    A disk of radius :math:`r` answers most at :math:`σ = r / \sqrt 2`. What is found must also be
+    brighter than Otsu's threshold.
+
+    Parameters
+    ----------
+    values
+        ``(Y, X)`` brightness.
+    diameter
+        Of a blob in pixels; 0 looks for all from 6 to 68.
+
+    Returns
+    -------
+    ``(N, 2)`` y, x in raster order
+
+    Raises
+    ------
+    ValueError
+        When `values` is no plane, or not finite.
+    """
+    plane = np.asarray(values, np.float64)
+    if plane.ndim != 2:
+        raise ValueError(f"a stained channel has shape {plane.shape}; expected one plane (Y, X)")
+    if not np.isfinite(plane).all():
+        raise ValueError("a stained channel holds NaN or infinity; expected brightness")
+    if plane.size == 0 or plane.max() <= plane.min():
+        return np.empty((0, 2))
+    scaled = (plane - plane.min()) / (plane.max() - plane.min())
+    if not diameter:
+        # A first look at all sizes tells the typical one.
+        sizes = _find_blobs(scaled, *_SIGMAS)[:, 2]
+        if not len(sizes):
+            return np.empty((0, 2))
+        diameter = float(np.median(sizes)) * np.sqrt(8)
+    found = _find_blobs(scaled, *(diameter / np.sqrt(8) * factor for factor in _AROUND))[:, :2]
+    return np.asarray(found[np.lexsort((found[:, 1], found[:, 0]))])
+
+
+def _find_blobs(
+    scaled: npt.NDArray[np.float64], low: float, high: float
+) -> npt.NDArray[np.float64]:
+    """``(N, 3)`` y, x and σ of bright blobs."""
+    found = blob_log(
+        scaled, low, high, _SCALES, threshold=0.1, overlap=_OVERLAP, exclude_border=False
+    )
+    pixels = found[:, :2].astype(int)
+    bright = scaled[pixels[:, 0], pixels[:, 1]] > threshold_otsu(scaled)
+    return np.asarray(found[bright], np.float64)
