@@ -33,6 +33,7 @@ from napari_wbc_nca.widgets.correction_operations import (
 )
 from napari_wbc_nca.widgets.correction_target import active_labels, shown_plane
 from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets.features_widget import adapt_features_widget
 from napari_wbc_nca.widgets.line_tool import Pixels, Stroke
 
 _STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
@@ -169,6 +170,7 @@ def _viewer() -> Viewer | None:
 
 
 bind_keys()  # who corrects from the menu finds the keys there too
+adapt_features_widget()
 
 
 def merge(viewer: Viewer) -> None:
