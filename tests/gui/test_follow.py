@@ -56,7 +56,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("merge"), st.lists(LABELS, min_size=2, max_size=3, unique=True)),
     st.tuples(st.just("cut"), PLACES, PLACES),
     st.tuples(st.just("delete"), LABELS),
-    st.tuples(st.just("grow"), LABELS),
+    st.tuples(st.just("dilate"), LABELS),
     st.tuples(st.just("relabel")),
     st.tuples(st.just("classify"), LABELS),
     st.tuples(st.just("undo")),

@@ -91,14 +91,14 @@ def _owned(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
     neighbour is only a small share of its spot.
     """
     spots, _ = ndi.label(seed)
-    shared = np.zeros((int(convex_pieces.max()) + 1, int(spots.max()) + 1))
-    np.add.at(shared, (convex_pieces[seed], spots[seed]), 1)
-    filled = shared.sum(1) > _FILLED * np.bincount(convex_pieces.ravel(), minlength=len(shared))
+    shared = np.zeros((int(pieces.max()) + 1, int(spots.max()) + 1))
+    np.add.at(shared, (pieces[seed], spots[seed]), 1)
+    filled = shared.sum(1) > _FILLED * np.bincount(pieces.ravel(), minlength=len(shared))
     sizes = shared.sum(0)
     held = ((shared >= _HELD * sizes) & (sizes >= _SPOT)).any(1)
-    response_seed = filled | held
-    response_seed[0] = False
-    return np.asarray(response_seed)
+    owned = filled | held
+    owned[0] = False
+    return np.asarray(owned)
 
 
 def stained_mask(density: npt.NDArray[Any]) -> Mask:

@@ -74,7 +74,7 @@ def fit_background(sample: npt.NDArray[Any], terms: int = 6) -> Polynomial:
     terms
         1 for an even background, 6 for a quadratic fall-off.
     """
-    rgb = np.asarray(sample_field, np.float64)
+    rgb = np.asarray(sample, np.float64)
     y, x = np.meshgrid(*(np.arange(n) / n * 2 - 1 for n in rgb.shape[:2]), indexing="ij")
     basis = _terms(y, x, terms).reshape(-1, terms)
     colours = np.log(rgb.reshape(-1, 3) + 1)
@@ -102,25 +102,25 @@ def _terms(y: npt.NDArray[Any], x: npt.NDArray[Any], count: int) -> npt.NDArray[
 
 
 def _standard(sample: npt.NDArray[Any]) -> Affine:
-    flat = np.asarray(sample_field, np.float64).reshape(-1, 3) / 255
+    flat = np.asarray(sample, np.float64).reshape(-1, 3) / 255
     mean, std = flat.mean(0), flat.std(0) + 1e-6
     return Affine(tuple(mean), tuple(std))
 
 
 def _maximum(sample: npt.NDArray[Any], constants: Mapping[str, Any]) -> Affine:
     """By the field's largest value, where it is known; else by the sample's."""
-    largest = max(float(constants.get("maximum", np.max(sample_field, initial=0))), 1.0) / 255
+    largest = max(float(constants.get("maximum", np.max(sample, initial=0))), 1.0) / 255
     return Affine((0.0,) * 3, (largest,) * 3)
 
 
 Fit = Callable[[npt.NDArray[Any], Mapping[str, Any]], Normalise]
 NORMALISATIONS: dict[str, Fit] = {
     "absorptance": lambda sample, constants: fit_background(
-        sample_field, 6
+        sample, 6
     ),  # saturates later, see `View`
-    "density": lambda sample, constants: fit_background(sample_field, 6),
-    "density_even": lambda sample, constants: fit_background(sample_field, 1),
-    "standard": lambda sample, constants: _standard(sample_field),
+    "density": lambda sample, constants: fit_background(sample, 6),
+    "density_even": lambda sample, constants: fit_background(sample, 1),
+    "standard": lambda sample, constants: _standard(sample),
     "maximum": _maximum,
     "published": lambda sample, constants: Affine(constants["mean"], constants["std"]),
 }
@@ -151,4 +151,4 @@ def fit_normalisation(normalisation: Mapping[str, Any], sample: npt.NDArray[Any]
     if name not in NORMALISATIONS:
         known = ", ".join(NORMALISATIONS)
         raise ValueError(f"unknown stain normalisation {name!r}; known are {known}")
-    return NORMALISATIONS[name](sample_field, normalisation)
+    return NORMALISATIONS[name](sample, normalisation)
