@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_folders_decide_between_two_of_one_name():
 def test_files_appear_together_or_not_at_all(tmp_path):
     first, second = tmp_path / "new" / "a.txt", tmp_path / "new" / "b.txt"
     with (
-        pytest.raises(OutputError, match=r"b\.txt cannot be written: File exists"),
+        pytest.raises(OutputError, match=r"a\.txt cannot be written: File exists"),
         _files.write_whole(first, second) as parts,
     ):
         parts[0].write_text("a")
@@ -74,6 +75,15 @@ def test_failed_renaming_puts_everything_back(tmp_path, monkeypatch, links):
     assert (tmp_path / "a").read_text() == "old"
     assert (tmp_path / "b" / "x").read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_failing_writer_is_named(tmp_path):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"b cannot be written: No space left on device; make"):
+        _files.write_files({tmp_path / "a": Path.touch, tmp_path / "b": full})
+    assert os.listdir(tmp_path) == []
 
 
 def test_hash_is_that_of_the_file_as_it_is_now(tmp_path):

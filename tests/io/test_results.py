@@ -12,7 +12,8 @@ import zarr
 from PIL import Image as Pictures
 
 from napari_wbc_nca.io import images, results
-from napari_wbc_nca.io.results import OutputError, write
+from napari_wbc_nca.io._files import OutputError
+from napari_wbc_nca.io.results import write
 from napari_wbc_nca.types import Image, Segmentation
 
 NAMES = ["a_labels.tif", "a_nuclei.tif", "a_cells.csv", "a_overlay.png", "a.json"]

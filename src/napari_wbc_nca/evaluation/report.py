@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from napari_wbc_nca.evaluation import plots
+from napari_wbc_nca.io._files import replace_all
 
 if TYPE_CHECKING:
     from napari_wbc_nca.evaluation.compare import Comparison
@@ -79,8 +79,7 @@ def _completed(folder: str | Path) -> Iterator[Path]:
     Path(folder).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".part-") as part:
         yield Path(part)
-        for path in Path(part).iterdir():
-            os.replace(path, Path(folder) / path.name)
+        replace_all({path: Path(folder) / path.name for path in Path(part).iterdir()})
 
 
 def _record(provenance: dict[str, Any], folder: Path) -> None:

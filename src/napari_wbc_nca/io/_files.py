@@ -8,8 +8,8 @@ import math
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import Any, Generic, TypeVar
@@ -110,7 +110,7 @@ _ROOM = 2**16
 """Bytes below which a disk counts as full: libraries do not always say why they failed."""
 _RIGHTS = "ask for the right to read it, or give a copy of your own"
 _UNWRITABLE = "choose a folder that you may write to"
-_FULL = "make room there, or choose a folder on another disk"
+_FULL = "make room there, or choose another folder"
 _REMEDIES = {
     # errno: what to do when reading, and when writing, failed
     errno.EACCES: (_RIGHTS, _UNWRITABLE),
@@ -183,7 +183,7 @@ def write_whole(
         yield parts
         replace_all(dict(zip(parts, targets, strict=True)))
     except OSError as failed:
-        at = _culprit(failed, targets, parts)
+        at = _failed_target(failed, targets, parts)
         raise error(f"{at} cannot be written: {write_reason(failed, at.parent)}") from failed
     finally:
         for part in parts:
@@ -200,12 +200,29 @@ def _make_parents(target: Path) -> list[Path]:
     return missing
 
 
-def _culprit(error: OSError, targets: Sequence[Path], parts: Sequence[Path]) -> Path:
-    """Return the target at which writing failed: what the error names, else the first missing."""
-    named = str(error.filename or "")
-    pairs = list(zip(targets, parts, strict=True))
-    found = [target for target, part in pairs if named in (str(part), str(target))]
-    return (found or [target for target, part in pairs if not part.exists()] or [targets[-1]])[0]
+def _failed_target(error: OSError, targets: Sequence[Path], parts: Sequence[Path]) -> Path:
+    """Return the target that the error names, else the first."""
+    for target, part in zip(targets, parts, strict=True):
+        if error.filename and Path(error.filename).is_relative_to(part):
+            return target
+    return targets[0]
+
+
+def write_files(writers: Mapping[Path, Callable[[Path], object]]) -> list[Path]:
+    """Write each file by its function of a path, all of them or none; return the files.
+
+    Raises
+    ------
+    OutputError
+        As :func:`write_whole`.
+    """
+    with write_whole(*writers) as parts:
+        for part, writer in zip(parts, writers.values(), strict=True):
+            try:
+                writer(part)
+            except OSError as error:  # not every library names the file
+                raise OSError(error.errno, error.strerror or str(error), str(part)) from error
+    return list(writers)
 
 
 def replace_all(names: Mapping[Path, Path]) -> None:
@@ -228,7 +245,9 @@ def replace_all(names: Mapping[Path, Path]) -> None:
         for target in placed:
             _remove(target)
         for target, old in kept.items():
-            os.replace(old, target)
+            if not os.path.lexists(target):
+                os.replace(old, target)
+            _remove(old)
         raise
     for old in kept.values():
         _remove(old)
@@ -247,8 +266,9 @@ def _keep(target: Path, old: Path) -> Path:
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        return
+    with suppress(OSError):
+        path.unlink()
 
 
 _BLOCK = 2**20

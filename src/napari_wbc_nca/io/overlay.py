@@ -1,4 +1,4 @@
-"""Picture of a segmentation: outlines in the colours of the classes, over the image."""
+"""Draw a segmentation: outlines in the colours of the classes, over the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image as Picture
 
-    from napari_wbc_nca.types import Segmentation
+    from napari_wbc_nca.types import Image, Segmentation
 
 LARGEST = 4096
 """Side in pixels of the largest picture; of a larger field every n-th pixel is shown."""
@@ -23,21 +23,21 @@ _BRIGHT = "#ffffff"
 _DARK = "#000000"
 
 
-def draw(pixels: Any, segmentation: Segmentation) -> Picture:
-    """Outlines of cells and nuclei, with the label and class of each cell.
+def draw(image: Image, segmentation: Segmentation) -> Picture:
+    """Draw outlines of cells and nuclei, with the label and class of each cell.
 
     Parameters
     ----------
-    pixels
-        Image as in :func:`~napari_wbc_nca.io.pixels.to_rgb`.
+    image
+        As read, or prepared.
     segmentation
         Of that image.
     """
-    from PIL import Image
+    from PIL import Image as Pictures
 
     step = max(1, ceil(max(segmentation.labels["cell"].shape) / LARGEST))
-    array = channels_last(pixels)
-    shown = np.asarray(to_rgb(array[::step, ::step], contrast(array)))
+    array = channels_last(image.pixels)
+    shown = np.asarray(to_rgb(array[::step, ::step], image.contrast or contrast(array)))
     canvas = np.round(shown).astype(np.uint8)
     thickness = max(1, round(max(canvas.shape) / 400))
     names = colours(sorted(set(segmentation.cells["class"])))
@@ -48,13 +48,13 @@ def draw(pixels: Any, segmentation: Segmentation) -> Picture:
         labels = np.asarray(segmentation.labels[name][::step, ::step])
         edge = outline(labels, width)
         canvas[edge] = lookup[np.minimum(labels[edge], len(lookup) - 1)]
-    picture = Image.fromarray(canvas)
+    picture = Pictures.fromarray(canvas)
     _annotate(picture, segmentation.cells, names, step)
     return picture
 
 
 def outline(labels: npt.NDArray[Any], thickness: int) -> npt.NDArray[np.bool_]:
-    """Pixels of a label image that lie within `thickness` of another label, or of none."""
+    """Find the pixels of a label image that lie within `thickness` of another label, or of none."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     size = 2 * thickness + 1

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io._files import plain
+from napari_wbc_nca.io._files import plain, write_files
 from napari_wbc_nca.io.overlay import draw
 
 if TYPE_CHECKING:
@@ -34,19 +31,6 @@ TABLE, OVERLAY, RECORD, MAPS = "_cells.csv", "_overlay.png", ".json", "_maps.tif
 SUFFIXES = (*LABELS.values(), TABLE, OVERLAY, RECORD, MAPS)
 """What follows the image's name in the names of all files."""
 _TILE = 512
-_REMEDIES = {
-    errno.ENOSPC: "make room there, or choose another folder",
-    errno.EDQUOT: "make room there, or choose another folder",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
-}
-
-Writer = Callable[[Path], None]
-
-
-class OutputError(ValueError):
-    """A file that cannot be written; says which, why, and what to do."""
 
 
 def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[Path]:
@@ -71,40 +55,20 @@ def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[
     target = Path(folder)
     stem = re.sub(r'[\\/:*?"<>|\0]', "_", image.name) or "image"
     size = image.pixel_size
-    writers: dict[str, Writer] = {
+    writers: dict[str, Callable[[Path], object]] = {
         suffix: partial(_write_labels, labels=segmentation.labels[name], pixel_size=size)
         for name, suffix in LABELS.items()
         if name in segmentation.labels
     }
     writers |= {
         TABLE: lambda path: segmentation.cells.to_csv(path, index=False, encoding="utf-8"),
-        OVERLAY: lambda path: draw(image.pixels, segmentation).save(path, format="PNG"),
+        OVERLAY: lambda path: draw(image, segmentation).save(path, format="PNG"),
         RECORD: lambda path: _write_json(path, segmentation.provenance),
     }
     if segmentation.maps:
         writers[MAPS] = lambda path: _write_maps(path, segmentation.maps)
     files = {target / f"{stem}{suffix}": writer for suffix, writer in writers.items()}
-    _write_all(files)
-    return list(files)
-
-
-def _write_all(writers: Mapping[Path, Writer]) -> None:
-    """Write each file under a temporary name beside it, then give all their names."""
-    parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in writers}
-    at = next(iter(writers))
-    try:
-        at.parent.mkdir(parents=True, exist_ok=True)
-        for at, writer in writers.items():
-            writer(parts[at])
-        for at, temporary in parts.items():
-            os.replace(temporary, at)
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
-        raise OutputError(f"{at} cannot be written: {error.strerror or error}; {remedy}") from error
-    finally:
-        for temporary in parts.values():
-            with suppress(OSError):
-                temporary.unlink()
+    return write_files(files)
 
 
 def _write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:

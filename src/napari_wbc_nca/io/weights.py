@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
 import pickletools
 import struct
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io._files import plain, reason
+from napari_wbc_nca.io._files import plain, reason, write_whole
 from napari_wbc_nca.io.architectures import SHAPES, mismatches
 from napari_wbc_nca.types import Checkpoint
 
@@ -305,28 +304,9 @@ def save(checkpoint: Checkpoint, path: str | Path) -> str:
     except ValueError as error:
         raise WeightsError(f"{target} is not written: {error}") from error
     content = pack(arrays, metadata={KEY: card})
-    write_whole(target, content)
+    with write_whole(target, error=WeightsError) as (part,):
+        part.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file that appears, or takes the place of another, only when it is complete.
-
-    Raises
-    ------
-    WeightsError
-        When it cannot be written; then all is as it was.
-    """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WeightsError(
-            f"{target} cannot be written: {error.strerror or error}; choose another folder, or "
-            "make room in this one"
-        ) from error
 
 
 def load(path: str | Path) -> Checkpoint:

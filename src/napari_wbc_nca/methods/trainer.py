@@ -13,7 +13,8 @@ import torch
 from lightning.fabric import Fabric
 from torch import nn
 
-from napari_wbc_nca.io.weights import write_whole
+from napari_wbc_nca.io._files import write_whole
+from napari_wbc_nca.io.weights import WeightsError
 from napari_wbc_nca.models.device import choose_device
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.progress import Progress
@@ -159,7 +160,8 @@ class Trainer(ABC):
         }
         packed = BytesIO()
         torch.save(saved, packed)  # into memory: on a full disk torch does not say what is wrong
-        write_whole(self.state_file, packed.getvalue())
+        with write_whole(self.state_file, error=WeightsError) as (part,):
+            part.write_bytes(packed.getvalue())
 
     def _restore(self, path: Path) -> None:
         saved = torch.load(path, weights_only=True, map_location=self.fabric.device)

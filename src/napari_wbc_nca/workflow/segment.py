@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.io import model_store
+from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.result import collect
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_wbc_nca.methods.params import PredictParams
-
-_BLOCK = 2**20
 
 
 def segment(image: Any, model: str | Path | Checkpoint, **params: Any) -> Segmentation:
@@ -86,7 +83,7 @@ def run(
         With the cells finished since the last.
     """
     check(params)
-    _sha256(image.source)  # here, in whatever thread this is; a cancelled run asks again
+    file_sha256(image.source)  # here, in whatever thread this is; a cancelled run asks again
     predict = registry.load(registry.get(checkpoint.method).predict)
     result: Segmentation = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
     found = {**result.provenance, **_given(points, boxes)}
@@ -133,7 +130,7 @@ def provenance(
             "source": image.source,
             "shape": list(image.shape),
             "pixel_size": image.pixel_size,
-            "sha256": _sha256(image.source),
+            "sha256": file_sha256(image.source),
         },
         "model": {
             "name": checkpoint.name,
@@ -145,20 +142,3 @@ def provenance(
         "device": choose_device(params.device).type,
         **found,
     }
-
-
-def _sha256(source: str | None) -> str | None:
-    """Hash of a file; None for folders and for arrays in memory."""
-    if source is None or not Path(source).is_file():
-        return None
-    return _file_sha256(source, Path(source).stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _file_sha256(source: str, changed: int) -> str:
-    """Hash of a file as it was when last `changed`; large files are read just once."""
-    digest = hashlib.sha256()
-    with Path(source).open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
