@@ -18,7 +18,7 @@ import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_wbc_nca.cell_types import KNOWN
+from napari_wbc_nca.cell_types import COLOURS
 from napari_wbc_nca.ops.labels import measure_cells
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.correction_operations import correct, correct_by_line
@@ -46,8 +46,8 @@ def table(labels: np.ndarray, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     cells = measure_cells(labels).reset_index()
     cells.insert(0, "index", cells["label"])
-    cells["class"] = pd.Series(rng.choice(list(KNOWN), len(cells)), dtype="str")
-    for name in ("class_probability", "confidence", *(f"p_{name}" for name in KNOWN)):
+    cells["class"] = pd.Series(rng.choice(list(COLOURS), len(cells)), dtype="str")
+    for name in ("class_probability", "confidence", *(f"p_{name}" for name in COLOURS)):
         cells[name] = rng.random(len(cells))
     cells["nucleus_area_px"] = cells["area_px"] // 2
     cells["area_um2"] = cells["area_px"] * 0.04

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_wbc_nca.cell_types import detection_class
 from napari_wbc_nca.datasets.readers import read, read_rgb
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.propagation.detect import detect, view_of
 from napari_wbc_nca.methods.propagation.network import load
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.methods.propagation.samples import kind_of
 from napari_wbc_nca.methods.propagation.scale import image_diameter
 from napari_wbc_nca.ops.metrics import f1, match_points
 from napari_wbc_nca.progress import run_to_end
@@ -38,7 +38,7 @@ def main(model: str, data: str, every: int, output: str | None) -> None:
         diameter = run_to_end(image_diameter(Image(rgb), rgb, network, checkpoint, params))
         view = view_of(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
         peaks = run_to_end(detect(network, view, checkpoint, params))
-        kinds = np.asarray([kind_of(kind) for kind in sample.kinds])
+        kinds = np.asarray([detection_class(kind) for kind in sample.kinds])
         for number, kind in enumerate(checkpoint.classes):
             boxes = sample.boxes[kinds == kind]
             centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5

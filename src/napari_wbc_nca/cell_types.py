@@ -1,76 +1,66 @@
-"""Class names of blood cells: types, synonyms and colours."""
+"""Blood cells: names of classes, their synonyms and plurals, typical sizes, colours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import cycle
 
-KNOWN = {
+TYPES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
+"""The five types of white blood cells in normal blood."""
+WBC, RBC, PLATELET = "wbc", "rbc", "platelet"
+"""A white blood cell of unknown type, a red blood cell, a platelet."""
+NONE = "none"
+"""No white blood cell: red cells, platelets, background."""
+BACKGROUND = "background"
+"""Pixels without any cell, 0 in label images."""
+
+RED_TO_WHITE_DIAMETER = 0.49
+"""Diameter of a red cell over a white one's: medians of 9,692 and 1,169 boxes of TXL-PBC."""
+CELL_TO_BOX = 0.92
+"""Diameter of a cell over the side of a box drawn around it."""
+CELL_TO_CROP = 0.55
+"""Diameter of a cell over the side of a picture that shows one cell only."""
+
+COLOURS = {
     "neutrophil": "#009e73",
     "eosinophil": "#d55e00",
     "basophil": "#0072b2",
     "lymphocyte": "#f0e442",
     "monocyte": "#56b4e9",
-    "rbc": "#e69f00",
-    "wbc": "#cc79a7",
-    "platelet": "#44aa99",
+    RBC: "#e69f00",
+    WBC: "#cc79a7",
+    PLATELET: "#44aa99",
 }
-"""Of the palette by Okabe and Ito, which people with any colour vision tell apart."""
-OTHERS = ("#e69f00", "#cc79a7", "#44aa99", "#aa4499", "#999933", "#882255", "#88ccee", "#117733")
-
-
-def colours(classes: Iterable[str]) -> dict[str, str]:
-    """Colour of each class; unknown classes take free colours in their order, then again.
-
-    Examples
-    --------
-    >>> colours(["monocyte", "blast"])
-    {'monocyte': '#56b4e9', 'blast': '#e69f00'}
-    """
-    names = list(dict.fromkeys(classes))
-    taken = {KNOWN[name] for name in names if name in KNOWN}
-    free = cycle([colour for colour in OTHERS if colour not in taken])
-    return {name: KNOWN[name] if name in KNOWN else next(free) for name in names}
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue of a colour written ``#rrggbb``.
-
-    Examples
-    --------
-    >>> rgb("#ff8000")
-    (255, 128, 0)
-    """
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return red, green, blue
-
-
-TYPES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
-"""The five types of white blood cells that normal blood holds."""
-
-WBC = "wbc"
-"""A white blood cell of unknown type."""
-
-NONE = "none"
-"""No white blood cell: red cells, platelets, background."""
-
+"""Of the palette by Okabe and Ito, distinguishable with any colour vision."""
+OTHER_COLOURS = (
+    *("#e69f00", "#cc79a7", "#44aa99", "#aa4499"),
+    *("#999933", "#882255", "#88ccee", "#117733"),
+)
 
 _SYNONYMS = {
     WBC: ("wbcs", "white blood cell", "leukocyte", "leucocyte"),
-    NONE: (
-        *("rbc", "rbcs", "red blood cell", "erythrocyte", "platelet", "platelets", "thrombocyte"),
-        *("background", "artefact", "artifact", "debris"),
-    ),
+    RBC: ("rbcs", "red blood cell", "erythrocyte"),
+    PLATELET: ("platelets", "thrombocyte"),
+    NONE: (BACKGROUND, "artefact", "artifact", "debris"),
 }
+_CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in words}
+_PLURAL_WITH_S = ("phil", "cyte", "blast", "cell", "platelet", "BC")
 
-_CANONICAL = {name: target for target, names in _SYNONYMS.items() for name in names}
+
+def detection_class(name: str) -> str:
+    """Class by which a detector counts a cell: all types of white cells are one class.
+
+    Examples
+    --------
+    >>> [detection_class(name) for name in ("Neutrophil", "erythrocyte", "HeLa", "debris")]
+    ['wbc', 'rbc', 'hela', 'none']
+    """
+    lower = name.strip().lower()
+    return WBC if lower in TYPES else _CANONICAL.get(lower, lower)
 
 
 def canonical(name: str) -> str:
-    """Class name in the form that is used throughout.
-
-    Lower case; the usual words for red cells, platelets and background become ``none``, those
-    for a white blood cell of unknown type ``wbc``.
+    """Class name in lower case, with synonyms replaced and ``none`` for all but white cells.
 
     Examples
     --------
@@ -78,4 +68,54 @@ def canonical(name: str) -> str:
     ('neutrophil', 'none', 'wbc')
     """
     lower = name.strip().lower()
-    return _CANONICAL.get(lower, lower)
+    known = _CANONICAL.get(lower, lower)
+    return NONE if known in (RBC, PLATELET) else known
+
+
+def colours(classes: Iterable[str]) -> dict[str, str]:
+    """Assign a colour to each class; unknown classes take free colours in turn, then repeat.
+
+    Examples
+    --------
+    >>> colours(["monocyte", "blast"])
+    {'monocyte': '#56b4e9', 'blast': '#e69f00'}
+    """
+    names = list(dict.fromkeys(classes))
+    taken = {COLOURS[name] for name in names if name in COLOURS}
+    free = cycle([colour for colour in OTHER_COLOURS if colour not in taken])
+    return {name: COLOURS[name] if name in COLOURS else next(free) for name in names}
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Convert a colour written ``#rrggbb`` to red, green and blue in 0–255.
+
+    Examples
+    --------
+    >>> rgb("#ff8000")
+    (255, 128, 0)
+    """
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
+
+
+def plural(name: str) -> str:
+    """Plural of a class name; only names that take an s are changed.
+
+    Examples
+    --------
+    >>> plural("monocyte"), plural("none")
+    ('monocytes', 'none')
+    """
+    return name + "s" if name.endswith(_PLURAL_WITH_S) else name
+
+
+def count(number: int, name: str) -> str:
+    r"""Number and name of cells, joined by a no-break space.
+
+    Examples
+    --------
+    >>> count(1, "lymphocyte"), count(2, "neutrophil")
+    ('1\xa0lymphocyte', '2\xa0neutrophils')
+    """
+    text = name.upper() if name in (WBC, RBC) else name
+    return f"{number}\N{NO-BREAK SPACE}{text if number == 1 else plural(text)}"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_wbc_nca.cell_types import KNOWN, NONE, OTHERS, colours
+from napari_wbc_nca.cell_types import BACKGROUND, COLOURS, NONE, OTHER_COLOURS, colours, count
 from napari_wbc_nca.widgets.features_table import UNKNOWN
 from napari_wbc_nca.widgets.planes import OURS
 
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 
-ABBREVIATIONS = ("wbc", "rbc")
-"""Classes whose names people write in capitals."""
 NEW = "#ffffff"
 """Cells that a person added, whose class nobody knows yet."""
-BACKGROUND = "background"
-"""Class of pixels that show no cell, 0 in label images."""
 
 
 def class_colours(table: pd.DataFrame) -> dict[str, str]:
@@ -62,24 +58,6 @@ def class_rows(provenance: Mapping[str, Any]) -> pd.DataFrame:
     names = [name for name in provenance["model"]["classes"] if name != BACKGROUND]
     numbers = range(1, len(names) + 1)
     return pd.DataFrame({"index": numbers, "label": numbers, "class": names})
-
-
-def plural(name: str) -> str:
-    """Name of several cells of a class; only words that take an s are changed."""
-    takes = ("phil", "cyte", "blast", "cell", "platelet", "BC")
-    return name + "s" if name.endswith(takes) else name
-
-
-def count(number: int, name: str) -> str:
-    r"""Number and name of cells, which no line break parts.
-
-    Examples
-    --------
-    >>> count(1, "lymphocyte"), count(2, "neutrophil")
-    ('1\xa0lymphocyte', '2\xa0neutrophils')
-    """
-    shown = name.upper() if name in ABBREVIATIONS else name
-    return f"{number}\N{NO-BREAK SPACE}{shown if number == 1 else plural(shown)}"
 
 
 def summary(names: Iterable[str], nothing: str = "No white blood cell found") -> str:
@@ -181,7 +159,9 @@ def class_colour(colormap: DirectLabelColormap, twin: int | None, name: str) -> 
     if name == UNKNOWN:
         return _UNKNOWN_COLOUR
     taken = {_hex(colormap, label) for label in colormap.color_dict}
-    choices = [to_hex(c, keep_alpha=True) for c in ((KNOWN[name],) if name in KNOWN else OTHERS)]
+    choices = [
+        to_hex(c, keep_alpha=True) for c in ((COLOURS[name],) if name in COLOURS else OTHER_COLOURS)
+    ]
     return next((colour for colour in choices if colour not in taken), choices[0])
 
 
@@ -220,7 +200,7 @@ def _hex(colormap: DirectLabelColormap, label: int | None) -> str:
     return str(to_hex(colormap.color_dict[label], keep_alpha=True))
 
 
-NO_CELLS = {NONE, "background", UNKNOWN}
+NO_CELLS = {NONE, BACKGROUND, UNKNOWN}
 """Outputs of models, and words, that are no class of cells."""
 NAMED = "classes"
 """Where the layer's metadata keep classes that a person added."""
@@ -235,7 +215,7 @@ def classes_of(layer: Labels) -> list[str]:
     """
     table = layer.features
     columns = [str(name) for name in table if str(name).startswith(PREFIX)]
-    given = [name.removeprefix(PREFIX) for name in columns] or list(KNOWN)
+    given = [name.removeprefix(PREFIX) for name in columns] or list(COLOURS)
     found = sorted(set(table["class"].dropna())) if "class" in table else []
     added = layer.metadata.get(OURS, {}).get(NAMED, [])
     names = dict.fromkeys([*given, *added, *found])

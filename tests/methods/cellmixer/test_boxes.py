@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.datasets.samples import Sample
 from napari_wbc_nca.methods.cellmixer import boxes
 from napari_wbc_nca.ops.mixing import IGNORED
@@ -81,7 +82,7 @@ def test_all_boxes_tell_the_scale_each_by_its_kind():
     assert sizes["wbc"] == 1
     assert sizes["rbc"] == pytest.approx(0.5)
     alone = sample(((0, 0, 30, 30), "rbc"))
-    assert boxes.factor(alone, sizes, 40) == pytest.approx(boxes.FILL * 60 / 40)
+    assert boxes.factor(alone, sizes, 40) == pytest.approx(CELL_TO_BOX * 60 / 40)
     assert boxes.factor(alone, sizes, 0) == 1
 
 

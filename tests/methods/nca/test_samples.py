@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image as Picture
 
+from napari_wbc_nca.cell_types import CELL_TO_BOX, RED_TO_WHITE_DIAMETER
 from napari_wbc_nca.datasets.masks import labelled
 from napari_wbc_nca.datasets.readers import Sample
 from napari_wbc_nca.datasets.samples import Masks
@@ -21,12 +22,11 @@ from napari_wbc_nca.methods.nca.samples import (
     prepare,
     sample_diameter,
 )
-from napari_wbc_nca.methods.nca.scale import FILL
 from napari_wbc_nca.ops.metrics import iou
 
 DENSITY = {"name": "density"}
 DIAMETER = 24.0  # model pixels; fields are drawn so that a prepared pixel is an image pixel
-RADIUS, HALF = 24, 24 / FILL
+RADIUS, HALF = 24, 24 / CELL_TO_BOX
 SHAPE = (130, 150)
 
 
@@ -148,10 +148,18 @@ def test_other_normalisations_reach_the_pixels(sample):
 @pytest.mark.parametrize(
     ("boxes", "names", "expected"),
     [
-        ([(10, 10, 50, 50), (10, 60, 30, 80)], ("wbc", "none"), 40 * FILL),
-        ([(10, 10, 50, 50), (10, 60, 70, 120)], ("wbc", "monocyte"), 60 * FILL),
-        ([(0, 10, 20, 50)], ("wbc",), 40 * FILL),  # cut by the border: the longer side counts
-        ([(10, 10, 30, 30), (10, 60, 34, 84), (50, 9, 72, 31)], ("none",) * 3, 22 * FILL / 0.6),
+        ([(10, 10, 50, 50), (10, 60, 30, 80)], ("wbc", "none"), 40 * CELL_TO_BOX),
+        ([(10, 10, 50, 50), (10, 60, 70, 120)], ("wbc", "monocyte"), 60 * CELL_TO_BOX),
+        (
+            [(0, 10, 20, 50)],
+            ("wbc",),
+            40 * CELL_TO_BOX,
+        ),  # cut by the border: the longer side counts
+        (
+            [(10, 10, 30, 30), (10, 60, 34, 84), (50, 9, 72, 31)],
+            ("none",) * 3,
+            22 * CELL_TO_BOX / RED_TO_WHITE_DIAMETER,
+        ),
         ([(50, 50, 50, 50)], ("wbc",), 0.55 * 100),
         (None, ("wbc",), 0.55 * 100),
         ([], (), 0.55 * 100),

@@ -6,10 +6,11 @@ import numpy as np
 import planted
 import pytest
 
+from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.params import NcaParams
-from napari_wbc_nca.methods.nca.scale import FILL, estimate, image_diameter
+from napari_wbc_nca.methods.nca.scale import estimate, image_diameter
 from napari_wbc_nca.types import Image
 
 CHECKPOINT = planted.checkpoint()
@@ -37,7 +38,7 @@ def test_the_images_pixel_size_wins_over_boxes():
 
 
 def test_boxes_give_the_median_of_their_sizes():
-    assert diameter(boxes=BOXES) == pytest.approx(FILL * (30 * 40) ** 0.5)
+    assert diameter(boxes=BOXES) == pytest.approx(CELL_TO_BOX * (30 * 40) ** 0.5)
 
 
 @pytest.mark.parametrize("radius", [10, 14, 20])

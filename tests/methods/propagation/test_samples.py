@@ -8,12 +8,11 @@ import numpy as np
 import planted
 import pytest
 
+from napari_wbc_nca.cell_types import CELL_TO_BOX, RED_TO_WHITE_DIAMETER
 from napari_wbc_nca.datasets.readers import Sample
-from napari_wbc_nca.methods.nca.scale import FILL
 from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
 from napari_wbc_nca.methods.propagation.patches import targets
 from napari_wbc_nca.methods.propagation.samples import (
-    RED_CELL,
     kinds_of,
     prepare,
     sample_factor,
@@ -45,7 +44,9 @@ def test_centres_are_where_the_cells_are_at_any_scale():
     (large,) = discs.samples(1, scale=2.0)
     _, fields = planted.run(prepare([large], ("wbc", "rbc"), PARAMS, fine=1.5))
     field = fields[0]
-    red = 2 * 2 * discs.RED * FILL / RED_CELL  # what the red cells say a white one's diameter is
+    red = (
+        2 * 2 * discs.RED * CELL_TO_BOX / RED_TO_WHITE_DIAMETER
+    )  # what the red cells say a white one's diameter is
     factor = red / 24 / 1.5
     assert field.shape == pytest.approx(np.asarray(large.pixels.shape[:2]) / factor, abs=1)
     dark = (field.pixels[0] > 0.3).numpy()  # red light is absorbed by white cells alone
@@ -73,14 +74,14 @@ def test_a_source_teaches_the_kinds_that_it_labels():
 @pytest.mark.parametrize(
     ("boxes", "kinds", "expected"),
     [
-        ([(10, 10, 30, 30)], ("wbc",), 20 * FILL),
-        ([(0, 10, 10, 30)], ("wbc",), 20 * FILL),  # cut by the border
+        ([(10, 10, 30, 30)], ("wbc",), 20 * CELL_TO_BOX),
+        ([(0, 10, 10, 30)], ("wbc",), 20 * CELL_TO_BOX),  # cut by the border
         (
             [(10, 10, 20, 20)] * 4 + [(30, 30, 90, 90)],
             ("rbc",) * 4 + ("wbc",),
-            10 * FILL / RED_CELL,
+            10 * CELL_TO_BOX / RED_TO_WHITE_DIAMETER,
         ),
-        ([(10, 10, 20, 20)], ("hela",), 10 * FILL),
+        ([(10, 10, 20, 20)], ("hela",), 10 * CELL_TO_BOX),
         ([(5, 5, 5, 5)], ("wbc",), 24),  # a point: the picture keeps its scale
     ],
 )

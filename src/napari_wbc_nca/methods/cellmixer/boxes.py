@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.cell_types import NONE
+from napari_wbc_nca.cell_types import CELL_TO_BOX, NONE
 from napari_wbc_nca.datasets.masks import read_drawn
 from napari_wbc_nca.ops.mixing import IGNORED, Labels
 
@@ -27,8 +27,6 @@ Mask = npt.NDArray[np.bool_]
 Rectangle = tuple[int, int, int, int]
 Part = tuple[slice, slice]
 
-FILL = 0.92
-"""Diameter of a disk of a cell's area, relative to the side of the box drawn around it."""
 _ROOM = 1.5  # side of a single cell's surroundings, in crops
 _NARROWEST = 0.4  # shorter side of a homogeneous part, in crops
 _PARTS = 4  # homogeneous parts of a field at most
@@ -90,7 +88,7 @@ def factor(sample: Sample, sizes: Mapping[str, float], diameter: float) -> float
             f"{sample.path}: points have no size; give boxes, or a diameter of 0 to keep the "
             "pictures' scale"
         )
-    return FILL * float(np.median(known)) / diameter if known else 1.0
+    return CELL_TO_BOX * float(np.median(known)) / diameter if known else 1.0
 
 
 def surrounding(samples: Sequence[Sample], classes: Sequence[str]) -> str:

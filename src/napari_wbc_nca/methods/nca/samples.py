@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.cell_types import CELL_TO_BOX, CELL_TO_CROP, RED_TO_WHITE_DIAMETER
 from napari_wbc_nca.datasets.masks import read_drawn
 from napari_wbc_nca.datasets.readers import NONE, Sample, read_rgb
 from napari_wbc_nca.methods.field import FINE
-from napari_wbc_nca.methods.nca.scale import FILL
 from napari_wbc_nca.ops import stain
 from napari_wbc_nca.ops.regions import nucleus_region, region_in_box
 from napari_wbc_nca.ops.tiling import resample, resampled_shape
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED, DRAWN = 0, 1, 2, 3, 4
 """What a pixel is known to be; the last is cytoplasm that somebody drew."""
 _CONTEXT = 1.8  # side of the window in which a region is told apart, in boxes
-_RED_CELL = 0.6  # diameter of a red cell relative to a white one's, where no white one is boxed
-_WHOLE = 0.55  # diameter of the cell relative to a crop that shows just it
 _SMALLEST = 0.4  # boxes below this share of the largest are too odd to learn a region from
 
 Form = Literal["box", "point", "crop"]
@@ -123,18 +121,18 @@ def sample_diameter(sample: Sample, shape: tuple[int, ...]) -> float:
     if sample.diameter:
         return sample.diameter
     if sample.boxes is None:
-        return _WHOLE * min(shape[:2])
+        return CELL_TO_CROP * min(shape[:2])
     height, width = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
     cut = (sample.boxes[:, :2] <= 1).any(1) | (
         sample.boxes[:, 2:] >= np.subtract(shape[:2], 1)
     ).any(1)
-    sides = np.where(cut, np.maximum(height, width), np.sqrt(height * width)) * FILL
+    sides = np.where(cut, np.maximum(height, width), np.sqrt(height * width)) * CELL_TO_BOX
     white = np.asarray([name != NONE for name in sample.names], bool)
     if (sides[white] > 0).any():
         return float(sides[white].max())
     if (sides[~white] > 0).any():
-        return float(np.median(sides[~white])) / _RED_CELL
-    return _WHOLE * min(shape[:2])
+        return float(np.median(sides[~white])) / RED_TO_WHITE_DIAMETER
+    return CELL_TO_CROP * min(shape[:2])
 
 
 def _form(sample: Sample, box: npt.NDArray[Any]) -> Form:

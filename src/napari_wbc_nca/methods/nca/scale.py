@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.io.images import check
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.field import Field, Part, finer_part
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from napari_wbc_nca.progress import Progress
     from napari_wbc_nca.types import Checkpoint, Image
 
-FILL = 0.92
-"""Diameter of a disk of a cell's area, relative to the side of the box drawn around it."""
 
 _COARSE = 100  # shorter side of the first look at a field, in model pixels
 _SAMPLED = 256  # side of the parts that are looked at in a large field, in model pixels
@@ -68,7 +67,7 @@ def image_diameter(
         return checkpoint.diameter * checkpoint.pixel_size / size
     if boxes is not None and len(boxes):
         sides = np.asarray(boxes, float)[:, 2:] - np.asarray(boxes, float)[:, :2]
-        return FILL * float(np.median(np.sqrt(sides.prod(1))))
+        return CELL_TO_BOX * float(np.median(np.sqrt(sides.prod(1))))
     first = checkpoint.diameter * min(field.source_shape) / _COARSE
     guess, found = max(first, _FINEST), None
     for number in range(_ROUNDS):

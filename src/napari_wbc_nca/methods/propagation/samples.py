@@ -10,29 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_wbc_nca.datasets.readers import NONE, TYPES, WBC, Sample, read_rgb
+from napari_wbc_nca.cell_types import (
+    CELL_TO_BOX,
+    CELL_TO_CROP,
+    NONE,
+    PLATELET,
+    RBC,
+    RED_TO_WHITE_DIAMETER,
+    WBC,
+    detection_class,
+)
+from napari_wbc_nca.datasets.readers import Sample, read_rgb
 from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.nca.scale import FILL
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
 
-RED_CELL = 0.49
-"""Diameter of a red cell relative to a typical white one's."""
 _RULERS = 4  # red cells from which on they, rather than the white ones, tell the scale
-_WHOLE = 0.55  # diameter of the cell relative to a crop that shows just it
-
-_RED = ("rbc", "rbcs", "red blood cell", "erythrocyte")
-_PLATELET = ("platelet", "platelets", "thrombocyte")
-_WHITE = (WBC, "wbcs", "white blood cell", "leukocyte", "leucocyte", *TYPES)
-_NOTHING = (NONE, "background", "artefact", "artifact", "debris")
-_KINDS = {
-    **dict.fromkeys(_WHITE, WBC),
-    **dict.fromkeys(_RED, "rbc"),
-    **dict.fromkeys(_PLATELET, "platelet"),
-    **dict.fromkeys(_NOTHING, ""),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +65,6 @@ class AnnotatedField:
         return int(self.pixels.shape[1]), int(self.pixels.shape[2])
 
 
-def kind_of(name: str) -> str:
-    """Kind that a detector looks for: types of white blood cells are one; "" for none.
-
-    Examples
-    --------
-    >>> kind_of("Neutrophil"), kind_of("erythrocyte"), kind_of("HeLa"), kind_of("debris")
-    ('wbc', 'rbc', 'hela', '')
-    """
-    lower = name.strip().lower()
-    return _KINDS.get(lower, lower)
-
-
 def kinds_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     """Kinds in the order of the outputs: white, red, platelets, others by name.
 
@@ -90,12 +73,12 @@ def kinds_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     ValueError
         When no cell is labelled.
     """
-    found = {kind_of(kind) for sample in samples for kind in sample.kinds} - {""}
+    found = {detection_class(kind) for sample in samples for kind in sample.kinds} - {NONE}
     if not found:
         raise ValueError(
             "no cell is labelled in any picture; mark the centres of some cells by points or boxes"
         )
-    first = (WBC, "rbc", "platelet")
+    first = (WBC, RBC, PLATELET)
     return (*(kind for kind in first if kind in found), *sorted(found - set(first)))
 
 
@@ -120,7 +103,7 @@ def prepare(
     """
     labelled: dict[str, set[str]] = {}
     for sample in samples:
-        labelled.setdefault(sample.source, set()).update(map(kind_of, sample.kinds))
+        labelled.setdefault(sample.source, set()).update(map(detection_class, sample.kinds))
     fields = []
     for number, sample in enumerate(samples, start=1):
         taught = np.asarray([kind in labelled[sample.source] for kind in kinds])
@@ -149,7 +132,7 @@ def _field(
     # A point is the middle of a pixel, an edge of a box lies between pixels.
     middle = (boxes[:, 2:] + boxes[:, :2]) / 2 + 0.5 * (sides == 0)
     centres = middle.astype(np.float64) / factor - 0.5
-    own = np.asarray([kind_of(kind) for kind in sample.kinds])
+    own = np.asarray([detection_class(kind) for kind in sample.kinds])
     return AnnotatedField(
         pixels.to(torch.float16),
         fine,
@@ -182,19 +165,23 @@ def sample_factor(sample: Sample, shape: tuple[int, ...], diameter: float) -> fl
     if sample.diameter:
         return sample.diameter / diameter
     if sample.boxes is None:
-        return _WHOLE * min(shape[:2]) / diameter
+        return CELL_TO_CROP * min(shape[:2]) / diameter
     height, width = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
     cut = (sample.boxes[:, :2] <= 1).any(1) | (
         sample.boxes[:, 2:] >= np.subtract(shape[:2], 1)
     ).any(1)
     sides = np.where(cut, np.maximum(height, width), np.sqrt(height * width))
-    kinds = np.asarray([kind_of(kind) for kind in sample.kinds])
-    red = sides[(kinds == "rbc") & ~cut & (sides > 0)]
+    kinds = np.asarray([detection_class(kind) for kind in sample.kinds])
+    red = sides[(kinds == RBC) & ~cut & (sides > 0)]
     if len(red) >= _RULERS:
-        return float(np.median(red)) * FILL / RED_CELL / diameter
-    for wanted, ratio in ((kinds == WBC, 1.0), (kinds == "rbc", RED_CELL), (kinds != "", 1.0)):
+        return float(np.median(red)) * CELL_TO_BOX / RED_TO_WHITE_DIAMETER / diameter
+    for wanted, ratio in (
+        (kinds == WBC, 1.0),
+        (kinds == RBC, RED_TO_WHITE_DIAMETER),
+        (kinds != NONE, 1.0),
+    ):
         if (sizes := sides[wanted & (sides > 0)]).size:
-            return float(np.median(sizes)) * FILL / ratio / diameter
+            return float(np.median(sizes)) * CELL_TO_BOX / ratio / diameter
     return 1.0
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.nca.scale import FILL, sampled, typical
+from napari_wbc_nca.methods.nca.scale import sampled, typical
 from napari_wbc_nca.methods.propagation.detect import likelihood, view_of
 from napari_wbc_nca.methods.propagation.network import (
     load,
@@ -83,7 +84,7 @@ def image_diameter(
         return checkpoint.diameter * checkpoint.pixel_size / size
     if boxes is not None and len(boxes):
         sides = np.asarray(boxes, float)[:, 2:] - np.asarray(boxes, float)[:, :2]
-        return FILL * float(np.median(np.sqrt(sides.prod(1))))
+        return CELL_TO_BOX * float(np.median(np.sqrt(sides.prod(1))))
     return (yield from _estimated(view_of(rgb, 1, checkpoint.normalisation), network, checkpoint))
 
 
