@@ -20,8 +20,12 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.datasets.readers import NONE, TYPES, read, read_rgb
+from napari_wbc_nca.evaluation.ground_truth import (
+    EvaluationImage,
+    read_ground_truth,
+    read_images,
+)
 from napari_wbc_nca.evaluation.params import EvaluateParams
-from napari_wbc_nca.evaluation.targets import Target, targets, truth
 from napari_wbc_nca.methods.field import Field, finer_part
 from napari_wbc_nca.methods.nca.losses import centre_loss
 from napari_wbc_nca.methods.nca.samples import Prepared, prepare
@@ -60,9 +64,9 @@ def main(data: Path, steps: int, seeds: int) -> None:
     (HERE.parent / "docs" / "_results" / "stain.md").write_text(text + "\n", encoding="utf-8")
 
 
-def _pictures(folder: Path, random: np.random.Generator) -> list[Target]:
+def _pictures(folder: Path, random: np.random.Generator) -> list[EvaluationImage]:
     given = {"classes": "wbc,rbc,platelet"} if folder.name == "fields" else {}
-    found = list(targets(folder, EvaluateParams(**given)))
+    found = list(read_images(folder, EvaluateParams(**given)))
     return [found[n] for n in random.permutation(len(found))[:MEASURED]]
 
 
@@ -83,7 +87,7 @@ def _train(prepared: list[Prepared], name: str, steps: int, seed: int) -> UNet:
     return network.eval()
 
 
-def _measure(network: UNet, name: str, pictures: dict[str, list[Target]]) -> list[float]:
+def _measure(network: UNet, name: str, pictures: dict[str, list[EvaluationImage]]) -> list[float]:
     """Mean IoU of cells with their masks, set by set."""
     return [
         float(np.mean([value for target in found for value in _cells(network, name, target)]))
@@ -91,9 +95,9 @@ def _measure(network: UNet, name: str, pictures: dict[str, list[Target]]) -> lis
     ]
 
 
-def _cells(network: UNet, name: str, target: Target) -> list[float]:
+def _cells(network: UNet, name: str, target: EvaluationImage) -> list[float]:
     """IoU of each true cell of a picture, looked for at its own middle and scale."""
-    rgb, true = read_rgb(target.sample), truth(target).cell
+    rgb, true = read_rgb(target.sample), read_ground_truth(target).cell
     values = []
     for label in np.unique(true[true > 0]):
         mask = true == label

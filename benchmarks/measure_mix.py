@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_wbc_nca.datasets.readers import Source, read_rgb, read_source
-from napari_wbc_nca.evaluation.class_maps import evaluate_classes
+from napari_wbc_nca.evaluation.class_maps import measure_classes
 from napari_wbc_nca.io.weights import load, save
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams, CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.preview import preview_foreground
+from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Checkpoint, Image
 from napari_wbc_nca.workflow.segment import segment
 
@@ -54,7 +55,7 @@ def main(models: Path, data: Path, stages: list[str]) -> None:
 def _masks(model: Checkpoint, data: Path) -> Iterator[tuple[str, float]]:
     """IoU of white cells with the experts' masks."""
     for name in MASKED:
-        table = evaluate_classes([model], [data / name], CellmixerParams())
+        table = run_to_end(measure_classes([model], [data / name], CellmixerParams())).table
         yield f"WBC pixel IoU, `{name}`", float(table[table["class"] == "wbc"]["iou"].iloc[0])
 
 

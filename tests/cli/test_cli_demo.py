@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from napari_wbc_nca.datasets import readers
 from napari_wbc_nca.datasets.synthetic import KINDS
-from napari_wbc_nca.evaluation.class_maps import known
+from napari_wbc_nca.evaluation.class_maps import read_class_images
 
 
 def test_demo_writes_cultures_to_train_and_measure_on(wbc, tmp_path, monkeypatch):
@@ -12,7 +12,7 @@ def test_demo_writes_cultures_to_train_and_measure_on(wbc, tmp_path, monkeypatch
     assert (done.status, done.err) == (0, "")
     learnt = readers.read(tmp_path / "c" / "populations")
     assert sorted(sample.kinds[0] for sample in learnt) == sorted(2 * list(KINDS))
-    pictures = list(known(tmp_path / "c" / "test"))
+    pictures = list(read_class_images(tmp_path / "c" / "test"))
     assert {picture.data for picture in pictures} == {"unmixed", "mixed", "artificial"}
     assert f"train cellmixer {tmp_path}/c/populations" in done.out
     seen = {sample.path.read_bytes() for sample in learnt}

@@ -7,7 +7,7 @@ import pytest
 from checkpoints import checkpoint, mixer
 
 from napari_wbc_nca.datasets import synthetic
-from napari_wbc_nca.evaluation import compare, cross_validate, evaluate, report
+from napari_wbc_nca.evaluation import cross_validate, evaluate, report
 from napari_wbc_nca.evaluation.params import CrossValidateParams, EvaluateParams
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.nca.params import NcaParams, NcaTrainParams
@@ -22,14 +22,11 @@ def measured(model, monkeypatch):
     def stand_in(*arguments):
         calls.append(arguments)
         yield Progress(1, 1, "measured a")
-        return SimpleNamespace()
+        return SimpleNamespace(text=lambda: "cell IoU | 0.900", notes=["seen before"])
 
     monkeypatch.setattr(evaluate, "run", stand_in)
     monkeypatch.setattr(cross_validate, "cross_validate", stand_in)
-    for name in ("write", "write_transfer"):
-        monkeypatch.setattr(report, name, lambda _, folder: calls.append(folder))
-    for name in ("text", "transfer_text"):
-        monkeypatch.setattr(report, name, lambda _: "cell IoU | 0.900")
+    monkeypatch.setattr(report, "write_report", lambda _, folder: calls.append(folder))
     return calls
 
 
@@ -39,11 +36,12 @@ def test_model_is_measured_and_reported(wbc, measured, model, tmp_path):
     assert done.status == 0
     params = EvaluateParams(projections="pca,centre")
     assert measured == [
-        (model, tmp_path, params, NcaParams(diameter=40)),
+        ([model], [tmp_path], params, {"diameter": 40}),
         tmp_path / "r",
     ]
     assert "cell IoU | 0.900" in done.out
     assert "Tables and plots are in" in done.out
+    assert "Note: seen before" in done.err
 
 
 def test_method_is_measured_in_folds(wbc, measured, tmp_path):
@@ -104,23 +102,13 @@ def test_wrong_usage(wbc, measured, arguments, message):
     assert measured == []
 
 
-def test_two_models_are_compared(wbc, measured, model, monkeypatch, tmp_path):
-    monkeypatch.setattr(compare, "targets", lambda data, params: [data])
-
-    def run(*arguments):
-        measured.append(arguments)
-        yield Progress(1, 1, "measured a")
-        return SimpleNamespace()
-
-    monkeypatch.setattr(compare, "run", run)
-    monkeypatch.setattr(report, "write_comparison", lambda _, folder: measured.append(folder))
-    monkeypatch.setattr(report, "comparison_text", lambda _: "cell IoU | 0.900 | 0.950")
+def test_two_models_are_compared(wbc, measured, model, tmp_path):
     options = ["--against", "other", "-o", tmp_path / "r", "--overlap", 0.6, "--seed", 3]
     done = wbc("evaluate", "tiny", tmp_path, *options)
     assert done.status == 0
     params = EvaluateParams(overlap=0.6)
-    assert measured == [((model, model), [tmp_path], params, {"seed": 3}), tmp_path / "r"]
-    assert "0.900 | 0.950" in done.out
+    assert measured == [([model, model], [tmp_path], params, {"seed": 3}), tmp_path / "r"]
+    assert "cell IoU | 0.900" in done.out
 
 
 def test_comparing_and_folds_exclude_each_other(wbc, measured, tmp_path):
@@ -165,8 +153,11 @@ def test_what_class_maps_cannot_be_measured_by(wbc, mixers, arguments, message):
     assert message in done.err
 
 
-def test_several_models_need_masks(wbc, mixers, tmp_path):
+def test_three_models_need_masks(wbc, mixers, tmp_path):
     (tmp_path / "empty").mkdir()
     done = wbc("evaluate", "A,B", tmp_path / "empty", "-o", tmp_path / "r")
     assert done.status == 1
-    assert "no NAME_mask.png beside the pictures" in done.err
+    assert "no pictures; expected" in done.err
+    done = wbc("evaluate", "A,B,A", tmp_path / "empty", "-o", tmp_path / "r")
+    assert done.status == 2
+    assert "got 3 models and 1 data sets; expected one or two models" in done.err

@@ -10,18 +10,20 @@ from checkpoints import mixer
 from PIL import Image as Picture
 
 from napari_wbc_nca.datasets import synthetic
-from napari_wbc_nca.datasets.samples import LabelError
+from napari_wbc_nca.datasets.samples import LabelError, image_id
+from napari_wbc_nca.evaluation.cells import CellEvaluation
 from napari_wbc_nca.evaluation.class_maps import (
     ClassEvaluation,
-    artificial,
-    evaluate_classes,
-    known,
-    renumbered,
-    text,
+    format_classes,
+    map_classes,
+    measure_classes,
+    mix_images,
+    read_class_images,
 )
-from napari_wbc_nca.evaluation.evaluate import Evaluation, evaluate
+from napari_wbc_nca.evaluation.evaluate import evaluate
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
 from napari_wbc_nca.ops.mixing import mix_masks
+from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import segment
 
@@ -34,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_folder_gives_unmixed_artificial_and_mixed_pictures(folder):
-    found = list(known(folder))
+    found = list(read_class_images(folder))
     counts = {
         name: sum(k.data == name for k in found) for name in ("unmixed", "artificial", "mixed")
     }
@@ -43,8 +45,8 @@ def test_a_folder_gives_unmixed_artificial_and_mixed_pictures(folder):
 
 
 def test_an_artificial_mixture_has_both_classes_and_their_rule(folder):
-    pictures = [k for k in known(folder / "unmixed") if k.data == "unmixed"]
-    made = list(artificial(pictures))
+    pictures = [k for k in read_class_images(folder / "unmixed") if k.data == "unmixed"]
+    made = list(mix_images(pictures))
     first = made[0]
     others = [mix_masks(pictures[0].classes, k.classes) for k in pictures[1:]]
     assert any(np.array_equal(first.classes, other) for other in others)
@@ -54,10 +56,10 @@ def test_an_artificial_mixture_has_both_classes_and_their_rule(folder):
 
 
 def test_pictures_of_different_sizes_are_mixed_where_both_are(folder):
-    first, second, _ = (k for k in known(folder / "unmixed") if k.data == "unmixed")
+    first, second, _ = (k for k in read_class_images(folder / "unmixed") if k.data == "unmixed")
     image = Image(first.image.pixels[:64, :80], "small")
     small = replace(first, image=image, classes=first.classes[:64, :80])
-    made = list(artificial([small, second]))
+    made = list(mix_images([small, second]))
     assert [k.image.shape for k in made] == [(64, 80), (64, 80)]
     expected = mix_masks(small.classes, second.classes[:64, :80])
     np.testing.assert_array_equal(made[0].classes, expected)
@@ -73,7 +75,7 @@ def test_a_mask_with_a_palette_is_read_by_its_numbers(tmp_path):
     drawn.putdata(mask.ravel().tolist())
     drawn.save(tmp_path / "a_mask.png")
     (tmp_path / "classes.txt").write_text("red\ngreen\n")
-    (found,) = known(tmp_path)
+    (found,) = read_class_images(tmp_path)
     np.testing.assert_array_equal(found.classes, mask)
 
 
@@ -82,23 +84,23 @@ def test_masks_without_names_are_white_cells(tmp_path):
     mask = np.zeros((9, 9), np.uint8)
     mask[:3], mask[3:5] = 128, 255
     Picture.fromarray(mask).save(tmp_path / "a_mask.png")
-    (found,) = known(tmp_path)
+    (found,) = read_class_images(tmp_path)
     assert found.names == ("background", "wbc")
     assert found.classes.sum() == 45
 
 
 def test_classes_are_compared_by_their_names():
     own, wanted = ("background", "b", "a", "c"), ("background", "a", "b")
-    assert renumbered(np.array([0, 1, 2, 3]), own, wanted).tolist() == [0, 2, 1, 3]
+    assert map_classes(np.array([0, 1, 2, 3]), own, wanted).tolist() == [0, 2, 1, 3]
 
 
 def test_a_folder_without_masks_and_a_mask_of_another_size_are_refused(tmp_path):
     with pytest.raises(LabelError, match="no NAME_mask"):
-        list(known(tmp_path))
+        list(read_class_images(tmp_path))
     Picture.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
     Picture.fromarray(np.zeros((9, 8), np.uint8)).save(tmp_path / "a_mask.png")
     with pytest.raises(LabelError, match=r"is \(9, 8\), but its picture is \(9, 9\)"):
-        list(known(tmp_path))
+        list(read_class_images(tmp_path))
 
 
 def test_text_has_models_side_by_side():
@@ -106,15 +108,18 @@ def test_text_has_models_side_by_side():
 
     rows = [("one", "mixed", "a", 0.5, 0.25, 4), ("two", "mixed", "a", 1.0, 0.75, 4)]
     names = ["model", "data", "class", "accuracy", "iou", "pixels"]
-    assert "| a | 0.500 | 0.250 | 1.000 | 0.750 |" in text(pd.DataFrame(rows, columns=names))
+    assert "| a | 0.500 | 0.250 | 1.000 | 0.750 |" in format_classes(
+        pd.DataFrame(rows, columns=names)
+    )
 
 
 def test_several_models_are_measured_on_several_data_sets(folder):
     models = [mixer(0), mixer(1)]
-    table = evaluate_classes(models, [folder], CellmixerParams(device="cpu"))
+    steps = measure_classes(models, [folder], CellmixerParams(device="cpu"))
+    table = run_to_end(steps).table
     assert list(dict.fromkeys(table["model"])) == ["mixer-0", "mixer-1"]
     assert list(dict.fromkeys(table["data"])) == ["mixed", "unmixed", "artificial"]
-    (picture,) = known(folder / "mixed")
+    (picture,) = read_class_images(folder / "mixed")
     rows = table[table["data"] == "mixed"].set_index(["model", "class"])
     for model in models:
         found = segment(picture.image, model, device="cpu").labels["class"]
@@ -147,5 +152,16 @@ def test_cells_are_measured_where_only_boxes_are_known(tmp_path):
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2")
     (tmp_path / "classes.txt").write_text("granular")
     found = evaluate(mixer(), tmp_path, device="cpu")
-    assert isinstance(found, Evaluation)
+    assert isinstance(found, CellEvaluation)
     assert found.summary["cells"].tolist() == [1]
+
+
+def test_class_maps_of_training_images_are_named(folder):
+    (picture,) = read_class_images(folder / "mixed")
+    rgb = np.repeat(np.asarray(picture.image.pixels).reshape(96, 96, -1)[..., :1], 3, axis=-1)
+    model = mixer()
+    model = replace(model, card={**model.card, "images": [image_id(rgb)]})
+    measured = evaluate(model, [folder / "mixed", folder / "unmixed"], device="cpu")
+    (note,) = measured.provenance["notes"]
+    assert note.startswith("mixer-0 was trained on 1 of these 4 images")
+    assert f"Note: {note}" in measured.text()

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from PIL import Image as Picture
 
-from napari_wbc_nca.evaluation import evaluate
+from napari_wbc_nca.evaluation import cells as module
 from napari_wbc_nca.evaluation.cross_validate import cross_validate
 from napari_wbc_nca.evaluation.params import CrossValidateParams
-from napari_wbc_nca.evaluation.report import transfer_text, write_transfer
+from napari_wbc_nca.evaluation.report import write_report
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
 from napari_wbc_nca.ops.labels import cell_table, write_labels
@@ -54,7 +54,7 @@ def taught(monkeypatch):
         return Segmentation(labels, cell_table(cells, checkpoint.classes), {}, {})
 
     monkeypatch.setattr(registry, "load", lambda target: train)
-    monkeypatch.setattr(evaluate, "predict", predict)
+    monkeypatch.setattr(module, "predict", predict)
     return seen
 
 
@@ -93,11 +93,11 @@ def test_each_set_is_measured_by_models_of_every_set(tmp_path, taught):
         **{("one", "two"): 0.5, ("two", "one"): 0.5},
     }
     assert measured.provenance["train"]["seed"] == 5
-    write_transfer(measured, tmp_path / "out")
+    write_report(measured, tmp_path / "out")
     assert len(pd.read_csv(tmp_path / "out" / "folds.csv")) == 8
     assert (tmp_path / "out" / "type_balanced_model.png").exists()
     row = "| type_balanced | model | one | 1.000 ± 0.000 | 0.500 ± 0.000 |"
-    assert row in transfer_text(measured).splitlines()
+    assert row in measured.text().splitlines()
 
 
 def test_too_few_slides_are_refused(tmp_path, taught):

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from PIL import Image as Picture
 
-from napari_wbc_nca.evaluation import evaluate as module
-from napari_wbc_nca.evaluation.compare import compare
+from napari_wbc_nca.datasets.samples import image_id
+from napari_wbc_nca.evaluation import cells as module
 from napari_wbc_nca.evaluation.evaluate import evaluate
+from napari_wbc_nca.evaluation.ground_truth import label_components, read_images
 from napari_wbc_nca.evaluation.params import EvaluateParams
-from napari_wbc_nca.evaluation.targets import instances, targets
 from napari_wbc_nca.ops.labels import cell_table, write_labels
 from napari_wbc_nca.ops.overlaps import resolve_overlaps
 from napari_wbc_nca.progress import Progress
@@ -54,7 +54,7 @@ def answers(monkeypatch):
 
 def draw(folder, name, discs, shape=(60, 80), boxes=None):
     """A picture with its mask, and its YOLO file where boxes (y, x, radius, class) are given."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     Picture.fromarray(np.full((*shape, 3), 220, np.uint8)).save(folder / f"{name}.png")
     mask = np.zeros(shape, np.uint8)
     for y, x, radius in discs:
@@ -138,7 +138,7 @@ def test_masks_of_fields_count_missed_and_spare_cells(tmp_path, answers):
 def test_touching_cells_are_divided_by_their_boxes():
     mask = disc((40, 60), 20, 20, 10) | disc((40, 60), 20, 38, 10)
     boxes = np.array([[10, 10, 31, 31], [10, 28, 31, 49]], np.float32)
-    whole, divided = instances(mask), instances(mask, boxes)
+    whole, divided = label_components(mask), label_components(mask, boxes)
     assert whole.max() == 1
     assert divided.max() == 2
     np.testing.assert_array_equal(divided > 0, mask)
@@ -148,7 +148,7 @@ def test_touching_cells_are_divided_by_their_boxes():
 def test_a_box_divides_no_component_but_its_own():
     mask = disc((40, 60), 20, 12, 10) | disc((40, 60), 20, 45, 10)
     boxes = np.array([[10, 35, 31, 56], [10, 2, 31, 50], [0, 26, 5, 30]], np.float32)
-    assert instances(mask, boxes).max() == 2
+    assert label_components(mask, boxes).max() == 2
 
 
 def labelled(tmp_path, answers):
@@ -230,7 +230,7 @@ def test_a_listed_picture_that_is_not_there_is_named(tmp_path, answers):
     labelled(tmp_path, answers)
     (tmp_path / "list.tsv").write_text("b\nz.png\n")
     with pytest.raises(ValueError, match=r"list\.tsv lists z\.png, which the data does not hold"):
-        targets(tmp_path, EvaluateParams(include=str(tmp_path / "list.tsv")))
+        read_images(tmp_path, EvaluateParams(include=str(tmp_path / "list.tsv")))
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path, answers):
@@ -338,7 +338,9 @@ def test_two_models_are_compared_cell_by_cell(tmp_path, answers, monkeypatch):
         return real(image, checkpoint, replace(params, projection=way))
 
     monkeypatch.setattr(module, "predict", predict)
-    found = compare(MODEL, other, tmp_path / "data", output=tmp_path / "out", kind="fields")
+    found = evaluate(
+        MODEL, tmp_path / "data", against=other, output=tmp_path / "out", kind="fields"
+    )
     shape = (60, 80)
     low = iou(disc(shape, 40, 60, 9), disc(shape, 40, 66, 9))
     table = found.summary.set_index("figure")
@@ -376,3 +378,32 @@ def test_a_mask_of_class_numbers_is_refused(tmp_path, answers):
     Picture.fromarray(np.full((40, 40), 3, np.uint8)).save(tmp_path / "a_mask.png")
     with pytest.raises(ValueError, match=r"a_mask\.png holds 3 at most: numbers of classes"):
         evaluate(MODEL, tmp_path)
+
+
+def test_images_that_a_model_was_trained_on_are_named(tmp_path, answers):
+    folder = labelled(tmp_path / "data", answers)
+    rgb = np.full((60, 80, 3), 220, np.uint8)
+    rgb[0, 0] = 0
+    Picture.fromarray(rgb).save(folder / "b.png")
+    own = replace(MODEL, card={"images": [image_id(rgb)], "data": {"data": 1}})
+    measured = evaluate(own, folder, output=tmp_path / "out")
+    (note,) = measured.notes
+    assert note.startswith("stand-in was trained on 1 of these 2 images (b); measure other images")
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (record["trained_on"], record["notes"]) == (["b"], [note])
+    assert note in (tmp_path / "out" / "summary.md").read_text()
+    other = replace(MODEL, card={"images": ["0" * 12], "data": {"data": 1}})
+    assert evaluate(other, folder).notes == []
+    # A model whose card lists no images is known by the names of its data sets.
+    old = replace(MODEL, name="old", card={"data": {"data": 1}})
+    assert evaluate(own, folder, against=old).notes == [
+        note,
+        "old was trained on a data set called data; if it holds these images, measure others to "
+        "learn how well it does on new ones",
+    ]
+    assert evaluate(MODEL, folder).notes == []
+
+
+def test_a_comparison_refuses_a_parameter_that_neither_method_has(tmp_path, answers):
+    with pytest.raises(ValueError, match="unknown parameter 'bogus'"):
+        evaluate(MODEL, labelled(tmp_path, answers), against=MODEL, bogus=3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from napari_wbc_nca.datasets.samples import image_id, read_rgb
 from napari_wbc_nca.workflow.train import train
 
 TINY = {
@@ -37,6 +38,8 @@ def test_training_goes_on_from_a_model(crops):
     second = train("nca_wss", crops, init=first, **(TINY | {"learning_rate": 1e-2}))
     assert second.architecture == first.architecture
     assert second.card["parent"]["name"] == first.name
+    images = {image_id(read_rgb(path)) for path in crops.rglob("*.png")}
+    assert second.card["images"] == first.card["images"] == sorted(images)
     assert any((second.weights[name] != first.weights[name]).any() for name in first.weights)
 
 

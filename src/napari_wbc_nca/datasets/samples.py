@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.io._files import array_sha256
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -169,6 +171,11 @@ def picture_size(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise LabelError(f"{path} cannot be read as a picture: {error}") from error
     return height, width
+
+
+def image_id(rgb: npt.NDArray[np.uint8]) -> str:
+    """Return 12 hexadecimal digits that identify an image by its pixels, whatever its file."""
+    return array_sha256(rgb)[:12]
 
 
 def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:

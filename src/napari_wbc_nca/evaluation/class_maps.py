@@ -1,24 +1,25 @@
-"""Measure models that give each pixel a class, as CellMixer's Table 1 does."""
+"""Measure models that give each pixel a class, as Table 1 of the CellMixer paper does."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from napari_wbc_nca.datasets.label_files import read_names
-from napari_wbc_nca.datasets.samples import LabelError, is_picture
-from napari_wbc_nca.io.images import in_colours, read
+from napari_wbc_nca.datasets.samples import LabelError, image_id, is_picture
+from napari_wbc_nca.evaluation.cells import training_notes
+from napari_wbc_nca.evaluation.report import Report
+from napari_wbc_nca.io.images import prepare, read
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.ops.metrics import class_scores, confusion_matrix
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
 from napari_wbc_nca.params import as_dict
-from napari_wbc_nca.progress import Progress, run_to_end
+from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Checkpoint, Image
 from napari_wbc_nca.workflow import segment
 
@@ -28,25 +29,25 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.params import PredictParams
 
 ARTIFICIAL = "artificial"
-"""Name of the mixtures that are made of the pictures of a folder ``unmixed``."""
+"""Name of the mixtures that are made of the images of a folder ``unmixed``."""
 CELLS = "cells"
-"""Name of the row that holds the means of the cells' classes."""
+"""Name of the row that holds the means over the classes of cells."""
 _UNMIXED = "unmixed"
 _CYTOPLASM = 128  # value of expert masks that hold a white blood cell's cytoplasm and nucleus
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
-    """A picture whose classes are known.
+class ClassImage:
+    """An image with the class of each pixel.
 
     Attributes
     ----------
     data
         Name of its data set.
     image
-        The picture.
+        The image.
     classes
-        ``(Y, X)`` number of the class in `names`.
+        ``(Y, X)`` index of the class in `names`.
     names
         Of the classes, the background first.
     """
@@ -58,115 +59,115 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassEvaluation:
-    """What was measured of models that give each pixel a class.
+class ClassEvaluation(Report):
+    """Results of models that give each pixel a class.
 
     Attributes
     ----------
     table
-        As of :func:`evaluate_classes`.
+        model, data, class, accuracy, iou, pixels; after the classes of the cells, a row
+        ``cells`` with their means.
     provenance
         Models, data and every parameter of prediction.
     """
 
+    stem: ClassVar[str] = "classes"
+
     table: pd.DataFrame
     provenance: dict[str, Any]
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the table under its name."""
+        return {"classes": self.table}
 
-def evaluate_classes(
+    def text(self) -> str:
+        """Return classes in rows, accuracy and IoU of each model side by side, as Markdown."""
+        notes = "".join(f"Note: {note}\n\n" for note in self.notes)
+        return notes + format_classes(self.table)
+
+    def headline(self) -> str:
+        """Return the mean IoU of the classes of cells, by model and data set."""
+        means = self.table[self.table["class"] == CELLS].to_dict("records")
+        shown = [f"{row['model']} on {row['data']} {row['iou']:.3f}" for row in means]
+        return f"Mean IoU of the cells' classes: {', '.join(shown)}"
+
+
+def measure_classes(
     models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
-) -> pd.DataFrame:
-    """Accuracy and IoU of each class, of several models on several data sets.
+) -> Generator[Progress, None, ClassEvaluation]:
+    """Measure accuracy and IoU of each class, of several models on several data sets.
 
     Parameters
     ----------
     models
         Of a method that gives a label image ``class``.
     data
-        Folders as in :func:`known`.
+        Folders as in :func:`read_class_images`.
     params
         Of prediction.
-
-    Returns
-    -------
-    DataFrame
-        model, data, class, accuracy, iou, pixels; after the classes of the cells, a row
-        ``cells`` with their means.
-    """
-    return run_to_end(run(models, data, params))
-
-
-def measure(
-    models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
-) -> Generator[Progress, None, ClassEvaluation]:
-    """Measure step by step as :func:`run`, and keep how it was done."""
-    table = yield from run(models, data, params)
-    known_by = [{"model": model.name, "sha256": model.sha256} for model in models]
-    record = {"models": known_by, "data": [str(folder) for folder in data], **as_dict(params)}
-    return ClassEvaluation(table, record)
-
-
-def write(measured: ClassEvaluation, folder: str | Path) -> None:
-    """Write ``classes.csv``, ``classes.md`` and ``evaluation.json`` into `folder`."""
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    measured.table.to_csv(place / "classes.csv", index=False)
-    (place / "classes.md").write_text(text(measured.table), encoding="utf-8")
-    record = json.dumps(measured.provenance, indent=2)
-    (place / "evaluation.json").write_text(record, encoding="utf-8")
-
-
-def run(
-    models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
-) -> Generator[Progress, None, pd.DataFrame]:
-    """Measure step by step; as :func:`evaluate_classes`.
 
     Yields
     ------
     Progress
-        After each picture and model.
+        After each image and model.
     """
-    pictures = [picture for folder in data for picture in known(folder)]
+    images = [image for folder in data for image in read_class_images(folder)]
     counts: dict[tuple[int, str], Any] = {}
-    total, done = len(pictures) * len(models), 0
-    for picture in pictures:
+    total, done = len(images) * len(models), 0
+    for image in images:
         for number, model in enumerate(models):
-            result = yield from segment.run(picture.image, model, params)
-            found = renumbered(np.asarray(result.labels["class"]), model.classes, picture.names)
-            key = (number, picture.data)
-            size = len(picture.names) + 1  # the last is for what the truth does not know
-            counts[key] = counts.get(key, 0) + confusion_matrix(picture.classes, found, size)
+            result = yield from segment.run(image.image, model, params)
+            predicted = map_classes(np.asarray(result.labels["class"]), model.classes, image.names)
+            key = (number, image.data)
+            size = len(image.names) + 1  # the last is for classes outside of the ground truth
+            counts[key] = counts.get(key, 0) + confusion_matrix(image.classes, predicted, size)
             done += 1
-            yield Progress(done, total, f"measured {picture.image.name}")
-    names = {picture.data: (*picture.names, "others") for picture in pictures}
+            yield Progress(done, total, f"measured {image.image.name}")
+    names = {image.data: (*image.names, "others") for image in images}
     rows = [
-        _with_mean(class_scores(count, names[place])).assign(model=models[number].name, data=place)
-        for (number, place), count in counts.items()
+        _with_mean(class_scores(count, names[name])).assign(model=models[number].name, data=name)
+        for (number, name), count in counts.items()
     ]
     table = pd.concat(rows, ignore_index=True)
-    return table[["model", "data", "class", "accuracy", "iou", "pixels"]]
+    record = {
+        "models": [{"model": model.name, "sha256": model.sha256} for model in models],
+        "data": [str(folder) for folder in data],
+        "notes": [note for model in models for note in _notes(model, images)],
+        **as_dict(params),
+    }
+    columns = ["model", "data", "class", "accuracy", "iou", "pixels"]
+    return ClassEvaluation(table[columns], record)
+
+
+def _notes(model: Checkpoint, images: Sequence[ClassImage]) -> list[str]:
+    known = model.card.get("images", ())
+    own = [image for image in images if image.data != ARTIFICIAL]
+    names = [
+        i.image.name for i in own if known and image_id(_rgb(i).round().astype(np.uint8)) in known
+    ]
+    return training_notes(model, {image.data for image in own}, names, len(own))
 
 
 def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the mean of the classes of cells that are in the truth."""
+    """Append the mean over the classes of cells that are in the ground truth."""
     cells = table[(table.index > 0) & (table["pixels"] > 0)]
     means = {"accuracy": cells["accuracy"].mean(), "iou": cells["iou"].mean()}
     row = pd.DataFrame([{"class": CELLS, **means, "pixels": cells["pixels"].sum()}])
     return pd.concat([table, row], ignore_index=True)
 
 
-def renumbered(
-    found: npt.NDArray[Any], own: Sequence[str], wanted: Sequence[str]
+def map_classes(
+    classes: npt.NDArray[Any], names: Sequence[str], target: Sequence[str]
 ) -> npt.NDArray[np.int64]:
-    """Class map in the numbers of `wanted` names; a class that is not among them gets the last."""
-    numbers = [wanted.index(name) if name in wanted else len(wanted) for name in own]
-    return np.asarray(np.asarray(numbers, np.int64)[found])
+    """Change indices in `names` into indices in `target`; a class that is not there is last."""
+    indices = [target.index(name) if name in target else len(target) for name in names]
+    return np.asarray(np.asarray(indices, np.int64)[classes])
 
 
-def known(folder: str | Path) -> Iterator[Known]:
-    """Pictures of a folder whose classes are known.
+def read_class_images(folder: str | Path) -> Iterator[ClassImage]:
+    """Read the images of a folder that have a class for each pixel.
 
-    Beside each ``NAME.*`` lies ``NAME_mask.png`` with a number a pixel, of the names in
+    Beside each ``NAME.*`` lies ``NAME_mask.png`` with an index a pixel, of the names in
     ``classes.txt`` from 1 on; without ``classes.txt`` it is an expert's mask of white blood
     cells: 0, 128 and 255. A folder of such folders is read whole; of one called ``unmixed``
     artificial mixtures are made too.
@@ -174,79 +175,78 @@ def known(folder: str | Path) -> Iterator[Known]:
     Raises
     ------
     LabelError
-        When there is no such picture, or a mask does not fit.
+        When there is no such image, or a mask does not fit.
     """
     path = Path(folder)
-    inside = [place for place in sorted(path.glob("*")) if place.is_dir()]
-    masked = sorted(path.glob("*_mask.png"))
-    if not masked and not inside:
+    folders = [inner for inner in sorted(path.glob("*")) if inner.is_dir()]
+    masks = sorted(path.glob("*_mask.png"))
+    if not masks and not folders:
         raise LabelError(
             f"{path}: no NAME_mask.png beside the pictures; a class map needs the true class of "
             "each pixel"
         )
-    for place in () if masked else inside:
-        yield from known(place)
-    pictures = [_read(path, mask) for mask in masked]
-    yield from pictures
+    for inner in () if masks else folders:
+        yield from read_class_images(inner)
+    images = [_read(path, mask) for mask in masks]
+    yield from images
     if path.name == _UNMIXED:
-        yield from artificial(pictures)
+        yield from mix_images(images)
 
 
-def artificial(pictures: Sequence[Known]) -> Iterator[Known]:
-    """Mixtures at even shares of each picture with the next one that shows another class.
+def mix_images(images: Sequence[ClassImage]) -> Iterator[ClassImage]:
+    """Mix each image at even shares with the next one that shows other classes.
 
-    Of pictures of different sizes, the upper left corner that both have is mixed.
+    Of images of different sizes, the upper left corner that both have is mixed.
     """
-    for index, first in enumerate(pictures):
-        others = [*pictures[index + 1 :], *pictures[:index]]
-        different = [o for o in others if not _shared(o, first)]
+    for index, first in enumerate(images):
+        others = [*images[index + 1 :], *images[:index]]
+        different = [o for o in others if not np.intersect1d(o.classes, first.classes).any()]
         if different:
-            yield _mixture(first, different[index % len(different)])
+            yield _mix(first, different[index % len(different)])
 
 
-def _shared(one: Known, two: Known) -> bool:
-    return bool(np.intersect1d(one.classes, two.classes).any())
-
-
-def _mixture(one: Known, two: Known) -> Known:
-    """Both at even shares, with a background of their mean brightness and noise."""
-    pixels = [_brightness(known) for known in (one, two)]
-    found = [
-        background_statistics(values, known.classes)
-        for values, known in zip(pixels, (one, two), strict=True)
+def _mix(first: ClassImage, second: ClassImage) -> ClassImage:
+    """Mix two images on a background of their mean brightness and noise."""
+    pixels = [
+        np.ascontiguousarray(np.moveaxis(_rgb(image) / 255, -1, 0), np.float32)
+        for image in (first, second)
     ]
-    if found[0] is None or found[1] is None:
-        raise LabelError(f"{one.image.source}, {two.image.source}: no background between the cells")
-    mean, std = (np.mean([s[k] for s in found if s], axis=0)[:, None, None] for k in (0, 1))
-    part = tuple(slice(side) for side in np.minimum(one.classes.shape, two.classes.shape))
-    first, second = (values[(slice(None), *part)] for values in pixels)
-    mixed = mix(first, second, 0.5, (found[0], found[1])) / np.float32(np.sqrt(0.5))
-    picture = ((mean + std * mixed).clip(0, 1) * 255).round().astype(np.uint8)
-    name = f"{one.image.name} + {two.image.name}"
-    image = Image(np.moveaxis(picture, 0, -1), name)
-    classes = mix_masks(one.classes[part], two.classes[part])
-    return Known(ARTIFICIAL, image, classes, one.names)
+    backgrounds = [
+        background_statistics(values, image.classes)
+        for values, image in zip(pixels, (first, second), strict=True)
+    ]
+    if backgrounds[0] is None or backgrounds[1] is None:
+        raise LabelError(
+            f"{first.image.source}, {second.image.source}: no background between the cells"
+        )
+    mean, std = (np.mean([b[k] for b in backgrounds if b], axis=0)[:, None, None] for k in (0, 1))
+    part = tuple(slice(side) for side in np.minimum(first.classes.shape, second.classes.shape))
+    one, two = (values[(slice(None), *part)] for values in pixels)
+    mixed = mix(one, two, 0.5, (backgrounds[0], backgrounds[1])) / np.float32(np.sqrt(0.5))
+    rgb = ((mean + std * mixed).clip(0, 1) * 255).round().astype(np.uint8)
+    image = Image(np.moveaxis(rgb, 0, -1), f"{first.image.name} + {second.image.name}")
+    classes = mix_masks(first.classes[part], second.classes[part])
+    return ClassImage(ARTIFICIAL, image, classes, first.names)
 
 
-def _brightness(picture: Known) -> npt.NDArray[np.float32]:
-    rgb = np.asarray(to_rgb(in_colours(picture.image).pixels)) / 255
-    return np.ascontiguousarray(np.moveaxis(rgb, -1, 0), np.float32)
+def _rgb(image: ClassImage) -> npt.NDArray[Any]:
+    return np.asarray(to_rgb(prepare(image.image)))
 
 
-def _read(folder: Path, mask: Path) -> Known:
-    """A picture and its mask."""
+def _read(folder: Path, mask: Path) -> ClassImage:
+    """Read an image and its mask."""
     from PIL import Image as Pictures
 
     stem = mask.stem.removesuffix("_mask")
-    found = [path for path in folder.glob(f"{stem}.*") if is_picture(path)]
-    if not found:
+    paths = [path for path in folder.glob(f"{stem}.*") if is_picture(path)]
+    if not paths:
         raise LabelError(f"{mask} has no picture beside it")
     listed = folder / "classes.txt"
-    with Pictures.open(mask) as drawn:
-        # A palette's colours are for the eye: the number of a class is the pixel's own.
-        numbered = listed.exists() and drawn.mode in ("1", "P")
-        values = np.asarray(drawn if numbered else drawn.convert("L")).astype(np.uint8)
-    image = read(found[0])
+    with Pictures.open(mask) as opened:
+        # A palette is for display: the class is the pixel's index.
+        indexed = listed.exists() and opened.mode in ("1", "P")
+        values = np.asarray(opened if indexed else opened.convert("L")).astype(np.uint8)
+    image = read(paths[0])
     if values.shape != image.shape:
         raise LabelError(f"{mask} is {values.shape}, but its picture is {image.shape} pixels")
     names: tuple[str, ...] = ("background", "wbc")
@@ -258,30 +258,19 @@ def _read(folder: Path, mask: Path) -> Known:
         raise LabelError(
             f"{mask} holds class {int(classes.max())}, but {listed} names {len(names) - 1}"
         )
-    return Known(folder.name, image, classes, names)
+    return ClassImage(folder.name, image, classes, names)
 
 
-def text(table: pd.DataFrame) -> str:
-    """Table for people: classes in rows, accuracy and IoU of each model side by side."""
+def format_classes(table: pd.DataFrame) -> str:
+    """Format classes in rows, accuracy and IoU of each model side by side, as Markdown."""
     lines = []
     models = list(dict.fromkeys(table["model"]))
-    for place in dict.fromkeys(table["data"]):
-        own = table[table["data"] == place]
-        lines.append(f"| {place} | " + " | ".join(f"{m} accuracy | {m} IoU" for m in models) + " |")
+    for data, rows in table.groupby("data", sort=False):
+        lines.append(f"| {data} | " + " | ".join(f"{m} accuracy | {m} IoU" for m in models) + " |")
         lines.append("|---" * (1 + 2 * len(models)) + "|")
-        for name in dict.fromkeys(own["class"]):
-            cells = [
-                f"{value:.3f}"
-                for model in models
-                for value in _figures(own[(own["model"] == model) & (own["class"] == name)])
-            ]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        values = rows.set_index(["class", "model"])[["accuracy", "iou"]]
+        for name in dict.fromkeys(rows["class"]):
+            cells = values.loc[name].reindex(models).to_numpy(float).ravel()
+            lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
         lines.append("")
     return "\n".join(lines)
-
-
-def _figures(rows: pd.DataFrame) -> tuple[float, float]:
-    """Accuracy and IoU of a row; NaN where there is none."""
-    if rows.empty:
-        return float("nan"), float("nan")
-    return float(rows["accuracy"].iloc[0]), float(rows["iou"].iloc[0])

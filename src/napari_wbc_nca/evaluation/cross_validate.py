@@ -1,37 +1,44 @@
-"""Train and measure in folds: on one data set, or on each against every other."""
+"""Cross-validate a method: within one data set, or between several."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pandas as pd
 
 from napari_wbc_nca.datasets.duplicates import same_pictures
 from napari_wbc_nca.datasets.splits import stratified_folds
-from napari_wbc_nca.evaluation.evaluate import Evaluation, measure
-from napari_wbc_nca.evaluation.targets import Target, targets
+from napari_wbc_nca.evaluation import plots
+from napari_wbc_nca.evaluation.cells import CellEvaluation, measure_cells
+from napari_wbc_nca.evaluation.ground_truth import EvaluationImage, read_images
+from napari_wbc_nca.evaluation.report import Report, markdown
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import as_dict, check
 from napari_wbc_nca.progress import map_progress
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from napari_wbc_nca.evaluation.params import CrossValidateParams
     from napari_wbc_nca.methods.nca.params import NcaParams
     from napari_wbc_nca.progress import Progress
     from napari_wbc_nca.types import Checkpoint
 
 T = TypeVar("T")
-Part = list[tuple[Target, int]]
-"""Pictures of a data set, each with its fold."""
+Folds = list[tuple[EvaluationImage, int]]
+"""Images of a data set, each with the number of its fold."""
+
+PLOTTED = ("cell_iou", "nucleus_iou", "f1", "type_balanced", "type_balanced_all", "type_accuracy")
+"""Metrics that are shown as a matrix of training and test sets."""
 
 
 @dataclass(frozen=True, eq=False)
-class Transfer:
-    """How a method does within and across data sets.
+class CrossValidation(Report):
+    """Results of a method within and between data sets.
 
     Attributes
     ----------
@@ -44,9 +51,49 @@ class Transfer:
         Method, data and every parameter.
     """
 
+    stem: ClassVar[str] = "transfer"
+
     folds: pd.DataFrame
     table: pd.DataFrame
     provenance: dict[str, Any]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by name."""
+        return {"folds": self.folds, "transfer": self.table}
+
+    def text(self) -> str:
+        """Return the matrices of training (rows) and test sets as Markdown, mean ± SD."""
+        tables = []
+        for (metric, projection), mean, sd in self._matrices():
+            both = mean.map("{:.3f}".format) + " ± " + sd.map("{:.3f}".format)
+            keys = {"figure": metric, "projection": projection, "trained on": mean.index}
+            tables.append(pd.concat([pd.DataFrame(keys, index=mean.index), both], axis=1))
+        title = f"# {self.provenance['method']}: mean ± SD by test set (columns)"
+        return f"{title}\n\n{markdown(pd.concat(tables))}\n"
+
+    def headline(self) -> str:
+        """Return the number of trained models."""
+        count = len(self.folds[["train", "fold"]].drop_duplicates())
+        return f"{count} models of {self.provenance['method']} trained and measured"
+
+    def figures(self) -> dict[str, Figure]:
+        """Plot the matrices of several data sets."""
+        return {
+            f"{metric}_{projection}": plots.plot_matrix(mean, sd)
+            for (metric, projection), mean, sd in self._matrices()
+            if len(mean) > 1
+        }
+
+    def _matrices(self) -> Iterator[tuple[tuple[str, str], pd.DataFrame, pd.DataFrame]]:
+        """Yield metric and projection, means, and standard deviations of each matrix."""
+        shown = self.table[self.table["figure"].isin(PLOTTED)]
+        for (metric, projection), rows in shown.groupby(["figure", "projection"], sort=False):
+            names = list(dict.fromkeys(rows["train"]))
+            mean, sd = (
+                rows.pivot(index="train", columns="test", values=value).loc[names, names]
+                for value in ("mean", "sd")
+            )
+            yield (str(metric), str(projection)), mean, sd
 
 
 def cross_validate(
@@ -55,12 +102,12 @@ def cross_validate(
     params: CrossValidateParams,
     train: Any = None,
     segment: NcaParams | None = None,
-) -> Generator[Progress, None, Transfer]:
-    """Measure models trained on each data set on that and on every other.
+) -> Generator[Progress, None, CrossValidation]:
+    """Train models on each data set, and measure them on that and on every other.
 
     Each data set is divided into folds that keep groups, such as slides, whole. A model for each
     fold is trained on the weak labels of the others, and measured on its own fold and on the
-    whole of every other data set. A type is measured where the model has seen it.
+    whole of every other data set. A type is measured where the model was trained on it.
 
     Parameters
     ----------
@@ -69,71 +116,73 @@ def cross_validate(
     data
         One data set or several, as `evaluate` takes them.
     params, segment
-        How is measured; the method's own defaults where `segment` is None.
+        Parameters of the evaluation and of prediction; the method's defaults where `segment` is
+        None.
     train
-        Parameters of the method's training; its own defaults where None.
+        Parameters of the training; the method's defaults where None.
 
     Raises
     ------
     ValueError
-        When a data set has fewer groups than folds, or two share a picture, on which a model
+        When a data set has fewer groups than folds, or two share an image, on which a model
         would be both trained and measured.
     """
     known = registry.get(method)
     learn, train = registry.load(known.train), check(train or known.train_params())
     segment = check(segment or known.predict_params())
-    sets = _divided(data, check(params), train.seed)
+    sets = _read_folds(data, check(params), train.seed)
     rows = []
     for name, fold in [(name, fold) for name in sets for fold in range(params.folds)]:
         where = f"{name}, fold {fold + 1} of {params.folds}"
-        seen = [target.sample for target, own in sets[name] if own != fold]
-        checkpoint: Checkpoint = yield from _said(learn(seen, train), f"train on {where}")
-        for other, part in sets.items():
-            unseen = [target for target, own in part if other != name or own == fold]
-            work = measure(checkpoint, unseen, params, segment)
-            measured: Evaluation = yield from _said(work, f"{where}, measure {other}")
+        samples = [image.sample for image, own in sets[name] if own != fold]
+        checkpoint: Checkpoint = yield from _prefix(learn(samples, train), f"train on {where}")
+        for other, images in sets.items():
+            test = [image for image, own in images if other != name or own == fold]
+            steps = measure_cells(checkpoint, test, params, segment)
+            measured: CellEvaluation = yield from _prefix(steps, f"{where}, measure {other}")
             figures = measured.summary.drop_duplicates("projection").drop(columns="data")
             rows.append(figures.assign(train=name, test=other, fold=fold + 1))
     folds = pd.concat(rows, ignore_index=True)
     settings = {"train": as_dict(train), "evaluate": as_dict(params), "segment": as_dict(segment)}
     record = {"method": method, "data": [str(path) for path in data], **settings}
-    return Transfer(folds, spread(folds), record)
+    return CrossValidation(folds, average_folds(folds), record)
 
 
-def spread(folds: pd.DataFrame) -> pd.DataFrame:
-    """Mean and sample standard deviation of each figure over the folds."""
+def average_folds(folds: pd.DataFrame) -> pd.DataFrame:
+    """Compute mean and sample standard deviation of each figure over the folds."""
     long = folds.melt(["projection", "train", "test", "fold"], var_name="figure")
     groups = long.groupby(["projection", "figure", "train", "test"], sort=False)["value"]
     return groups.agg(mean="mean", sd="std").reset_index()
 
 
-def _divided(data: Sequence[str | Path], params: CrossValidateParams, seed: int) -> dict[str, Part]:
-    """Data sets by name, divided into folds."""
-    found = {Path(path).stem: targets(path, params) for path in data}
+def _read_folds(
+    data: Sequence[str | Path], params: CrossValidateParams, seed: int
+) -> dict[str, Folds]:
+    """Read data sets by name, divided into folds."""
+    found = {Path(path).stem: read_images(path, params) for path in data}
     if len(found) < len(data):
         raise ValueError(f"two of {', '.join(map(str, data))} have one name; rename one of them")
     _refuse_copies(found)
     sets = {}
-    for name, pictures in found.items():
-        groups = [f"{target.sample.source}/{target.sample.group}" for target in pictures]
-        classes = [target.sample.names for target in pictures]
+    for name, images in found.items():
+        groups = [f"{image.sample.source}/{image.sample.group}" for image in images]
+        classes = [image.sample.names for image in images]
         folds = stratified_folds(groups, classes, params.folds, seed).tolist()
-        sets[name] = list(zip(pictures, folds, strict=True))
+        sets[name] = list(zip(images, folds, strict=True))
     return sets
 
 
-def _refuse_copies(sets: Mapping[str, Sequence[Target]]) -> None:
+def _refuse_copies(sets: Mapping[str, Sequence[EvaluationImage]]) -> None:
+    """Raise an error when two data sets share an image."""
     for pair in combinations(sets, 2):
-        first, second = ([target.sample.path for target in sets[name]] for name in pair)
+        first, second = ([image.sample.path for image in sets[name]] for name in pair)
         for one, other in same_pictures(first, second)[:1]:
             raise ValueError(
-                f"{one} and {other} show the same picture, so a model would be measured on what "
-                "it has learnt; exclude it from one of the data sets"
+                f"{one} and {other} show the same picture, so a model would be measured on its "
+                "training data; exclude it from one of the data sets"
             )
 
 
-def _said(work: Generator[Progress, None, T], what: str) -> Generator[Progress, None, T]:
-    """Let the messages of a part of the work say which part it is."""
-    return (
-        yield from map_progress(work, lambda step: replace(step, message=f"{what}: {step.message}"))
-    )
+def _prefix(steps: Generator[Progress, None, T], text: str) -> Generator[Progress, None, T]:
+    """Put the name of a part of the work before its messages."""
+    return (yield from map_progress(steps, lambda s: replace(s, message=f"{text}: {s.message}")))

@@ -1,202 +1,277 @@
-"""Measure a model against pictures with known cells."""
+"""Evaluate a model, or compare two, on images whose true cells or classes are known."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import sys
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from napari_wbc_nca.datasets.readers import NONE, WBC, read_rgb
-from napari_wbc_nca.evaluation import class_maps
-from napari_wbc_nca.evaluation.cases import MeasuredCell, cases, worst
-from napari_wbc_nca.evaluation.figures import by_class, confusion, detection, summary
-from napari_wbc_nca.evaluation.params import EvaluateParams, listed, measures_classes
-from napari_wbc_nca.evaluation.scores import COLUMNS, reviewed, score, white, whole_picture
-from napari_wbc_nca.evaluation.targets import Target, targets, truth
+from napari_wbc_nca.datasets.samples import Sample
+from napari_wbc_nca.evaluation import plots
+from napari_wbc_nca.evaluation.cells import HEADLINE, CellEvaluation, measure_cells
+from napari_wbc_nca.evaluation.class_maps import measure_classes
+from napari_wbc_nca.evaluation.ground_truth import EvaluationImage, read_images
+from napari_wbc_nca.evaluation.params import EvaluateParams, measures_classes
+from napari_wbc_nca.evaluation.report import Report, markdown, write_report
 from napari_wbc_nca.io import model_store
-from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.params import as_dict, check, fields, from_mapping
-from napari_wbc_nca.progress import Progress, run_to_end
-from napari_wbc_nca.types import Checkpoint, Image
+from napari_wbc_nca.progress import Progress, map_progress, run_to_end
+from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.evaluation.class_maps import ClassEvaluation
-    from napari_wbc_nca.methods.nca.params import NcaParams
-    from napari_wbc_nca.types import Segmentation
+    from matplotlib.figure import Figure
+
+    from napari_wbc_nca.methods.params import PredictParams
+
+Data = str | Path | Sequence[str | Path] | Sequence[Sample]
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What was measured.
+class Comparison(Report):
+    """Results of two models on the same images.
 
     Attributes
     ----------
-    cells
-        One row a true cell, and one a predicted cell that is none.
-    images
-        One row a picture and projection.
+    names
+        Of the models; the second gets a number where both are alike.
+    evaluations
+        Results of each.
     summary
-        One row a projection and data set.
-    classes
-        One row a projection, data set and true class.
-    confusion
-        Counts: true types in rows, predicted classes in columns.
-    worst
-        Projection to the cells of lowest IoU, the lowest first.
+        One row a metric: its value for each model, and the second's less the first's.
+    cells
+        One row a true cell: its score and predicted class for each model, the largest difference
+        of scores first.
+    disagreements
+        The first of these cells, as each model segments them.
     provenance
-        Model, data and every parameter.
+        Models, data and every parameter.
     """
 
-    cells: pd.DataFrame
-    images: pd.DataFrame
+    stem: ClassVar[str] = "comparison"
+
+    names: tuple[str, str]
+    evaluations: tuple[CellEvaluation, CellEvaluation]
     summary: pd.DataFrame
-    classes: pd.DataFrame
-    confusion: pd.DataFrame
-    worst: dict[str, list[MeasuredCell]]
+    cells: pd.DataFrame
+    disagreements: list[tuple[plots.CellCrop, plots.CellCrop]]
     provenance: dict[str, Any]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by name."""
+        return {"comparison": self.summary, "cells": self.cells}
+
+    def text(self) -> str:
+        """Return the metrics of both models side by side as Markdown."""
+        notes = [f"Note: {note}" for note in self.notes]
+        title = f"# {self.names[0]} and {self.names[1]}"
+        return "\n\n".join([title, *notes, markdown(self.summary)]) + "\n"
+
+    def headline(self) -> str:
+        """Return the main metrics of both models in one line."""
+        rows = self.summary.set_index("figure")[list(self.names)].T.to_dict("list")
+        shown = [
+            f"{name} {rows[key][0]:.3f} and {rows[key][1]:.3f}"
+            for key, name in HEADLINE.items()
+            if key in rows
+        ]
+        return f"{self.names[0]} and {self.names[1]}: {', '.join(shown)}"
+
+    def figures(self) -> dict[str, Figure]:
+        """Plot the cells that the models segment most differently."""
+        if not self.disagreements:
+            return {}
+        return {"disagreements": plots.plot_disagreements(self.disagreements)}
+
+    def parts(self) -> dict[str, Report]:
+        """Return the report of each model."""
+        return dict(zip(("first", "second"), self.evaluations, strict=True))
 
 
 def evaluate(
     model: str | Path | Checkpoint,
-    data: str | Path,
+    data: Data,
     *,
+    against: str | Path | Checkpoint | None = None,
     output: str | Path | None = None,
     **values: Any,
-) -> Evaluation | ClassEvaluation:
-    """Measure `model` on `data`, and write tables and plots into `output` where it is given.
+) -> Report:
+    """Measure a model on `data`, alone or `against` a second one.
 
-    A model of `cellmixer` is measured pixel by pixel on pictures with masks, and by its white
+    Models of `cellmixer` are measured pixel by pixel on images with masks, and by their white
     blood cells on boxes, points and a folder a class.
 
     Parameters
     ----------
-    model
+    model, against
         Name of a model, file of a checkpoint, or the checkpoint itself.
     data
-        Folder of pictures with masks, or weakly labelled data in any form that training takes.
+        Folder of images with masks, or weakly labelled data in any form that training takes;
+        several folders of images with the class of each pixel; or samples.
     output
         Folder for the report; made where it does not exist.
     **values
-        Fields of `EvaluateParams` and of the method's prediction parameters.
+        Fields of `EvaluateParams` and of the prediction parameters of the models' methods.
+
+    Returns
+    -------
+    Report
+        A `CellEvaluation`, `ClassEvaluation` or `Comparison`.
 
     Raises
     ------
     ValueError
         For an unknown parameter, and for data or a model that cannot be read.
     """
-    checkpoint = model if isinstance(model, Checkpoint) else model_store.resolve(model)
-    known = registry.get(checkpoint.method).predict_params
+    names = [model] if against is None else [model, against]
+    models = [m if isinstance(m, Checkpoint) else model_store.resolve(m) for m in names]
     own = {field.name for field in fields(EvaluateParams)}
     params = from_mapping(EvaluateParams, {k: v for k, v in values.items() if k in own})
-    segment: Any = from_mapping(known, {k: v for k, v in values.items() if k not in own})
-    if measures_classes([checkpoint], [data], params):
-        classes = run_to_end(class_maps.measure([checkpoint], [data], segment))
-        if output is not None:
-            class_maps.write(classes, output)
-        return classes
-    measured = run_to_end(run(checkpoint, data, params, segment))
+    settings = {k: v for k, v in values.items() if k not in own}
+    report = run_to_end(run(models, data, params, settings))
     if output is not None:
-        from napari_wbc_nca.evaluation.report import write
-
-        write(measured, output)
-    return measured
+        write_report(report, output)
+    return report
 
 
 def run(
-    checkpoint: Checkpoint, data: str | Path, params: EvaluateParams, segment: NcaParams
-) -> Generator[Progress, None, Evaluation]:
-    """Measure `checkpoint` on `data` step by step; as :func:`evaluate`.
-
-    Yields
-    ------
-    Progress
-        After each picture.
-    """
-    measured = yield from measure(checkpoint, targets(data, check(params)), params, check(segment))
-    return replace(measured, provenance={"data": str(data), **measured.provenance})
-
-
-def measure(
-    checkpoint: Checkpoint,
-    pictures: Sequence[Target],
+    models: Sequence[Checkpoint],
+    data: Data,
     params: EvaluateParams,
-    segment: NcaParams,
-) -> Generator[Progress, None, Evaluation]:
-    """Measure `checkpoint` on `pictures`, with a progress after each.
+    values: Mapping[str, Any] | None = None,
+) -> Generator[Progress, None, Report]:
+    """Check the parameters, and return the steps of :func:`evaluate`.
 
-    Crops of one cell are segmented with ``locate=whole``, whatever `segment` says.
+    Parameters
+    ----------
+    models
+        One or two; any number of `cellmixer`, where images with masks are measured.
+    data, params
+        As in :func:`evaluate`.
+    values
+        Prediction parameters by name; each model takes those that its method has.
+
+    Raises
+    ------
+    ValueError
+        For a parameter that is unknown, out of bounds or does not matter here, and for more
+        models or data sets than can be measured together.
     """
-    settings = _settings(params, segment)
-    cells: list[pd.DataFrame] = []
-    images: list[dict[str, Any]] = []
-    shown: dict[str, list[MeasuredCell]] = {name: [] for name in settings}
-    for done, target in enumerate(pictures, start=1):
-        for name, setting in settings.items():
-            keys = {"projection": name, "data": target.sample.source, "image": target.name}
-            rows, together, held = _measure(checkpoint, target, params, setting)
-            cells.append(rows.assign(**keys))
-            images.append(keys | detection(rows) | together)
-            shown[name] = worst(shown[name] + held, params.worst)
-        yield Progress(done, len(pictures), f"measured {target.name}")
-    table = pd.concat(cells, ignore_index=True)[["projection", "data", "image", *COLUMNS]]
-    types = listed(params.types) or [c for c in checkpoint.classes if c not in (NONE, WBC)]
-    by_image = pd.DataFrame(images).dropna(axis="columns", how="all")
-    return Evaluation(
+    check(params)
+    settings = prediction_params(models, values or {})
+    listed = [data] if isinstance(data, str | Path) else list(data)
+    folders = [one for one in listed if not isinstance(one, Sample)]
+    if folders and measures_classes(models, folders, params):
+        return measure_classes(models, folders, settings[0])
+    if len(models) > 2 or len(folders) > 1:
+        raise ValueError(
+            f"got {len(models)} models and {len(folders)} data sets; expected one or two models "
+            "and one data set, unless cellmixer is measured on images with masks"
+        )
+    samples = [one for one in listed if isinstance(one, Sample)]
+    return _measure(models, folders, samples, params, settings)
+
+
+def prediction_params(
+    models: Sequence[Checkpoint], values: Mapping[str, Any]
+) -> list[PredictParams]:
+    """Make the prediction parameters of each model from those `values` that its method has.
+
+    Raises
+    ------
+    ValueError
+        For a name that no method has, and for a value that is out of bounds.
+    """
+    classes: list[Any] = [registry.get(model.method).predict_params for model in models]
+    names = [{field.name for field in fields(cls)} for cls in classes]
+    unknown = {name: value for name, value in values.items() if name not in set().union(*names)}
+    return [
+        from_mapping(cls, unknown | {n: v for n, v in values.items() if n in own})
+        for cls, own in zip(classes, names, strict=True)
+    ]
+
+
+def _measure(
+    models: Sequence[Checkpoint],
+    folders: Sequence[str | Path],
+    samples: Sequence[Sample],
+    params: EvaluateParams,
+    settings: Sequence[PredictParams],
+) -> Generator[Progress, None, Report]:
+    """Measure one model or two by their cells."""
+    images = [image for folder in folders for image in read_images(folder, params)]
+    images += [EvaluationImage(sample, None, whole=False) for sample in samples]
+    source = {"data": str(folders[0])} if folders else {}
+    if len(models) == 1:
+        report = yield from measure_cells(models[0], images, params, settings[0])
+        return replace(report, provenance={**source, **report.provenance})
+    # All cells are kept, since those of the largest differences are not known before the end.
+    every = replace(params, worst=sys.maxsize, projections="")
+    measured = []
+    for number, (model, own) in enumerate(zip(models, settings, strict=True)):
+        steps = measure_cells(model, images, every, own)
+        measured.append((yield from map_progress(steps, partial(_of_two, number, model.name))))
+    comparison = _compare((models[0].name, models[1].name), measured, params)
+    return replace(comparison, provenance={**source, **comparison.provenance})
+
+
+def _of_two(number: int, name: str, step: Progress) -> Progress:
+    """Return a step of one model as a step of both."""
+    done = number * step.total + step.done
+    return Progress(done, 2 * step.total, f"{name}: {step.message}")
+
+
+def _compare(
+    names: tuple[str, str], measured: Sequence[CellEvaluation], params: EvaluateParams
+) -> Comparison:
+    """Put the results of two models side by side."""
+    first, second = names
+    names = (first, second if second != first else f"{second} (2)")
+    table = _join_cells(names, measured)
+    crops = [{(c.image, c.cell): c for some in e.worst.values() for c in some} for e in measured]
+    order = list(zip(table["image"].astype(str), table["cell"].astype(int), strict=True))
+    common = [key for key in order if all(key in known for known in crops)][: params.worst]
+    one, two = (
+        replace(e, worst={k: plots.lowest_scores(v, params.worst) for k, v in e.worst.items()})
+        for e in measured
+    )
+    return Comparison(
+        names,
+        (one, two),
+        _join_summaries(names, measured),
         table,
-        by_image,
-        summary(table, types, by_image),
-        by_class(table),
-        confusion(table, types),
-        shown,
+        [(crops[0][key], crops[1][key]) for key in common],
         {
-            "model": checkpoint.name,
-            "sha256": checkpoint.sha256,
-            "images": len(pictures),
+            "models": [dict(e.provenance) for e in measured],
+            "notes": list(dict.fromkeys(note for e in measured for note in e.notes)),
             **as_dict(params),
-            **as_dict(segment),
         },
     )
 
 
-def _settings(params: EvaluateParams, segment: Any) -> dict[str, Any]:
-    """Name to the parameters of each way that is compared: projections, where a method has them."""
-    if "projection" not in as_dict(segment):
-        return {"model": segment}
-    names = listed(params.projections) or (segment.projection,)
-    return {
-        name: from_mapping(type(segment), as_dict(segment) | {"projection": name}) for name in names
-    }
+def _join_summaries(names: tuple[str, str], measured: Sequence[CellEvaluation]) -> pd.DataFrame:
+    rows = [e.summary.iloc[0].drop(["projection", "data"]) for e in measured]
+    table = pd.DataFrame(dict(zip(names, rows, strict=True))).astype(float)
+    table["difference"] = table[names[1]] - table[names[0]]
+    return table.rename_axis("figure").reset_index()
 
 
-def _measure(
-    checkpoint: Checkpoint, target: Target, params: EvaluateParams, segment: Any
-) -> tuple[pd.DataFrame, dict[str, Any], list[MeasuredCell]]:
-    """Scores of one picture's cells, and of all together, and the cells as they look."""
-    known = {field.name: field.choices for field in fields(type(segment))}
-    alone = target.whole and "whole" in known.get("locate", ())
-    setting = replace(segment, locate="whole") if alone else segment
-    true = truth(target)
-    found = reviewed(true, white(run_to_end(predict(image_of(target), checkpoint, setting))))
-    rows = score(true, found, params.overlap)
-    rgb = read_rgb(target.sample)
-    return rows, whole_picture(true, found), cases(target.name, rgb, true, found, rows)
-
-
-def image_of(target: Target) -> Image:
-    """The picture to be segmented, from its file or from memory."""
-    if target.sample.pixels is not None:
-        return Image(target.sample.pixels, target.name)
-    return read(target.sample.path)
-
-
-def predict(
-    image: Image, checkpoint: Checkpoint, segment: NcaParams
-) -> Generator[Progress, None, Segmentation]:
-    """Segment one picture as every other face of the program does."""
-    from napari_wbc_nca.workflow.segment import run
-
-    return run(image, checkpoint, segment)
+def _join_cells(names: tuple[str, str], measured: Sequence[CellEvaluation]) -> pd.DataFrame:
+    """Join the true cells with each model's score and class, the largest difference first."""
+    keys = ["data", "image", "cell", "true"]
+    tables = []
+    for name, evaluation in zip(names, measured, strict=True):
+        cells = evaluation.cells[evaluation.cells["cell"] > 0]
+        score = cells["cell_iou"].fillna(cells["box_iou"])
+        tables.append(
+            cells[keys].assign(**{f"score {name}": score, f"class {name}": cells["predicted"]})
+        )
+    table = tables[0].merge(tables[1], on=keys)
+    difference = (table[f"score {names[0]}"] - table[f"score {names[1]}"]).abs()
+    order = difference.sort_values(ascending=False, kind="stable").index
+    return table.loc[order].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Parameters of an evaluation; free of torch, so that the command line loads fast."""
+"""Define the parameters of an evaluation; free of torch, so that the command line loads fast."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Kind = Literal["auto", "crops", "fields", "labels"]
 
 @dataclass(frozen=True)
 class EvaluateParams:
-    """What a model is measured against, and how."""
+    """Data and criteria of an evaluation."""
 
     kind: Annotated[
         Kind,
         Bounds(
             "'crops' of one cell or whole 'fields', with masks; 'labels' without masks: boxes, "
-            "points or a folder a class; 'auto' looks which it is"
+            "points or a folder a class; 'auto' finds out which it is"
         ),
     ] = "auto"
     classes: Annotated[
@@ -43,18 +43,18 @@ class EvaluateParams:
         float, Bounds("Smallest IoU at which a cell counts as found", low=0.01, high=1)
     ] = 0.5
     worst: Annotated[
-        int, Bounds("Cells in the picture of the worst", low=0, high=100, advanced=True)
+        int, Bounds("Cells in the plot of the lowest scores", low=0, high=100, advanced=True)
     ] = 12
 
 
 @dataclass(frozen=True)
 class CrossValidateParams(EvaluateParams):
-    """How a method is trained and measured in folds, on one data set or several."""
+    """Parameters of a cross-validation, within one data set or between several."""
 
     folds: Annotated[
         int,
         Bounds(
-            "Parts of each data set; each is measured by a model that has not seen it",
+            "Parts of each data set; each is measured by a model that was trained on the others",
             low=2,
             high=100,
         ),
@@ -64,7 +64,7 @@ class CrossValidateParams(EvaluateParams):
 def measures_classes(
     models: Sequence[Checkpoint], data: Sequence[str | Path], params: EvaluateParams
 ) -> bool:
-    """Whether `models` are measured pixel by pixel on `data`, rather than by their cells.
+    """Test whether `models` are measured pixel by pixel on `data`, rather than by their cells.
 
     They are where all of them give each pixel a class and a folder holds masks, unless another
     `kind` of data is asked for.
@@ -78,9 +78,9 @@ def measures_classes(
     other = any(model.method != CLASS_METHOD for model in models)
     if params.kind != "auto" or not masked or other:
         return False
-    plain = EvaluateParams()
+    default = EvaluateParams()
     for name in ("classes", "include", "types", "projections", "overlap"):
-        if getattr(params, name) != getattr(plain, name):
+        if getattr(params, name) != getattr(default, name):
             raise ValueError(
                 f"{name} does not matter where the class of each pixel is measured; leave it out, "
                 "or choose the kind 'crops' or 'fields' to measure cells"
@@ -89,7 +89,7 @@ def measures_classes(
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Names in a comma-separated text.
+    """Split a comma-separated text into names.
 
     Examples
     --------

@@ -1,46 +1,117 @@
-"""Pictures of an evaluation, drawn without a display."""
+"""Plot scores, confusion matrices and outlined cells, without a display."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    import numpy.typing as npt
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from napari_wbc_nca.evaluation.cases import MeasuredCell
-    from napari_wbc_nca.evaluation.evaluate import Evaluation
+    from napari_wbc_nca.evaluation.ground_truth import GroundTruth
+    from napari_wbc_nca.types import Segmentation
 
+Mask = npt.NDArray[np.bool_]
+
+MARGIN = 12
+"""Pixels shown around a cell."""
 TRUE, PREDICTED, OTHER = "black", "#39ff14", "#00b7ff"
 """Outlines that stand out from pink, violet and yellow stains."""
 
 
-def draw(measured: Evaluation, folder: Path) -> None:
-    """Write the pictures of an evaluation into `folder`."""
-    save(scores(measured.cells), folder / "scores.png")
-    for projection, table in measured.confusion.groupby("projection"):
-        counts = table.set_index("true").drop(columns="projection")
-        save(confusion(counts), folder / f"confusion_{projection}.png")
-    for projection, cases in measured.worst.items():
-        if cases:
-            save(montage(cases), folder / f"worst_{projection}.png")
+@dataclass(frozen=True, eq=False)
+class CellCrop:
+    """One measured cell with its surroundings.
+
+    Attributes
+    ----------
+    title
+        Image, classes and score.
+    score
+        IoU with the ground truth.
+    rgb
+        ``(h, w, 3)`` uint8.
+    true
+        ``(h, w)`` bool mask of the cell; a filled box where only a box is known.
+    predicted
+        ``(h, w)`` bool mask of all predicted cells.
+    image, cell
+        Name of the image, and number of the true cell in it.
+    corner
+        Row and column of the crop's first pixel.
+    """
+
+    title: str
+    score: float
+    rgb: npt.NDArray[np.uint8]
+    true: Mask
+    predicted: Mask
+    image: str = ""
+    cell: int = 0
+    corner: tuple[int, int] = (0, 0)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, and beside it as SVG."""
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-    figure.savefig(path.with_suffix(".svg"), bbox_inches="tight")
+def lowest_scores(crops: Sequence[CellCrop], count: int) -> list[CellCrop]:
+    """Return the `count` crops of lowest score, the lowest first."""
+    return nsmallest(count, crops, key=lambda crop: crop.score)
 
 
-def scores(cells: pd.DataFrame) -> Figure:
-    """Share of the true cells whose IoU is at least x, a curve each projection and score."""
+def crop_cells(
+    name: str,
+    rgb: npt.NDArray[np.uint8],
+    truth: GroundTruth,
+    prediction: Segmentation,
+    scores: pd.DataFrame,
+) -> list[CellCrop]:
+    """Crop the true cells with a mask or box out of the image called `name`."""
+    if truth.cell is None and truth.boxes is None:
+        return []
+    rows = scores[scores["cell"] > 0].to_dict("records")
+    masks = (_true_mask(truth, row["cell"], rgb.shape[:2]) for row in rows)
+    return [_crop(name, rgb, mask, prediction, row) for mask, row in zip(masks, rows, strict=True)]
+
+
+def _true_mask(truth: GroundTruth, number: int, shape: Sequence[int]) -> Mask:
+    if truth.cell is not None:
+        return np.asarray(truth.cell == number)
+    mask = np.zeros(tuple(shape), bool)
+    if truth.boxes is not None:
+        y0, x0, y1, x1 = np.rint(truth.boxes[number - 1]).astype(int)
+        # A point has no extent, but must be visible.
+        mask[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = True
+    return mask
+
+
+def _crop(
+    name: str,
+    rgb: npt.NDArray[np.uint8],
+    true: Mask,
+    prediction: Segmentation,
+    row: Mapping[Any, Any],
+) -> CellCrop:
+    labels = np.asarray(prediction.labels["cell"])
+    indices = np.nonzero(true | ((labels == row["label"]) & (labels > 0)))
+    part = tuple(
+        slice(max(0, int(axis.min()) - MARGIN), int(axis.max()) + 1 + MARGIN) for axis in indices
+    )
+    score = row["box_iou"] if np.isnan(row["cell_iou"]) else row["cell_iou"]
+    short = name if len(name) <= 20 else f"{name[:19]}…"
+    title = f"{short}  {score:.2f}\n{row['true']} → {row['predicted']}"
+    corner = (part[0].start, part[1].start)
+    pixels = (rgb[part], true[part], labels[part] > 0)
+    return CellCrop(title, score, *pixels, image=name, cell=int(row["cell"]), corner=corner)
+
+
+def plot_scores(cells: pd.DataFrame) -> Figure:
+    """Plot the share of true cells whose IoU is at least x, a curve each projection and score."""
     figure = Figure(figsize=(5, 4))
     axes = figure.add_subplot(
         xlabel="IoU", ylabel="Share of cells with at least this IoU", xlim=(0, 1), ylim=(0, 1.02)
@@ -57,25 +128,24 @@ def scores(cells: pd.DataFrame) -> Figure:
     return figure
 
 
-def confusion(counts: pd.DataFrame) -> Figure:
-    """Counts as numbers, each row's share as its shade; true classes in rows."""
+def plot_confusion(counts: pd.DataFrame) -> Figure:
+    """Plot counts as numbers and each row's share as its shade; true classes in rows."""
     share = counts.div(counts.sum(axis="columns").clip(lower=1), axis="index")
-    labels = counts.map(str).to_numpy()
-    figure = heatmap(share, labels)
+    figure = _heatmap(share, counts.map(str).to_numpy())
     figure.axes[0].set(xlabel="predicted", ylabel="true")
     return figure
 
 
-def transfer(mean: pd.DataFrame, sd: pd.DataFrame) -> Figure:
-    """Mean and standard deviation of each pair of training set (row) and test set (column)."""
+def plot_matrix(mean: pd.DataFrame, sd: pd.DataFrame) -> Figure:
+    """Plot mean and standard deviation of each pair of training set (row) and test set."""
     labels = mean.map("{:.3f}".format) + "\n± " + sd.map("{:.3f}".format)
-    figure = heatmap(mean, labels.to_numpy())
+    figure = _heatmap(mean, labels.to_numpy())
     figure.axes[0].set(xlabel="tested on", ylabel="trained on")
     return figure
 
 
-def heatmap(values: pd.DataFrame, labels: npt.NDArray[np.object_]) -> Figure:
-    """Table of `values`, 0–1, as shades with `labels` written on them."""
+def _heatmap(values: pd.DataFrame, labels: npt.NDArray[np.object_]) -> Figure:
+    """Plot a table of `values`, 0–1, as shades with `labels` written on them."""
     shades = values.to_numpy(float)
     rows, columns = shades.shape
     figure = Figure(figsize=(1.5 + 0.9 * columns, 1 + 0.6 * rows))
@@ -89,43 +159,44 @@ def heatmap(values: pd.DataFrame, labels: npt.NDArray[np.object_]) -> Figure:
     return figure
 
 
-def montage(cases: Sequence[MeasuredCell], columns: int = 4) -> Figure:
-    """Cells with the outline of the truth (black) and of the prediction (green)."""
-    rows = -(-len(cases) // columns)
-    figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")
-    for position, case in enumerate(cases, start=1):
-        axes = figure.add_subplot(rows, columns, position)
-        axes.set_title(case.title, fontsize="x-small")
-        axes.set_axis_off()
-        axes.imshow(case.rgb)
-        _outline(axes, case.true, TRUE)
-        _outline(axes, case.predicted, PREDICTED)
+def plot_cells(crops: Sequence[CellCrop]) -> Figure:
+    """Plot cells with the outline of the ground truth (black) and the prediction (green)."""
+    figure, grid = _grid(len(crops))
+    for axes, crop in zip(grid, crops, strict=True):
+        axes.set_title(crop.title, fontsize="x-small")
+        axes.imshow(crop.rgb)
+        _outline(axes, crop.true, TRUE)
+        _outline(axes, crop.predicted, PREDICTED)
     return figure
 
 
-def disagreements(pairs: Sequence[tuple[MeasuredCell, MeasuredCell]], columns: int = 4) -> Figure:
-    """Cells with the outlines of the truth (black), one model (green) and the other (blue)."""
-    rows = max(1, -(-len(pairs) // columns))
-    figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")
-    for position, (first, second) in enumerate(pairs, start=1):
-        axes = figure.add_subplot(rows, columns, position)
+def plot_disagreements(pairs: Sequence[tuple[CellCrop, CellCrop]]) -> Figure:
+    """Plot cells with outlines of the ground truth (black), model 1 (green) and 2 (blue)."""
+    figure, grid = _grid(len(pairs))
+    for axes, (first, second) in zip(grid, pairs, strict=True):
         axes.set_title(f"{first.title}\n{second.score:.2f} the other", fontsize="x-small")
-        axes.set_axis_off()
-        for case, colour in ((first, PREDICTED), (second, OTHER)):
-            y, x = case.corner
-            height, width = case.true.shape
-            axes.imshow(case.rgb, extent=(x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5))
-            _outline(axes, case.predicted, colour, case.corner)
+        for crop, colour in ((first, PREDICTED), (second, OTHER)):
+            y, x = crop.corner
+            height, width = crop.true.shape
+            axes.imshow(crop.rgb, extent=(x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5))
+            _outline(axes, crop.predicted, colour, crop.corner)
         _outline(axes, first.true, TRUE, first.corner)
         axes.autoscale()
     return figure
 
 
-def _outline(
-    axes: Axes, mask: npt.NDArray[np.bool_], colour: str, corner: tuple[int, int] = (0, 0)
-) -> None:
+def _grid(count: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` axes in rows of `columns`."""
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")
+    grid = [figure.add_subplot(rows, columns, position + 1) for position in range(count)]
+    for axes in grid:
+        axes.set_axis_off()
+    return figure, grid
+
+
+def _outline(axes: Axes, mask: Mask, colour: str, corner: tuple[int, int] = (0, 0)) -> None:
     if mask.any():
         # Padded, so that an outline closes where a cell touches the border.
-        y, x = np.arange(-1, mask.shape[0] + 1), np.arange(-1, mask.shape[1] + 1)
-        y, x = y + corner[0], x + corner[1]
+        y, x = (np.arange(-1, side + 1) + k for side, k in zip(mask.shape, corner, strict=True))
         axes.contour(x, y, np.pad(mask, 1).astype(float), levels=[0.5], colors=colour, linewidths=1)

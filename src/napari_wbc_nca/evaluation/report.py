@@ -1,129 +1,89 @@
-"""Files and texts of an evaluation: tables, plots, provenance."""
+"""Show and write the results of an evaluation: tables, Markdown, figures and provenance."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-
-from napari_wbc_nca.evaluation import plots
-from napari_wbc_nca.io._files import replace_all
+from napari_wbc_nca.io._files import write_files
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.evaluation.compare import Comparison
-    from napari_wbc_nca.evaluation.cross_validate import Transfer
-    from napari_wbc_nca.evaluation.evaluate import Evaluation
-
-TABLES = ("summary", "classes", "confusion", "images", "cells")
-COMPARED = ("cell_iou", "nucleus_iou", "f1", "type_balanced", "type_balanced_all", "type_accuracy")
-"""Figures that a train × test matrix shows."""
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
-def write(measured: Evaluation, folder: str | Path) -> None:
-    """Write ``summary.md``, a CSV a table, plots and ``evaluation.json`` into `folder`.
+class Report(ABC):
+    """Base class of the results of an evaluation.
 
-    The files appear only when all of them are complete.
+    Attributes
+    ----------
+    stem
+        Name of the Markdown file, without suffix.
+    provenance
+        Models, data and every parameter; ``notes`` where a reader must know more.
     """
-    with _completed(folder) as part:
-        for name in TABLES:
-            getattr(measured, name).to_csv(part / f"{name}.csv", index=False)
-        (part / "summary.md").write_text(text(measured), encoding="utf-8")
-        _record(measured.provenance, part)
-        plots.draw(measured, part)
+
+    stem: ClassVar[str]
+    provenance: dict[str, Any]
+
+    @abstractmethod
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by name; each is written as ``NAME.csv``."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """Return the results as Markdown."""
+
+    @abstractmethod
+    def headline(self) -> str:
+        """Return the main figures in one line."""
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the plots by name; each is written as ``NAME.png`` and ``NAME.svg``."""
+        return {}
+
+    def parts(self) -> dict[str, Report]:
+        """Return the reports that are written into folders inside this one's."""
+        return {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the results, such as images the model was trained on."""
+        return list(self.provenance.get("notes", []))
 
 
-def write_transfer(measured: Transfer, folder: str | Path) -> None:
-    """Write ``transfer.md``, a CSV a table, plots of matrices and ``evaluation.json``."""
-    with _completed(folder) as part:
-        measured.folds.to_csv(part / "folds.csv", index=False)
-        measured.table.to_csv(part / "transfer.csv", index=False)
-        (part / "transfer.md").write_text(transfer_text(measured), encoding="utf-8")
-        _record(measured.provenance, part)
-        for (figure, projection), mean, sd in _matrices(measured):
-            if len(mean) > 1:
-                plots.save(plots.transfer(mean, sd), part / f"{figure}_{projection}.png")
+def write_report(report: Report, folder: str | Path) -> None:
+    """Write tables, Markdown, plots and ``evaluation.json`` into `folder`, all or none.
 
+    Parts are written into folders of their names.
 
-def write_comparison(measured: Comparison, folder: str | Path) -> None:
-    """Write ``comparison.md``, CSV tables, plots and ``evaluation.json`` of two models.
-
-    The files appear only when all of them are complete; those of each model by itself stand in
-    ``first`` and ``second``.
+    Raises
+    ------
+    OutputError
+        When a file cannot be written.
     """
-    with _completed(folder) as part:
-        measured.summary.to_csv(part / "comparison.csv", index=False)
-        measured.cells.to_csv(part / "cells.csv", index=False)
-        (part / "comparison.md").write_text(comparison_text(measured), encoding="utf-8")
-        _record(measured.provenance, part)
-        if measured.disagreements:
-            figure = plots.disagreements(measured.disagreements)
-            plots.save(figure, part / "disagreements.png")
-    for name, evaluation in zip(("first", "second"), measured.evaluations, strict=True):
-        write(evaluation, Path(folder) / name)
-
-
-def comparison_text(measured: Comparison) -> str:
-    """Figures of two models side by side as Markdown."""
-    title = f"# {measured.names[0]} and {measured.names[1]}"
-    return f"{title}\n\n{markdown(measured.summary)}\n"
-
-
-@contextmanager
-def _completed(folder: str | Path) -> Iterator[Path]:
-    """Folder whose files move to `folder` at the end."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".part-") as part:
-        yield Path(part)
-        replace_all({path: Path(folder) / path.name for path in Path(part).iterdir()})
-
-
-def _record(provenance: dict[str, Any], folder: Path) -> None:
-    text = json.dumps(provenance, indent=2)
-    (folder / "evaluation.json").write_text(text, encoding="utf-8")
-
-
-def text(measured: Evaluation) -> str:
-    """Summary, classes and confusion of an evaluation as Markdown."""
-    across = measured.summary.set_index("projection").T.rename_axis("figure").reset_index()
-    tables = {"Summary": across, "Classes": measured.classes, "Confusion": measured.confusion}
-    parts = [f"## {name}\n\n{markdown(table)}" for name, table in tables.items() if len(table)]
-    return "\n\n".join([f"# {measured.provenance['model']}", *parts]) + "\n"
-
-
-def transfer_text(measured: Transfer) -> str:
-    """Train × test matrices as Markdown, mean ± SD; training sets in rows."""
-    title = f"# {measured.provenance['method']}: mean ± SD by what was measured (columns)"
-    tables = []
-    for (figure, projection), mean, sd in _matrices(measured):
-        both = mean.map("{:.3f}".format) + " ± " + sd.map("{:.3f}".format)
-        both.insert(0, "trained on", both.index)
-        both.insert(0, "projection", projection)
-        both.insert(0, "figure", figure)
-        tables.append(both)
-    return f"{title}\n\n{markdown(pd.concat(tables))}\n"
-
-
-def _matrices(
-    measured: Transfer,
-) -> Iterator[tuple[tuple[str, str], pd.DataFrame, pd.DataFrame]]:
-    """Figure and projection, means, and standard deviations of each matrix that is shown."""
-    shown = measured.table[measured.table["figure"].isin(COMPARED)]
-    for (figure, projection), rows in shown.groupby(["figure", "projection"], sort=False):
-        names = list(dict.fromkeys(rows["train"]))
-        mean, sd = (
-            rows.pivot(index="train", columns="test", values=value).loc[names, names]
-            for value in ("mean", "sd")
-        )
-        yield (str(figure), str(projection)), mean, sd
+    texts = {f"{report.stem}.md": report.text()}
+    texts["evaluation.json"] = json.dumps(report.provenance, indent=2)
+    writers: dict[str, Callable[[Path], object]] = {
+        name: partial(Path.write_text, data=text, encoding="utf-8") for name, text in texts.items()
+    }
+    for name, table in report.tables().items():
+        writers[f"{name}.csv"] = partial(table.to_csv, index=False)
+    for name, figure in report.figures().items():
+        for kind in ("png", "svg"):
+            save = partial(figure.savefig, format=kind, dpi=120, bbox_inches="tight")
+            writers[f"{name}.{kind}"] = save
+    write_files({Path(folder) / name: writer for name, writer in writers.items()})
+    for name, other in report.parts().items():
+        write_report(other, Path(folder) / name)
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Markdown of a table; floats with three decimals.
+    """Format a table as Markdown, floats with three decimals.
 
     Examples
     --------
@@ -133,13 +93,13 @@ def markdown(table: pd.DataFrame) -> str:
     |---|---|
     | a | 0.500 |
     """
-    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    rows = [[_format(value) for value in row] for row in table.itertuples(index=False)]
     lines = [[str(name) for name in table.columns], *rows]
     head, *body = (f"| {' | '.join(line)} |" for line in lines)
     return "\n".join([head, "|" + "---|" * len(table.columns), *body])
 
 
-def _cell(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return "–" if value != value else f"{value:.3f}"
     return str(value)

@@ -1,4 +1,4 @@
-"""One picture's prediction held against its truth, cell by cell."""
+"""Score predicted cells against the ground truth, and tabulate the scores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_wbc_nca.cell_types import NONE, canonical
+from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.ops import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from napari_wbc_nca.evaluation.targets import Truth
+    from napari_wbc_nca.evaluation.ground_truth import GroundTruth
     from napari_wbc_nca.types import Segmentation
 
 Row = dict[str, Any]
@@ -26,15 +26,17 @@ COLUMNS = {
     **{"confidence": "float64", "hit": "bool", "found": "bool"},
     **dict.fromkeys(SCORES, "float64"),
 }
-"""What is known of a measured cell, and its type in a table."""
+"""Columns of the table of measured cells, and their types."""
 MISSED = "missed"
-"""Predicted class of a cell that was not found."""
+"""Predicted class of a true cell without a partner."""
 THRESHOLDS = (0.5, 0.75, 0.9)
-"""IoU from which on a cell counts as found, in the figures ``f1_at``."""
+"""Smallest IoU of a hit, in the metrics ``f1_at``."""
+
+_KEYS = ["projection", "data"]
 
 
-def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
-    """Rows of the true cells of a picture, then of the predicted cells that are none.
+def score_cells(truth: GroundTruth, prediction: Segmentation, overlap: float) -> pd.DataFrame:
+    """Match the true cells of an image with the predicted ones, and score each pair.
 
     Each true cell is paired with at most one predicted cell, so that the sum of their IoU is
     largest: of masks, or of boxes that share at least `overlap`; in a crop, with the largest
@@ -43,106 +45,220 @@ def score(truth: Truth, found: Segmentation, overlap: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With `COLUMNS`: ``cell`` counts from 1 and is 0 for a predicted cell that is none,
-        ``label`` is 0 for a missed one, whose scores are 0; scores that need a mask or box that
-        is not there are NaN. ``hit``: the IoU is at least `overlap`. ``found``: a hit, or the
-        cell of a crop, whose type counts however bad its mask is.
+        With `COLUMNS`, one row a true cell, then one a predicted cell without a partner.
+        ``cell`` counts from 1 and is 0 for the latter; ``label`` is 0 for a missed cell, whose
+        scores are 0; scores that need a mask or box that is not there are NaN. ``hit``: the IoU
+        is at least `overlap`. ``found``: a hit, or the cell of a crop, whose type counts however
+        bad its mask is.
     """
-    shared = _agreement(truth, found)
+    shared = _pair_scores(truth, prediction)
     partner = dict(metrics.match_scores(shared, 0 if truth.boxes is None else overlap).tolist())
-    predicted: list[Any] = found.cells.to_dict("records")
+    predicted: list[Any] = prediction.cells.to_dict("records")
     rows = []
     for i, name in enumerate(truth.names):
-        guess = predicted[partner[i]] if i in partner else None
+        cell = predicted[partner[i]] if i in partner else None
         iou = float(shared[i, partner[i]]) if i in partner else 0.0
-        row = {"cell": i + 1, "true": name, **_answer(guess)}
-        row |= _mask_scores(truth, i + 1, found, row["label"])
+        row = {"cell": i + 1, "true": name, **_predicted(cell)}
+        row |= _mask_scores(truth, i + 1, prediction, row["label"])
         if truth.boxes is not None:
             row["box_iou"] = iou
         row["hit"] = row.get("cell_iou", iou) >= overlap
-        row["found"] = row["hit"] or (truth.whole and guess is not None)
+        row["found"] = row["hit"] or (truth.whole and cell is not None)
         rows.append(row)
-    spare = [guess for j, guess in enumerate(predicted) if j not in partner.values()]
-    none = {"cell": 0, "true": "", "hit": False, "found": False}
-    rows += [none | _answer(guess) for guess in spare]
+    spare = [cell for j, cell in enumerate(predicted) if j not in partner.values()]
+    rows += [{"cell": 0, "true": "", "hit": False, "found": False} | _predicted(c) for c in spare]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _answer(guess: Mapping[str, Any] | None) -> Row:
-    if guess is None:
+def _predicted(cell: Mapping[str, Any] | None) -> Row:
+    if cell is None:
         return {"label": 0, "predicted": MISSED, "confidence": np.nan}
     return {
-        "label": guess["label"],
-        "predicted": guess["class"],
-        "confidence": guess.get("confidence", np.nan),
+        "label": cell["label"],
+        "predicted": cell["class"],
+        "confidence": cell.get("confidence", np.nan),
     }
 
 
-def _agreement(truth: Truth, found: Segmentation) -> npt.NDArray[np.float64]:
-    """Score ``(N, M)``, 0–1, of the true cells with the rows of the predicted ones."""
-    area = found.cells["area_px"].to_numpy(np.float64)
+def _pair_scores(truth: GroundTruth, prediction: Segmentation) -> npt.NDArray[np.float64]:
+    """Score each pair of a true (row) and a predicted cell (column): ``(N, M)``, 0–1."""
+    area = prediction.cells["area_px"].to_numpy(np.float64)
     if truth.whole:
         return np.asarray(area / area.max(initial=1.0))[None]
     if truth.cell is not None:
-        return metrics.label_iou(truth.cell, np.asarray(found.labels["cell"]))
-    boxes = found.cells[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(np.float64)
+        return metrics.label_iou(truth.cell, np.asarray(prediction.labels["cell"]))
+    boxes = prediction.cells[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(np.float64)
     true = np.zeros((0, 4)) if truth.boxes is None else truth.boxes
-    points = (true[:, :2] == true[:, 2:]).all(axis=1)
-    held, shared = _holds(boxes, true[:, :2]), metrics.box_iou(true, boxes)
-    return np.asarray(np.where(points[:, None], held, shared), np.float64)
+    points = true[:, None, :2]
+    inside = ((boxes[:, :2] <= points) & (points < boxes[:, 2:])).all(axis=-1)
+    is_point = (true[:, :2] == true[:, 2:]).all(axis=1)
+    return np.asarray(np.where(is_point[:, None], inside, metrics.box_iou(true, boxes)), np.float64)
 
 
-def _holds(
-    boxes: npt.NDArray[np.float64], points: npt.NDArray[np.floating[Any]]
-) -> npt.NDArray[np.bool_]:
-    """Which points ``(N, M)`` lie in which boxes."""
-    at = points[:, None]
-    return np.asarray(((boxes[:, :2] <= at) & (at < boxes[:, 2:])).all(axis=-1))
-
-
-def _mask_scores(truth: Truth, number: int, found: Segmentation, label: int) -> Row:
+def _mask_scores(truth: GroundTruth, number: int, prediction: Segmentation, label: int) -> Row:
     if truth.cell is None:
         return {}
-    # Not every method finds nuclei, and not every truth knows them.
-    nuclei = truth.nucleus is not None and "nucleus" in found.labels
+    # Not every method finds nuclei, and not every ground truth has them.
+    nuclei = truth.nucleus is not None and "nucleus" in prediction.labels
     if not label:
         return {"cell_iou": 0.0, "cell_dice": 0.0} | ({"nucleus_iou": 0.0} if nuclei else {})
-    true, predicted = truth.cell == number, np.asarray(found.labels["cell"]) == label
+    true, predicted = truth.cell == number, np.asarray(prediction.labels["cell"]) == label
     scores = {"cell_iou": metrics.iou(true, predicted), "cell_dice": metrics.dice(true, predicted)}
     if truth.nucleus is not None and nuclei:
-        nucleus = np.asarray(found.labels["nucleus"]) == label
+        nucleus = np.asarray(prediction.labels["nucleus"]) == label
         scores["nucleus_iou"] = metrics.iou(truth.nucleus == number, nucleus)
     return scores
 
 
-def reviewed(truth: Truth, found: Segmentation) -> Segmentation:
-    """`found` without cells that lie mostly where nobody reviewed: neither right nor wrong."""
+def remove_unreviewed(truth: GroundTruth, prediction: Segmentation) -> Segmentation:
+    """Remove cells that lie mostly where nobody reviewed: they are neither right nor wrong."""
     if truth.ignored is None or not truth.ignored.any():
-        return found
-    cell = np.asarray(found.labels["cell"])
+        return prediction
+    cell = np.asarray(prediction.labels["cell"])
     size = np.bincount(cell.ravel())
     hidden = np.bincount(cell[truth.ignored], minlength=len(size))
-    return _without(found, np.flatnonzero((hidden > size / 2) & (np.arange(len(size)) > 0)))
+    return _remove(prediction, np.flatnonzero((hidden > size / 2) & (np.arange(len(size)) > 0)))
 
 
-def white(found: Segmentation) -> Segmentation:
-    """`found` without red cells, platelets and the like, which no truth here holds either."""
-    other = [canonical(name) == NONE for name in found.cells["class"]]
-    return _without(found, found.cells.loc[other, "label"].to_numpy())
+def keep_white_cells(prediction: Segmentation) -> Segmentation:
+    """Remove red cells, platelets and the like, which no ground truth here holds."""
+    other = [canonical(name) == NONE for name in prediction.cells["class"]]
+    return _remove(prediction, prediction.cells.loc[other, "label"].to_numpy())
 
 
-def _without(found: Segmentation, left: npt.NDArray[np.integer[Any]]) -> Segmentation:
-    """`found` without the cells of the integers `left`."""
-    if not len(left):
-        return found
-    gone = np.isin(np.asarray(found.labels["cell"]), left)
-    labels = {name: np.where(gone, 0, np.asarray(image)) for name, image in found.labels.items()}
-    return replace(found, labels=labels, cells=found.cells[~found.cells["label"].isin(left)])
+def _remove(prediction: Segmentation, labels: npt.NDArray[np.integer[Any]]) -> Segmentation:
+    """Remove the cells of some labels from the label images and the table."""
+    if not len(labels):
+        return prediction
+    gone = np.isin(np.asarray(prediction.labels["cell"]), labels)
+    images = {k: np.where(gone, 0, np.asarray(image)) for k, image in prediction.labels.items()}
+    cells = prediction.cells[~prediction.cells["label"].isin(labels)]
+    return replace(prediction, labels=images, cells=cells)
 
 
-def whole_picture(truth: Truth, found: Segmentation) -> Row:
-    """Scores of a picture's cells taken together: the aggregated Jaccard index of their masks."""
+def score_image(truth: GroundTruth, prediction: Segmentation) -> Row:
+    """Score all masks of an image together, by the aggregated Jaccard index."""
     if truth.cell is None:
         return {}
-    labels = np.asarray(found.labels["cell"])
-    return {"aji": metrics.aggregated_jaccard(truth.cell, labels)}
+    return {"aji": metrics.aggregated_jaccard(truth.cell, np.asarray(prediction.labels["cell"]))}
+
+
+def detection_metrics(cells: pd.DataFrame) -> dict[str, float]:
+    """Compute counts, F1, panoptic quality, and mean IoU and Dice; a missed cell scores 0.
+
+    ``f1_at_0.75`` is F1 where a cell counts as found from an IoU of 0.75 on; of masks, or of
+    boxes where only those are known.
+    """
+    true = cells[cells["cell"] > 0]
+    predicted, hits = int((cells["label"] > 0).sum()), int(cells["hit"].sum())
+    scores = true["cell_iou"].fillna(true["box_iou"]).dropna()
+    by_iou = {"pq": metrics.panoptic_quality(scores, len(true), predicted)} | {
+        f"f1_at_{threshold:g}": metrics.f1(int((scores >= threshold).sum()), len(true), predicted)
+        for threshold in THRESHOLDS
+    }
+    return {
+        "cells": len(true),
+        "predicted": predicted,
+        "hits": hits,
+        "f1": metrics.f1(hits, len(true), predicted),
+        **{name: true[name].mean() for name in SCORES},
+        **(by_iou if len(scores) else dict.fromkeys(by_iou, float("nan"))),
+    }
+
+
+def cell_metrics(cells: pd.DataFrame, types: Sequence[str]) -> dict[str, float]:
+    """Compute the metrics of :func:`detection_metrics`, precision, recall, and those of types.
+
+    Types are compared over the true cells of `types`. ``type_balanced`` is the accuracy among
+    those found, balanced over the types; in ``type_balanced_all`` a missed cell counts as wrong;
+    ``type_accuracy`` is the plain share of right ones among those found.
+    """
+    detected = detection_metrics(cells)
+    typed = cells[cells["true"].isin(types)]
+    found = typed[typed["found"]]
+    return detected | {
+        "precision": _ratio(detected["hits"], detected["predicted"]),
+        "recall": _ratio(detected["hits"], detected["cells"]),
+        "cell_iou_sd": cells.loc[cells["cell"] > 0, "cell_iou"].std(),
+        "typed_cells": len(typed),
+        "type_balanced": metrics.balanced_accuracy(list(found["true"]), list(found["predicted"])),
+        "type_balanced_all": metrics.balanced_accuracy(
+            list(typed["true"]), list(_predicted_types(typed))
+        ),
+        "type_accuracy": _ratio((found["true"] == found["predicted"]).sum(), len(found)),
+    }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _predicted_types(cells: pd.DataFrame) -> pd.Series[str]:
+    return cells["predicted"].where(cells["found"], MISSED)
+
+
+def summarise(cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame) -> pd.DataFrame:
+    """Compute the metrics of each projection over all data sets, and over each of several.
+
+    ``aji`` is the mean over the `images` that have one.
+    """
+    table = _summarise(cells, types, images)
+    if images["data"].nunique() > 1:
+        every = _summarise(cells.assign(data="all"), types, images.assign(data="all"))
+        table = pd.concat([every, table], ignore_index=True)
+    return table.dropna(axis="columns", how="all")
+
+
+def _summarise(cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame) -> pd.DataFrame:
+    # A data set without cells, true or predicted, is known by its images only.
+    table = pd.DataFrame(
+        keys | cell_metrics(cells[(cells[_KEYS] == pd.Series(keys)).all(axis=1)], types)
+        for keys in images[_KEYS].drop_duplicates().to_dict("records")
+    )
+    if "aji" not in images:
+        return table
+    return table.merge(images.groupby(_KEYS, sort=False)["aji"].mean().reset_index(), "left", _KEYS)
+
+
+def class_metrics(cells: pd.DataFrame) -> pd.DataFrame:
+    """Compute the metrics of the true cells of each class; ``typed_right`` of those found.
+
+    In ``pq``, a predicted cell without a partner counts against its predicted class.
+    """
+    spare = cells[cells["cell"] == 0].groupby([*_KEYS, "predicted"]).size().to_dict()
+    rows = []
+    keys = [*_KEYS, "true"]
+    for _, part in cells[cells["cell"] > 0].groupby(keys, sort=False):
+        names = part.iloc[0][keys].to_dict()
+        found = part[part["found"] & (part["true"] != WBC)]
+        scores = part["cell_iou"].fillna(part["box_iou"]).dropna()
+        count = int((part["label"] > 0).sum()) + spare.get(tuple(names.values()), 0)
+        pq = metrics.panoptic_quality(scores, len(part), count) if len(scores) else float("nan")
+        rows.append(
+            {
+                **names,
+                "cells": len(part),
+                "found": part["found"].mean(),
+                "typed_right": _ratio((found["true"] == found["predicted"]).sum(), len(found)),
+                **{name: part[name].mean() for name in SCORES},
+                "pq": pq,
+            }
+        )
+    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+
+
+def confusion_table(cells: pd.DataFrame, types: Sequence[str]) -> pd.DataFrame:
+    """Count the cells of each projection and true type (rows) by predicted class (columns)."""
+    typed = cells[cells["true"].isin(types)]
+    predicted = _predicted_types(typed)
+    columns = [*types, *sorted(set(predicted) - {*types, MISSED}), MISSED]
+    rows = [name for name in types if name in set(typed["true"])]
+    tables = {
+        name: pd.crosstab(part["true"], predicted[part.index]).reindex(
+            index=rows, columns=columns, fill_value=0
+        )
+        for name, part in typed.groupby("projection", sort=False)
+    }
+    if not tables:
+        return pd.DataFrame(columns=["projection", "true", *columns])
+    return pd.concat(tables, names=["projection"]).rename_axis(columns=None).reset_index()

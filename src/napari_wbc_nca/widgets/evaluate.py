@@ -20,8 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wbc_nca.datasets.masks import sample_of
-from napari_wbc_nca.evaluation.params import EvaluateParams, measures_classes
-from napari_wbc_nca.methods import registry
+from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.params import check, from_mapping
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.base import ViewerWidget, report
@@ -37,11 +36,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_wbc_nca.datasets.samples import Sample
-    from napari_wbc_nca.evaluation.class_maps import ClassEvaluation
-    from napari_wbc_nca.evaluation.compare import Comparison
-    from napari_wbc_nca.evaluation.evaluate import Evaluation
-
-    Measured = Evaluation | Comparison | ClassEvaluation
+    from napari_wbc_nca.evaluation.evaluate import Comparison
+    from napari_wbc_nca.evaluation.report import Report
 
 _HEIGHT = 260
 """Of the tables and pictures, in pixels."""
@@ -69,7 +65,7 @@ class EvaluateWidget(ViewerWidget):
         self.save = QPushButton("Save…")
         self.save.setToolTip("Write tables (CSV) and plots (PNG, SVG) into the folder above")
         self.save.setVisible(False)
-        self.result: Measured | None = None
+        self.result: Report | None = None
         self._job: Job | None = None
         self._clock = Clock()
         layout = QVBoxLayout(self)
@@ -108,21 +104,14 @@ class EvaluateWidget(ViewerWidget):
 
     def write(self) -> None:
         """Write tables and plots of what was measured last."""
-        from napari_wbc_nca.evaluation import class_maps
-        from napari_wbc_nca.evaluation import report as files
-        from napari_wbc_nca.evaluation.evaluate import Evaluation
+        from napari_wbc_nca.evaluation.report import write_report
 
         folder, result = self.form.output.path, self.result
         if folder is None or result is None:
             report(ValueError("No folder is chosen. Choose where tables and plots are written."))
             return
         try:
-            if isinstance(result, Evaluation):
-                files.write(result, folder)
-            elif isinstance(result, class_maps.ClassEvaluation):
-                class_maps.write(result, folder)
-            else:
-                files.write_comparison(result, folder)
+            write_report(result, folder)
         except (ValueError, OSError) as error:
             report(error)
             return
@@ -171,7 +160,7 @@ class EvaluateWidget(ViewerWidget):
         left = self._clock.remaining("", share)
         self.status.setText(" · ".join(part for part in (step.message, left) if part))
 
-    def _on_measured(self, result: Measured) -> None:
+    def _on_measured(self, result: Report) -> None:
         self.result = result
         pages = _pages(result)
         while self.tabs.count():
@@ -180,7 +169,7 @@ class EvaluateWidget(ViewerWidget):
             self.tabs.addTab(page, name)
         self.tabs.setVisible(True)
         self.save.setVisible(True)
-        self._set_running(False, headline(result))
+        self._set_running(False, "\n".join([result.headline(), *result.notes]))
         if self.form.output.path is not None:
             self.write()
 
@@ -195,74 +184,38 @@ class EvaluateWidget(ViewerWidget):
 def measure(
     models: Sequence[str], data: Path | list[Sample], params: EvaluateParams
 ) -> Generator[Progress, None, Any]:
-    """Measure one model, or two, as ordered; runs in a thread."""
-    from napari_wbc_nca.evaluation import class_maps, compare, evaluate
-    from napari_wbc_nca.evaluation.targets import Target, targets
+    """Measure one model, or compare two; runs in a thread."""
+    from napari_wbc_nca.evaluation import evaluate
     from napari_wbc_nca.io import model_store
 
     yield Progress(0, 1, "Reading the data")
     known = [model_store.resolve(model) for model in models]
-    segment = registry.get(known[0].method).predict_params()
-    if isinstance(data, Path):
-        if measures_classes(known, [data], params):
-            return (yield from class_maps.measure(known, [data], segment))
-        pictures = targets(data, params)
-    else:
-        pictures = [Target(sample, None, whole=False) for sample in data]
-    if len(known) == 2:
-        return (yield from compare.run((known[0], known[1]), pictures, params))
-    return (yield from evaluate.measure(known[0], pictures, params, segment))
+    return (yield from evaluate.run(known, data, params))
 
 
-def headline(result: Measured) -> str:
-    """The figures that matter most, in one line."""
-    from napari_wbc_nca.evaluation.class_maps import CELLS, ClassEvaluation
-    from napari_wbc_nca.evaluation.evaluate import Evaluation
-
-    if isinstance(result, ClassEvaluation):
-        means = result.table[result.table["class"] == CELLS].to_dict("records")
-        shown = [f"{row['model']} on {row['data']} {row['iou']:.3f}" for row in means]
-        return f"Mean IoU of the cells' classes: {', '.join(shown)}"
-    if isinstance(result, Evaluation):
-        figures = result.summary.iloc[0]
-        shown = [f"{n} {figures[k]:.3f}" for k, n in _SHOWN.items() if k in figures]
-        return f"{int(figures['cells'])} cells: {', '.join(shown)}"
-    first, second = result.names
-    rows = result.summary.set_index("figure").to_dict("index")
-    shown = [
-        f"{name} {rows[key][first]:.3f} and {rows[key][second]:.3f}"
-        for key, name in _SHOWN.items()
-        if key in rows
-    ]
-    return f"{first} and {second}: {', '.join(shown)}"
-
-
-_SHOWN = {"f1": "F1", "cell_iou": "cell IoU", "pq": "PQ", "aji": "AJI"}
-
-
-def _pages(result: Measured) -> dict[str, QWidget]:
+def _pages(result: Report) -> dict[str, QWidget]:
     from napari_wbc_nca.evaluation import plots
-    from napari_wbc_nca.evaluation.class_maps import ClassEvaluation
-    from napari_wbc_nca.evaluation.evaluate import Evaluation
+    from napari_wbc_nca.evaluation.cells import CellEvaluation
+    from napari_wbc_nca.evaluation.evaluate import Comparison
 
-    if isinstance(result, ClassEvaluation):
-        return {"Classes": table(result.table)}
-    if isinstance(result, Evaluation):
+    if isinstance(result, CellEvaluation):
         across = result.summary.set_index("projection").T.rename_axis("figure").reset_index()
         pages: dict[str, QWidget] = {"Figures": table(across), "Classes": table(result.classes)}
         pages["Images"] = table(result.images)
         if len(result.confusion):
             pages["Confusion"] = table(result.confusion)
-        pages["Scores"] = canvas(plots.scores(result.cells))
+        pages["Scores"] = canvas(plots.plot_scores(result.cells))
         lowest = next(iter(result.worst.values()), [])
         if lowest:
-            pages["Worst"] = canvas(plots.montage(lowest))
+            pages["Worst"] = canvas(plots.plot_cells(lowest))
         return pages
+    if not isinstance(result, Comparison):
+        return {name.capitalize(): table(rows) for name, rows in result.tables().items()}
     pages = {"Side by side": table(result.summary), "Cells": table(result.cells)}
     for name in ("classes", "images", "confusion"):
         pages[name.capitalize()] = table(together(result, name))
     if result.disagreements:
-        pages["Disagreements"] = canvas(plots.disagreements(result.disagreements))
+        pages["Disagreements"] = canvas(plots.plot_disagreements(result.disagreements))
     return pages
 
 

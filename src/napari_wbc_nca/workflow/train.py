@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.datasets import readers
+from napari_wbc_nca.datasets.samples import image_id
 from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.finetune import continue_params, finetune_params
@@ -118,7 +119,10 @@ def run(
     trained: Checkpoint = yield from work(
         samples, request.params, init=request.init, state_file=request.state_file
     )
-    return trained
+    # An evaluation says which of its images the model was trained on.
+    earlier = request.init.card.get("images", []) if request.init else []
+    images = {*earlier, *(image_id(readers.read_rgb(sample)) for sample in samples)}
+    return replace(trained, card={**trained.card, "images": sorted(images)})
 
 
 def _kin(method: str) -> tuple[str, ...]:

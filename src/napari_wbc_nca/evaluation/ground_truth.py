@@ -1,4 +1,4 @@
-"""What an evaluation measures against: pictures with their true cells."""
+"""Read the images of an evaluation and the true cells in them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ import numpy.typing as npt
 from PIL import Image as Picture
 from scipy import ndimage
 
+from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.datasets.label_files import read_names
 from napari_wbc_nca.datasets.masks import read_drawn
-from napari_wbc_nca.datasets.readers import NONE, WBC, MaskedSample, Sample, read, read_masks
-from napari_wbc_nca.datasets.samples import picture_size
+from napari_wbc_nca.datasets.readers import read, read_masks
+from napari_wbc_nca.datasets.samples import MaskedSample, Sample, picture_size
 from napari_wbc_nca.evaluation.params import EvaluateParams, listed
 
 Labels = npt.NDArray[np.uint32]
 
 CELL, NUCLEUS = 64, 192
-"""Smallest grey of cytoplasm (drawn as 128) and of nucleus (drawn as 255) in a mask's file."""
+"""Smallest grey of cytoplasm (128 in a mask's file) and of nucleus (255)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
-    """One picture to be measured.
+class EvaluationImage:
+    """One image whose true cells are known.
 
     Attributes
     ----------
     sample
-        The picture with its weak labels; all that a training may see.
+        The image with its weak labels: all that training uses.
     mask
-        File with the expert's mask; None where there are weak labels only.
+        File of the expert's mask; None where there are weak labels only.
     whole
-        The picture is a crop of one cell: nothing is searched.
+        The image is a crop of one cell: no cell is searched for.
     masked_class
         Class of the cells in the mask.
     """
@@ -46,26 +47,26 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Stem of the picture's file."""
+        """Stem of the image's file."""
         return self.sample.path.stem
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """The true white blood cells of a picture.
+class GroundTruth:
+    """The true white blood cells of an image.
 
     Attributes
     ----------
     names
         Class of each.
     whole
-        The picture is a crop of one cell.
+        The image is a crop of one cell.
     boxes
         ``(N, 4)`` y0, x0, y1, x1 in pixels; None for masks and crops.
     cell, nucleus
         ``(Y, X)`` uint32, the first cell 1; None where there is no mask.
     ignored
-        ``(Y, X)`` bool: what nobody reviewed; a cell that is found mostly there is not counted.
+        ``(Y, X)`` bool: what nobody reviewed; cells predicted mostly there are not counted.
     """
 
     names: tuple[str, ...]
@@ -76,91 +77,92 @@ class Truth:
     ignored: npt.NDArray[np.bool_] | None = None
 
 
-def targets(data: str | Path, params: EvaluateParams) -> list[Target]:
-    """Pictures of `data`, of the kind, list and types that `params` asks for.
+def read_images(data: str | Path, params: EvaluateParams) -> list[EvaluationImage]:
+    """List the images of `data` that are of the kind, names and types in `params`.
 
     Raises
     ------
     ValueError
-        When nothing is left, or a listed picture is missing, with the names.
+        When no image is left, or a listed image is missing, with the names.
     """
     path, classes = Path(data), listed(params.classes)
     masked = path.is_dir() and any(path.glob("*_mask.png"))
     if params.kind == "labels" or (params.kind == "auto" and not masked):
-        found = [Target(sample, None, sample.boxes is None) for sample in read(path, classes)]
+        images = [EvaluationImage(s, None, s.boxes is None) for s in read(path, classes)]
     else:
         samples = read_masks(path, classes) if classes else read_masks(path)
-        found = [_masked(sample, params.kind) for sample in samples]
-    found = _included(found, params.include)
+        images = [_with_mask(sample, params.kind) for sample in samples]
+    images = _select(images, params.include)
     types = set(listed(params.types))
-    left = [t for t in found if not types or types & {*t.sample.names, t.masked_class}]
-    if not left:
+    images = [i for i in images if not types or types & {*i.sample.names, i.masked_class}]
+    if not images:
         raise ValueError(f"{data} holds no cell of the types {params.types}; choose other types")
-    return left
+    return images
 
 
-def _masked(sample: MaskedSample, kind: str) -> Target:
+def _with_mask(sample: MaskedSample, kind: str) -> EvaluationImage:
     whole = kind == "crops" or (kind == "auto" and sample.boxes is None)
     boxes = None if whole or sample.boxes is None else sample.boxes
     known, stem, folder = sample.label_class or WBC, sample.path.stem, sample.path.parent.name
     names = (known,) * (1 if boxes is None else len(boxes))
-    return Target(Sample(sample.path, boxes, names, stem, folder), sample.mask, whole, known)
+    weak = Sample(sample.path, boxes, names, stem, folder)
+    return EvaluationImage(weak, sample.mask, whole, known)
 
 
-def _included(found: list[Target], include: str) -> list[Target]:
+def _select(images: list[EvaluationImage], include: str) -> list[EvaluationImage]:
+    """Select the images that the file `include` lists; all where it is empty."""
     if not include:
-        return found
-    wanted = set(read_names(Path(include)))
-    names = [{target.sample.path.name, target.sample.path.stem} for target in found]
-    absent = sorted(wanted.difference(*names))
+        return images
+    selected = set(read_names(Path(include)))
+    names = [{image.sample.path.name, image.sample.path.stem} for image in images]
+    absent = sorted(selected.difference(*names))
     if absent:
         raise ValueError(
             f"{include} lists {', '.join(absent[:5])}, which the data does not hold; give names "
-            "of its pictures, with or without suffix, one a line"
+            "of its images, with or without suffix, one a line"
         )
-    return [target for target, own in zip(found, names, strict=True) if own & wanted]
+    return [image for image, own in zip(images, names, strict=True) if own & selected]
 
 
-def truth(target: Target) -> Truth:
-    """Read the true white blood cells of a picture.
+def read_ground_truth(image: EvaluationImage) -> GroundTruth:
+    """Read the true white blood cells of an image.
 
     Raises
     ------
     ValueError
-        When a mask is not of its picture's size, or holds class numbers.
+        When a mask is not of its image's size, or holds class numbers.
     """
-    sample = target.sample
+    sample = image.sample
     if sample.masks is not None:
-        return _drawn(sample)
-    if target.mask is None:
+        return _read_masks(sample)
+    if image.mask is None:
         if sample.boxes is None:
-            return Truth(sample.names, target.whole)
+            return GroundTruth(sample.names, image.whole)
         true = [name != NONE for name in sample.names]
         names = tuple(name for name in sample.names if name != NONE)
-        return Truth(names, target.whole, sample.boxes[true])
-    with Picture.open(target.mask) as picture:
+        return GroundTruth(names, image.whole, sample.boxes[true])
+    with Picture.open(image.mask) as picture:
         grey = np.asarray(picture.convert("L"))
     size = picture_size(sample.path)
     if grey.shape != size:
         raise ValueError(
-            f"{target.mask} is {grey.shape} pixels and {sample.path.name} {size} (height, width); "
-            "give the mask of this picture"
+            f"{image.mask} is {grey.shape} pixels and {sample.path.name} {size} (height, width); "
+            "give the mask of this image"
         )
     if 0 < int(grey.max()) < CELL:
         raise ValueError(
-            f"{target.mask} holds {int(grey.max())} at most: numbers of classes, not cells in 128 "
-            "and 255; only a model that gives each pixel a class is measured on it"
+            f"{image.mask} holds {int(grey.max())} at most: numbers of classes, not cells in 128 "
+            "and 255; only models of cellmixer are measured on them"
         )
     mask = grey >= CELL
-    cell = mask.astype(np.uint32) if target.whole else instances(mask, sample.boxes)
-    names = (target.masked_class,) * int(cell.max())
-    return Truth(names, target.whole, cell=cell, nucleus=cell * (grey >= NUCLEUS))
+    cell = mask.astype(np.uint32) if image.whole else label_components(mask, sample.boxes)
+    names = (image.masked_class,) * int(cell.max())
+    return GroundTruth(names, image.whole, cell=cell, nucleus=cell * (grey >= NUCLEUS))
 
 
-def _drawn(sample: Sample) -> Truth:
-    """White blood cells of a sample whose masks were drawn; the rest is not looked at."""
-    if sample.masks is None:
-        raise ValueError(f"{sample.path.name} has no masks")
+def _read_masks(sample: Sample) -> GroundTruth:
+    """Read the white blood cells of a sample with masks, numbered from 1; others are left out."""
+    assert sample.masks is not None
     shape = picture_size(sample.path) if sample.pixels is None else sample.pixels.shape[:2]
     drawn = read_drawn(sample.masks, shape)
     names = tuple(name for name in sample.names if name != NONE)
@@ -173,11 +175,15 @@ def _drawn(sample: Sample) -> Truth:
         return order[place].reshape(labels.shape)
 
     nucleus = None if drawn.nucleus is None else numbered(drawn.nucleus)
-    return Truth(names, False, cell=numbered(drawn.cell), nucleus=nucleus, ignored=drawn.ignored)
+    return GroundTruth(
+        names, False, cell=numbered(drawn.cell), nucleus=nucleus, ignored=drawn.ignored
+    )
 
 
-def instances(mask: npt.NDArray[np.bool_], boxes: npt.NDArray[np.float32] | None = None) -> Labels:
-    """Components of a mask, one label each; a component of several boxes is divided.
+def label_components(
+    mask: npt.NDArray[np.bool_], boxes: npt.NDArray[np.float32] | None = None
+) -> Labels:
+    """Label the connected components of a mask; divide a component between its boxes.
 
     A box belongs to the component that fills most of it. Where two or more belong to one, each
     pixel goes to the box whose centre is nearest in units of the box's sides.
@@ -200,16 +206,16 @@ def instances(mask: npt.NDArray[np.bool_], boxes: npt.NDArray[np.float32] | None
 
 
 def _owner(components: npt.NDArray[np.int32], box: npt.NDArray[np.float32]) -> int:
-    """Component that fills most of a box; 0 where there is none."""
+    """Return the component that fills most of a box; 0 where there is none."""
     y0, x0, y1, x1 = np.rint(box).astype(int)
-    held = np.bincount(components[y0:y1, x0:x1].ravel(), minlength=2)[1:]
-    return int(held.argmax()) + 1 if held.any() else 0
+    counts = np.bincount(components[y0:y1, x0:x1].ravel(), minlength=2)[1:]
+    return int(counts.argmax()) + 1 if counts.any() else 0
 
 
 def _nearest(
     pixels: tuple[npt.NDArray[np.intp], ...], boxes: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.intp]:
-    """Number the boxes that are nearest to some pixel, and tell for each pixel which it is."""
+    """Assign pixels to their nearest box; boxes that are nearest to some pixel count from 0."""
     if len(boxes) < 2:
         return np.zeros(pixels[0].size, np.intp)
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
