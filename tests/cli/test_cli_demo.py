@@ -6,8 +6,8 @@ from napari_wbc_nca.evaluation.class_maps import read_class_images
 
 
 def test_demo_writes_cultures_to_train_and_measure_on(wbc, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_wbc_nca.cli.demo.LEARNT", 2)
-    monkeypatch.setattr("napari_wbc_nca.cli.demo.KNOWN", 1)
+    monkeypatch.setattr("napari_wbc_nca.cli.demo.TRAINING", 2)
+    monkeypatch.setattr("napari_wbc_nca.cli.demo.TEST", 1)
     done = wbc("demo", "--cultures", "-o", tmp_path / "c")
     assert (done.status, done.err) == (0, "")
     learnt = readers.read(tmp_path / "c" / "populations")

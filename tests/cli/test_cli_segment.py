@@ -127,8 +127,41 @@ def test_folder_and_pattern_without_images_fail(wbc, workflow, smears, tmp_path)
 
 def test_outputs_are_no_inputs_of_the_next_run(wbc, workflow, smears):
     assert wbc("segment", smears, "-o", smears).status == 0
-    assert wbc("segment", smears, smears / "*", "-o", smears).status == 0
+    assert wbc("segment", smears, smears / "*", "-o", smears, "--force").status == 0
     assert written(smears) == sorted(["a.png", "b.png", *files("a", "b")])
+
+
+@pytest.mark.parametrize("end", ["_labels.tif", "_cells.csv", "_nuclei.tif", ".json"])
+def test_files_of_an_earlier_run_are_replaced_by_force_alone(wbc, workflow, smears, tmp_path, end):
+    (tmp_path / f"a{end}").write_text("corrected")
+    done = wbc("segment", smears, "-o", tmp_path)
+    assert done.status == 1
+    assert f"a{end} exists and may hold corrections; choose another folder, or give" in done.err
+    assert (tmp_path / f"a{end}").read_text() == "corrected"
+    assert [call[0].name for call in workflow.calls] == ["b"]
+    assert (tmp_path / "b_labels.tif").exists()
+    assert wbc("segment", smears, "-o", tmp_path, "--force").status == 0
+    assert (tmp_path / f"a{end}").read_bytes() != b"corrected"
+
+
+def test_demo_replaces_corrected_cells_by_force_alone(wbc, workflow, tmp_path):
+    assert wbc("demo", "-o", tmp_path).status == 0
+    (tmp_path / "smear-1_labels.tif").write_text("corrected")
+    done = wbc("demo", "-o", tmp_path)
+    assert done.status == 1
+    assert "smear-1_labels.tif exists" in done.err
+    assert wbc("demo", "-o", tmp_path, "--force").status == 0
+
+
+def test_notes_of_a_run_are_printed(wbc, workflow, smears, tmp_path, monkeypatch):
+    def noted(*arguments, **prompts):
+        found = yield from workflow(*arguments, **prompts)
+        return replace(found, provenance={**found.provenance, "notes": ["2 points gave no cell"]})
+
+    monkeypatch.setattr("napari_wbc_nca.workflow.segment.run", noted)
+    done = wbc("segment", smears / "a.png", "-o", tmp_path)
+    assert done.status == 0
+    assert "Note: a: 2 points gave no cell" in done.err
 
 
 def test_points_reach_the_workflow_by_image(wbc, workflow, smears, tmp_path):

@@ -1,4 +1,4 @@
-"""``demo``: a bundled smear segmented, or synthetic cultures to try CellMixer on."""
+"""``demo``: segment a bundled smear, or write synthetic cultures to try CellMixer on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from napari_wbc_nca.cli import console
-from napari_wbc_nca.cli.segment import MODEL, Job, Model, load, run
+from napari_wbc_nca.cli.segment import MODEL, Force, Job, Model, load, run
 from napari_wbc_nca.methods import registry
 
 Sample = Literal["smear-1", "smear-2", "typed"]
-LEARNT, KNOWN = 12, 4
-"""Pictures of each population to train on, and to measure on."""
-APART = 500_000
-"""Between the seeds of the two, so that none is seen twice."""
+TRAINING, TEST = 12, 4
+"""Images of each population to train on, and to evaluate on."""
+TEST_SEED = 500_000
+"""Distance of the seeds of the two, so that no image is in both."""
 
 
 def demo(
@@ -28,18 +28,19 @@ def demo(
         bool,
         typer.Option(
             "--cultures",
-            help="Write synthetic cultures instead, to train and measure cellmixer on.",
+            help="Write synthetic cultures instead, to train and evaluate cellmixer on.",
         ),
     ] = False,
+    force: Force = False,
 ) -> None:
-    """Segment a real blood smear that comes with the program, or write synthetic cultures."""
+    """Segment a blood smear that comes with the program, or write synthetic cultures."""
     if cultures:
         _write_cultures(output)
         return
     from napari_wbc_nca.io.images import SAMPLES, read, sample_path
 
     checkpoint = load(model)
-    job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output)
+    job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output, force)
     try:
         found, files = run(read(sample_path(sample)), job)
     except (ValueError, OSError) as error:
@@ -53,17 +54,17 @@ def demo(
 
 
 def _write_cultures(output: Path) -> None:
-    """Write what `train cellmixer` and `evaluate` take, and say how."""
+    """Write data for `train cellmixer` and `evaluate`, and print the commands."""
     from napari_wbc_nca.datasets.synthetic import KINDS, write_known, write_populations
 
     populations, test, model = (output / name for name in ("populations", "test", "model"))
     try:
-        write_populations(populations, LEARNT)
-        write_known(test, KNOWN, seed=APART)
+        write_populations(populations, TRAINING)
+        write_known(test, TEST, seed=TEST_SEED)
     except OSError as error:
         raise console.stop(error) from error
-    console.say(f"{populations}: {LEARNT} cultures of each of {', '.join(KINDS)}")
-    console.say(f"{test}: {KNOWN} of each, unmixed and mixed, with the class of each pixel")
+    console.say(f"{populations}: {TRAINING} cultures of each of {', '.join(KINDS)}")
+    console.say(f"{test}: {TEST} of each, unmixed and mixed, with the class of each pixel")
     console.say("Next:")
     console.say(f"  napari-wbc-nca train cellmixer {populations} -o {model}.safetensors")
     console.say(f"  napari-wbc-nca evaluate {model}.safetensors {test}")

@@ -1,4 +1,4 @@
-"""``segment``: images in, labels, table, overlay and provenance out."""
+"""``segment``: segment images, and write labels, table, overlay and provenance."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Inputs:
-    """What was found.
+    """Images on the command line.
 
     Attributes
     ----------
     files
-        Each image once, in the order of the arguments, under the name its outputs get.
+        Each image once, in the order of the arguments, to the name of its outputs.
     failed
-        Argument to why it stands for no image.
+        Argument without an image to the reason.
     """
 
     files: dict[Path, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Inputs:
 
 
 def find_inputs(arguments: Sequence[str]) -> Inputs:
-    """Images of files, folders and patterns.
+    """Find the images of files, folders and patterns.
 
     In folders and patterns, label images and overlays that an earlier run wrote are left out.
     """
@@ -77,7 +77,7 @@ def _is_input(path: Path) -> bool:
 
 
 def names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Name for the outputs of each image: its stem, or more of its path where stems are equal.
+    """Name the outputs of each image: its stem, or more of its path where stems are equal.
 
     Examples
     --------
@@ -107,19 +107,23 @@ def _digest(path: Path) -> str:
 
 
 MODEL = "wbc-smear"
-"""Model that is used where none is named."""
+"""Default model."""
 PREDICT = {name: method.predict_params for name, method in registry.METHODS.items()}
 
 Model = Annotated[str, typer.Option(help="Name of a model, or file of a checkpoint.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace files of an earlier run, with their corrections.")
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What is the same for all inputs of a run."""
+    """Model, parameters and output of all images of a run."""
 
     checkpoint: Checkpoint
     params: PredictParams
     output: Path
+    force: bool = False
     points: Places | None = None
     boxes: Places | None = None
 
@@ -140,15 +144,18 @@ def segment(
     boxes: Annotated[
         Path | None, typer.Option(help="CSV of y0,x0,y1,x1[,image] in px, for --locate boxes.")
     ] = None,
+    force: Force = False,
     **values: Any,
 ) -> None:
     """Segment and type the white blood cells of images.
 
     For each image, NAME_labels.tif, NAME_cells.csv, NAME_overlay.png and
-    NAME.json are written, and what the model's method gives besides:
+    NAME.json are written, and depending on the model's method
     NAME_nuclei.tif, NAME_classes.tif or NAME_contributions.tif, and with
-    --maps NAME_maps.tif. Options that name methods are those methods' own. The
-    exit status is 1 when some inputs failed; the others are done.
+    --maps NAME_maps.tif. An image that has such files in the output folder is
+    not segmented without --force, since they may hold corrections. Options
+    that name methods are for models of these methods only. The exit status is
+    1 when some inputs failed; the others are segmented.
     """
     checkpoint = load(model)
     params: PredictParams = make(
@@ -156,7 +163,7 @@ def segment(
     )
     found = find_inputs(inputs)
     prompts = _prompts({"points": points, "boxes": boxes}, params, len(found.files))
-    job = Job(checkpoint, params, output, **prompts)
+    job = Job(checkpoint, params, output, force, **prompts)
     rows = {argument: ("failed", why, "") for argument, why in found.failed.items()}
     for argument, why in found.failed.items():
         console.tell(f"Failed: {argument}: {why}")
@@ -173,7 +180,7 @@ def segment(
 
 
 def load(model: str) -> Checkpoint:
-    """Checkpoint of a name or file; wrong usage where there is none."""
+    """Load the checkpoint of a name or file; wrong usage where there is none."""
     from napari_wbc_nca.io import model_store
 
     try:
@@ -183,11 +190,23 @@ def load(model: str) -> Checkpoint:
 
 
 def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation, list[Path]]:
-    """Segment one image and write its files."""
+    """Segment one image and write its files.
+
+    Raises
+    ------
+    ValueError
+        When an earlier run wrote files of this image, and ``job.force`` is not set; and for an
+        image or a prompt that cannot be used.
+    """
     from napari_wbc_nca.io import results
     from napari_wbc_nca.io.images import check
     from napari_wbc_nca.workflow import segment as workflow
 
+    existing = results.existing_files(image.name, job.output)
+    if existing and not job.force:
+        raise ValueError(
+            f"{existing[0]} exists and may hold corrections; choose another folder, or give --force"
+        )
     checked = check(image)
     given = {
         name: prompts.of(path or Path(image.name), checked.shape)
@@ -196,12 +215,14 @@ def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation,
     }
     steps = workflow.run(checked, job.checkpoint, job.params, **given)
     found = console.follow(steps, image.name)
+    for note in found.provenance.get("notes", []):
+        console.tell(f"Note: {image.name}: {note}")
     sized = replace(checked, pixel_size=job.params.pixel_size or checked.pixel_size)
     return found, results.write(found, sized, job.output)
 
 
 def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segmentation | None]:
-    """Row of the table for one input; a failure is told, and the others go on."""
+    """Segment one input and return its row of the table; a failure is printed, not raised."""
     from napari_wbc_nca.io.images import read
 
     start = time.perf_counter()
@@ -218,7 +239,7 @@ def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segment
 def _prompts(
     files: dict[str, Path | None], params: PredictParams, count: int
 ) -> dict[str, Places | None]:
-    """Points and boxes of the files; wrong usage where they and `locate` do not agree."""
+    """Read points and boxes of files; wrong usage where they and `locate` do not agree."""
     from napari_wbc_nca.datasets import prompts_csv
 
     found: dict[str, Places | None] = {}

@@ -54,7 +54,7 @@ def score_cells(truth: GroundTruth, prediction: Segmentation, overlap: float) ->
     shared = _pair_scores(truth, prediction)
     partner = dict(metrics.match_scores(shared, 0 if truth.boxes is None else overlap).tolist())
     predicted: list[Any] = prediction.cells.to_dict("records")
-    rows = []
+    rows: list[dict[Any, Any]] = []
     for i, name in enumerate(truth.names):
         cell = predicted[partner[i]] if i in partner else None
         iou = float(shared[i, partner[i]]) if i in partner else 0.0
@@ -226,7 +226,7 @@ def class_metrics(cells: pd.DataFrame) -> pd.DataFrame:
     In ``pq``, a predicted cell without a partner counts against its predicted class.
     """
     spare = cells[cells["cell"] == 0].groupby([*_KEYS, "predicted"]).size().to_dict()
-    rows = []
+    rows: list[dict[Any, Any]] = []
     keys = [*_KEYS, "true"]
     for _, part in cells[cells["cell"] > 0].groupby(keys, sort=False):
         names = part.iloc[0][keys].to_dict()

@@ -52,8 +52,6 @@ def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[
     OutputError
         When one cannot be written; then none is.
     """
-    target = Path(folder)
-    stem = re.sub(r'[\\/:*?"<>|\0]', "_", image.name) or "image"
     size = image.pixel_size
     writers: dict[str, Callable[[Path], object]] = {
         suffix: partial(_write_labels, labels=segmentation.labels[name], pixel_size=size)
@@ -67,8 +65,20 @@ def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[
     }
     if segmentation.maps:
         writers[MAPS] = lambda path: _write_maps(path, segmentation.maps)
-    files = {target / f"{stem}{suffix}": writer for suffix, writer in writers.items()}
-    return write_files(files)
+    return write_files(
+        {_output_file(image.name, suffix, folder): writer for suffix, writer in writers.items()}
+    )
+
+
+def existing_files(name: str, folder: str | Path) -> list[Path]:
+    """Return the files that :func:`write` would replace, or that would lie beside newer ones."""
+    files = (_output_file(name, suffix, folder) for suffix in SUFFIXES)
+    return [file for file in files if file.exists()]
+
+
+def _output_file(name: str, suffix: str, folder: str | Path) -> Path:
+    stem = re.sub(r'[\\/:*?"<>|\0]', "_", name) or "image"
+    return Path(folder) / f"{stem}{suffix}"
 
 
 def _write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:
