@@ -82,14 +82,14 @@ def test_labels_round_trip(tmp_path):
             page = file.pages[0]
             assert (page.dtype, page.compression) == (np.uint16, tifffile.COMPRESSION.ADOBE_DEFLATE)
             np.testing.assert_array_equal(page.asarray(), found.labels[name])
-            assert images.tiff.pixel_size(file) == pytest.approx(0.1)
+            assert images.tiff.pixel_size(file, file.series[0]) == pytest.approx(0.1)
             assert file.imagej_metadata["unit"] == "um"
 
 
 def test_labels_without_pixel_size_say_none(tmp_path):
     write(segmentation(), image(), tmp_path)
     with tifffile.TiffFile(tmp_path / "a_labels.tif") as file:
-        assert images.tiff.pixel_size(file) is None
+        assert images.tiff.pixel_size(file, file.series[0]) is None
 
 
 def test_many_labels_take_32_bits(tmp_path):
@@ -99,7 +99,7 @@ def test_many_labels_take_32_bits(tmp_path):
     with tifffile.TiffFile(tmp_path / "a_labels.tif") as file:
         assert file.pages[0].dtype == np.uint32
         np.testing.assert_array_equal(file.asarray(), found.labels["cell"])
-        assert images.tiff.pixel_size(file) == pytest.approx(0.1)
+        assert images.tiff.pixel_size(file, file.series[0]) == pytest.approx(0.1)
 
 
 class Watched:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import array_sha256
 
 if TYPE_CHECKING:
@@ -156,21 +157,17 @@ def is_picture(path: Path) -> bool:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture in pixels; only its header is read.
+    """Read the height and width of a picture in pixels, as a viewer shows it.
 
     Raises
     ------
     LabelError
         When the file is no picture that can be read.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read as a picture: {error}") from error
-    return height, width
+        return images.size(path)
+    except images.ImageError as error:
+        raise LabelError(str(error)) from error
 
 
 def image_id(rgb: npt.NDArray[np.uint8]) -> str:
@@ -179,25 +176,24 @@ def image_id(rgb: npt.NDArray[np.uint8]) -> str:
 
 
 def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
-    """Pixels of a sample: ``(Y, X, 3)`` uint8.
+    """Read the pixels of a sample as segmenting sees them: ``(Y, X, 3)`` uint8.
 
     Raises
     ------
     LabelError
-        When the file is no picture that can be read, or has more than 8 bits a channel.
+        When the file is no picture that can be read.
     """
-    from PIL import Image
-
     if isinstance(sample, Sample) and sample.pixels is not None:
         return sample.pixels
     path = sample if isinstance(sample, Path) else sample.path
     try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith(("I", "F")):
-                raise LabelError(
-                    f"{path} has pixels of mode {picture.mode}; expected 8 bits a channel: scale "
-                    "its brightness to 0-255 and save it anew"
-                )
-            return np.asarray(picture.convert("RGB"))
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read as a picture: {error}") from error
+        image = images.read(path)
+        if image.pixels.dtype == np.uint8 and image.pixels.shape[2:] == (3,):
+            return np.asarray(image.pixels)
+    except images.ImageError as error:
+        raise LabelError(str(error)) from error
+    try:
+        colours = np.asarray(images.to_rgb(image))
+    except images.ImageError as error:
+        raise LabelError(f"{path}: {error}") from error
+    return np.asarray(np.round(colours), np.uint8)

@@ -20,7 +20,8 @@ Entry = TypeVar("Entry")
 
 SUFFIXES = (
     *(".ome.tif", ".ome.tiff", ".ome.zarr", ".tif", ".tiff", ".btf", ".tf8", ".zarr"),
-    *(".png", ".jpg", ".jpeg", ".bmp", ".svs", ".ndpi", ".scn", ".lsm", ".stk", ".czi"),
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm", ".avif"),
+    *(".svs", ".ndpi", ".scn", ".lsm", ".stk", ".czi"),
 )
 """What the name of an image file ends with, lower case; the longer of two comes first."""
 

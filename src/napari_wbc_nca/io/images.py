@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import warnings
+import struct
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io import _files, omezarr, png16, tiff
-from napari_wbc_nca.io._files import reason
+from napari_wbc_nca.io import _files, omezarr, tiff
+from napari_wbc_nca.io._files import reason, stem
 from napari_wbc_nca.io.pixels import (
     ImageError,
     channels_last,
@@ -20,10 +22,14 @@ from napari_wbc_nca.io.pixels import (
     check_type,
     contrast,
     is_lazy,
+    oriented,
     require_colours,
     to_rgb,
 )
 from napari_wbc_nca.types import Contrast, Image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PictureFile
 
 __all__ = [
     "Contrast",
@@ -32,35 +38,83 @@ __all__ = [
     "contrast",
     "prepare",
     "read",
+    "read_labels",
     "require_colours",
+    "size",
+    "stem",
     "to_rgb",
 ]
 
 SMALLEST = 8
 """Side in pixels below which nothing can be seen in an image."""
-_TIFF = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".lsm", ".stk")
+_TIFF = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".lsm", ".stk")
 _KNOWN = "PNG, JPEG, TIFF, OME-Zarr"
 
 
 def read(path: str | Path) -> Image:
-    """Image in a PNG, JPEG, BMP, TIFF or OME-Zarr file.
+    """Read the pixels of an image file: PNG, JPEG, BMP, TIFF of any maker, or OME-Zarr.
 
-    OME-Zarr and large TIFF are read lazily, when their pixels are needed.
+    The picture is turned as a viewer shows it. OME-Zarr, pyramids and large TIFF are read
+    lazily, when their pixels are needed.
 
     Returns
     -------
     Image
-        Pixels ``(Y, X)`` or ``(Y, X, C)`` as they are stored; the size of a pixel where the
-        file says it.
+        Pixels ``(Y, X)`` or ``(Y, X, C)`` with the numbers that are stored; the size of a pixel
+        where the file says it.
 
     Raises
     ------
     ImageError
         When the file is missing, truncated, of another kind, a stack, or larger than memory.
     """
+    return _named(path, lambda source: _read(source))
+
+
+def read_labels(path: str | Path) -> Image:
+    """Read a label image: the indices of a palette are its labels, not its colours.
+
+    Returns
+    -------
+    Image
+        Pixels ``(Y, X)``, integers or bool.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read`, and when it holds colours or fractions.
+    """
+    image = _named(path, lambda source: _read(source, indices=True))
+    if image.pixels.ndim == 3 and image.pixels.shape[-1] == 1:
+        image = replace(image, pixels=image.pixels[..., 0])
+    kind, ndim = np.dtype(image.pixels.dtype), image.pixels.ndim
+    if ndim != 2 or kind.kind not in "uib":
+        found = f"{image.pixels.shape[-1]} channels" if ndim == 3 else f"numbers of type {kind}"
+        raise ImageError(
+            f"{path}: it has {found}; expected a label image (Y, X) of integers, such as segment "
+            "writes: a label a cell, 0 outside of all"
+        )
+    return image
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """Read the height and width of an image in pixels, as :func:`read` gives it.
+
+    Of most files only the header is read.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read`.
+    """
+    return _named(path, lambda source: _read(source, lazy=True)).shape
+
+
+def _named(path: str | Path, reader: Callable[[Path], tuple[Any, float | None]]) -> Image:
+    """Return the image that `reader` makes of a file; its errors name the file."""
     source = Path(path).expanduser()
     try:
-        pixels, pixel_size = _read(source)
+        pixels, pixel_size = reader(source)
     except ImageError as error:
         raise ImageError(f"{source}: {error}") from error
     except OSError as error:
@@ -68,76 +122,121 @@ def read(path: str | Path) -> Image:
     return Image(pixels, stem(source), pixel_size, str(source))
 
 
-def stem(path: Path) -> str:
-    """Name of a file without its endings, ``.ome.tif`` and ``.ome.zarr`` included."""
-    return path.stem.removesuffix(".ome") or path.name
-
-
-def _read(path: Path) -> tuple[Any, float | None]:
+def _read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any, float | None]:
     if not path.exists():
         raise ImageError("there is no such file; check the path")
     if omezarr.is_zarr(path):
         return omezarr.read(path)
     if path.is_dir():
         raise ImageError("it is a folder and no OME-Zarr image; give an image file")
-    if path.stat().st_size == 0:
+    with path.open("rb") as file:
+        start = file.read(26)
+    if not start:
         raise ImageError("the file is empty (0 bytes); copy or export it again")
-    if path.suffix.lower() in _TIFF:
-        return tiff.read(path)
-    if png16.is_deep(path):
-        return png16.read(path), None
-    return _picture(path), None
+    named_tiff = path.suffix.lower() in _TIFF and not start.startswith((b"\x89PNG", b"\xff\xd8"))
+    if tiff.is_tiff(start) or named_tiff:
+        return tiff.read(path, indices=indices, lazy=lazy)
+    return _picture(path, deep=_is_deep_png(start), indices=indices, lazy=lazy), None
 
 
-def _picture(path: Path) -> Any:
-    from PIL import Image as Pictures
+def _is_deep_png(start: bytes) -> bool:
+    """Whether a PNG has colours of 16 bits, of which Pillow keeps 8."""
+    return start.startswith(b"\x89PNG") and start[24:25] == b"\x10" and start[25:26] in b"\2\6"
+
+
+def _picture(path: Path, *, deep: bool, indices: bool, lazy: bool) -> Any:
     from PIL import UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pictures.DecompressionBombWarning)
-            with Pictures.open(path) as picture:
-                _check_picture(picture)
-                if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-                    return np.asarray(picture.convert("RGB"))
-                if picture.mode in ("P", "PA"):
-                    return np.asarray(picture.convert("RGBA" if _see_through(picture) else "RGB"))
-                return np.asarray(picture)
+        with _open_picture(path) as picture:
+            _check_picture(picture)
+            orientation = _orientation(picture)
+            if lazy:
+                return oriented(np.broadcast_to(np.uint8(0), picture.size[::-1]), orientation)
+            pixels = _decode_deep(path) if deep else _decode(picture, indices=indices)
+            return oriented(pixels, orientation)
     except UnidentifiedImageError as error:
         raise ImageError(
             f"it is no image that can be read; expected {_KNOWN}; export it as TIFF"
         ) from error
-    except Pictures.DecompressionBombError as error:
-        raise ImageError(
-            "it has too many pixels for a picture that must be decoded at once; save it as "
-            "OME-Zarr or as a tiled TIFF"
-        ) from error
-    except (OSError, SyntaxError, EOFError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+    except (OSError, SyntaxError, EOFError, ValueError, TypeError) as error:
+        if isinstance(error, ImageError) or (isinstance(error, OSError) and error.errno):
             raise
         raise ImageError(
             f"its data cannot be read ({error}); it is truncated or damaged; export it again"
         ) from error
 
 
-def _see_through(picture: Any) -> bool:
-    return picture.mode == "PA" or "transparency" in picture.info
+_PIXEL_LIMIT = threading.Lock()
 
 
-def _check_picture(picture: Any) -> None:
+def _open_picture(path: Path) -> PictureFile:
+    """Open a file without Pillow's limit of pixels: memory is checked before they are decoded."""
+    from PIL import Image as Pictures
+
+    with _PIXEL_LIMIT:
+        limit, Pictures.MAX_IMAGE_PIXELS = Pictures.MAX_IMAGE_PIXELS, None
+        try:
+            return Pictures.open(path)
+        finally:
+            Pictures.MAX_IMAGE_PIXELS = limit
+
+
+def _orientation(picture: PictureFile) -> int:
+    try:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    except (ValueError, TypeError, KeyError, SyntaxError, struct.error):
+        return 1  # a camera's metadata may be damaged where its picture is not
+
+
+_ORIENTATION = 0x0112
+
+
+def _decode_deep(path: Path) -> Any:
+    import imagecodecs
+
+    try:
+        return imagecodecs.png_decode(path.read_bytes())
+    except imagecodecs.PngError as error:
+        raise ImageError("it is truncated or damaged; copy or export it again") from error
+
+
+def _decode(picture: PictureFile, *, indices: bool) -> Any:
+    """Return the pixels of a picture in RGB, RGBA or grey; indices of a palette where asked."""
+    mode = picture.mode
+    if mode in ("P", "PA") and not indices:
+        mode = "RGBA" if mode == "PA" or "transparency" in picture.info else "RGB"
+    elif mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
+        mode = "RGB"
+    elif mode in ("RGBa", "La"):  # colours multiplied by their alpha
+        mode = mode.upper()
+    elif mode == "1" and not indices:
+        mode = "L"
+    pixels = np.asarray(picture if mode == picture.mode else picture.convert(mode))
+    return pixels[..., 0] if mode == "PA" else pixels
+
+
+def _check_picture(picture: PictureFile) -> None:
     frames = getattr(picture, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and picture.format != "MPO":  # the first of a camera's JPEG is the picture
         raise ImageError(
             f"it is a stack of {frames} planes; choose one plane and save it by itself"
         )
-    _check_memory(math.prod(picture.size) * len(picture.getbands()))
+    check_memory(math.prod(picture.size) * len(picture.getbands()))
 
 
-def _check_memory(size: int) -> None:
+def check_memory(amount: float) -> None:
+    """Refuse an image that needs more bytes at once than are free.
+
+    Raises
+    ------
+    ImageError
+        With what it needs, what is free, and what to do.
+    """
     free = _files.available_memory()
-    if size > free:
+    if amount > free:
         raise ImageError(
-            f"it needs {_files.gibibytes(size)} at once and {_files.gibibytes(free)} of memory "
+            f"it needs {_files.gibibytes(amount)} at once and {_files.gibibytes(free)} of memory "
             "are free; save it as OME-Zarr or as a tiled TIFF, which are read in parts, or give "
             "a dask array"
         )
@@ -194,7 +293,7 @@ in_colours = prepare
 def _check_fits(pixels: Any) -> None:
     """Refuse colours, as float32, that do not fit into memory: all, or of one lazy block."""
     parts = pixels.chunks[:2] if is_lazy(pixels) else [(size,) for size in pixels.shape[:2]]
-    _check_memory(max(parts[0]) * max(parts[1]) * 3 * np.dtype(np.float32).itemsize)
+    check_memory(max(parts[0]) * max(parts[1]) * 3 * np.dtype(np.float32).itemsize)
 
 
 def _check_size(pixel_size: float | None) -> None:

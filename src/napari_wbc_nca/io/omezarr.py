@@ -1,13 +1,14 @@
-"""OME-Zarr images and plain zarr arrays, read when they are needed."""
+"""OME-Zarr images (0.1-0.5) and plain zarr arrays, by what their metadata say."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_wbc_nca.io.pixels import ImageError, plane, side
+from napari_wbc_nca.io.pixels import ImageError, micrometres, plane, side
 
-MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 """Files that make a folder a zarr group or array."""
 
 
@@ -17,7 +18,14 @@ def is_zarr(path: Path) -> bool:
 
 
 def read(path: Path) -> tuple[Any, float | None]:
-    """Full-resolution pixels ``(Y, X[, C])`` as a dask array, and the side of a pixel in µm.
+    """Read an image at full resolution.
+
+    Returns
+    -------
+    pixels
+        ``(Y, X[, C])``, a dask array.
+    pixel_size
+        Side of a pixel in µm; None where it is unknown.
 
     Raises
     ------
@@ -35,41 +43,107 @@ def read(path: Path) -> tuple[Any, float | None]:
         ) from error
     if isinstance(found, zarr.Array):
         return da.from_zarr(found), None
-    group: Any = found["0"] if "bioformats2raw.layout" in _attributes(found) else found
-    scales = _attributes(group).get("multiscales")
-    if not scales:
+    group = _image_group(found)
+    if group is None:
         raise ImageError(
             "it is a zarr group without an image (no multiscales in its metadata); it holds "
             f"{', '.join(sorted(found)) or 'nothing'}: give the image inside it"
         )
-    level = scales[0]["datasets"][0]
-    if level["path"] not in group:
-        raise ImageError(f"its full resolution {level['path']!r} is missing; copy it again")
-    array = da.from_zarr(group[level["path"]])
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in _axes(scales[0], array)]
-    letters = "".join(axis["name"][0].upper() for axis in axes)
-    return plane(array, letters), _pixel_size(axes, [level, scales[0]])
+    return full_level(group)
 
 
-def _attributes(group: Any) -> dict[str, Any]:
-    attributes = dict(group.attrs)
-    inner: dict[str, Any] = attributes.get("ome", attributes)
-    return inner
+def attributes(group: Any) -> dict[str, Any]:
+    """Return the metadata of a group, wherever its version keeps them."""
+    found = dict(group.attrs)
+    inner = found.get("ome", found)
+    return dict(inner) if isinstance(inner, Mapping) else found
 
 
-def _axes(scales: dict[str, Any], array: Any) -> list[Any]:
-    """Axes of the image; version 0.1 and 0.2 have five that are not named."""
-    return list(scales.get("axes", "tczyx"[-array.ndim :]))
+def _image_group(group: Any) -> Any:
+    """Return the group of the image; of several in one file, the first that is listed."""
+    import zarr
+
+    if attributes(group).get("multiscales"):
+        return group
+    if "bioformats2raw.layout" not in attributes(group):
+        return None
+    listed = attributes(group["OME"]).get("series", []) if "OME" in group else []
+    for name in [*listed, *sorted(group.group_keys(), key=lambda name: (len(name), name))]:
+        inner = group.get(name)
+        if isinstance(inner, zarr.Group) and attributes(inner).get("multiscales"):
+            return inner
+    return None
 
 
-def _pixel_size(axes: list[dict[str, str]], owners: list[dict[str, Any]]) -> float | None:
-    """Product of the scales of a level and of all levels, for y and x."""
-    sides = {"y": 1.0, "x": 1.0}
-    units = {axis["name"]: axis.get("unit") for axis in axes}
-    transforms = [step for owner in owners for step in owner.get("coordinateTransformations", [])]
-    for step in transforms:
-        if step.get("type") == "scale":
-            for axis, scale in zip(axes, step["scale"], strict=False):
-                if axis["name"] in sides:
-                    sides[axis["name"]] *= float(scale)
-    return side(sides["y"], sides["x"], units.get("x"))
+def full_level(group: Any) -> tuple[Any, float | None]:
+    """Read the largest level that the metadata of an image, or of labels, list.
+
+    Returns
+    -------
+    pixels
+        ``(Y, X[, C])``, a dask array.
+    pixel_size
+        Side of a pixel in µm; None where it is unknown.
+
+    Raises
+    ------
+    ImageError
+        When a level is missing, or there is more than one plane.
+    """
+    import dask.array as da
+
+    image = attributes(group)["multiscales"][0]
+    levels = {}
+    for level in image.get("datasets", []):
+        if level["path"] not in group:
+            raise ImageError(f"its full resolution {level['path']!r} is missing; copy it again")
+        levels[level["path"]] = level
+    if not levels:
+        raise ImageError("its metadata list no resolution (no datasets); export it again")
+    path = max(levels, key=lambda path: group[path].size)
+    array = da.from_zarr(group[path])
+    letters, units = _axes(image, array.ndim)
+    colours = attributes(group).get("omero", {}).get("channels", [])
+    return plane(array, letters, rgba=_has_alpha(colours)), _pixel_size(
+        letters, units, [levels[path], image]
+    )
+
+
+_TYPES = {"channel": "C", "time": "T"}
+
+
+def _axes(image: Mapping[str, Any], count: int) -> tuple[str, list[str | None]]:
+    """Return a letter and the unit of each axis; those of versions 0.1 and 0.2 have no names."""
+    axes = [
+        axis if isinstance(axis, dict) else {"name": str(axis)}
+        for axis in image.get("axes", "tczyx"[-count:])
+    ]
+    letters = [_TYPES.get(axis.get("type", ""), axis["name"][:1].upper()) for axis in axes]
+    if not {"Y", "X"} <= set(letters):  # named otherwise: the last two in space
+        space = [n for n, axis in enumerate(axes) if axis.get("type", "space") == "space"]
+        for letter, n in zip("XYZ", reversed(space), strict=False):
+            letters[n] = letter
+    return "".join(letters), [axis.get("unit") for axis in axes]
+
+
+def _has_alpha(channels: Any) -> bool:
+    """Whether the metadata for display call the fourth channel alpha."""
+    labels = [str(channel.get("label", "")).strip().lower() for channel in channels]
+    return len(labels) == 4 and labels[3] in ("a", "alpha")
+
+
+def _pixel_size(
+    letters: str, units: list[str | None], owners: list[Mapping[str, Any]]
+) -> float | None:
+    """Multiply the scales of a level and of all levels, for y and x."""
+    sides = {"Y": 1.0, "X": 1.0}
+    steps = [step for owner in owners for step in owner.get("coordinateTransformations", [])]
+    try:
+        for step in steps:
+            if step.get("type") == "scale":
+                for letter, scale in zip(letters, step["scale"], strict=True):
+                    if letter in sides:
+                        sides[letter] *= float(scale)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None  # the pixels are there; only their size stays unknown
+    return side(*(micrometres(sides[a], units[letters.index(a)]) for a in "YX"))

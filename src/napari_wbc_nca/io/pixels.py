@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from math import ceil
 from typing import Any
 
@@ -280,13 +281,18 @@ MICROMETRES = {
 """How many µm a unit of length is."""
 OBLONG = 0.01
 """Relative difference of a pixel's sides above which it has no one size."""
+MICROSCOPY = (0.01, 20.0)
+"""Sides in µm that a pixel of a microscope's image of cells can have."""
+_PRINT_DPI = (1440, 1800, 2000, 2400, 3000, 3200, 3600, 4000, 4800, 6400, 9600)
+"""Dots an inch of printers and scanners whose pixels would be as small as a microscope's."""
 
 
-def plane(pixels: Any, axes: str) -> Any:
-    """``(Y, X)`` or ``(Y, X, C)`` of an array with one letter an axis.
+def plane(pixels: Any, axes: str, *, rgba: bool = False) -> Any:
+    """Return the plane ``(Y, X)`` or ``(Y, X, C)`` of an array with one letter an axis.
 
     Axes of length 1 are dropped. ``S`` (samples) and ``C`` hold channels; so does an axis
-    without a meaning (``Q``, ``I``) of length three or four where there is no other.
+    without a meaning (``Q``, ``I``) of length three or four where there is no other. Four channels
+    ``C`` are RGBA only where `rgba` says so: they may be four stains.
 
     Raises
     ------
@@ -304,7 +310,7 @@ def plane(pixels: Any, axes: str) -> Any:
             f"it is a stack of planes ({found}); choose one plane and save it by itself, or open "
             "the stack in napari, where the plane can be chosen"
         )
-    if others == ["C"] and pixels.shape[left.index("C")] != 3:
+    if others == ["C"] and pixels.shape[left.index("C")] != (4 if rgba else 3):
         raise ImageError(
             f"it has {pixels.shape[left.index('C')]} channels where three channels are needed: "
             "red, green and blue; give the colour image of the stained smear"
@@ -316,15 +322,72 @@ def _may_be_channels(pixels: Any, axes: str, letter: str) -> bool:
     return letter in "QI" and pixels.shape[axes.index(letter)] in COLOURS
 
 
-def side(y: float, x: float, unit: str | None) -> float | None:
-    """Side of a pixel in µm; None where the unit is no length, or the pixel is oblong.
+def number(text: Any) -> float:
+    """Read a number as any program writes it; NaN where it is none.
 
     Examples
     --------
-    >>> side(250, 250, "nm"), side(1, 1, "pixel"), side(0.2, 0.4, "µm")
-    (0.25, None, None)
+    >>> number("0,25"), number(" 0.5 "), number("about 1")
+    (0.25, 0.5, nan)
     """
-    factor = MICROMETRES.get((unit or "").strip().lower().replace("\\u00b5", "µ"))
-    if factor is None or not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
+    words = str(text).strip()
+    try:
+        return float(words.replace(",", ".") if "." not in words else words)
+    except ValueError:
+        return math.nan
+
+
+def micrometres(length: Any, unit: str | None) -> float:
+    """Convert a length to µm; NaN where `length` is no number or `unit` no unit of length.
+
+    Examples
+    --------
+    >>> micrometres(250, "nm"), micrometres("0,25", "micron"), micrometres(1, "pixel")
+    (0.25, 0.25, nan)
+    """
+    name = str(unit or "").strip().lower().replace("\\u00b5", "µ")
+    return number(length) * MICROMETRES.get(name, math.nan)
+
+
+def side(y: float, x: float) -> float | None:
+    """Return the side of a pixel in µm, given those along y and x; None where it is unknown.
+
+    Sizes that no microscope has, such as a resolution for printing, are unknown; so are those of
+    oblong pixels.
+
+    Examples
+    --------
+    >>> side(0.25, 0.25), side(0.2, 0.4), side(84.7, 84.7), side(float("nan"), 1)
+    (0.25, None, None, None)
+    """
+    if not (MICROSCOPY[0] <= x <= MICROSCOPY[1] and math.isclose(x, y, rel_tol=OBLONG)):
         return None
-    return x * factor if math.isclose(x, y, rel_tol=OBLONG) else None
+    return None if any(math.isclose(25_400 / x, dpi, rel_tol=1e-3) for dpi in _PRINT_DPI) else x
+
+
+def oriented(pixels: Any, orientation: int) -> Any:
+    """Turn a plane ``(Y, X[, C])`` as the orientation tag of TIFF and EXIF says (1–8).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> oriented(np.array([[1, 2]]), 6).tolist(), oriented(np.array([[1, 2]]), 3).tolist()
+    ([[1], [2]], [[2, 1]])
+    """
+    if orientation not in range(2, 9):
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    turned = pixels[rows, columns]
+    return turned if is_lazy(turned) else np.ascontiguousarray(turned)
+
+
+def map_pixels(function: Callable[[Any], Any], pixels: Any, dtype: Any, channels: int) -> Any:
+    """Apply a function of a block that adds an axis of `channels` at its end."""
+    if not is_lazy(pixels):
+        return function(pixels)
+    return pixels.map_blocks(
+        function, dtype=dtype, chunks=(*pixels.chunks, (channels,)), new_axis=pixels.ndim
+    )

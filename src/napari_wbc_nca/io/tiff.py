@@ -1,8 +1,9 @@
-"""TIFF files: pixels of the one plane, whole or lazily, and the size of a pixel."""
+"""TIFF files of any maker: the full plane, whole or lazily, and the size of a pixel."""
 
 from __future__ import annotations
 
 import math
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -13,50 +14,126 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_wbc_nca.io import _files
-from napari_wbc_nca.io.pixels import ImageError, plane, side
+from napari_wbc_nca.io.pixels import (
+    ImageError,
+    map_pixels,
+    micrometres,
+    number,
+    oriented,
+    plane,
+    side,
+)
 
 LAZY = 2**28
 """Bytes of pixels above which a file is read in parts, when they are needed."""
 _CHUNK = 2**23
 """Bytes read at a time."""
-_DAMAGE = (ValueError, KeyError, IndexError, struct.error, zlib.error, EOFError)
-"""What tifffile raises where bytes are missing."""
-_SMEAR = (0.01, 5.0)
-"""Sides in µm that a pixel of a microscope may have; others are meant for printing."""
+_DAMAGE = (ValueError, KeyError, IndexError, struct.error, zlib.error, EOFError, RuntimeError)
+"""What tifffile and imagecodecs raise where bytes are missing."""
+_MALFORMED = (ValueError, KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError)
+"""What reading metadata of another form than expected raises."""
+_TAG_LIMIT = 5.0
+"""Largest side of a pixel in µm by the tags of resolution; larger ones are meant for printing."""
+_SAME_ASPECT = 0.05
+_BLACK_AND_WHITE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
+"""ReferenceBlackWhite of YCbCr that uses the full range."""
 
 
-def read(path: Path) -> tuple[Any, float | None]:
-    """Pixels ``(Y, X[, C])`` of the only plane, and the side of a pixel in µm.
+def is_tiff(start: bytes) -> bool:
+    """Whether a file begins as TIFF or BigTIFF does."""
+    return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any, float | None]:
+    """Read the first full plane of a file, as a viewer shows it.
+
+    Thumbnails, masks and the smaller levels of a pyramid are passed over. Large planes, and those
+    of a pyramid, are dask arrays.
+
+    Parameters
+    ----------
+    path
+        File.
+    indices
+        Whether the numbers are wanted as they are stored, as in label images, rather than the
+        colours of a palette.
+    lazy
+        Whether to read no pixels in any case.
+
+    Returns
+    -------
+    pixels
+        ``(Y, X)`` or ``(Y, X, C)``.
+    pixel_size
+        Side of a pixel in µm; None where it is unknown.
 
     Raises
     ------
     ImageError
-        When the file is truncated, damaged, a stack, or compressed in a way that cannot be read.
+        When the file is truncated, damaged, a stack, has colours that are no RGB, or is
+        compressed in a way that cannot be read.
     """
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as file:
-            _check_whole(file, path)
-            pixels, axes = _pixels(path, file.series[0])
-            size = pixel_size(file)
+        with _open(path) as file:
+            series = _full_series(file)
+            _check_whole(series, path)
+            pixels, axes = _pixels(path, file, series, indices=indices, lazy=lazy)
+            size = pixel_size(file, series)
+            orientation = _tag(series.keyframe, "Orientation", 1)
     except ImageError:
         raise
     except _DAMAGE as error:
-        if "imagecodecs" in str(error):
-            return _by_pillow(path, error), None
         raise ImageError(
             f"its data cannot be read: {error}; it is truncated or damaged; export it again"
         ) from error
-    return plane(pixels, axes), size
+    return oriented(plane(pixels, axes), int(orientation)), size
 
 
-def _check_whole(file: Any, path: Path) -> None:
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """Open a file; one that is only called NDPI has no offsets of 64 bits."""
+    import tifffile
+
+    flags = {}
+    if path.suffix.lower() == ".ndpi":
+        with path.open("rb") as file:
+            start = file.read(12)
+        flags = {"is_ndpi": int.from_bytes(start[4:], "little") < path.stat().st_size}
+    with tifffile.TiffFile(path, **flags) as opened:  # type: ignore[arg-type]
+        yield opened
+
+
+def _full_series(file: Any) -> Any:
+    """Return the first series that is no thumbnail, no mask and no copy of a larger one."""
+    if not file.series:
+        raise ImageError("it holds no image; it is truncated or damaged: copy or export it again")
+    full = [s for s in file.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
+    first = (full or file.series)[0]
+    alike = [
+        series
+        for series in full
+        if math.isclose(
+            series.keyframe.imagewidth * first.keyframe.imagelength,
+            series.keyframe.imagelength * first.keyframe.imagewidth,
+            rel_tol=_SAME_ASPECT,
+        )
+        and series.keyframe.imagewidth >= 2 * first.keyframe.imagewidth
+    ]
+    return max(alike, key=lambda series: series.keyframe.imagewidth, default=first)
+
+
+def _tag(page: Any, name: str, default: Any = None) -> Any:
+    tag = page.tags.get(name)
+    return default if tag is None else tag.value
+
+
+def _check_whole(series: Any, path: Path) -> None:
     """Refuse a file that ends before its last pixel; tifffile may fill such tiles with 0."""
     size = path.stat().st_size
-    pages = [page for page in file.series[0].pages if page is not None]
+    pages = [page for page in series.pages if page is not None]
     needed = max(
         offset + count
         for page in pages
@@ -69,32 +146,82 @@ def _check_whole(file: Any, path: Path) -> None:
         )
 
 
-def _pixels(path: Path, series: Any) -> tuple[Any, str]:
-    """Pixels of the first series, and a letter for each of their axes."""
-    import tifffile
+def _pixels(path: Path, file: Any, series: Any, *, indices: bool, lazy: bool) -> tuple[Any, str]:
+    """Return the pixels of a series in RGB or grey, and a letter for each of their axes."""
+    from tifffile import COMPRESSION, PHOTOMETRIC
 
-    kind = series.keyframe.photometric
-    if kind == tifffile.PHOTOMETRIC.SEPARATED:
-        raise ImageError("its colours are CMYK, meant for printing; convert it to RGB")
-    if series.nbytes > LAZY:
-        return _lazy(path, series), series.axes
-    pixels, colours = series.asarray(), series.keyframe.colormap
-    if kind == tifffile.PHOTOMETRIC.PALETTE and colours is not None:
-        return np.moveaxis(colours[:, pixels], 0, -1), series.axes + "S"
-    return pixels, series.axes
+    page = series.keyframe
+    kind, axes = page.photometric, series.axes
+    decoded = kind == PHOTOMETRIC.YCBCR and "JPEG" in COMPRESSION(page.compression).name
+    if kind == PHOTOMETRIC.YCBCR and not decoded:
+        return _ycbcr(path, page), "YXS"
+    pixels: Any
+    if lazy or series.nbytes > LAZY or len(series.levels) > 1:
+        pixels = _lazy(path, file, series)
+    else:
+        pixels = series.asarray()
+    if indices or decoded or kind in (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK):
+        return _over_white(pixels, series), axes
+    if kind == PHOTOMETRIC.PALETTE:
+        table = np.moveaxis(page.colormap, 0, -1)
+        return map_pixels(table.__getitem__, pixels, table.dtype, channels=3), axes + "S"
+    if kind == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ub":
+        white = pixels.dtype.type(2**page.bitspersample - 1)
+        return white - pixels, axes
+    named = {PHOTOMETRIC.SEPARATED: "CMYK, meant for printing"}
+    name = named.get(kind, getattr(kind, "name", str(kind)))
+    raise ImageError(f"its colours are {name}; convert it to RGB")
 
 
-def _lazy(path: Path, series: Any) -> Any:
-    """A dask array over a memory map, or over tiles that are decoded when they are needed."""
+def _over_white(pixels: Any, series: Any) -> Any:
+    """Lay colours that are stored multiplied by their alpha over white; the rest is kept."""
+    from tifffile import EXTRASAMPLE
+
+    if series.keyframe.extrasamples != (EXTRASAMPLE.ASSOCALPHA,) or pixels.dtype.kind != "u":
+        return pixels
+    axis = series.axes.index("S")
+    count = pixels.shape[axis]
+    before = (slice(None),) * axis
+    colours, alpha = pixels[(*before, slice(count - 1))], pixels[(*before, slice(count - 1, None))]
+    missing = np.iinfo(pixels.dtype).max - alpha
+    return colours + np.minimum(missing, np.iinfo(pixels.dtype).max - colours)
+
+
+def _ycbcr(path: Path, page: Any) -> npt.NDArray[np.uint8]:
+    """Decode YCbCr that is not compressed as JPEG; tifffile leaves it as it is."""
+    from PIL import Image
+
+    reference = _tag(page, "ReferenceBlackWhite")
+    levels = _BLACK_AND_WHITE if reference is None else _rationals(reference)
+    if page.bitspersample != 8 or levels != _BLACK_AND_WHITE:
+        raise ImageError("its colours are YCbCr of a limited range; convert it to RGB")
+    with Image.open(path) as picture:
+        picture.seek(page.index)
+        return np.asarray(picture.convert("RGB"))
+
+
+def _rationals(value: Any) -> tuple[float, ...]:
+    numbers = np.asarray(value, float).ravel()
+    return tuple(numbers[::2] / numbers[1::2]) if len(numbers) == 12 else tuple(numbers)
+
+
+def _lazy(path: Path, file: Any, series: Any) -> Any:
+    """Return a dask array over a memory map, or over tiles that are decoded when needed."""
     import dask.array as da
-    import tifffile
 
+    dtype = np.dtype(series.dtype)
     if series.dataoffset is not None:
-        mapped = tifffile.memmap(path, series=0, mode="r")
-        return da.from_array(mapped, chunks=_chunks(series, None))
-    blocks = _Blocks(str(path), series.shape, series.dtype)
+        mapped = np.memmap(
+            path,
+            dtype.newbyteorder(file.byteorder),
+            "r",
+            series.dataoffset,
+            series.shape,
+        )
+        return da.from_array(mapped, chunks=_chunks(series, None)).astype(dtype)
+    blocks = _Blocks(str(path), file.series.index(series), series.shape, dtype)
     stored = blocks.chunks
-    size = math.prod(stored) * series.dtype.itemsize
+    size = math.prod(stored) * dtype.itemsize
     if size > (free := _files.available_memory()):
         raise ImageError(
             f"it is stored in blocks of {_files.gibibytes(size)}, more than the "
@@ -104,7 +231,7 @@ def _lazy(path: Path, series: Any) -> Any:
 
 
 def _chunks(series: Any, stored: tuple[int, ...] | None) -> Any:
-    """Chunks of whole stored blocks that are worth a read each."""
+    """Return chunks of whole stored blocks that are worth a read each."""
     from dask.array.core import normalize_chunks
 
     return normalize_chunks(
@@ -117,6 +244,7 @@ class _Blocks:
     """Array that opens its file for each block: nothing stays open, and it can be sent away."""
 
     path: str
+    series: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
@@ -127,68 +255,82 @@ class _Blocks:
     @property
     def chunks(self) -> tuple[int, ...]:
         """Shape of what is decoded at once."""
-        with self._open() as array:
+        with self._array() as array:
             return tuple(array.chunks)
 
     def __getitem__(self, index: Any) -> Any:
-        with self._open() as array:
+        with self._array() as array:
             return array[index]
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
-        import tifffile
+    def _array(self) -> Iterator[Any]:
         import zarr
 
-        store: Any = tifffile.imread(self.path, series=0, level=0, aszarr=True)
-        try:
-            yield zarr.open(store, mode="r")
-        finally:
-            store.close()
+        with _open(Path(self.path)) as file:
+            store: Any = file.series[self.series].aszarr(level=0)
+            try:
+                yield zarr.open(store, mode="r")
+            finally:
+                store.close()
 
 
-def _by_pillow(path: Path, error: Exception) -> Any:
-    """Pixels of the compressions that Pillow knows, which has no 16-bit colours."""
-    from PIL import Image, UnidentifiedImageError
+def pixel_size(file: Any, series: Any) -> float | None:
+    """Find the side of a pixel in µm: by OME-XML, the maker's own words, or the resolution.
 
+    Parameters
+    ----------
+    file
+        Open TIFF file.
+    series
+        The full plane.
+
+    Returns
+    -------
+    float or None
+        None where it is not said, cannot be read, or can be no microscope's.
+    """
     try:
-        with Image.open(path) as picture:
-            bits = picture.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
-            if set(bits) == {8} and getattr(picture, "n_frames", 1) == 1:
-                return np.asarray(picture)
-    except (UnidentifiedImageError, OSError) as failed:
-        raise ImageError(
-            f"its data cannot be read: {failed}; it is truncated or damaged; export it again"
-        ) from failed
-    raise ImageError(
-        f"{error}; run: pip install imagecodecs, or save it without compression"
-    ) from error
+        if file.is_ome:
+            return _ome_size(file.ome_metadata, file.series.index(series))
+        if file.is_imagej:
+            unit = str((file.imagej_metadata or {}).get("unit", ""))
+            return _resolution_size(series.keyframe, unit)
+        if file.is_svs:
+            mpp = re.search(r"MPP\s*=\s*([\d.,]+)", file.pages.first.description)
+            return side(*[number(mpp[1])] * 2) if mpp else None
+        if file.is_lsm:
+            sides = (file.lsm_metadata[f"VoxelSize{axis}"] for axis in "YX")
+            return side(*(micrometres(value, "m") for value in sides))
+        if file.is_stk:
+            metadata = file.stk_metadata
+            unit = str(metadata.get("CalibrationUnits", ""))
+            sides = (metadata[f"{axis}Calibration"] for axis in "YX")
+            return side(*(micrometres(value, unit) for value in sides))
+        unit = {2: "inch", 3: "cm"}.get(_tag(series.keyframe, "ResolutionUnit", 2), "")
+        found = _resolution_size(series.keyframe, unit)
+    except _MALFORMED:
+        return None  # the pixels are there; only their size stays unknown
+    return found if found is not None and found <= _TAG_LIMIT else None
 
 
-def pixel_size(file: Any) -> float | None:
-    """Side of a pixel in µm by OME-XML, ImageJ, or the resolution in cm; None where unknown."""
-    if file.is_ome:
-        return _ome(file.ome_metadata)
-    tags = file.pages[0].tags
-    if "XResolution" not in tags or "YResolution" not in tags:
-        return None
-    (nx, dx), (ny, dy) = tags["XResolution"].value, tags["YResolution"].value
-    if not nx or not ny:
-        return None
-    if file.is_imagej:
-        return side(dy / ny, dx / nx, str((file.imagej_metadata or {}).get("unit", "")))
-    if "ResolutionUnit" not in tags or tags["ResolutionUnit"].value != 3:  # centimetre
-        return None
-    found = side(dy / ny, dx / nx, "cm")
-    return found if found is not None and _SMEAR[0] <= found <= _SMEAR[1] else None
+def _resolution_size(page: Any, unit: str) -> float | None:
+    (nx, dx), (ny, dy) = _tag(page, "XResolution"), _tag(page, "YResolution")
+    return side(micrometres(dy / ny, unit), micrometres(dx / nx, unit))
 
 
-def _ome(text: str) -> float | None:
+def _ome_size(text: str, index: int) -> float | None:
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError:
-        return None  # the pixels are there; only their size stays unknown
-    for element in root.iter():
-        if element.tag.rpartition("}")[2] == "Pixels":
-            y, x = (float(element.get(f"PhysicalSize{axis}", "nan")) for axis in "YX")
-            return side(y, x, element.get("PhysicalSizeXUnit", "µm"))
-    return None
+        return None
+    found = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
+    pixels = found[index if index < len(found) else 0]
+    return side(
+        *(
+            micrometres(
+                number(pixels.get(f"PhysicalSize{axis}", "")),
+                pixels.get(f"PhysicalSize{axis}Unit", "µm"),
+            )
+            for axis in "YX"
+        )
+    )
