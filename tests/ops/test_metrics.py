@@ -1,11 +1,15 @@
+from __future__ import annotations
+
 from itertools import permutations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
 from napari_wbc_nca.ops import metrics
+from napari_wbc_nca.ops.metrics import class_scores, confusion_matrix, match_points
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -143,3 +147,92 @@ def test_aggregated_jaccard_by_hand():
 def test_panoptic_quality_by_hand(scores, n_true, n_predicted, expected):
     found = metrics.panoptic_quality(scores, n_true, n_predicted)
     assert found == pytest.approx(expected)
+
+
+def brute(true, found, limit):
+    """Most pairs, and least total distance, over every one-to-one assignment."""
+    away = np.hypot(*np.moveaxis(true[:, None] - found[None], -1, 0))
+    padded = np.full((len(true), max(len(true), len(found)) + len(true)), np.inf)
+    padded[:, : len(found)] = np.where(away <= limit[:, None], away, np.inf)
+    best = (0, 0.0)
+    for columns in permutations(range(len(found) + len(true)), len(true)):
+        chosen = padded[np.arange(len(true)), columns]
+        near = np.isfinite(chosen)
+        best = min(best, (-int(near.sum()), float(chosen[near].sum())))
+    return -best[0], best[1]
+
+
+def score(true, found, pairs):
+    return len(pairs), float(np.hypot(*(true[pairs[:, 0]] - found[pairs[:, 1]]).T).sum())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_as_good_as_trying_everything(seed):
+    random = np.random.default_rng(seed)
+    true, found = random.uniform(0, 10, (4, 2)), random.uniform(0, 10, (3 + seed % 3, 2))
+    limit = random.uniform(1, 6, len(true))
+    pairs = match_points(true, found, limit)
+    assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
+    count, total = brute(true, found, limit)
+    assert score(true, found, pairs) == (count, pytest.approx(total))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_as_good_as_scipy_on_all_points_at_once(seed):
+    random = np.random.default_rng(seed)
+    true, found = random.uniform(0, 100, (60, 2)), random.uniform(0, 100, (75, 2))
+    away = np.hypot(*np.moveaxis(true[:, None] - found[None], -1, 0))
+    scores = np.where(away <= 9, 1000 - away, 0)
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    near = scores[rows, columns] > 0
+    pairs = match_points(true, found, 9)
+    expected = (near.sum(), pytest.approx(away[rows, columns][near].sum()))
+    assert score(true, found, pairs) == expected
+
+
+def test_greed_would_lose_a_pair():
+    assert match_points([[0, 0], [0, 4]], [[0, 3], [0, 9]], 6).tolist() == [[0, 0], [1, 1]]
+
+
+def test_nothing_to_assign():
+    for true, found in (([], []), ([[0, 0]], []), ([], [[0, 0]]), ([[0, 0]], [[9, 9]])):
+        assert match_points(true, found, 1).shape == (0, 2)
+
+
+def test_coinciding_points():
+    assert len(match_points([[1, 1], [1, 1]], [[1, 1], [1, 1], [1, 1]], 0.5)) == 2
+
+
+def test_two_thousand_points_are_quick():
+    random = np.random.default_rng(0)
+    true = random.uniform(0, 1000, (2000, 2))
+    moved = random.permutation(true) + 0.1
+    assert len(match_points(true, moved, 10)) == 2000
+
+
+def test_figures_are_those_of_counting_pixels():
+    random = np.random.default_rng(0)
+    true, found = random.integers(0, 3, (2, 9, 9))
+    table = class_scores(confusion_matrix(true, found, 3), ("background", "a", "b")).set_index(
+        "class"
+    )
+    for number, name in enumerate(("background", "a", "b")):
+        hits = np.sum((true == number) & (found == number))
+        assert table["accuracy"][name] == pytest.approx(hits / np.sum(true == number))
+        joined = np.sum((true == number) | (found == number))
+        assert table["iou"][name] == pytest.approx(hits / joined)
+
+
+def test_what_nobody_knows_does_not_count_and_absent_classes_are_left_out():
+    true, found = np.array([0, 0, 1, 255]), np.array([0, 2, 1, 1])
+    counts = confusion_matrix(true, found, 4)
+    assert counts.sum() == 3
+    table = class_scores(counts, ("background", "a", "b", "c"))
+    assert table["class"].tolist() == ["background", "a", "b"]
+    assert np.isnan(table["accuracy"].iloc[2])
+    assert table["iou"].iloc[2] == 0
+
+
+def test_maps_of_two_shapes_are_refused():
+    with pytest.raises(ValueError, match="differ in shape"):
+        confusion_matrix(np.zeros((2, 2), int), np.zeros((2, 3), int), 2)

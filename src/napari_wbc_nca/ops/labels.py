@@ -1,4 +1,4 @@
-"""Label images and table of finished cells."""
+"""Label images of cells, and tables measured from cells or labels."""
 
 from __future__ import annotations
 
@@ -9,38 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_wbc_nca.ops.overlaps import local_slices, mask_box, resolve_overlaps
+from napari_wbc_nca.ops.overlaps import local_slices, mask_box
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Cell
 
-
-Labels = npt.NDArray[np.uint32]
-
-
-def resolve(
-    cells: Sequence[Cell], shape: tuple[int, int], *, duplicate: float = 0.7
-) -> tuple[Labels, Labels]:
-    """Label images ``cell`` and ``nucleus`` of `shape`, with the same integers.
-
-    :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps`, then :func:`write_labels`. Where a table is wanted too,
-    call them one by one: it is made from the settled cells.
-    """
-    cell, nucleus = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
-    write_labels(resolve_overlaps(cells, shape, duplicate=duplicate), cell, nucleus)
-    return cell, nucleus
+COLUMNS = ("centroid_y", "centroid_x", "box_y0", "box_x0", "box_y1", "box_x1", "area_px")
 
 
 def write_labels(cells: Sequence[Cell], cell: Any, nucleus: Any) -> None:
-    """Write settled cells into two label images, the first as 1, the second as 2, and so on.
+    """Write disjoint cells into two label images, the first as 1, the second as 2, and so on.
 
-    Only a cell's own box is read and written, so the images may be zarr arrays larger than
+    Only the box of each cell is read and written, so the images may be zarr arrays larger than
     memory.
 
     Parameters
     ----------
     cells
-        Disjoint cells, as :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them.
+        As :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them.
     cell, nucleus
         ``(Y, X)`` uint32, NumPy or zarr, zero at first.
     """
@@ -55,13 +41,13 @@ def write_labels(cells: Sequence[Cell], cell: Any, nucleus: Any) -> None:
 def cell_table(
     cells: Sequence[Cell], classes: Sequence[str], pixel_size: float | None = None
 ) -> pd.DataFrame:
-    """One row a settled cell, with the columns of :class:`~napari_wbc_nca.types.Segmentation`.
+    """Tabulate disjoint cells, with the columns of :class:`~napari_wbc_nca.types.Segmentation`.
 
     Parameters
     ----------
     cells
-        Disjoint cells, as :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them; the first
-        has label 1.
+        As :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them; the first has
+        label 1.
     classes
         Names of the ``p_CLASS`` columns.
     pixel_size
@@ -91,24 +77,10 @@ def cell_table(
     return pd.DataFrame(columns | probabilities)
 
 
-def _floats(values: Sequence[float]) -> npt.NDArray[np.float64]:
-    return np.array(values, np.float64)
-
-
-def _centroid(cell: Cell) -> tuple[float, float]:
-    rows, columns = np.nonzero(cell.mask)
-    return cell.origin[0] + float(rows.mean()), cell.origin[1] + float(columns.mean())
-
-
-COLUMNS = ("centroid_y", "centroid_x", "box_y0", "box_x0", "box_y1", "box_x1", "area_px")
-
-
 def measure_cells(
-    labels: npt.ArrayLike,
-    among: Collection[int] | None = None,
-    origin: Sequence[int] = (0, 0),
+    labels: npt.ArrayLike, among: Collection[int] | None = None, origin: Sequence[int] = (0, 0)
 ) -> pd.DataFrame:
-    """Area, centroid and box of each cell of a label image.
+    """Measure area, centroid and box of each cell of a label image.
 
     Parameters
     ----------
@@ -127,16 +99,16 @@ def measure_cells(
 
     Examples
     --------
-    >>> measure([[0, 7, 7]])[["centroid_x", "box_x0", "box_x1", "area_px"]].loc[7].tolist()
-    [1.5, 1.0, 3.0, 2.0]
+    >>> measure_cells([[0, 7, 7]])[["centroid_x", "box_x0", "box_x1"]].loc[7].tolist()
+    [1.5, 1.0, 3.0]
     """
     array = np.asarray(labels)
     mask = array != 0 if among is None else np.isin(array, list(among)) & (array != 0)
     at = np.flatnonzero(mask)
-    ids, codes = _factorize(array.reshape(-1)[at])
+    codes, ids = pd.factorize(array.reshape(-1)[at], sort=True)
     *lead, rows, columns = np.unravel_index(at, array.shape)
-    y0, y1 = _range(rows, codes, ids.size)
-    x0, x1 = _range(columns, codes, ids.size)
+    y0, y1 = _ranges(rows, codes, ids.size)
+    x0, x1 = _ranges(columns, codes, ids.size)
     area = np.bincount(codes, minlength=ids.size)
     table = {
         "centroid_y": np.bincount(codes, rows, ids.size) / area + origin[0],
@@ -147,22 +119,23 @@ def measure_cells(
         "box_x1": x1 + origin[1],
         "area_px": area.astype(np.int64),
     }
-    planes = {f"axis_{axis}": _range(p, codes, ids.size)[0] for axis, p in enumerate(lead)}
-    return pd.DataFrame(table | planes, index=pd.Index(ids, name="label"))
+    planes = {f"axis_{axis}": _ranges(p, codes, ids.size)[0] for axis, p in enumerate(lead)}
+    return pd.DataFrame(table | planes, index=pd.Index(ids, dtype=np.int64, name="label"))
 
 
-def _factorize(
-    values: npt.NDArray[np.integer],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
-    """Different values, ascending, and the place of each value among them."""
-    codes, found = pd.factorize(values, sort=True)
-    return np.asarray(found, np.int64), np.asarray(codes, np.intp)
+def _floats(values: Sequence[float]) -> npt.NDArray[np.float64]:
+    return np.array(values, np.float64)
 
 
-def _range(
+def _centroid(cell: Cell) -> tuple[float, float]:
+    rows, columns = np.nonzero(cell.mask)
+    return cell.origin[0] + float(rows.mean()), cell.origin[1] + float(columns.mean())
+
+
+def _ranges(
     at: npt.NDArray[np.intp], codes: npt.NDArray[np.intp], count: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Smallest of `at`, and one above its largest, of every code."""
+    """Smallest of `at`, and one above its largest, for each code."""
     low = np.full(count, np.iinfo(np.int64).max)
     high = np.zeros(count, np.int64)
     np.minimum.at(low, codes, at)

@@ -1,4 +1,4 @@
-"""Overlapping cells become disjoint ones, whatever order they come in."""
+"""Overlapping cells made disjoint, independently of their order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage as ndi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,18 +22,18 @@ Pair = tuple[int, int]
 def resolve_overlaps(
     cells: Sequence[Cell], shape: tuple[int, int], *, duplicate: float = 0.7
 ) -> list[Cell]:
-    """Cells with disjoint masks, in raster order of their centres, whatever order they came in.
+    """Make the masks of cells disjoint, and sort cells by their centres in raster order.
 
     Of two cells that share more than `duplicate` of the smaller one, the more confident stays.
     Any other shared pixel goes to the cell of larger response there, then to the nearer centre,
-    then to the centre that is first in raster order. Each cell keeps the piece (edge neighbours)
-    that holds its centre, else its largest; its nucleus is cut to that. What lies outside the
-    image is cut off, and cells left empty are dropped.
+    then to the centre that is first in raster order. Each cell keeps the component (edge
+    neighbours) that holds its centre, else its largest; its nucleus is cut to that. Pixels outside
+    the image are cut off, and empty cells are dropped.
 
     Parameters
     ----------
     cells
-        Cells with different centres.
+        Cells with different centres, in any order.
     shape
         Height and width of the image in pixels.
     duplicate
@@ -42,13 +42,13 @@ def resolve_overlaps(
     inside = [cell for cell in (_clip(cell, shape) for cell in cells) if cell.mask.any()]
     ordered = sorted(inside, key=lambda cell: cell.centre)
     shared = _overlaps(ordered)
-    kept = _unique(ordered, shared, duplicate)
+    kept = _without_duplicates(ordered, shared, duplicate)
     masks = [cell.mask.copy() for cell in ordered]
     for i, j in shared:
         if i in kept and j in kept:
             _divide(ordered[i], ordered[j], masks[i], masks[j])
-    whole = (_one_piece(ordered[i], masks[i]) for i in sorted(kept))
-    return [cell for cell in whole if cell.mask.any()]
+    connected = (_one_component(ordered[i], masks[i]) for i in sorted(kept))
+    return [cell for cell in connected if cell.mask.any()]
 
 
 def mask_box(cell: Cell) -> Slices:
@@ -63,7 +63,7 @@ def mask_box(cell: Cell) -> Slices:
 
 
 def local_slices(cell: Cell, part: Slices) -> Slices:
-    """Part of the image in the coordinates of a cell's arrays."""
+    """Convert a part of the image to the coordinates of a cell's arrays."""
     y, x = (
         slice(span.start - start, span.stop - start)
         for span, start in zip(part, cell.origin, strict=True)
@@ -72,7 +72,7 @@ def local_slices(cell: Cell, part: Slices) -> Slices:
 
 
 def _clip(cell: Cell, shape: tuple[int, int]) -> Cell:
-    """Cell with its arrays cut to an image of `shape`."""
+    """Cut a cell's arrays to an image of `shape`."""
     y, x = (
         slice(max(0, -start), max(0, min(side, stop - start)))
         for start, side, stop in zip(cell.origin, cell.mask.shape, shape, strict=True)
@@ -122,8 +122,10 @@ def _shared(a: Cell, b: Cell) -> int:
     return int(np.count_nonzero(a.mask[local_slices(a, part)] & b.mask[local_slices(b, part)]))
 
 
-def _unique(cells: Sequence[Cell], shared: Mapping[Pair, int], duplicate: float) -> set[int]:
-    """Find the cells that no more confident one duplicates."""
+def _without_duplicates(
+    cells: Sequence[Cell], shared: Mapping[Pair, int], duplicate: float
+) -> set[int]:
+    """Indices of the cells that no more confident one duplicates."""
     area = [np.count_nonzero(cell.mask) for cell in cells]
     rivals: dict[int, list[int]] = {i: [] for i in range(len(cells))}
     for (i, j), pixels in shared.items():
@@ -138,7 +140,7 @@ def _unique(cells: Sequence[Cell], shared: Mapping[Pair, int], duplicate: float)
 
 
 def _divide(a: Cell, b: Cell, mask_a: npt.NDArray[np.bool_], mask_b: npt.NDArray[np.bool_]) -> None:
-    """Take each pixel that `a` and `b` share from the mask of the one that loses it.
+    """Remove each pixel that `a` and `b` share from the mask of the one that loses it.
 
     Both are compared by their first masks, so that a third cell's claims change nothing; `a`
     comes first in raster order.
@@ -146,26 +148,26 @@ def _divide(a: Cell, b: Cell, mask_a: npt.NDArray[np.bool_], mask_b: npt.NDArray
     part = _common(a, b)
     in_a, in_b = local_slices(a, part), local_slices(b, part)
     response_a, response_b = a.response[in_a], b.response[in_b]
-    nearer = _distance(a, part) <= _distance(b, part)
+    nearer = _squared_distance(a, part) <= _squared_distance(b, part)
     wins = (response_a > response_b) | ((response_a == response_b) & nearer)
     both = a.mask[in_a] & b.mask[in_b]
     mask_a[in_a] &= ~(both & ~wins)
     mask_b[in_b] &= ~(both & wins)
 
 
-def _distance(cell: Cell, part: Slices) -> npt.NDArray[np.float64]:
+def _squared_distance(cell: Cell, part: Slices) -> npt.NDArray[np.float64]:
     """Squared distance of each pixel in a part of the image to a cell's centre."""
     y, x = np.ogrid[part]
     distance: npt.NDArray[np.float64] = (y - cell.centre[0]) ** 2 + (x - cell.centre[1]) ** 2
     return distance
 
 
-def _one_piece(cell: Cell, mask: npt.NDArray[np.bool_]) -> Cell:
-    """Cell with the piece of `mask` at its centre, else the largest, and the nucleus cut to it."""
-    pieces, count = ndimage.label(mask)
+def _one_component(cell: Cell, mask: npt.NDArray[np.bool_]) -> Cell:
+    """Cell with the component of `mask` at its centre, else the largest; its nucleus cut to it."""
+    components, count = ndi.label(mask)
     if count > 1:
         y, x = (round(at - start) for at, start in zip(cell.centre, cell.origin, strict=True))
         inside = 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1]
-        at_centre = int(pieces[y, x]) if inside else 0
-        mask = pieces == (at_centre or 1 + int(np.bincount(pieces.ravel())[1:].argmax()))
+        at_centre = int(components[y, x]) if inside else 0
+        mask = components == (at_centre or 1 + int(np.bincount(components.ravel())[1:].argmax()))
     return replace(cell, mask=mask, nucleus=cell.nucleus & mask)
