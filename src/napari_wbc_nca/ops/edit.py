@@ -1,55 +1,56 @@
-"""Corrections of label images: merge, delete, fill, smooth, grow, shrink, keep one piece, renumber.
+"""Corrections of label images: merge, delete, fill, smooth, dilate, erode, renumber.
 
-Every operation reads only the boxes of the cells it works on and says what should change, as an
-:class:`Edit`; it writes nothing. Cells never take pixels from their neighbours.
+Every operation reads only the boxes of its cells and returns an :class:`Edit`; it writes nothing.
+Cells never take pixels from their neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
+from skimage.segmentation import relabel_sequential
 
-Part = tuple[slice, ...]
-Boxes = Mapping[int, tuple[slice, slice]]
+Box = tuple[slice, slice]
+Boxes = Mapping[int, Box]
 Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What an operation wants to write.
+    """Change of a part of a label image.
 
     Attributes
     ----------
     part
         Region of the label image.
     values
-        Labels that the region is to hold.
+        Labels of the region after the change.
     parents
         New label to the label whose pixels it takes over.
     moved
-        Whether cells only change their number: what is known of a parent stays true.
+        Whether cells only change their number: their parents' measurements stay valid.
     """
 
-    part: Part
+    part: tuple[slice, ...]
     values: Array
     parents: Mapping[int, int] = field(default_factory=dict)
     moved: bool = False
 
     def apply(self, labels: Array) -> Array:
-        """Copy of `labels` with the edit done."""
+        """Return a changed copy of `labels`."""
         out = np.array(labels)
         out[self.part] = self.values
         return out
 
 
 def merge(labels: Any, ids: Sequence[int], boxes: Boxes | None = None) -> Edit:
-    """Make one cell of several; it keeps the first one's label.
+    """Merge cells into one; it keeps the first one's label.
 
     Parameters
     ----------
@@ -97,52 +98,43 @@ def fill_holes(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
     >>> fill_holes(ring, 4).apply(ring).tolist()
     [[4, 4, 4], [4, 4, 4], [4, 4, 4]]
     """
-    return _reshape(labels, label, boxes, 0, ndi.binary_fill_holes)
+    return _replace_mask(labels, label, boxes, 0, ndi.binary_fill_holes)
 
 
 def smooth(labels: Any, label: int, sigma: float = 2.0, boxes: Boxes | None = None) -> Edit:
-    """Round a cell's outline: where its mask, blurred by a Gaussian, is above one half.
+    """Smooth a cell's outline: its mask, blurred by a Gaussian of `sigma` pixels, above one half.
 
-    Parameters
-    ----------
-    labels, label, boxes
-        As in :func:`delete`.
-    sigma
-        Standard deviation of the Gaussian in pixels.
+    At the image's edge the cell is taken to go on, since the edge is no outline.
     """
     if not sigma > 0:
         raise ValueError(f"sigma is {sigma} px; it must be above 0")
 
     def blur(mask: Mask) -> Mask:
-        # Beyond the image's edge a cell goes on as it is: the edge is no outline.
-        soft = ndi.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest")
-        return np.asarray(soft > 0.5)
+        return np.asarray(ndi.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest") > 0.5)
 
-    return _reshape(labels, label, boxes, int(4 * sigma) + 1, blur)
+    return _replace_mask(labels, label, boxes, int(4 * sigma) + 1, blur)
 
 
 def dilate(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
-    """Add a rim of background to a cell, `pixels` wide, counted along rows and columns."""
+    """Dilate a cell into the background by `pixels`, counted along rows and columns."""
     _check_width(pixels)
-    return _reshape(
+    return _replace_mask(
         labels, label, boxes, pixels, lambda mask: ndi.binary_dilation(mask, iterations=pixels)
     )
 
 
 def erode(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
-    """Take a rim off a cell, `pixels` wide; none at the image's edge, where the cell goes on."""
+    """Erode a cell by `pixels`; not at the image's edge, where the cell is taken to go on."""
     _check_width(pixels)
-    return _reshape(
-        labels,
-        label,
-        boxes,
-        pixels,
-        lambda mask: ndi.binary_erosion(mask, iterations=pixels, border_value=1),
-    )
+
+    def shrink(mask: Mask) -> Mask:
+        return np.asarray(ndi.binary_erosion(mask, iterations=pixels, border_value=1))
+
+    return _replace_mask(labels, label, boxes, pixels, shrink)
 
 
 def keep_largest(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
-    """Remove all pieces of a cell but the largest; pieces touch by edges, not by corners.
+    """Keep the largest component (edge neighbours) of a cell, and remove the others.
 
     Examples
     --------
@@ -152,16 +144,16 @@ def keep_largest(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
     """
 
     def largest(mask: Mask) -> Mask:
-        pieces, _ = ndi.label(mask)
-        areas = np.bincount(pieces.ravel())
+        components, _ = ndi.label(mask)
+        areas = np.bincount(components.ravel())
         areas[0] = 0
-        return np.asarray(pieces == areas.argmax())
+        return np.asarray(components == areas.argmax())
 
-    return _reshape(labels, label, boxes, 0, largest)
+    return _replace_mask(labels, label, boxes, 0, largest)
 
 
 def relabel(labels: Any) -> Edit:
-    """Number the cells 1, 2, 3 and so on, in their order; for images of any dimension.
+    """Number the cells 1, 2, 3 and so on, in ascending order; for images of any dimension.
 
     Examples
     --------
@@ -169,15 +161,13 @@ def relabel(labels: Any) -> Edit:
     [[2, 0, 1]]
     """
     values = np.asarray(labels)
-    old = np.unique(values)
-    old = old[old != 0]
-    new = np.searchsorted(old, values).astype(values.dtype) + 1
-    new[values == 0] = 0
-    parents = {number: int(label) for number, label in enumerate(old, start=1)}
+    new, _, old = relabel_sequential(values)
+    pairs = zip(old.in_values.tolist(), old.out_values.tolist(), strict=True)
+    parents = {number: label for number, label in pairs if number}
     return Edit(tuple(slice(0, side) for side in values.shape), new, parents, moved=True)
 
 
-def cell_box(labels: Any, label: int, boxes: Boxes | None = None) -> tuple[slice, slice]:
+def cell_box(labels: Any, label: int, boxes: Boxes | None = None) -> Box:
     """Box of a cell: from `boxes`, or by searching the image.
 
     Raises
@@ -195,7 +185,7 @@ def cell_box(labels: Any, label: int, boxes: Boxes | None = None) -> tuple[slice
     return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
 
-def union_box(boxes: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
+def union_box(boxes: Sequence[Box]) -> Box:
     """Smallest box around several."""
     y, x = (
         slice(min(side.start for side in sides), max(side.stop for side in sides))
@@ -204,28 +194,25 @@ def union_box(boxes: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
     return y, x
 
 
-def _reshape(labels: Any, label: int, boxes: Boxes | None, margin: int, change: Any) -> Edit:
-    """Give a cell the mask that `change` makes of its own, less the pixels of other cells.
+def _replace_mask(
+    labels: Any, label: int, boxes: Boxes | None, margin: int, change: Callable[[Mask], Any]
+) -> Edit:
+    """Replace a cell's mask by `change` of it, without the pixels of other cells.
 
-    Around the mask lie `margin` pixels, or as many as the image has.
+    The mask has a margin of `margin` pixels, or as many as the image has.
     """
-    part = _widen(cell_box(labels, label, boxes), margin, labels.shape)
-    values = np.array(labels[part])
-    mask = values == label
-    wanted = change(mask) & (mask | (values == 0))
-    if not wanted.any():
-        raise ValueError(f"nothing would be left of cell {label}; delete it instead")
-    values[mask & ~wanted] = 0
-    values[wanted] = label
-    return Edit(part, values)
-
-
-def _widen(part: tuple[slice, slice], margin: int, shape: Sequence[int]) -> tuple[slice, slice]:
     y, x = (
         slice(max(0, side.start - margin), min(length, side.stop + margin))
-        for side, length in zip(part, shape, strict=True)
+        for side, length in zip(cell_box(labels, label, boxes), labels.shape, strict=True)
     )
-    return y, x
+    values = np.array(labels[y, x])
+    before = values == label
+    after = change(before) & (before | (values == 0))
+    if not after.any():
+        raise ValueError(f"nothing would be left of cell {label}; delete it instead")
+    values[before & ~after] = 0
+    values[after] = label
+    return Edit((y, x), values)
 
 
 def _check_width(pixels: int) -> None:

@@ -1,4 +1,4 @@
-"""Split cells along a line that was drawn over them, or between points that were set in them."""
+"""Cells split along a drawn line, or by one point in each part."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from napari_wbc_nca.ops.edit import Boxes, Edit, Mask, cell_box, union_box
 
 Pixels = npt.NDArray[np.intp]
 
-_SLIVER = 0.01
-"""Share of a cell below which a piece is the line's raggedness, not half a cell."""
+_MIN_SHARE = 0.01  # of a cell, below which a piece comes from the line's raggedness
 
 
 def labels_along(labels: Any, line: npt.ArrayLike) -> list[int]:
-    """Labels under a line, in the order in which it meets them.
+    """Labels of the cells under a line, in the order in which the line meets them.
 
     Parameters
     ----------
@@ -30,21 +29,21 @@ def labels_along(labels: Any, line: npt.ArrayLike) -> list[int]:
     line
         ``(N, 2)`` points, y and x in pixels; parts outside the image are left out.
     """
-    return _different(values_at(labels, line_pixels(line, labels.shape)))
+    return _distinct(_values_at(labels, line_pixels(line, labels.shape)))
 
 
 def labels_at(labels: Any, points: npt.ArrayLike) -> list[int]:
-    """Labels under points ``(N, 2)``, y and x in pixels; those outside the image are left out."""
-    return _different(values_at(labels, nearest_pixels(points, labels.shape)))
+    """Labels of the cells under ``(N, 2)`` points, y and x in pixels; as :func:`labels_along`."""
+    return _distinct(_values_at(labels, _nearest_pixels(points, labels.shape)))
 
 
 def split_by_line(
     labels: Any, line: npt.ArrayLike, fresh: int | None = None, boxes: Boxes | None = None
 ) -> Edit:
-    """Cut every cell that a line crosses; the largest piece keeps the label.
+    """Split every cell that a line crosses; the largest piece keeps the label.
 
     No pixel is lost: those under the line stay with the largest piece. Where no cell is crossed
-    from side to side, the line is prolonged at both ends through the cell that holds most of it.
+    from side to side, the line is extended at both ends through the cell that holds most of it.
 
     Parameters
     ----------
@@ -70,18 +69,16 @@ def split_by_line(
     """
     points = np.asarray(line, float).reshape(-1, 2)
     path = line_pixels(points, labels.shape)
-    ids = labels_along(labels, points)
+    under = _values_at(labels, path)
+    ids = _distinct(under)
     if not ids:
         raise ValueError("the line meets no cell; draw it across the cell that you want to split")
-    edit = _divide(labels, dict.fromkeys(ids, path), fresh, boxes)
+    edit = _cut(labels, dict.fromkeys(ids, path), fresh, boxes)
     if not edit.parents:
-        found = values_at(labels, path).tolist()
-        label = max(ids, key=found.count)
+        label = max(ids, key=under.tolist().count)
         y, x = cell_box(labels, label, boxes)
-        reach = (y.stop - y.start) + (x.stop - x.start)
-        edit = _divide(
-            labels, {label: line_pixels(extend_line(points, reach), labels.shape)}, fresh, boxes
-        )
+        longer = _extend_line(points, (y.stop - y.start) + (x.stop - x.start))
+        edit = _cut(labels, {label: line_pixels(longer, labels.shape)}, fresh, boxes)
     if not edit.parents:
         raise ValueError("the line cuts no cell in two; draw it across the cell from side to side")
     return edit
@@ -90,7 +87,7 @@ def split_by_line(
 def split_by_seeds(
     labels: Any, seeds: npt.ArrayLike, fresh: int | None = None, boxes: Boxes | None = None
 ) -> Edit:
-    """Divide every cell that holds several seeds, one piece a seed; the largest keeps the label.
+    """Split every cell that holds several seeds, one piece a seed; the largest keeps the label.
 
     Watershed of the distance to the cell's outline, flooded from the seeds: the borders run
     through the necks between them.
@@ -107,52 +104,49 @@ def split_by_seeds(
     ValueError
         Where no cell holds two seeds.
     """
-    path = np.unique(nearest_pixels(seeds, labels.shape), axis=0)
-    found = values_at(labels, path)
+    pixels = np.unique(_nearest_pixels(seeds, labels.shape), axis=0)
+    found = _values_at(labels, pixels)
     ids = [label for label in np.unique(found).tolist() if label and (found == label).sum() > 1]
     if not ids:
         raise ValueError(
-            f"none of the {len(path)} points share a cell; set one point in each part of the cell"
+            f"none of the {len(pixels)} points share a cell; set one point in each part of the cell"
         )
     part = union_box([cell_box(labels, label, boxes) for label in ids])
     window, values = np.asarray(labels[part]), np.array(labels[part])
-    numbers = _Numbers(labels, fresh)
+    pieces = _NewLabels(labels, fresh)
     for label in ids:
         mask = window == label
         markers = np.zeros(mask.shape, np.int32)
-        own = path[found == label] - [side.start for side in part]
+        own = pixels[found == label] - [side.start for side in part]
         markers[tuple(own.T)] = np.arange(1, len(own) + 1)
         depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        pieces = watershed(-depth, markers, mask=mask)
-        numbers.write(values, pieces, label)
-    return Edit(part, values, numbers.parents)
+        pieces.write(values, watershed(-depth, markers, mask=mask), label)
+    return Edit(part, values, pieces.parents)
 
 
 def line_pixels(line: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
     """Pixels ``(N, 2)`` under a line, from its first point to its last, inside of an image.
 
-    Steps may be diagonal: what touches by corners only is parted by them.
+    Steps may be diagonal: pixels that touch by corners only lie on different sides.
     """
     points = np.round(np.asarray(line, float).reshape(-1, 2)).astype(int)
     if not len(points):
         return np.zeros((0, 2), np.intp)
     runs = [np.stack(draw_line(*a, *b), axis=1) for a, b in pairwise(points)] or [points]
-    return inside(np.concatenate(runs), shape)
+    return _inside(np.concatenate(runs), shape)
 
 
-def nearest_pixels(points: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
-    """Pixels ``(N, 2)`` in which points lie, inside of an image."""
-    return inside(np.round(np.asarray(points, float).reshape(-1, 2)).astype(int), shape)
+def _nearest_pixels(points: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
+    return _inside(np.round(np.asarray(points, float).reshape(-1, 2)).astype(int), shape)
 
 
-def inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
-    """The `pixels` that lie within an image."""
+def _inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
     keep: Pixels = pixels[((pixels >= 0) & (pixels < shape)).all(axis=1)]
     return keep
 
 
-def extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
-    """A line made longer by `reach` at both ends, straight on; a single point stays one."""
+def _extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
+    """Extend a line straight on by `reach` at both ends; a single point stays one."""
     first, last = points[0], points[-1]
     length = float(np.linalg.norm(last - first))
     if length == 0:
@@ -162,7 +156,7 @@ def extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np
     return np.concatenate([[first - ahead], points, [last + ahead]])
 
 
-def values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
+def _values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
     """Labels at `pixels`; only the box around them is read."""
     if not len(pixels):
         return np.zeros(0, int)
@@ -172,52 +166,52 @@ def values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
     return values
 
 
-def _different(values: npt.NDArray[Any]) -> list[int]:
-    """Labels in the order in which they come first, without the background."""
+def _distinct(values: npt.NDArray[Any]) -> list[int]:
+    """Distinct labels in their order, without the background."""
     return [int(label) for label in dict.fromkeys(values.tolist()) if label != 0]
 
 
-def _divide(labels: Any, cuts: dict[int, Pixels], fresh: int | None, boxes: Boxes | None) -> Edit:
-    """Cut each label of `cuts` along its own pixels."""
+def _cut(labels: Any, cuts: dict[int, Pixels], fresh: int | None, boxes: Boxes | None) -> Edit:
+    """Cut each label of `cuts` along the pixels listed for it."""
     part = union_box([cell_box(labels, label, boxes) for label in cuts])
     window, values = np.asarray(labels[part]), np.array(labels[part])
     corner = [side.start for side in part]
-    numbers = _Numbers(labels, fresh)
+    new = _NewLabels(labels, fresh)
     for label, path in cuts.items():
         mask, cut = window == label, np.zeros(window.shape, bool)
-        cut[tuple(inside(path - corner, window.shape).T)] = True
+        cut[tuple(_inside(path - corner, window.shape).T)] = True
         pieces = _pieces(mask, cut)
         if pieces.max() > 1:
-            numbers.write(values, pieces, label)
-    return Edit(part, values, numbers.parents)
+            new.write(values, pieces, label)
+    return Edit(part, values, new.parents)
 
 
 def _pieces(mask: Mask, cut: Mask) -> npt.NDArray[np.int32]:
     """Pieces of a cell after a cut, each with a number; 0 where the cut divides nothing.
 
-    A cell may have been in several pieces before: each of them is divided by itself.
+    A cell may have had several components before: each of them is divided by itself.
     """
     before, count = ndi.label(mask)
     after, _ = ndi.label(mask & ~cut)
-    smallest = max(1.0, _SLIVER * np.count_nonzero(mask))
+    smallest = max(1.0, _MIN_SHARE * np.count_nonzero(mask))
     pieces = np.zeros(mask.shape, np.int32)
     for number in range(1, count + 1):
         whole = before == number
-        kinds, areas = np.unique(after[whole & ~cut], return_counts=True)
-        kind = kinds[areas.argmax()] if kinds.size else 0
-        kinds = kinds[areas >= smallest]
-        if len(kinds) > 1:
-            markers = np.where(np.isin(after, kinds) & whole, after, 0)
-            largest = markers == kind
+        numbers, areas = np.unique(after[whole & ~cut], return_counts=True)
+        largest = numbers[areas.argmax()] if numbers.size else 0
+        numbers = numbers[areas >= smallest]
+        if len(numbers) > 1:
+            markers = np.where(np.isin(after, numbers) & whole, after, 0)
+            seed = markers == largest
             # All of the line goes to one side: shared out, it would leave a ragged border.
-            markers[ndi.binary_propagation(largest, mask=largest | (whole & cut))] = kind
+            markers[ndi.binary_propagation(seed, mask=seed | (whole & cut))] = largest
             # On level ground a watershed is growth at equal speed; pieces stay connected.
             pieces += watershed(np.zeros_like(markers), markers, mask=whole)
     return pieces
 
 
-class _Numbers:
-    """Hands out new labels and remembers whose pixels they took."""
+class _NewLabels:
+    """Numbers for new cells, with the label whose pixels each took."""
 
     def __init__(self, labels: Any, fresh: int | None) -> None:
         self.dtype = labels.dtype
@@ -226,13 +220,13 @@ class _Numbers:
 
     def write(self, values: npt.NDArray[Any], pieces: npt.NDArray[np.int32], label: int) -> None:
         """Number the pieces of `label`; the largest keeps it."""
-        kinds, areas = np.unique(pieces[pieces > 0], return_counts=True)
-        for kind in np.delete(kinds, areas.argmax()):
+        numbers, areas = np.unique(pieces[pieces > 0], return_counts=True)
+        for number in np.delete(numbers, areas.argmax()):
             if self.next > np.iinfo(self.dtype).max:
                 raise ValueError(
                     f"label {self.next} does not fit {self.dtype}; convert the layer to a wider "
                     f"type first (right click on it, Convert data type)"
                 )
-            values[pieces == kind] = self.next
+            values[pieces == number] = self.next
             self.parents[self.next] = label
             self.next += 1
