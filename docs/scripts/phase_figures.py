@@ -51,7 +51,7 @@ def field(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         np.asarray(Pictures.open(data / "phase" / file).convert("L"))
         for file in (f"{name}.png", f"{name}_likelihood.png")
     )
-    return bright, find_peaks(likelihood / 255.0, 0.5, apart=4.0)
+    return bright, find_peaks(likelihood / 255.0, 0.5, min_distance=4.0)
 
 
 def sample(data: Path, name: str) -> Sample:

@@ -1,4 +1,4 @@
-"""Likelihood of a cell's centre: the largest of the Gaussians around all centroids."""
+"""Centroids of cells: their likelihood map, its peaks, and bright blobs of a nuclear stain."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from scipy.spatial import cKDTree
 from skimage.feature import blob_log
 from skimage.filters import threshold_otsu
 
+Points = npt.NDArray[np.intp]
+
 MIN_LIKELIHOOD = 1e-4
 """Likelihood below which it is 0."""
-_AT_ONCE = 2**20  # pixels of the windows that are held at a time
+_WINDOW_PIXELS = 2**20  # of the windows that are held at a time
+_SIGMAS = (2.0, 24.0)  # of blobs of unknown size, in pixels
+_AROUND = (0.7, 1.4)  # scales of blobs of known size, relative to it
+_SCALES = 9
+_OVERLAP = 0.5  # share of the smaller of two blobs that the other covers, above which they are one
 
 
 def likelihood_map(
@@ -24,8 +30,7 @@ def likelihood_map(
 
     .. math:: L(p) = \max_u \exp\left(-\frac{\lVert p - c_u \rVert^2}{2 σ^2}\right)
 
-    Only a window around each centroid is looked at: beyond it the value would be below
-    `LEAST`, and is 0.
+    It is 0 where the value is below `MIN_LIKELIHOOD`, so that each centroid needs a window only.
 
     Parameters
     ----------
@@ -48,7 +53,7 @@ def likelihood_map(
 
     Examples
     --------
-    >>> likelihood((1, 4), [[0, 1], [0, 3]], sigma=1).round(2).tolist()
+    >>> likelihood_map((1, 4), [[0, 1], [0, 3]], sigma=1).round(2).tolist()
     [[0.6100000143051147, 1.0, 0.6100000143051147, 1.0]]
     """
     points = np.asarray(centres, np.float64).reshape(-1, 2)
@@ -57,10 +62,10 @@ def likelihood_map(
     if not np.isfinite(points).all():
         raise ValueError("a centre is NaN or infinite; expected y, x in pixels")
     radius = ceil(sigma * sqrt(-2 * log(MIN_LIKELIHOOD))) + 1
-    border = 2 * radius  # takes what reaches outside
+    border = 2 * radius  # holds what reaches outside
     padded = np.zeros(np.add(shape, 2 * border), np.float32)
     points = points[((points > -radius) & (points < np.add(shape, radius - 1))).all(1)]
-    count = max(1, _AT_ONCE // (2 * radius + 1) ** 2)
+    count = max(1, _WINDOW_PIXELS // (2 * radius + 1) ** 2)
     for first in range(0, len(points), count):
         _raise(padded, points[first : first + count] + border, sigma, radius)
     return padded[border : border + shape[0], border : border + shape[1]].copy()
@@ -78,23 +83,23 @@ def _raise(
     np.maximum.at(padded.reshape(-1), flat.reshape(-1), values.reshape(-1))
 
 
-Values = npt.NDArray[np.floating]
+def find_peaks(
+    values: npt.NDArray[np.floating], min_value: float, min_distance: float = 2.0
+) -> Points:
+    """Find the pixels that are above a value and highest within a distance.
 
-
-def find_peaks(values: Values, least: float, apart: float = 2.0) -> npt.NDArray[np.intp]:
-    """Pixels that are above `least` and highest within `apart` pixels.
-
-    Equally high pixels that touch are one peak, at the pixel nearest to their middle. Of two
-    peaks that are equally high and too close, the first in raster order stays.
+    Equally high pixels that touch are one peak, at the pixel nearest to their middle, where
+    scikit-image's ``peak_local_max`` returns each or none. Of two peaks that are equally high and
+    too close, the first in raster order stays.
 
     Parameters
     ----------
     values
         ``(Y, X)``.
-    least
+    min_value
         Peaks are above it.
-    apart
-        Least distance of two peaks in pixels; the published code takes 2.
+    min_distance
+        Least distance of two peaks in pixels; 2 in the published code.
 
     Returns
     -------
@@ -103,25 +108,24 @@ def find_peaks(values: Values, least: float, apart: float = 2.0) -> npt.NDArray[
     Raises
     ------
     ValueError
-        When `values` is no plane, or `apart` is negative.
+        When `values` is no plane, or `min_distance` is negative.
 
     Examples
     --------
-    >>> peaks(np.asarray([[0.0, 0.9, 0.9, 0.9, 0.0, 0.0, 0.6]]), 0.5).tolist()
+    >>> find_peaks(np.asarray([[0.0, 0.9, 0.9, 0.9, 0.0, 0.0, 0.6]]), 0.5).tolist()
     [[0, 2], [0, 6]]
     """
     if values.ndim != 2:
         raise ValueError(f"values have shape {values.shape}; expected (Y, X)")
-    if not apart >= 0:
-        raise ValueError(f"apart is {apart}; it must be 0 or more")
+    if not min_distance >= 0:
+        raise ValueError(f"min_distance is {min_distance}; it must be 0 or more")
     if values.size == 0:
         return np.empty((0, 2), np.intp)
-    # Touching pixels compete whatever `apart` is: a slope has one peak.
-    highest = ndi.maximum_filter(values, footprint=_disk(max(apart, 1.5)), mode="nearest")
-    found = _middles((values == highest) & (values > least))
+    # Touching pixels compete at any distance: a slope has one peak.
+    highest = ndi.maximum_filter(values, footprint=_disk(max(min_distance, 1.5)), mode="nearest")
+    found = _middles((values == highest) & (values > min_value))
     order = np.lexsort((found[:, 1], found[:, 0], -values[found[:, 0], found[:, 1]]))
-    kept = found[order][_spaced(found[order], apart)]
-    return kept[np.lexsort((kept[:, 1], kept[:, 0]))]
+    return _raster_order(found[order][_spaced(found[order], min_distance)])
 
 
 def _disk(radius: float) -> npt.NDArray[np.bool_]:
@@ -129,8 +133,8 @@ def _disk(radius: float) -> npt.NDArray[np.bool_]:
     return np.asarray(np.hypot(y, x) <= radius)
 
 
-def _middles(highest: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Of each connected region the pixel nearest to its centre of mass."""
+def _middles(highest: npt.NDArray[np.bool_]) -> Points:
+    """Pixel of each connected region that is nearest to its centre of mass."""
     regions, count = ndi.label(highest, np.ones((3, 3)))
     pixels = np.argwhere(regions)
     region = regions[tuple(pixels.T)] - 1
@@ -141,28 +145,26 @@ def _middles(highest: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     return pixels[order[np.searchsorted(region[order], np.arange(count))]]
 
 
-def _spaced(points: npt.NDArray[np.intp], apart: float) -> npt.NDArray[np.bool_]:
-    """Which points stay when each, in their order, drives away the later ones that are near."""
+def _spaced(points: Points, min_distance: float) -> npt.NDArray[np.bool_]:
+    """Non-maximum suppression: each point, in their order, removes the later ones near it."""
     keep = np.ones(len(points), bool)
     if not len(points):
         return keep
-    pairs = cKDTree(points).query_pairs(apart, output_type="ndarray")
+    pairs = cKDTree(points).query_pairs(min_distance, output_type="ndarray")
     for first, second in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
         if keep[first]:
             keep[second] = False
     return keep
 
 
-_SIGMAS = (2.0, 24.0)  # of the blobs that are looked for where their size is not known, in pixels
-_AROUND = (0.7, 1.4)  # of a known size
-_SCALES = 9
-_OVERLAP = 0.5  # share of the smaller of two blobs that the other covers, above which they are one
+def _raster_order(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return points[np.lexsort((points[:, 1], points[:, 0]))]
 
 
 def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray[np.float64]:
-    r"""Centres of bright blobs, by the Laplacian of a Gaussian over several scales.
+    r"""Detect bright blobs, such as stained nuclei, by the Laplacian of a Gaussian.
 
-    A disk of radius :math:`r` answers most at :math:`σ = r / \sqrt 2`. What is found must also be
+    A disk of radius :math:`r` has the largest response at :math:`σ = r / \sqrt 2`. Centres are also
     brighter than Otsu's threshold.
 
     Parameters
@@ -170,7 +172,7 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
     values
         ``(Y, X)`` brightness.
     diameter
-        Of a blob in pixels; 0 looks for all from 6 to 68.
+        Diameter of a blob in pixels; 0 takes the typical one of all from 6 to 68.
 
     Returns
     -------
@@ -190,19 +192,18 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
         return np.empty((0, 2))
     scaled = (plane - plane.min()) / (plane.max() - plane.min())
     if not diameter:
-        # A first look at all sizes tells the typical one.
-        sizes = _find_blobs(scaled, *_SIGMAS)[:, 2]
+        sizes = _bright_blobs(scaled, *_SIGMAS)[:, 2]
         if not len(sizes):
             return np.empty((0, 2))
         diameter = float(np.median(sizes)) * np.sqrt(8)
-    found = _find_blobs(scaled, *(diameter / np.sqrt(8) * factor for factor in _AROUND))[:, :2]
-    return np.asarray(found[np.lexsort((found[:, 1], found[:, 0]))])
+    low, high = (diameter / np.sqrt(8) * factor for factor in _AROUND)
+    return _raster_order(_bright_blobs(scaled, low, high)[:, :2])
 
 
-def _find_blobs(
+def _bright_blobs(
     scaled: npt.NDArray[np.float64], low: float, high: float
 ) -> npt.NDArray[np.float64]:
-    """``(N, 3)`` y, x and σ of bright blobs."""
+    """``(N, 3)`` y, x and σ of bright blobs with σ from `low` to `high`."""
     found = blob_log(
         scaled, low, high, _SCALES, threshold=0.1, overlap=_OVERLAP, exclude_border=False
     )

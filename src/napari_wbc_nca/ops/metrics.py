@@ -1,4 +1,4 @@
-"""Agreement of masks, boxes and classes with the truth."""
+"""Agreement of masks, boxes, points and classes with the truth."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from scipy.spatial import cKDTree
 if TYPE_CHECKING:
     import pandas as pd
 
-
 Mask = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Pairs = npt.NDArray[np.intp]
 
 
 def iou(a: Mask, b: Mask) -> float:
@@ -51,8 +52,7 @@ def box_iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Matrix:
 
 
 def _areas(boxes: Matrix) -> Matrix:
-    areas: Matrix = (boxes[..., 2:] - boxes[..., :2]).clip(0).prod(axis=-1)
-    return areas
+    return np.asarray((boxes[..., 2:] - boxes[..., :2]).clip(0).prod(axis=-1))
 
 
 def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
@@ -77,13 +77,13 @@ def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
     return matrix
 
 
-def match_scores(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.intp]:
-    """One-to-one pairs of rows and columns whose scores have the largest sum.
+def match_scores(scores: npt.ArrayLike, minimum: float = 0.0) -> Pairs:
+    """Match rows and columns one to one so that their scores have the largest sum.
 
     Parameters
     ----------
     scores
-        ``(N, M)``, 0–1.
+        ``(N, M)``.
     minimum
         Pairs need a positive score of at least this.
 
@@ -95,8 +95,68 @@ def match_scores(scores: npt.ArrayLike, minimum: float = 0.0) -> npt.NDArray[np.
     values = np.asarray(scores, np.float64)
     allowed = (values >= minimum) & (values > 0)
     assigned = linear_sum_assignment(values * allowed, maximize=True)
-    pairs: npt.NDArray[np.intp] = np.stack(assigned, axis=1)
+    pairs: Pairs = np.stack(assigned, axis=1)
     return pairs[allowed[pairs[:, 0], pairs[:, 1]]]
+
+
+def match_points(true: npt.ArrayLike, found: npt.ArrayLike, distance: npt.ArrayLike) -> Pairs:
+    """Match as many points as possible one to one within a distance, the nearest of these.
+
+    Parameters
+    ----------
+    true
+        ``(N, 2)`` points.
+    found
+        ``(M, 2)`` points.
+    distance
+        Greatest distance of a pair; one number, or ``(N,)`` one for each true point.
+
+    Returns
+    -------
+    ndarray
+        ``(K, 2)`` indices into `true` and `found`, in the order of `true`.
+
+    Examples
+    --------
+    >>> match_points([[0, 0], [0, 4]], [[0, 3], [0, 9]], distance=6).tolist()
+    [[0, 0], [1, 1]]
+    """
+    truth = np.asarray(true, np.float64).reshape(-1, 2)
+    guess = np.asarray(found, np.float64).reshape(-1, 2)
+    limit = np.broadcast_to(np.asarray(distance, np.float64), len(truth))
+    rows, columns = _near(truth, guess, limit)
+    if not len(rows):
+        return np.empty((0, 2), np.intp)
+    away = np.hypot(*(truth[rows] - guess[columns]).T)
+    # Only points that are connected by near pairs compete: each group is matched by itself.
+    size = len(truth) + len(guess)
+    graph = coo_array((np.ones(len(rows)), (rows, columns + len(truth))), shape=(size, size))
+    group = connected_components(graph, directed=False)[1][rows]
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    pairs = np.concatenate([_match_group(rows[g], columns[g], away[g]) for g in groups])
+    return pairs[np.argsort(pairs[:, 0])]
+
+
+def _near(truth: Matrix, guess: Matrix, limit: Matrix) -> tuple[Pairs, Pairs]:
+    """Indices of all pairs within the limit of the first."""
+    if not len(truth) or not len(guess):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    near = cKDTree(guess).query_ball_point(truth, limit)
+    rows = np.repeat(np.arange(len(truth)), [len(found) for found in near])
+    return rows, np.concatenate([np.asarray(found, np.intp) for found in near])
+
+
+def _match_group(rows: Pairs, columns: Pairs, away: Matrix) -> Pairs:
+    """Match the points of one group, listed as all of its near pairs."""
+    truth, row = np.unique(rows, return_inverse=True)
+    guess, column = np.unique(columns, return_inverse=True)
+    # One more pair is worth more than any distance of all others.
+    worth = (min(len(truth), len(guess)) + 1) * (float(away.max()) + 1)
+    scores = np.zeros((len(truth), len(guess)))
+    scores[row, column] = worth - away
+    pairs = match_scores(scores)
+    return np.stack([truth[pairs[:, 0]], guess[pairs[:, 1]]], 1)
 
 
 def f1(hits: int, n_true: int, n_predicted: int) -> float:
@@ -164,7 +224,9 @@ def _label_areas(labels: npt.NDArray[Any]) -> Matrix:
 
 
 def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:
-    """Mean over the true classes of the share predicted right; NaN without any cell.
+    """Mean recall over the true classes; NaN without any cell.
+
+    By hand, as scikit-learn warns of classes that were predicted only.
 
     Examples
     --------
@@ -176,79 +238,11 @@ def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:
     return float(np.mean(recalls)) if recalls else float("nan")
 
 
-def match_points(
-    true: npt.ArrayLike, found: npt.ArrayLike, distance: npt.ArrayLike
-) -> npt.NDArray[np.intp]:
-    """Pairs of as many points as possible that are near each other, and of these the nearest.
-
-    Parameters
-    ----------
-    true
-        ``(N, 2)`` points.
-    found
-        ``(M, 2)`` points.
-    distance
-        Greatest distance of a pair; one number, or ``(N,)`` one for each true point.
-
-    Returns
-    -------
-    ndarray
-        ``(K, 2)`` indices into `true` and `found`, in the order of `true`.
-
-    Examples
-    --------
-    >>> assign([[0, 0], [0, 4]], [[0, 3], [0, 9]], distance=6).tolist()
-    [[0, 0], [1, 1]]
-    """
-    truth = np.asarray(true, np.float64).reshape(-1, 2)
-    guess = np.asarray(found, np.float64).reshape(-1, 2)
-    limit = np.broadcast_to(np.asarray(distance, np.float64), len(truth))
-    rows, columns = _near(truth, guess, limit)
-    if not len(rows):
-        return np.empty((0, 2), np.intp)
-    away = np.hypot(*(truth[rows] - guess[columns]).T)
-    size = len(truth) + len(guess)
-    graph = coo_array((np.ones(len(rows)), (rows, columns + len(truth))), shape=(size, size))
-    group = connected_components(graph, directed=False)[1][rows]
-    order = np.argsort(group, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
-    pairs = np.concatenate([_best(rows[p], columns[p], away[p]) for p in parts])
-    return pairs[np.argsort(pairs[:, 0])]
-
-
-def _near(
-    truth: npt.NDArray[np.float64], guess: npt.NDArray[np.float64], limit: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Indices of all pairs within the limit of the first."""
-    if not len(truth) or not len(guess):
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    near = cKDTree(guess).query_ball_point(truth, limit)
-    rows = np.repeat(np.arange(len(truth)), [len(found) for found in near])
-    return rows, np.concatenate([np.asarray(found, np.intp) for found in near])
-
-
-def _best(
-    rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], away: npt.NDArray[np.float64]
-) -> npt.NDArray[np.intp]:
-    """Best pairs of points that compete with each other."""
-    truth, row = np.unique(rows, return_inverse=True)
-    guess, column = np.unique(columns, return_inverse=True)
-    # One more pair is worth more than any distance of all others.
-    worth = (min(len(truth), len(guess)) + 1) * (float(away.max()) + 1)
-    scores = np.zeros((len(truth), len(guess)))
-    scores[row, column] = worth - away
-    chosen = linear_sum_assignment(scores, maximize=True)
-    real = scores[chosen] > 0
-    return np.stack([truth[chosen[0][real]], guess[chosen[1][real]]], 1)
-
-
-Counts = npt.NDArray[np.int64]
-
-
 def confusion_matrix(true: npt.NDArray[Any], found: npt.NDArray[Any], classes: int) -> Counts:
-    """Pixels ``(classes, classes)`` of each true class, in rows, and found class, in columns.
+    """Count pixels ``(classes, classes)`` by true class, in rows, and found class, in columns.
 
-    Pixels whose true class is `classes` or more count nowhere: nobody knows them.
+    Pixels whose true class is `classes` or more are unknown and count nowhere. By hand, as
+    scikit-learn sorts all pixels.
 
     Raises
     ------
@@ -257,7 +251,7 @@ def confusion_matrix(true: npt.NDArray[Any], found: npt.NDArray[Any], classes: i
 
     Examples
     --------
-    >>> confusion(np.array([0, 1, 1, 9]), np.array([0, 1, 0, 1]), 2).tolist()
+    >>> confusion_matrix(np.array([0, 1, 1, 9]), np.array([0, 1, 0, 1]), 2).tolist()
     [[1, 0], [1, 1]]
     """
     if true.shape != found.shape:
@@ -268,7 +262,7 @@ def confusion_matrix(true: npt.NDArray[Any], found: npt.NDArray[Any], classes: i
 
 
 def class_scores(counts: Counts, names: Sequence[str]) -> pd.DataFrame:
-    r"""Accuracy and IoU of each class that is in the truth or was found.
+    r"""Score each class that is in the truth or was found.
 
     .. math:: \mathrm{accuracy} = \frac{TP}{TP + FN}, \qquad
               \mathrm{IoU} = \frac{TP}{TP + FN + FP}
@@ -276,7 +270,7 @@ def class_scores(counts: Counts, names: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     counts
-        As :func:`confusion_matrix` gives them, summed over pictures.
+        As :func:`confusion_matrix` returns them, summed over pictures.
     names
         Of the classes.
 
@@ -290,13 +284,7 @@ def class_scores(counts: Counts, names: Sequence[str]) -> pd.DataFrame:
     right = np.diag(counts).astype(float)
     true, found = counts.sum(1), counts.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        table = pd.DataFrame(
-            {
-                "class": list(names),
-                "accuracy": right / true,
-                "iou": right / (true + found - right),
-                "pixels": true,
-            }
-        )
-    seen: pd.DataFrame = table[(true > 0) | (found > 0)].reset_index(drop=True)
-    return seen
+        accuracy, overlap = right / true, right / (true + found - right)
+    columns = {"class": list(names), "accuracy": accuracy, "iou": overlap, "pixels": true}
+    present: pd.DataFrame = pd.DataFrame(columns)[(true > 0) | (found > 0)]
+    return present.reset_index(drop=True)
