@@ -1,4 +1,4 @@
-"""Two labels on a grid by a minimum cut, and the costs that WSISPDR gives it."""
+"""Graph cut of a cell: saliency of pixels, costs of labels as in WSISPDR, minimum cut."""
 
 from __future__ import annotations
 
@@ -11,21 +11,86 @@ import numpy.typing as npt
 from ortools.graph.python.max_flow import SimpleMaxFlow
 
 from napari_wbc_nca.ops.response import otsu_threshold
+from napari_wbc_nca.ops.stain import STAINED_DENSITY
 
 Mask = npt.NDArray[np.bool_]
 Float = npt.NDArray[np.float64]
+SaliencyName = Literal["stain", "inverse", "generic"]
 
 SURE = 1e6
 """Cost of giving a seed the other label."""
 _UNITS = 100_000  # integers of the flow per unit of cost
 _EVEN, _BIAS = 0.5, 1e-4  # costs of unseeded pixels in the published code: 0.4999 and 0.5001
 _SMOOTH, _FALL = 20.0, 10.0  # 20 exp(-10 I), of the published code
-_CONTRAST = 1e-3  # least spread of neighbouring differences
+_MIN_SPREAD = 1e-3  # of neighbouring differences
+_MIN_LEVEL = 0.02  # density below which a cell cannot be distinguished from the background
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """Saliency of cells, fitted to a field.
+
+    Attributes
+    ----------
+    name
+        ``stain``: darker than the empty background. ``inverse``: dark, as in WSISPDR for phase
+        contrast. ``generic``: brighter or darker than the background.
+    level
+        Density that is as likely a cell's as the background's; for ``inverse`` the brightest
+        value of the field.
+    """
+
+    name: SaliencyName
+    level: float
+
+    def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        r"""Saliency of each pixel in 0–1.
+
+        .. math:: s = 1 - I / I_{max} \quad\text{or}\quad s = \frac{d}{d + d_0}
+
+        with the distance :math:`d` from the background and the level :math:`d_0`.
+
+        Parameters
+        ----------
+        values
+            ``(h, w, 3)`` optical density, for ``inverse`` brightness.
+        """
+        if self.name == "inverse":
+            return np.asarray(1 - np.clip(values.mean(-1) / self.level, 0, 1), np.float32)
+        away = _distance(self.name, values)
+        return np.asarray(away / (away + self.level), np.float32)
+
+
+def fit_saliency(name: SaliencyName, sample: npt.NDArray[Any]) -> Saliency:
+    """Fit a saliency to a sample ``(h, w, 3)`` of a field: density, for ``inverse`` brightness.
+
+    Raises
+    ------
+    ValueError
+        For an empty sample, or an unknown name.
+    """
+    if sample.size == 0:
+        raise ValueError("the sample is empty; a saliency is fitted to the pixels of a field")
+    if name == "inverse":
+        return Saliency(name, max(float(sample.mean(-1).max()), 1e-6))
+    if name not in ("stain", "generic"):
+        raise ValueError(f"unknown saliency {name!r}; known are stain, inverse, generic")
+    # Cut off where dark: nuclei would raise the threshold above pale cells.
+    away = np.clip(_distance(name, sample), 0, STAINED_DENSITY)
+    return Saliency(name, max(float(otsu_threshold(away)), _MIN_LEVEL))
+
+
+def _distance(name: SaliencyName, density: npt.NDArray[Any]) -> Float:
+    """Distance of each pixel's density from that of the background, which is 0."""
+    values = np.asarray(density, np.float64)
+    if name == "stain":
+        return np.asarray(np.clip(values.sum(-1), 0, None))
+    return np.asarray(np.sqrt((values**2).sum(-1)))
 
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """What the labels of an ``(h, w)`` grid cost.
+    """Costs of labelling an ``(h, w)`` grid.
 
     Attributes
     ----------
@@ -43,7 +108,7 @@ class Costs:
 
 
 def minimum_cut(costs: Costs) -> Mask:
-    r"""Foreground of the labelling that costs least, by the maximum flow.
+    r"""Find the foreground of the labelling of least cost, by the maximum flow.
 
     .. math:: E(L) = \sum_p R_p(L_p) + \sum_{p, q \text{ neighbours}} B_{pq}\, [L_p \neq L_q]
 
@@ -63,18 +128,18 @@ def minimum_cut(costs: Costs) -> Mask:
     --------
     >>> one, none = np.ones((1, 3)), np.zeros((1, 3))
     >>> costs = Costs(np.array([[0, 1, 9]]), np.array([[9, 2, 0]]), none[:0], one[:, 1:])
-    >>> cut(costs).tolist()
+    >>> minimum_cut(costs).tolist()
     [[True, True, False]]
     """
     shape = costs.foreground.shape
-    grid = _grid(shape)
+    first, second = _neighbours(shape)
     source, sink = shape[0] * shape[1], shape[0] * shape[1] + 1
     # Only the difference of a pixel's two costs matters: one arc, from the source or to the sink.
     surplus = _integers(costs.background - costs.foreground).ravel()
     own, other = np.flatnonzero(surplus > 0), np.flatnonzero(surplus < 0)
     down, across = _integers(costs.down).ravel(), _integers(costs.across).ravel()
-    tails = (np.full(own.size, source), other, grid.tails)
-    heads = (own, np.full(other.size, sink), grid.heads)
+    tails = (np.full(own.size, source), other, first, second)
+    heads = (own, np.full(other.size, sink), second, first)
     capacities = (surplus[own], -surplus[other], down, across, down, across)
     flow = SimpleMaxFlow()
     flow.add_arcs_with_capacity(
@@ -94,10 +159,10 @@ def minimum_cut(costs: Costs) -> Mask:
 
 
 def code_costs(brightness: npt.NDArray[Any], own: Mask, other: Mask) -> Costs:
-    """Costs as in the published code of WSISPDR.
+    """Compute costs as in the published code of WSISPDR.
 
-    Unseeded pixels cost nearly the same either way; the border lies where it is bright, as
-    around cells in phase contrast.
+    Unseeded pixels cost nearly the same either way; the border lies where the image is bright,
+    as around cells in phase contrast.
 
     Parameters
     ----------
@@ -107,9 +172,8 @@ def code_costs(brightness: npt.NDArray[Any], own: Mask, other: Mask) -> Costs:
         ``(h, w)`` seeds of the cell and of the other cells; where both, the others'.
     """
     neighbour = _SMOOTH * np.exp(-_FALL * np.asarray(brightness, np.float64))
-    foreground = np.full(own.shape, _EVEN + _BIAS)
-    background = np.full(own.shape, _EVEN - _BIAS)
-    return _seeded(foreground, background, neighbour[:-1], neighbour[:, :-1], own, other)
+    even = np.full(own.shape, _EVEN)
+    return _seeded(even + _BIAS, even - _BIAS, neighbour[:-1], neighbour[:, :-1], own, other)
 
 
 def paper_costs(
@@ -119,7 +183,7 @@ def paper_costs(
     contrast: npt.NDArray[Any] | None = None,
     weight: float = 2.0,
 ) -> Costs:
-    r"""Costs as in the paper of WSISPDR: saliency for the pixels, contrast for neighbours.
+    r"""Compute costs as in the paper of WSISPDR: saliency of pixels, contrast of neighbours.
 
     .. math:: R_p = (1 - s_p,\; s_p), \qquad
         B_{pq} = \lambda \exp\left(-\frac{|c_p - c_q|^2}{2 \beta^2}\right)
@@ -133,14 +197,14 @@ def paper_costs(
     own, other
         ``(h, w)`` seeds of the cell and of the other cells; where both, the others'.
     contrast
-        ``(h, w)`` or ``(h, w, C)`` in which cells have borders; the saliency by default.
+        ``(h, w)`` or ``(h, w, C)`` values c whose edges are borders; the saliency by default.
     weight
         :math:`\lambda`.
     """
-    seen = np.asarray(saliency if contrast is None else contrast, np.float64)
-    seen = seen.reshape(*own.shape, -1)
-    down, across = ((np.diff(seen, axis=axis) ** 2).sum(-1) for axis in (0, 1))
-    spread = max((down.sum() + across.sum()) / max(down.size + across.size, 1), _CONTRAST**2)
+    edges = np.asarray(saliency if contrast is None else contrast, np.float64)
+    edges = edges.reshape(*own.shape, -1)
+    down, across = ((np.diff(edges, axis=axis) ** 2).sum(-1) for axis in (0, 1))
+    spread = max((down.sum() + across.sum()) / max(down.size + across.size, 1), _MIN_SPREAD**2)
     down, across = (weight * np.exp(-square / (2 * spread)) for square in (down, across))
     values = np.asarray(saliency, np.float64)
     return _seeded(1 - values, values, down, across, own, other)
@@ -149,103 +213,19 @@ def paper_costs(
 def _seeded(
     foreground: Float, background: Float, down: Float, across: Float, own: Mask, other: Mask
 ) -> Costs:
-    """Costs with seeds in them."""
+    """Fix the labels of seeds."""
     foreground = np.where(other, SURE, np.where(own, 0.0, foreground))
     background = np.where(other, 0.0, np.where(own, SURE, background))
     return Costs(foreground, background, down, across)
 
 
-@dataclass(frozen=True, eq=False)
-class _Grid:
-    """Arcs between neighbours: down, right, up, left."""
-
-    tails: npt.NDArray[np.int64]
-    heads: npt.NDArray[np.int64]
-
-
 @lru_cache(maxsize=64)
-def _grid(shape: tuple[int, int]) -> _Grid:
+def _neighbours(shape: tuple[int, int]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Flat indices of pixels and of those below, then of pixels and of those to the right."""
     index = np.arange(shape[0] * shape[1]).reshape(shape)
     first = np.concatenate((index[:-1].ravel(), index[:, :-1].ravel()))
-    second = np.concatenate((index[1:].ravel(), index[:, 1:].ravel()))
-    return _Grid(np.concatenate((first, second)), np.concatenate((second, first)))
+    return first, np.concatenate((index[1:].ravel(), index[:, 1:].ravel()))
 
 
 def _integers(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.rint(np.asarray(values, np.float64) * _UNITS).astype(np.int64)
-
-
-SaliencyName = Literal["stain", "inverse", "generic"]
-Map = npt.NDArray[np.float32]
-
-_DARKEST = 0.3  # summed density from which on matter is stained for sure
-_FAINTEST = 0.02  # density below which nothing is told from the background
-
-
-@dataclass(frozen=True)
-class Saliency:
-    """One way to see cells, fitted to a field.
-
-    Attributes
-    ----------
-    name
-        ``stain``: how much darker than the empty background. ``inverse``: how dark, as WSISPDR
-        has it for phase contrast. ``generic``: how far from the background, brighter or darker.
-    level
-        Density that is as likely a cell's as the background's; for ``inverse`` the brightest
-        value of the field.
-    """
-
-    name: SaliencyName
-    level: float
-
-    def __call__(self, values: npt.NDArray[Any]) -> Map:
-        r"""Saliency of each pixel in 0–1.
-
-        .. math:: s = 1 - I / I_{max} \quad\text{or}\quad s = \frac{d}{d + d_0}
-
-        with the distance :math:`d` from the background and the level :math:`d_0`.
-
-        Parameters
-        ----------
-        values
-            ``(h, w, 3)`` optical density, for ``inverse`` brightness.
-        """
-        if self.name == "inverse":
-            return np.asarray(1 - np.clip(values.mean(-1) / self.level, 0, 1), np.float32)
-        away = _distance(self.name, values)
-        return np.asarray(away / (away + self.level), np.float32)
-
-
-def fit_saliency(name: SaliencyName, sample: npt.NDArray[Any]) -> Saliency:
-    """Fit a saliency to a sample of a field.
-
-    Parameters
-    ----------
-    name
-        Of the saliency.
-    sample
-        ``(h, w, 3)`` optical density, for ``inverse`` brightness.
-
-    Raises
-    ------
-    ValueError
-        For an empty sample, or an unknown name.
-    """
-    if sample.size == 0:
-        raise ValueError("the sample is empty; a saliency is fitted to the pixels of a field")
-    if name == "inverse":
-        return Saliency(name, max(float(sample.mean(-1).max()), 1e-6))
-    if name not in ("stain", "generic"):
-        raise ValueError(f"unknown saliency {name!r}; known are stain, inverse, generic")
-    away = _distance(name, sample)
-    # Cut off where dark: nuclei would raise the threshold above pale cells.
-    return Saliency(name, max(float(otsu_threshold(np.clip(away, 0, _DARKEST))), _FAINTEST))
-
-
-def _distance(name: SaliencyName, density: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """How far each pixel's density is from that of the background, which is 0."""
-    values = np.asarray(density, np.float64)
-    if name == "stain":
-        return np.asarray(np.clip(values.sum(-1), 0, None))
-    return np.asarray(np.sqrt((values**2).sum(-1)))

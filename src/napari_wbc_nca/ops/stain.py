@@ -17,6 +17,8 @@ Float = npt.NDArray[np.float32]
 Normalise = Callable[[npt.NDArray[Any], tuple[int, int], tuple[int, int]], Float]
 """``(rgb (h, w, 3) in 0–255, first pixel (y, x), field shape (Y, X)) -> (h, w, 3)``"""
 
+STAINED_DENSITY = 0.3
+"""Density, summed over colours, from which on matter is surely stained."""
 _SAMPLE = 4000  # pixels
 _ITERATIONS = 12
 _ASYMMETRY = 0.85
