@@ -14,7 +14,6 @@ from napari_wbc_nca.ops.foreground import (
     foreground_response,
     foreground_threshold,
     remove_small,
-    sobel,
 )
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 
@@ -43,13 +42,6 @@ def test_response_is_that_of_the_papers_steps(seed, colours):
     np.testing.assert_allclose(
         foreground_response(image, params), by_skimage(image, params), atol=2e-6
     )
-
-
-def test_sobel_of_a_step_is_as_in_skimage():
-    step = np.zeros((8, 8), np.float32)
-    step[:, 4:] = 1
-    np.testing.assert_allclose(sobel(step), filters.sobel(step), atol=1e-6)
-    assert sobel(step).max() == pytest.approx(2**-0.5)
 
 
 @pytest.mark.parametrize("rule", ["otsu", "triangle"])

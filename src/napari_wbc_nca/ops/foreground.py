@@ -1,15 +1,15 @@
-"""Cells against the empty background, from edges alone: no label is needed.
-
-The order is that of CellMixer: smooth, Sobel magnitude, smooth, erode, threshold.
-"""
+"""Foreground of a picture, without labels: smooth, Sobel, smooth, erode, threshold (CellMixer)."""
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
+from skimage.filters import sobel, threshold_otsu, threshold_triangle
+from skimage.morphology import remove_small_holes, remove_small_objects
 
 if TYPE_CHECKING:
     from napari_wbc_nca.ops.foreground_params import ForegroundParams
@@ -18,15 +18,13 @@ Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _FLAT = 1e-6
-"""Range of a response, in brightness, below which a picture shows nothing at all."""
+"""Range of a response, in brightness, below which a picture is flat."""
 _DARK = 0.01
 """Brightness added before the logarithm, so that noise near 0 does not decide."""
-_TRUNCATE = 4.0
-"""Standard deviations at which a Gaussian ends, as in scikit-image."""
 
 
 def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
-    r"""Pixels of a picture that belong to cells.
+    r"""Segment cells from the empty background of a picture.
 
     .. math:: M = \bigl[\, \mathrm{erode}(G_r * |\nabla (G_s * I)|) > t \,\bigr]
 
@@ -66,7 +64,7 @@ def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
 
 
 def foreground_response(image: Float, params: ForegroundParams) -> Float:
-    """How much speaks for a cell: ``(Y, X)``, smoothed and eroded, before the threshold.
+    """Compute the response to cells ``(Y, X)``, smoothed and eroded, before the threshold.
 
     Parameters
     ----------
@@ -85,16 +83,8 @@ def foreground_response(image: Float, params: ForegroundParams) -> Float:
     return np.asarray(ndi.minimum_filter(evened, params.erode), np.float32)
 
 
-def sobel(image: npt.NDArray[Any]) -> Float:
-    """Magnitude of the Sobel gradient, of a step of 1 at most 1, as scikit-image scales it."""
-    squares = sum(ndi.sobel(image, axis) ** 2 for axis in (0, 1))
-    return np.asarray(np.sqrt(squares / 2) / 4, np.float32)
-
-
 def foreground_threshold(response: Float, params: ForegroundParams) -> float | Float:
-    """What the response of a cell exceeds: a number, or ``(Y, X)`` where it is adaptive."""
-    from skimage.filters import threshold_otsu, threshold_triangle
-
+    """Threshold of the response: a number, or ``(Y, X)`` where it is adaptive."""
     if params.threshold == "fixed":
         return params.level
     if params.threshold == "adaptive":
@@ -109,19 +99,14 @@ def foreground_threshold(response: Float, params: ForegroundParams) -> float | F
 
 
 def remove_small(mask: Mask, fill: float, smallest: float) -> Mask:
-    """Fill the holes and drop the pieces of `mask` that are smaller than disks of a diameter."""
-    filled = mask | _small(~mask, fill)
-    return np.asarray(filled & ~_small(filled, smallest))
+    """Fill holes below a disk of diameter `fill`, drop components below one of `smallest`."""
+    filled = remove_small_holes(mask, max_size=_below_disk(fill))
+    return np.asarray(remove_small_objects(filled, max_size=_below_disk(smallest)))
 
 
-def _small(mask: Mask, diameter: float) -> Mask:
-    """Connected pieces of `mask` with less area than a disk of `diameter`."""
-    if diameter <= 0:
-        return np.zeros_like(mask)
-    pieces, _ = ndi.label(mask)
-    small = np.bincount(pieces.ravel()) < np.pi / 4 * diameter**2
-    small[0] = False
-    return np.asarray(small[pieces])
+def _below_disk(diameter: float) -> int:
+    """Largest number of pixels that is below the area of a disk."""
+    return max(ceil(np.pi / 4 * diameter**2) - 1, 0)
 
 
 def _unit(image: npt.NDArray[Any]) -> Float:
@@ -136,7 +121,7 @@ def _unit(image: npt.NDArray[Any]) -> Float:
 def _gaussian(image: Float, sigma: float) -> Float:
     if sigma == 0:
         return image
-    return np.asarray(ndi.gaussian_filter(image, sigma, mode="nearest", truncate=_TRUNCATE))
+    return np.asarray(ndi.gaussian_filter(image, sigma, mode="nearest"))
 
 
 def _contrast(image: Float) -> Float:

@@ -1,4 +1,4 @@
-"""From a response map to the mask of the cell at its centre."""
+"""Response map of a window, by its features' first component, and the mask of its cell."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 
 
 def otsu_threshold(response: npt.ArrayLike) -> float:
-    """Threshold of largest between-class variance (Otsu 1979, 256 bins).
+    """Compute the threshold of largest between-class variance (Otsu 1979, 256 bins).
 
-    Foreground is ``response > otsu(response)``. A constant response gives that constant, so that
+    Foreground is ``response > threshold``. A constant response gives that constant, so that
     nothing is foreground.
 
     Raises
@@ -23,7 +23,7 @@ def otsu_threshold(response: npt.ArrayLike) -> float:
 
     Examples
     --------
-    >>> 0 <= otsu([0, 0, 1, 1]) < 1
+    >>> 0 <= otsu_threshold([0, 0, 1, 1]) < 1
     True
     """
     values = np.asarray(response, dtype=np.float64)
@@ -41,7 +41,7 @@ def otsu_threshold(response: npt.ArrayLike) -> float:
 def component_at_centre(
     mask: npt.NDArray[np.bool_], centre: tuple[float, float]
 ) -> npt.NDArray[np.bool_]:
-    """Component (edge neighbours) of `mask` that holds `centre`, else the nearest to it.
+    """Select the component (edge neighbours) of a mask that holds a point, else the nearest to it.
 
     Parameters
     ----------
@@ -54,22 +54,20 @@ def component_at_centre(
     if rows.size == 0:
         return np.zeros(mask.shape, bool)
     nearest = ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2).argmin()
-    labels, _ = ndimage.label(mask)
-    component: npt.NDArray[np.bool_] = labels == labels[rows[nearest], columns[nearest]]
-    return component
+    labels, _ = ndi.label(mask)
+    return np.asarray(labels == labels[rows[nearest], columns[nearest]])
 
 
 def mask_from_response(
     response: npt.ArrayLike, threshold: float, centre: tuple[float, float]
 ) -> npt.NDArray[np.bool_]:
-    """Mask of the cell at `centre`: its component of ``response > threshold``, holes filled."""
+    """Segment the cell at `centre`: its component of ``response > threshold``, holes filled."""
     above = np.asarray(response, dtype=np.float64) > threshold
-    filled: npt.NDArray[np.bool_] = ndimage.binary_fill_holes(component_at_centre(above, centre))
-    return filled
+    return np.asarray(ndi.binary_fill_holes(component_at_centre(above, centre)))
 
 
 class Component(NamedTuple):
-    """A direction in feature space.
+    """Principal component of features.
 
     Attributes
     ----------
@@ -87,7 +85,7 @@ class Component(NamedTuple):
 
 
 def first_component(features: npt.ArrayLike) -> Component:
-    """Direction of largest variance, from the float64 covariance matrix.
+    """Find the direction of largest variance, from the float64 covariance matrix.
 
     LAPACK leaves the sign open; here the coefficient of largest magnitude is positive (the first
     of them on a tie), so that equal features give equal vectors on every machine.
@@ -124,9 +122,9 @@ def first_component(features: npt.ArrayLike) -> Component:
 
 
 def pca_response(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Response ``(H, W)`` of a window's features ``(H, W, C)`` along their first component.
+    """Project a window's features ``(H, W, C)`` to a response ``(H, W)`` by their first component.
 
-    Oriented by :func:`orientation`, so that the cell in the middle is bright.
+    Its sign is that of :func:`orientation`, so that the cell in the middle is bright.
     """
     values = np.asarray(features, dtype=np.float64)
     component = first_component(values.reshape(-1, values.shape[-1]))
@@ -135,7 +133,7 @@ def pca_response(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
 
 def orientation(response: npt.ArrayLike) -> int:
-    """Sign that makes the middle of a window brighter than its border.
+    """Sign by which the middle of a window is brighter than its border.
 
     A window is cut around a cell, so the mean over the centre disc (radius a quarter of the
     shorter side) must exceed the mean over the border ring (an eighth of the shorter side wide).
@@ -147,7 +145,7 @@ def orientation(response: npt.ArrayLike) -> int:
 
     Examples
     --------
-    >>> orient([[5, 5, 5], [5, 0, 5], [5, 5, 5]])
+    >>> orientation([[5, 5, 5], [5, 0, 5], [5, 5, 5]])
     -1
     """
     values = np.asarray(response, dtype=np.float64)

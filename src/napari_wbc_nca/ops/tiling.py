@@ -1,31 +1,33 @@
-"""A field cut into tiles whose cores partition it."""
+"""Tiles of a field, and resampling that is bit-equal whatever tile it is computed in.
+
+Output pixel ``i`` covers source pixels ``i f`` to ``(i + 1) f``, where the factor ``f`` is source
+pixels per output pixel. Weights come from absolute positions, one sum per output pixel in a fixed
+order, so a part resampled by itself equals that part of the whole, bit for bit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
 Slices = tuple[slice, slice]
+Read = Callable[[slice, slice], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile.
+    """Tile of a field.
 
     Attributes
     ----------
     core
-        Rows and columns of the field that this tile answers for.
+        Rows and columns of the field; the cores of all tiles partition it.
     halo
         Rows and columns to read: the core and its surroundings, as far as the field goes.
     """
@@ -44,7 +46,7 @@ class Tile:
 
 
 def tiles(shape: tuple[int, int], tile: int, halo: int) -> Iterator[Tile]:
-    """Tiles of a ``(Y, X)`` field in raster order.
+    """Cut a ``(Y, X)`` field into tiles, in raster order.
 
     Parameters
     ----------
@@ -78,9 +80,6 @@ def _spans(length: int, tile: int, halo: int) -> Iterator[Slices]:
         yield slice(start, stop), slice(max(0, start - halo), min(length, stop + halo))
 
 
-Read = Callable[[slice, slice], npt.NDArray[Any]]
-
-
 def resampled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
     """Height and width of a field of `shape` at `factor` source pixels per output pixel."""
     return max(1, ceil(shape[0] / factor)), max(1, ceil(shape[1] / factor))
@@ -105,7 +104,7 @@ def resample(
     factor
         Source pixels per output pixel.
     rows, columns
-        Wanted output pixels, within `resampled_shape`.
+        Output pixels, within `resampled_shape`.
     origin
         Position of the source's first pixel, where the source is itself a part.
 
@@ -125,11 +124,11 @@ def resample(
 
 
 def _resampling_weights(
-    wanted: range, factor: float, size: int, origin: int
+    output: range, factor: float, size: int, origin: int
 ) -> tuple[sparse.csr_array, int, int]:
-    """Matrix from the source pixels ``first`` to ``last`` to the wanted ones."""
+    """Matrix from the source pixels ``first`` to ``last`` to the output pixels."""
     reach = max(factor, 1.0)
-    centres = (np.arange(wanted.start, wanted.stop) + 0.5) * factor - 0.5 - origin
+    centres = (np.arange(output.start, output.stop) + 0.5) * factor - 0.5 - origin
     taps = np.floor(centres - reach).astype(int)[:, None] + np.arange(ceil(2 * reach) + 2)
     weights = np.clip(1 - np.abs(taps - centres[:, None]) / reach, 0, None)
     weights[(taps < 0) | (taps >= size)] = 0
@@ -138,8 +137,8 @@ def _resampling_weights(
     weights[empty, -1] = 1
     weights /= weights.sum(1, keepdims=True)
     first, last = int(taps.min()), int(taps.max()) + 1
-    lines = np.repeat(np.arange(len(wanted)), taps.shape[1])
+    lines = np.repeat(np.arange(len(output)), taps.shape[1])
     matrix = sparse.csr_array(
-        (weights.ravel(), (lines, taps.ravel() - first)), shape=(len(wanted), last - first)
+        (weights.ravel(), (lines, taps.ravel() - first)), shape=(len(output), last - first)
     )
     return matrix, first, last
