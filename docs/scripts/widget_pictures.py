@@ -121,7 +121,7 @@ def choose(widget: Any, model: str) -> None:
 def run(widget: Any, *more: str) -> None:
     """Press the button, with `more` to be added than is ticked, and wait for the result."""
     for name in more:
-        widget.form.wanted[name].setChecked(True)
+        widget.form.outputs[name].setChecked(True)
     widget.button.click()
     wait(lambda: not widget.running)
 

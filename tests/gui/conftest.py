@@ -18,7 +18,7 @@ from squares import CHECKPOINT, MANIFEST, Workflow, assemble
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.widgets import method_display
+from napari_wbc_nca.widgets import method_form
 from napari_wbc_nca.widgets.segment import SegmentWidget
 from napari_wbc_nca.workflow import segment
 
@@ -60,7 +60,7 @@ def widget(viewer: Any, workflow: Workflow) -> SegmentWidget:
 def dots_widget(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> SegmentWidget:
     """The widget with a model of a small method of its own, chosen; the workflow is real."""
     monkeypatch.setitem(registry.METHODS, "dots", dots.METHOD)
-    monkeypatch.setitem(method_display.FACES, "dots", "dots:FACE")
+    monkeypatch.setitem(method_form.DISPLAYS, "dots", dots.FACE)
     monkeypatch.setattr(model_store, "names", lambda: ["squares", "dots"])
     monkeypatch.setattr(
         model_store, "resolve", {"squares": CHECKPOINT, "dots": dots.DOTS}.__getitem__

@@ -15,7 +15,7 @@ from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.params import Bounds
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
-from napari_wbc_nca.widgets.method_display import (
+from napari_wbc_nca.widgets.method_form import (
     CELLS,
     CENTROIDS,
     CLASSES,

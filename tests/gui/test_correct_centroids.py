@@ -18,7 +18,7 @@ def run(viewer, dots_widget, click, finish):
 
     def segment(pixels, **options):
         viewer.add_image(pixels, name="smear", **options)
-        dots_widget.form.wanted["contribution"].setChecked(True)
+        dots_widget.form.outputs["contribution"].setChecked(True)
         click(dots_widget.button)
         finish(dots_widget)
         return dots_widget.tools.current
@@ -179,7 +179,7 @@ def test_lazy_image_says_why_it_cannot_be_corrected(viewer, run):
 
 
 def test_without_points_the_hint_says_how_to_get_them(viewer, run, dots_widget, click):
-    click(dots_widget.form.wanted["points"])
+    click(dots_widget.form.outputs["points"])
     tools = run(smear(*CORNERS))
     assert "Tick Points" in tools.hint.text()
 

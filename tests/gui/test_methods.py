@@ -38,7 +38,7 @@ def test_form_follows_the_method_of_the_model(dots_widget):
 
 def test_everything_that_a_method_gives_becomes_layers(viewer, dots_widget, click, finish, notes):
     viewer.add_image(smear((10, 10), (50, 70)), name="smear", scale=(0.5, 0.5))
-    for box in dots_widget.form.wanted.values():
+    for box in dots_widget.form.outputs.values():
         box.setChecked(True)
     click(dots_widget.button)
     finish(dots_widget)
@@ -113,7 +113,7 @@ def test_error_then_a_second_run(viewer, dots_widget, click, finish, notes):
 
 def test_with_nothing_ticked_the_message_lists_what_there_is(viewer, dots_widget, click, notes):
     viewer.add_image(smear((10, 10)))
-    for box in dots_widget.form.wanted.values():
+    for box in dots_widget.form.outputs.values():
         box.setChecked(False)
     click(dots_widget.button)
     assert notes == ["Nothing is to be added. Tick Cells, Points, Contributions, Classes or Maps."]
@@ -144,5 +144,5 @@ def test_every_method_has_a_page_with_all_its_parameters(qtbot, monkeypatch, nam
     shown = {field.name for field in fields(page.cls)} - set(ELSEWHERE)
     placed = {n for n in shown if any(p.isAncestorOf(page.params.native(n)) for p in page.parts)}
     assert placed == shown
-    assert any(item.on for item in page.face.additions)
+    assert any(item.on for item in page.display.outputs)
     assert page.make({}) == page.cls()

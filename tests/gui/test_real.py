@@ -105,7 +105,7 @@ def test_bundled_mixer_gives_each_pixel_a_class(viewer, real, click, finish, not
     real.form.params.widgets["device"].value = "cpu"
     real.form.scale.set_diameter(155)
     for name in ("class", "maps"):
-        real.form.wanted[name].setChecked(True)
+        real.form.outputs[name].setChecked(True)
     click(real.button)
     finish(real)
     assert not notes

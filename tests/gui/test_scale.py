@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from squares import CHECKPOINT, smear
 
-from napari_wbc_nca.widgets.diameter_circle import CIRCLE
 from napari_wbc_nca.widgets.model_box import cell_size
-from napari_wbc_nca.widgets.scale_box import AUTOMATIC, DIAMETER, PIXEL_SIZE
+from napari_wbc_nca.widgets.scale_box import AUTOMATIC, CIRCLE, DIAMETER, PIXEL_SIZE
 
 
 def across(viewer):
@@ -141,8 +140,8 @@ def test_failed_estimate_is_a_notification(
 def test_circle_lies_around_its_centre():
     from napari.layers import Image
 
-    from napari_wbc_nca.widgets.diameter_circle import SIDE, circle_place, ring
     from napari_wbc_nca.widgets.planes import source_of
+    from napari_wbc_nca.widgets.scale_box import SIDE, circle_place, ring
 
     source = source_of(Image(smear(), rgb=True, scale=(0.5, 0.5), translate=(3, 4)))
     circle = Image(ring(SIDE), rgb=True, **circle_place(source, (30, 40), 20))

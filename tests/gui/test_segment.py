@@ -66,8 +66,8 @@ def test_second_run_keeps_edits_of_the_first(viewer, widget, click, finish):
 
 def test_nuclei_and_maps_are_added_when_asked(viewer, widget, click, finish):
     viewer.add_image(smear((10, 10)), name="smear")
-    click(widget.form.wanted["nucleus"])
-    click(widget.form.wanted["maps"])
+    click(widget.form.outputs["nucleus"])
+    click(widget.form.outputs["maps"])
     click(widget.button)
     finish(widget)
     nuclei = viewer.layers["smear nuclei"].data
@@ -99,7 +99,7 @@ def test_result_is_bound_to_its_image_when_the_user_moves_on(
 
 def test_new_cells_are_selected_unless_the_user_is_busy(viewer, widget, click, finish):
     viewer.add_image(smear((10, 10)), name="smear")
-    click(widget.form.wanted["nucleus"])
+    click(widget.form.outputs["nucleus"])
     click(widget.button)
     finish(widget)
     assert viewer.layers.selection.active is viewer.layers["smear cells"]
@@ -161,7 +161,7 @@ def test_without_an_image_the_message_says_where_to_find_one(viewer, widget, cli
 
 def test_with_nothing_ticked_the_message_says_so(viewer, widget, click, notes):
     viewer.add_image(smear((10, 10)))
-    click(widget.form.wanted["cell"])
+    click(widget.form.outputs["cell"])
     click(widget.button)
     assert notes == ["Nothing is to be added. Tick Cells, Nuclei or Maps."]
 
@@ -230,7 +230,7 @@ def test_projection_switch_shows_maps_of_other_names(
 
     monkeypatch.setattr(squares, "assemble", named)
     viewer.add_image(smear((10, 10), (50, 70)), name="smear")
-    click(widget.form.wanted["maps"])
+    click(widget.form.outputs["maps"])
     click(widget.button)
     finish(widget)
     cells = viewer.layers["smear cells"]

@@ -1,74 +1,44 @@
-"""What all our dock widgets share: they follow the viewer's layers and let go when closed."""
+"""Base classes of the dock widgets: they scroll, follow layers and run computations."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels
-from napari.utils.notifications import show_error
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QSizePolicy, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_wbc_nca.widgets.planes import shows
+from napari_wbc_nca.widgets.layout import Column, ProgressRow, text_label
+from napari_wbc_nca.widgets.worker import Clock, Job, report
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
+    from napari_wbc_nca.progress import Progress
 
-class LayerBox(QComboBox):
-    """Chooses a layer of one kind.
-
-    Parameters
-    ----------
-    kind
-        Class of layers that are offered.
-    tip
-        What the layer is for.
-    """
-
-    def __init__(self, kind: type[Layer], tip: str) -> None:
-        super().__init__()
-        self.kind = kind
-        self.setToolTip(tip)
-        self.setPlaceholderText(f"no {kind.__name__} layer")
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-
-    @property
-    def layer(self) -> Layer | None:
-        """Layer that is chosen; None where there is none to choose."""
-        return self.currentData()
-
-    def offer(self, layers: Iterable[Layer], chosen: Layer | None = None) -> None:
-        """Offer `layers` of this kind; keep the choice, or take `chosen` where it is offered.
-
-        Tells of a change only when the choice has become another layer.
-        """
-        before = self.layer
-        offered = [layer for layer in layers if isinstance(layer, self.kind)]
-        after = next((layer for layer in (chosen, before) if layer in offered), None)
-        with QSignalBlocker(self):
-            self.clear()
-            for layer in offered:
-                self.addItem(layer.name, layer)
-            if offered:
-                self.setCurrentIndex(offered.index(after or offered[-1]))
-        if self.layer != before:  # not "is": napari hands plugins a new proxy each time
-            self.currentIndexChanged.emit(self.currentIndex())
+WIDTH = 360
+"""Width in pixels that every dock widget asks for, whatever it shows."""
+HEIGHT = 160
+"""Least height in pixels; what does not fit is scrolled to."""
 
 
-class ViewerWidget(QWidget):
-    """A dock widget that hears of the viewer's layers until it is closed.
+class ViewerWidget(QScrollArea):
+    """Dock widget that scrolls and follows the viewer's layers until it is closed.
 
-    Subclasses override the hooks.
+    Subclasses add their parts by :meth:`add` and override the hooks.
 
     Parameters
     ----------
     napari_viewer
         Viewer that the widget is docked to; napari goes by this parameter's name.
+
+    Attributes
+    ----------
+    rows
+        Layout of the parts, from top to bottom.
     """
 
     EVENTS = ("inserted", "removed", "reordered", "renamed")
@@ -76,9 +46,29 @@ class ViewerWidget(QWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
+        content = QWidget()
+        self.rows = QVBoxLayout(content)
+        self.rows.addStretch(1)
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         for name in self.EVENTS:
             getattr(napari_viewer.layers.events, name).connect(self._layers_event)
         napari_viewer.layers.selection.events.active.connect(self._active_event)
+
+    def add(self, *parts: QWidget) -> None:
+        """Append `parts` below those there are."""
+        for part in parts:
+            self.rows.insertWidget(self.rows.count() - 1, part)
+
+    def sizeHint(self) -> QSize:
+        """Return the size that the widget asks for: a fixed width, and room for all parts."""
+        return QSize(WIDTH, self.widget().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the least size, which does not depend on what is shown."""
+        return QSize(WIDTH, HEIGHT)
 
     def on_layers(self) -> None:
         """React to layers that were added, removed, moved or renamed."""
@@ -90,7 +80,7 @@ class ViewerWidget(QWidget):
         """Stop what goes on, and remove what only helps while the widget is open."""
 
     def changeEvent(self, event: QEvent) -> None:
-        """Notice the close button: napari takes the widget out of its dock, and says no more."""
+        """Notice the close button: napari only takes the widget out of its dock."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.on_close()
@@ -105,80 +95,166 @@ class ViewerWidget(QWidget):
             self.on_active(event.value)
 
 
-LOG = logging.getLogger(__name__)
+class Form(Column):
+    """Everything that can be chosen before a run."""
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Offer the viewer's layers."""
 
 
-def explain(error: Exception) -> str:
-    """Message that names the remedy.
+@dataclass(frozen=True, eq=False)
+class Computation:
+    """What a click on a widget's main button starts.
 
-    Our own errors say what came, what was expected and what to do; those of the machine and
-    those nobody thought of get a remedy here.
+    Attributes
+    ----------
+    steps
+        Generator that runs in a thread and yields progress.
+    on_result
+        Takes what `steps` returns in the window's thread; returns the text of the status line.
+    text
+        What is being done at first.
+    phases
+        Message of each phase to the share of the time that it takes, in their order; empty where
+        the progress counts the whole computation.
     """
-    text = str(error) or type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        return (
-            f"Out of memory: {text.splitlines()[0]}. Lower Tile and Batch under Advanced, "
-            f"or choose the device cpu."
-        )
-    if isinstance(error, ValueError | OSError):
-        return text
-    return (
-        f"Segmentation stopped by {type(error).__name__}: {text}. Try device cpu and the default "
-        f"settings; if it comes back, report it with the log that napari printed."
-    )
+
+    steps: Generator[Any, None, Any]
+    on_result: Callable[[Any], str]
+    text: str
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
-def report(error: Exception) -> None:
-    """Show `error` as a notification, and keep its traceback in the log."""
-    LOG.warning("segmentation failed", exc_info=error)
-    show_error(explain(error))
+class RunWidget(ViewerWidget):
+    """Dock widget with a form, a button that starts a computation, its progress and its status.
 
-
-_HEIGHT = 92
-"""In pixels; more layers are scrolled to."""
-_LAYER = Qt.ItemDataRole.UserRole
-
-
-class LayerList(QListWidget):
-    """Layers of one kind, those that are new ticked, but for labels of ours that are no cells.
+    Subclasses override :meth:`prepare`, and the hooks where they differ.
 
     Parameters
     ----------
-    kind
-        Class of layers that are listed.
-    tip
-        What they are for.
+    napari_viewer
+        Viewer whose layers are offered.
+    form
+        What can be chosen; greyed while a computation runs.
+    button
+        Button of the main action.
+    cancel_tip
+        What becomes of a cancelled computation.
     """
 
-    def __init__(self, kind: type[Layer], tip: str) -> None:
-        super().__init__()
-        self.kind = kind
-        self.setToolTip(tip)
-        self.setAccessibleName(tip)
-        self.setMaximumHeight(_HEIGHT)
+    def __init__(
+        self, napari_viewer: Viewer, form: Form, button: QPushButton, cancel_tip: str
+    ) -> None:
+        super().__init__(napari_viewer)
+        self.form = form
+        self.button = button
+        self.progress = ProgressRow(cancel_tip)
+        self.status = text_label()
+        self._job: Job | None = None
+        self._computation: Computation | None = None
+        self._clock = Clock()
+        self.button.clicked.connect(self.run)
+        self.progress.cancel.clicked.connect(self.cancel)
 
-    def offer(self, layers: Iterable[Layer]) -> None:
-        """List the viewer's layers of this kind; those that were listed keep their tick."""
-        known = {item.data(_LAYER): item.checkState() for item in self._items()}
-        with QSignalBlocker(self):
-            self.clear()
-            for layer in layers:
-                if isinstance(layer, self.kind):
-                    item = QListWidgetItem(layer.name)
-                    item.setData(_LAYER, layer)
-                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-                    item.setCheckState(known.get(layer, _suggested(layer)))
-                    self.addItem(item)
+    @property
+    def running(self) -> bool:
+        """Whether a computation is going on, or paused."""
+        return self._job is not None and self._job.running
 
-    def chosen(self) -> list[Layer]:
-        """Layers that are ticked."""
-        ticked = Qt.CheckState.Checked
-        return [item.data(_LAYER) for item in self._items() if item.checkState() == ticked]
+    def prepare(self) -> Computation:
+        """Return the computation that is chosen in the form.
 
-    def _items(self) -> list[QListWidgetItem]:
-        return [self.item(number) for number in range(self.count())]
+        Raises
+        ------
+        ValueError, OSError
+            When something is missing, saying what to do.
+        """
+        raise NotImplementedError
 
+    def on_step(self, step: Any) -> None:
+        """Show what the computation yielded."""
+        self.show_progress(step)
 
-def _suggested(layer: Layer) -> Qt.CheckState:
-    apart = isinstance(layer, Labels) and shows(layer) != "cell"
-    return Qt.CheckState.Unchecked if apart else Qt.CheckState.Checked
+    def on_cancelled(self) -> str:
+        """Return the status of a cancelled computation."""
+        return "Cancelled."
+
+    def on_failed(self) -> str:
+        """Return the status of a computation that an error stopped."""
+        return "Stopped by an error."
+
+    def set_running(self, running: bool) -> None:
+        """Grey what must not be changed while a computation runs."""
+        self.form.setEnabled(not running)
+
+    def run(self) -> None:
+        """Start the computation that is chosen; say what is missing."""
+        if self.running:
+            return
+        try:
+            computation = self.prepare()
+        except (ValueError, OSError) as error:
+            report(error)
+            return
+        self.start(computation)
+
+    def start(self, computation: Computation) -> None:
+        """Run `computation` in a thread, unless another is running."""
+        if self.running:
+            return
+        self._computation, self._clock = computation, Clock(computation.phases)
+        self._job = job = Job(computation.steps, self)
+        job.yielded.connect(self.on_step)
+        job.returned.connect(lambda value: self._finish(lambda: computation.on_result(value)))
+        job.cancelled.connect(lambda: self._finish(self.on_cancelled))
+        job.failed.connect(self._on_failed)
+        self.button.setEnabled(False)
+        self.set_running(True)
+        self.status.setText(f"{computation.text}…")
+        self.progress.start()
+        job.start()
+        QTimer.singleShot(0, self._scroll_to_progress)
+
+    def cancel(self) -> None:
+        """Stop what is going on."""
+        if self._job is not None and self.running:
+            self.progress.cancel.setEnabled(False)
+            self.status.setText("Cancelling…")
+            self._job.cancel()
+
+    def show_progress(self, progress: Progress, *details: str) -> None:
+        """Show the finished share of the whole computation, and the time it still takes."""
+        share = self._clock.share(progress)
+        self.progress.show_share(share)
+        if self.progress.cancel.isEnabled():
+            texts = (progress.message, *details, self._clock.remaining(share))
+            self.status.setText(" · ".join(text for text in texts if text))
+
+    def on_layers(self) -> None:
+        """Offer the layers there are now."""
+        self.form.offer(self.viewer.layers)
+
+    def on_close(self) -> None:
+        """Stop what is going on."""
+        self.cancel()
+
+    def _on_failed(self, error: Exception) -> None:
+        report(error)
+        self._finish(self.on_failed)
+
+    def _finish(self, deed: Callable[[], str]) -> None:
+        """End the run by `deed`; whatever happens in it, another can be started."""
+        text = ""
+        try:
+            text = deed()
+        except (ValueError, OSError) as error:  # such as no room for the labels of a lazy image
+            report(error)
+        finally:
+            self.button.setEnabled(True)
+            self.set_running(False)
+            self.progress.setVisible(False)
+            self.status.setText(text)
+
+    def _scroll_to_progress(self) -> None:
+        if isalive(self):
+            self.ensureWidgetVisible(self.progress)

@@ -15,11 +15,10 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QPushButton, QWidget
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import as_dict, fields, from_mapping
-from napari_wbc_nca.widgets.base import report
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
-from napari_wbc_nca.widgets.layout import Column, Section, row
-from napari_wbc_nca.widgets.method_controls import Controls
-from napari_wbc_nca.widgets.params_form import ParamsForm, form_layout
+from napari_wbc_nca.widgets.layout import Column, Section, form_layout, row
+from napari_wbc_nca.widgets.method_controls import Controls, Host
+from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import (
     OURS,
     SHOWS,
@@ -29,14 +28,12 @@ from napari_wbc_nca.widgets.planes import (
     pixel_size,
     placement,
 )
-from napari_wbc_nca.widgets.run import preload
-from napari_wbc_nca.widgets.worker import Live
+from napari_wbc_nca.widgets.worker import DebouncedJob, preload, report
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_wbc_nca.methods.cellmixer.preview import Preview
-    from napari_wbc_nca.widgets.segment import SegmentWidget
 
 FOREGROUND = DirectLabelColormap(color_dict={None: "cyan", 0: "transparent"})
 SHOWN = ("normalisation", *(field.name for field in fields(ForegroundParams)))
@@ -61,7 +58,7 @@ class CellmixerPreview(Controls):
         Segment widget, whose image is looked at.
     """
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__(host)
         self.shown = QCheckBox("Foreground of the image")
         self.shown.setToolTip("Show what training would take for cells, as you change how")
@@ -83,7 +80,7 @@ class CellmixerPreview(Controls):
         self._classes: tuple[str, ...] = ()
         self._layer: Labels | None = None
         self._place: tuple[Source, Index] | None = None
-        self._foreground, self._mixtures = Live(self), Live(self)
+        self._foreground, self._mixtures = DebouncedJob(self), DebouncedJob(self)
         self._foreground.done.connect(self._show)
         self._mixtures.done.connect(self._show_mixtures)
         self._mixtures.failed.connect(self._on_mixtures_ended)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_wbc_nca.widgets.planes import Index
-    from napari_wbc_nca.widgets.run import Request
+    from napari_wbc_nca.widgets.segment_run import Request
 
 LOOK = {"colormap": "magma", "blending": "additive", "contrast_limits": (0, 1)}
 

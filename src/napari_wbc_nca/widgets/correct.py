@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_warning
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.class_colours import add_class, classes_of, colour_of
@@ -84,13 +84,9 @@ class CorrectWidget(ViewerWidget):
         grid = QGridLayout()
         for number, button in enumerate(self.buttons.values()):
             grid.addWidget(button, number // 2, number % 2)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.title)
-        layout.addWidget(self.hint)
-        layout.addLayout(grid)
-        for part in (self.cell, self.class_box, self.new_class, self.counts):
-            layout.addWidget(part)
-        layout.addStretch(1)
+        box = QWidget()
+        box.setLayout(grid)
+        self.add(self.title, self.hint, box, self.cell, self.class_box, self.new_class, self.counts)
 
     def _take(self, layer: Layer | None) -> None:
         """Correct `layer` from now on."""

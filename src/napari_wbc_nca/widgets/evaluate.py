@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QLabel,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -23,12 +21,11 @@ from napari_wbc_nca.datasets.masks import sample_of
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.params import check, from_mapping
 from napari_wbc_nca.progress import Progress
-from napari_wbc_nca.widgets.base import ViewerWidget, report
+from napari_wbc_nca.widgets.base import Computation, RunWidget
 from napari_wbc_nca.widgets.evaluate_form import FOLDER, EvaluateForm
 from napari_wbc_nca.widgets.export_items import all_items
-from napari_wbc_nca.widgets.layout import ProgressRow, big_button
-from napari_wbc_nca.widgets.run import preload
-from napari_wbc_nca.widgets.worker import Clock, Job
+from napari_wbc_nca.widgets.layout import big_button
+from napari_wbc_nca.widgets.worker import preload, report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +40,7 @@ _HEIGHT = 260
 """Of the tables and pictures, in pixels."""
 
 
-class EvaluateWidget(ViewerWidget):
+class EvaluateWidget(RunWidget):
     """Measures a model, or two side by side, against known cells.
 
     Parameters
@@ -52,87 +49,46 @@ class EvaluateWidget(ViewerWidget):
         Viewer whose Labels layers are offered as the truth.
     """
 
+    form: EvaluateForm
+
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(napari_viewer)
-        self.form = EvaluateForm()
-        self.button = big_button("Evaluate", "Segment the pictures, and compare with known cells")
-        self.progress = ProgressRow()
-        self.progress.cancel.setToolTip("Stop; nothing is written")
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        button = big_button("Evaluate", "Segment the pictures, and compare with known cells")
+        super().__init__(napari_viewer, EvaluateForm(), button, "Stop; nothing is written")
         self.tabs = QTabWidget()
         self.tabs.setVisible(False)
+        self.tabs.setMinimumWidth(1)
         self.save = QPushButton("Save…")
         self.save.setToolTip("Write tables (CSV) and plots (PNG, SVG) into the folder above")
         self.save.setVisible(False)
         self.result: Report | None = None
-        self._job: Job | None = None
-        self._clock = Clock()
-        layout = QVBoxLayout(self)
-        parts: tuple[QWidget, ...] = (self.form, self.button, self.progress, self.status)
-        parts += (self.tabs, self.save)
-        for part in parts:
-            layout.addWidget(part)
-        layout.addStretch(1)
-        self.button.clicked.connect(self.run)
+        self.add(self.form, self.button, self.progress, self.status, self.tabs, self.save)
         self.save.clicked.connect(self.write)
-        self.progress.cancel.clicked.connect(self.cancel)
         self.form.offer(self.viewer.layers)
         preload()
 
-    @property
-    def running(self) -> bool:
-        """Whether models are being measured."""
-        return self._job is not None and self._job.running
-
-    def run(self) -> None:
-        """Measure as is chosen."""
-        try:
-            models, params = self.form.models(), self._params()
-            data = self.form.path() if self.form.source == FOLDER else self._samples()
-        except (ValueError, OSError) as error:
-            report(error)
-            return
-        self._clock = Clock()
-        self._job = Job(measure(models, data, params), self)
-        self._job.yielded.connect(self._on_step)
-        self._job.returned.connect(self._on_measured)
-        self._job.cancelled.connect(self._on_cancelled)
-        self._job.failed.connect(self._on_failed)
-        self._set_running(True, "Loading the models…")
-        self._job.start()
+    def prepare(self) -> Computation:
+        """Return the measurement that is chosen."""
+        models = self.form.models()
+        params = check(from_mapping(EvaluateParams, self.form.params.values()))
+        data = self.form.path() if self.form.source == FOLDER else self._samples()
+        steps = measure(models, data, params)
+        return Computation(steps, self._on_measured, "Loading the models")
 
     def write(self) -> None:
         """Write tables and plots of what was measured last."""
+        try:
+            self.status.setText(self._written())
+        except (ValueError, OSError) as error:
+            report(error)
+
+    def _written(self) -> str:
         from napari_wbc_nca.evaluation.report import write_report
 
         folder, result = self.form.output.path, self.result
         if folder is None or result is None:
-            report(ValueError("No folder is chosen. Choose where tables and plots are written."))
-            return
-        try:
-            write_report(result, folder)
-        except (ValueError, OSError) as error:
-            report(error)
-            return
-        self.status.setText(f"Tables and plots are in {folder}")
-
-    def cancel(self) -> None:
-        """Stop what is going on."""
-        if self._job is not None:
-            self.progress.cancel.setEnabled(False)
-            self._job.cancel()
-
-    def on_layers(self) -> None:
-        """Offer the layers there are now."""
-        self.form.offer(self.viewer.layers)
-
-    def on_close(self) -> None:
-        """Stop what is going on."""
-        self.cancel()
-
-    def _params(self) -> EvaluateParams:
-        return check(from_mapping(EvaluateParams, self.form.params.values()))
+            raise ValueError("No folder is chosen. Choose where tables and plots are written.")
+        write_report(result, folder)
+        return f"Tables and plots are in {folder}"
 
     def _samples(self) -> list[Sample]:
         layers, regions = list(self.viewer.layers), self.form.reviewed.regions()
@@ -145,40 +101,19 @@ class EvaluateWidget(ViewerWidget):
             )
         return found
 
-    def _set_running(self, running: bool, text: str) -> None:
-        self.button.setEnabled(not running)
-        self.form.setEnabled(not running)
-        self.status.setText(text)
-        if running:
-            self.progress.start()
-        else:
-            self.progress.setVisible(False)
-
-    def _on_step(self, step: Progress) -> None:
-        share = step.done / step.total if step.total else 0.0
-        self.progress.show_share(share)
-        left = self._clock.remaining("", share)
-        self.status.setText(" · ".join(part for part in (step.message, left) if part))
-
-    def _on_measured(self, result: Report) -> None:
+    def _on_measured(self, result: Report) -> str:
         self.result = result
-        pages = _pages(result)
         while self.tabs.count():
             self.tabs.removeTab(0)
-        for name, page in pages.items():
+        for name, page in _pages(result).items():
             self.tabs.addTab(page, name)
         self.tabs.setVisible(True)
         self.save.setVisible(True)
-        self._set_running(False, "\n".join([result.headline(), *result.notes]))
+        text = "\n".join([result.headline(), *result.notes])
         if self.form.output.path is not None:
-            self.write()
-
-    def _on_cancelled(self) -> None:
-        self._set_running(False, "Cancelled.")
-
-    def _on_failed(self, error: Exception) -> None:
-        report(error)
-        self._set_running(False, "Stopped by an error.")
+            self.status.setText(text)  # stays where nothing can be written
+            text = f"{text}\n{self._written()}"
+        return text
 
 
 def measure(

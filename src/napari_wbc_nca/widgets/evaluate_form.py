@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from napari.layers import Labels, Layer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_wbc_nca.evaluation.params import EvaluateParams
-from napari_wbc_nca.widgets.base import LayerList
-from napari_wbc_nca.widgets.export_form import PathRow
-from napari_wbc_nca.widgets.layout import Section
+from napari_wbc_nca.widgets.base import Form
+from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
+from napari_wbc_nca.widgets.layout import PathRow, Section, add_row, choice_box, form_layout
 from napari_wbc_nca.widgets.model_box import ModelBox
-from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
-from napari_wbc_nca.widgets.reviewed_region import Reviewed
+from napari_wbc_nca.widgets.params_form import ParamsForm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,17 +22,14 @@ LABELS, FOLDER = "Labels layers", "a folder"
 OPTIONS = ("kind", "classes", "types", "overlap", "worst")
 
 
-class EvaluateForm(QWidget):
+class EvaluateForm(Form):
     """Everything that can be chosen before models are measured."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.data = QComboBox()
-        self.data.addItems([LABELS, FOLDER])
-        self.data.setToolTip("What the models are measured against")
-        self.data.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.data = choice_box((LABELS, FOLDER), "What the models are measured against")
         self.labels = LayerList(Labels, "Corrected cells: they count as true")
-        self.reviewed = Reviewed(
+        self.reviewed = ReviewedBox(
             "What was reviewed in full; what is found elsewhere does not count"
         )
         self.folder = PathRow("Folder of pictures with masks, labels or an export", folder=True)
@@ -43,8 +39,6 @@ class EvaluateForm(QWidget):
         self.output = PathRow("Folder for tables and plots", folder=True)
         self.params = ParamsForm(EvaluateParams, OPTIONS)
         self._rows = {}
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         fields = QWidget()
         form = form_layout(fields)
         for name, text, widget in (
@@ -58,10 +52,10 @@ class EvaluateForm(QWidget):
             self._rows[name] = (form.labelForField(widget), widget)
         form.addRow(self.both, self.other)
         add_row(form, "Write to", self.output)
-        layout.addWidget(fields)
+        self.rows.addWidget(fields)
         details = QWidget()
         self.params.add_to(form_layout(details), OPTIONS)
-        layout.addWidget(Section("Options", details))
+        self.rows.addWidget(Section("Options", details))
         self.data.currentIndexChanged.connect(self._show_rows)
         self.both.toggled.connect(self._show_rows)
         self._show_rows()

@@ -9,24 +9,18 @@ from typing import Any
 from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QFileDialog,
     QGridLayout,
-    QHBoxLayout,
-    QLineEdit,
     QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.registry import FORMATS
 from napari_wbc_nca.params import from_mapping
-from napari_wbc_nca.widgets.base import LayerBox, LayerList
-from napari_wbc_nca.widgets.layout import Section, row
-from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
-from napari_wbc_nca.widgets.reviewed_region import Reviewed
+from napari_wbc_nca.widgets.base import Form
+from napari_wbc_nca.widgets.layer_boxes import LayerBox, LayerList, ReviewedBox
+from napari_wbc_nca.widgets.layout import PathRow, Section, add_row, choice_box, form_layout, row
+from napari_wbc_nca.widgets.params_form import ParamsForm
 
 OWN = "each its own"
 OPTIONS = ("validation", "test", "split_by", "seed", "crop", "pixel_size", "annotator")
@@ -34,56 +28,15 @@ FIRST = ("coco", "qupath")
 """Formats that are ticked at first."""
 
 
-class PathRow(QWidget):
-    """A path that can be typed or chosen.
-
-    Parameters
-    ----------
-    tip
-        What the path is for.
-    folder
-        Whether it is a folder.
-    """
-
-    def __init__(self, tip: str, *, folder: bool) -> None:
-        super().__init__()
-        self.folder = folder
-        self.edit = QLineEdit()
-        self.edit.setToolTip(tip)
-        self.edit.setAccessibleName(tip)
-        self.browse = QPushButton("Browse…")
-        self.browse.setToolTip(tip)
-        self.setToolTip(tip)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit, 1)
-        layout.addWidget(self.browse)
-        self.browse.clicked.connect(self._choose)
-
-    @property
-    def path(self) -> Path | None:
-        """Path that is chosen; None where the field is empty."""
-        text = self.edit.text().strip()
-        return Path(text).expanduser() if text else None
-
-    def _choose(self) -> None:
-        if self.folder:
-            found = QFileDialog.getExistingDirectory(self, self.toolTip(), self.edit.text())
-        else:
-            found, _ = QFileDialog.getOpenFileName(self, self.toolTip(), "", "Tables (*.csv)")
-        if found:
-            self.edit.setText(found)
-
-
-class ExportForm(QWidget):
+class ExportForm(Form):
     """Everything that can be chosen before an export."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = LayerList(Labels, "Labels layers that are exported")
         self.image = LayerBox(Image, "Image that the labels were drawn on")
-        self.image_mode = _choice([OWN, "this one:"], "Which image belongs to the labels")
-        self.reviewed = Reviewed(
+        self.image_mode = choice_box([OWN, "this one:"], "Which image belongs to the labels")
+        self.reviewed = ReviewedBox(
             "What was reviewed in full; all else is ignored, never taken for background"
         )
         self.formats = {name: _format(name) for name in FORMATS}
@@ -128,7 +81,7 @@ class ExportForm(QWidget):
             raise ValueError("No folder is chosen. Choose where the exports are to be written.")
         return self.folder.path
 
-    def wanted(self) -> list[str]:
+    def format_names(self) -> list[str]:
         """Names of the formats that are ticked.
 
         Raises
@@ -155,8 +108,6 @@ class ExportForm(QWidget):
             box.setChecked(on)
 
     def _arrange(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         fields = QWidget()
         form = form_layout(fields)
         add_row(form, "Labels", self.layers)
@@ -166,12 +117,12 @@ class ExportForm(QWidget):
         add_row(form, "Formats", self._grid())
         add_row(form, "Folder", self.folder)
         self.params.add_to(form, ("overwrite",))
-        layout.addWidget(fields)
+        self.rows.addWidget(fields)
         details = QWidget()
         options = form_layout(details)
         self.params.add_to(options, OPTIONS)
         add_row(options, "Groups", self.groups)
-        layout.addWidget(Section("Split, crops, annotator", details))
+        self.rows.addWidget(Section("Split, crops, annotator", details))
 
     def _grid(self) -> QWidget:
         box = QWidget()
@@ -191,14 +142,6 @@ class ExportForm(QWidget):
 
     def _show_rows(self, index: int = 0) -> None:
         self.image.setVisible(self.image_mode.currentText() != OWN)
-
-
-def _choice(texts: list[str], tip: str) -> QComboBox:
-    box = QComboBox()
-    box.addItems(texts)
-    box.setToolTip(tip)
-    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return box
 
 
 def _format(name: str) -> QCheckBox:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.progress import Progress
     from napari_wbc_nca.types import Checkpoint, Segmentation
     from napari_wbc_nca.widgets.planes import Index
-    from napari_wbc_nca.widgets.run import Request
+    from napari_wbc_nca.widgets.segment_run import Request
 
     Positions = npt.NDArray[np.float64]
 

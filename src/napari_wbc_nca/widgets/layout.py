@@ -1,14 +1,23 @@
-"""Small parts that the dock widgets are laid out with."""
+"""Parts that the dock widgets are laid out with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
     QGridLayout,
     QHBoxLayout,
+    QLabel,
+    QLineEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -18,30 +27,9 @@ QPushButton { background: #3d5fc4; color: white; font-weight: bold; font-size: 1
 QPushButton:hover { background: #4f73dd; }
 QPushButton:disabled { background: transparent; color: gray; }
 """
-"""Readable in napari's dark and light themes alike."""
-
-
-def row(*widgets: QWidget) -> QWidget:
-    """Widgets side by side, from the left."""
-    box = QWidget()
-    layout = QHBoxLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    layout.addStretch(1)
-    return box
-
-
-def grid(widgets: Sequence[QWidget]) -> QWidget:
-    """Widgets in one line where there are three at most, else in two columns."""
-    if len(widgets) <= 3:
-        return row(*widgets)
-    box = QWidget()
-    layout = QGridLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for number, widget in enumerate(widgets):
-        layout.addWidget(widget, number // 2, number % 2)
-    return box
+"""Style of the main button, readable in napari's dark and light themes alike."""
+LABEL_WIDTH = 90
+"""Width in pixels that labels share, so that the fields of several forms align."""
 
 
 class Column(QWidget):
@@ -59,13 +47,127 @@ class Column(QWidget):
         self.rows.setContentsMargins(0, 0, 0, 0)
 
 
+def row(*widgets: QWidget) -> QWidget:
+    """Put widgets side by side, from the left."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    layout.addStretch(1)
+    return box
+
+
+def grid(widgets: Sequence[QWidget]) -> QWidget:
+    """Put widgets in one line where there are three at most, else in two columns."""
+    if len(widgets) <= 3:
+        return row(*widgets)
+    box = QWidget()
+    layout = QGridLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, number // 2, number % 2)
+    return box
+
+
+def text_label() -> QLabel:
+    """Make a label whose text wraps, and can be selected, at any width."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setMinimumWidth(1)  # else the longest word decides the width of the dock
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+    return label
+
+
+def choice_box(texts: Iterable[str], tip: str) -> QComboBox:
+    """Make a box that offers `texts` and is as wide as its column, however long they are."""
+    box = QComboBox()
+    box.addItems(list(texts))
+    box.setToolTip(tip)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return box
+
+
 def big_button(text: str, tip: str) -> QPushButton:
-    """Button of a widget's main action."""
+    """Make the button of a widget's main action."""
     button = QPushButton(text)
     button.setToolTip(tip)
     button.setMinimumHeight(40)
     button.setStyleSheet(ACCENT)
     return button
+
+
+class _IgnoreWheel(QObject):
+    """Keeps the mouse wheel, which scrolls the dock, from changing a field it passes over."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():  # type: ignore[attr-defined]
+            event.ignore()
+            return True
+        return False
+
+
+def add_row(layout: QFormLayout, text: str, widget: QWidget) -> None:
+    """Append `widget` with a label that shares its tooltip and names it to screen readers."""
+    label = QLabel(text)
+    label.setBuddy(widget)
+    label.setMinimumWidth(LABEL_WIDTH)
+    label.setToolTip(widget.toolTip())
+    if not widget.accessibleName():
+        widget.setAccessibleName(text)
+    if isinstance(widget, QComboBox | QAbstractSpinBox):
+        widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        widget.installEventFilter(_IgnoreWheel(widget))
+    layout.addRow(label, widget)
+
+
+def form_layout(parent: QWidget) -> QFormLayout:
+    """Install on `parent` the layout that all forms share, so that their fields align."""
+    layout = QFormLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(6)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return layout
+
+
+class PathRow(QWidget):
+    """A path that can be typed or chosen.
+
+    Parameters
+    ----------
+    tip
+        What the path is for.
+    folder
+        Whether it is a folder.
+    """
+
+    def __init__(self, tip: str, *, folder: bool) -> None:
+        super().__init__()
+        self.folder = folder
+        self.edit = QLineEdit()
+        self.edit.setAccessibleName(tip)
+        self.browse = QPushButton("Browse…")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit, 1)
+        layout.addWidget(self.browse)
+        for widget in (self, self.edit, self.browse):
+            widget.setToolTip(tip)
+        self.browse.clicked.connect(self._choose)
+
+    @property
+    def path(self) -> Path | None:
+        """Path that is chosen; None where the field is empty."""
+        text = self.edit.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def _choose(self) -> None:
+        if self.folder:
+            found = QFileDialog.getExistingDirectory(self, self.toolTip(), self.edit.text())
+        else:
+            found, _ = QFileDialog.getOpenFileName(self, self.toolTip(), "", "Tables (*.csv)")
+        if found:
+            self.edit.setText(found)
 
 
 class Section(QWidget):
@@ -101,15 +203,21 @@ class Section(QWidget):
 
 
 class ProgressRow(QWidget):
-    """A progress bar and the button that cancels."""
+    """A progress bar and the button that cancels.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tip
+        What becomes of a cancelled computation.
+    """
+
+    def __init__(self, tip: str) -> None:
         super().__init__()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName("Progress")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop, and keep the cells that are finished")
+        self.cancel.setToolTip(tip)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.bar, 1)
@@ -118,7 +226,6 @@ class ProgressRow(QWidget):
 
     def show_share(self, share: float) -> None:
         """Show the finished part of the work, 0–1."""
-        self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * share))
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Curves of a training that grow while it goes on."""
+"""Curves of the losses, drawn while a training goes on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEIGHT = 170
 """In pixels."""
 
 
-class Curves(FigureCanvasQTAgg):
+class LossCurves(FigureCanvasQTAgg):
     """Losses by epoch, of training and of validation."""
 
     def __init__(self) -> None:

@@ -1,16 +1,28 @@
-"""What a method offers beyond its parameters: previews before a run, tools for its result."""
+"""Controls of a method beyond its parameters: previews before a run, tools for its result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.widgets.layout import Column
 
 if TYPE_CHECKING:
+    from napari import Viewer
+
     from napari_wbc_nca.widgets.result_layers import Result
-    from napari_wbc_nca.widgets.run import Finished
-    from napari_wbc_nca.widgets.segment import SegmentWidget
+    from napari_wbc_nca.widgets.segment_form import SegmentForm
+    from napari_wbc_nca.widgets.segment_run import Finished
+
+
+class Host(Protocol):
+    """What controls use of the Segment widget."""
+
+    viewer: Viewer
+    form: SegmentForm
+
+    def show_counts(self, result: Result) -> None:
+        """Say which cells `result` has."""
 
 
 class Controls(Column):
@@ -22,7 +34,7 @@ class Controls(Column):
         Segment widget, whose form and viewer are used.
     """
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__()
         self.host = host
 
@@ -45,7 +57,7 @@ class ControlsPlace(Column):
         Segment widget that the controls are for.
     """
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__()
         self.host = host
         self.current: Controls | None = None

@@ -1,18 +1,175 @@
-"""The rows of the form that belong to one method: what it can add, and its parameters."""
+"""Display of each method in the Segment widget, and the rows of the form that belong to it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.params import fields, from_mapping
-from napari_wbc_nca.widgets.layout import grid
-from napari_wbc_nca.widgets.method_display import display_of
-from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
+from napari_wbc_nca.widgets.layout import add_row, form_layout, grid
+from napari_wbc_nca.widgets.params_form import ParamsForm
+
+Kind = Literal["labels", "classes", "points", "maps"]
+
+
+@dataclass(frozen=True)
+class OptionalLayer:
+    """Something that a run can add to the viewer.
+
+    Attributes
+    ----------
+    name
+        Label image of the segmentation that it shows; any other text for points and maps.
+    caption, tip
+        Text and tooltip of its check box.
+    title
+        What follows the image's name in the name of its layer; maps have names of their own.
+    kind
+        Whether it becomes labels with one row of features a cell, labels with one row a class,
+        points, or images.
+    on
+        Whether it is ticked at first.
+    """
+
+    name: str
+    caption: str
+    tip: str
+    title: str = ""
+    kind: Kind = "labels"
+    on: bool = False
+
+
+CELLS = OptionalLayer("cell", "Cells", "Add whole cells as a labels layer", "cells", on=True)
+MAPS = OptionalLayer("maps", "Maps", "Add the maps behind the labels as images", kind="maps")
+
+
+@dataclass(frozen=True)
+class MethodDisplay:
+    """How a method looks in the Segment widget.
+
+    Attributes
+    ----------
+    outputs
+        What a run can add, in the order of the check boxes.
+    action
+        Text of the big button.
+    nothing
+        Sentence for a run that found no cell.
+    names
+        Parameters that are shown, in this order; empty for all that are not advanced.
+    captions
+        Parameter to its label, where its name says too little.
+    hidden
+        Parameter to choices that are not offered.
+    texts
+        Parameter to the words of its choices.
+    live
+        Parameter whose change runs the last result again; empty where none does.
+    phases
+        Message of each phase of a run to the share of the time that it takes, in their order.
+    preview, tools
+        ``"module:Class"`` of the :class:`~napari_wbc_nca.widgets.method_controls.Controls` above
+        the big button and below the result; empty where there are none.
+    """
+
+    outputs: tuple[OptionalLayer, ...] = (CELLS, MAPS)
+    action: str = "Segment cells"
+    nothing: str = "No cell found"
+    names: tuple[str, ...] = ()
+    captions: Mapping[str, str] = field(default_factory=dict)
+    hidden: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    live: str = ""
+    phases: Mapping[str, float] = field(default_factory=dict)
+    preview: str = ""
+    tools: str = ""
+
+
+CLASSES = OptionalLayer(
+    "class", "Classes", "Add the class of each pixel as a labels layer", "classes", "classes", True
+)
+CELLMIXER = MethodDisplay(
+    outputs=(CELLS, CLASSES, replace(MAPS, tip="Add the probability of each class as an image")),
+    captions={"min_area": "Least area"},
+    preview="napari_wbc_nca.widgets.cellmixer_preview:CellmixerPreview",
+)
+
+
+CENTROIDS = OptionalLayer(
+    "points",
+    "Points",
+    "Add centroids as points, with their likelihood",
+    "centroids",
+    "points",
+    True,
+)
+CONTRIBUTIONS = OptionalLayer(
+    "contribution",
+    "Contributions",
+    "Add labels of the cell that each pixel contributes most to",
+    "contributions",
+)
+PROPAGATION = MethodDisplay(
+    outputs=(
+        CELLS,
+        CENTROIDS,
+        CONTRIBUTIONS,
+        replace(MAPS, tip="Add the likelihood of centroids as an image for each kind of cell"),
+    ),
+    names=("kinds", "min_likelihood", "min_distance", "saliency", "locate"),
+    captions={"min_likelihood": "Likelihood ≥", "min_distance": "Distance ≥"},
+    texts={
+        "saliency": {
+            "model": "the model's own",
+            "stain": "stain, against the background",
+            "inverse": "dark on bright (phase contrast)",
+            "generic": "any difference from the background",
+        },
+        "locate": {"detector": "by the detector", "points": "at points", "boxes": "in boxes"},
+    },
+    preview="napari_wbc_nca.widgets.propagation_preview:PropagationPreview",
+    tools="napari_wbc_nca.widgets.propagation_tools:PropagationTools",
+)
+
+
+NCA = MethodDisplay(
+    outputs=(
+        CELLS,
+        OptionalLayer(
+            "nucleus", "Nuclei", "Add nuclei as a labels layer with the cells' integers", "nuclei"
+        ),
+        replace(MAPS, tip="Add the response and the most relevant channels as images"),
+    ),
+    action="Segment WBCs",
+    nothing="No white blood cell found",
+    names=("projection", "locate"),
+    texts={
+        "projection": {"model": "the model's own"},
+        "locate": {
+            "evidence": "by evidence",
+            "detector": "by the detector",
+            "points": "at points",
+            "boxes": "in boxes",
+            "whole": "whole image is one cell",
+        },
+    },
+    live="projection",
+)
+
+
+DISPLAYS = {"nca_wss": NCA, "nca_max": NCA, "propagation": PROPAGATION, "cellmixer": CELLMIXER}
+"""Method to how it is displayed."""
+
+
+def display_of(method: str) -> MethodDisplay:
+    """Return the display of a method; the default one where it has none."""
+    return DISPLAYS.get(method, MethodDisplay())
+
 
 ELSEWHERE = ("pixel_size", "diameter", "maps")
 """Parameters with controls of their own: the scale, and the check box of the maps."""
@@ -30,7 +187,7 @@ class MethodPage:
 
     Attributes
     ----------
-    wanted
+    outputs
         Check boxes of what can be added, by name.
     params
         All parameters that have a row.
@@ -40,22 +197,22 @@ class MethodPage:
 
     def __init__(self, method: str) -> None:
         self.method = method
-        self.face = display_of(method)
+        self.display = display_of(method)
         self.cls: type[PredictParams] = registry.get(method).predict_params
-        self.wanted = {item.name: _check(item) for item in self.face.additions}
+        self.outputs = {item.name: _check(item) for item in self.display.outputs}
         shown = [field for field in fields(self.cls) if field.name not in ELSEWHERE]
         plain = [f.name for f in shown if not f.bounds.advanced and f.name not in SHARED]
-        main = self.face.names or plain
+        main = self.display.names or plain
         self.params = ParamsForm(
             self.cls,
             [field.name for field in shown],
-            self.face.hidden,
-            self.face.texts,
-            self.face.captions,
+            self.display.hidden,
+            self.display.texts,
+            self.display.captions,
         )
         self.main, self.device, self.details = QWidget(), QWidget(), QWidget()
         form = form_layout(self.main)
-        add_row(form, "Add", grid([*self.wanted.values()]))
+        add_row(form, "Add", grid([*self.outputs.values()]))
         self.params.add_to(form, main)
         self.params.add_to(form_layout(self.device), ["device"])
         rest = [f.name for f in shown if f.name not in main and f.name != "device"]
@@ -69,7 +226,7 @@ class MethodPage:
     @property
     def ticked(self) -> frozenset[str]:
         """Names of what is to be added."""
-        return frozenset(name for name, box in self.wanted.items() if box.isChecked())
+        return frozenset(name for name, box in self.outputs.items() if box.isChecked())
 
     def show(self, shown: bool) -> None:
         """Show or hide all parts."""

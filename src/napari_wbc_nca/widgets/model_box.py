@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.widgets.base import report
+from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint

@@ -7,19 +7,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import create_widget
-from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
 
 from napari_wbc_nca.params import Parameter, fields
+from napari_wbc_nca.widgets.layout import add_row
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 LARGEST = 2**31 - 1
 """Largest value that a spin box without an upper bound takes."""
-
-
-LABEL_WIDTH = 90
-"""Width in pixels that labels share, so that the fields of several forms align."""
 
 
 def caption(field: Parameter) -> str:
@@ -142,23 +139,3 @@ class ParamsForm:
         """Append rows for `names` to `layout`."""
         for name in names:
             add_row(layout, self.captions[name], self.native(name))
-
-
-def add_row(layout: QFormLayout, text: str, widget: QWidget) -> None:
-    """Append `widget` with a label that shares its tooltip and names it to screen readers."""
-    label = QLabel(text)
-    label.setBuddy(widget)
-    label.setMinimumWidth(LABEL_WIDTH)
-    label.setToolTip(widget.toolTip())
-    if not widget.accessibleName():
-        widget.setAccessibleName(text)
-    layout.addRow(label, widget)
-
-
-def form_layout(parent: QWidget) -> QFormLayout:
-    """Install on `parent` the layout that all forms share, so that their fields align."""
-    layout = QFormLayout(parent)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setVerticalSpacing(6)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    return layout

@@ -9,17 +9,15 @@ import numpy as np
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QCheckBox, QLabel
 
-from napari_wbc_nca.widgets.base import report
 from napari_wbc_nca.widgets.class_colours import class_colours, summary
 from napari_wbc_nca.widgets.layout import row
-from napari_wbc_nca.widgets.method_controls import Controls
+from napari_wbc_nca.widgets.method_controls import Controls, Host
 from napari_wbc_nca.widgets.planes import OURS, Index, Source, current_index, placement
-from napari_wbc_nca.widgets.worker import Live
+from napari_wbc_nca.widgets.worker import DebouncedJob, report
 
 if TYPE_CHECKING:
     from napari.layers import Points
 
-    from napari_wbc_nca.widgets.segment import SegmentWidget
 
 CHEAP = ("kinds", "min_likelihood", "min_distance")
 """Parameters that change which peaks count, but not the likelihood."""
@@ -34,7 +32,7 @@ class PropagationPreview(Controls):
         Segment widget, whose image, model and parameters are used.
     """
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__(host)
         self.shown = QCheckBox("Preview centroids")
         self.shown.setToolTip("Show the cells that would be found, as you change the parameters")
@@ -46,7 +44,7 @@ class PropagationPreview(Controls):
         self._layer: Points | None = None
         self._place: tuple[Source, Index] | None = None
         self._response: Any = None
-        self._live = Live(self)
+        self._live = DebouncedJob(self)
         self._live.done.connect(self._on_response)
         self.shown.toggled.connect(self.on_source)
         for name in CHEAP:
@@ -120,7 +118,7 @@ class PropagationPreview(Controls):
             "features": found,
             "border_color": [classes[name] for name in found["class"]] or "white",
         }
-        self._say(summary(found["class"], self.host.form.face.nothing))
+        self._say(summary(found["class"], self.host.form.display.nothing))
         if self._layer is not None and self._layer in self.host.viewer.layers:
             self._layer.data = data
             for name, value in look.items():

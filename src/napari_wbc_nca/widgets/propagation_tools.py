@@ -12,14 +12,13 @@ from napari.layers import Labels, Points
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
-from napari_wbc_nca.widgets.base import report
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.contribution_overlay import ContributionView
 from napari_wbc_nca.widgets.instance_updates import Instances, gone, instances_of, merged, touched
 from napari_wbc_nca.widgets.layout import row
-from napari_wbc_nca.widgets.method_controls import Controls
+from napari_wbc_nca.widgets.method_controls import Controls, Host
 from napari_wbc_nca.widgets.result_layers import positions
-from napari_wbc_nca.widgets.worker import Job
+from napari_wbc_nca.widgets.worker import Job, report
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.widgets.planes import Index
     from napari_wbc_nca.widgets.result_layers import Result
-    from napari_wbc_nca.widgets.run import Finished
-    from napari_wbc_nca.widgets.segment import SegmentWidget
+    from napari_wbc_nca.widgets.segment_run import Finished
 
 PAUSE = 200
 """Milliseconds without another edit after which the cells follow the centroids."""
@@ -48,7 +46,7 @@ class PropagationTools(Controls):
         Segment widget, whose last result is worked on.
     """
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__(host)
         self.update_button = QPushButton("Update")
         self.update_button.setToolTip("Make the cells anew whose centroids you changed")
@@ -151,7 +149,7 @@ class PropagationTools(Controls):
             layer.colormap = colormap(layer.features, class_colours(layer.features))
         self._place(rows, table)
         self._result = replace(self._result, table=table)
-        self.host.tell(self._result)
+        self.host.show_counts(self._result)
         self.hint.setText(READY)
         self._show_contribution()
 

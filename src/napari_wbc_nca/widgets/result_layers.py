@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-    from napari_wbc_nca.widgets.method_display import OptionalLayer
-    from napari_wbc_nca.widgets.run import Request
+    from napari_wbc_nca.widgets.method_form import OptionalLayer
+    from napari_wbc_nca.widgets.segment_run import Request
 
 LARGEST = 2**28
 """Pixels above which labels are not compared with what they were."""
@@ -108,7 +108,7 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
         make_correctable(layers["cell"])
     # Ready for corrections, unless the user is busy with another layer.
     busy = before is not None and before != request.source.layer
-    wanted = [layers[item.name] for item in request.face.additions if item.name in layers]
+    wanted = [layers[item.name] for item in request.display.outputs if item.name in layers]
     top = next(iter(wanted), next(reversed(layers.values()), before))
     viewer.layers.selection.active = before if busy else top
     return _result(request, table, layers)
@@ -167,8 +167,8 @@ def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, D
     """What `request` wants to see of the results, by name, in the order of :data:`ORDER`."""
     made: dict[str, Drawing] = {}
     for kind in ORDER:
-        for item in reversed(request.face.additions):
-            if item.kind == kind and item.name in request.wanted:
+        for item in reversed(request.display.outputs):
+            if item.kind == kind and item.name in request.outputs:
                 made |= DRAW[kind](item, request, found, table)
     return made
 
@@ -205,7 +205,7 @@ def _classes(
     rows = class_rows(next(iter(found.values())).provenance)
     look = {"features": rows, "colormap": colormap(rows, class_colours(rows))}
     # Cells have the colours of their classes: both at once would hide the picture.
-    shown = "cell" not in request.wanted
+    shown = "cell" not in request.outputs
     first = _named(request, item.title, {"opacity": 0.4, "visible": shown})
     return {item.name: Drawing("labels", stacked(request, planes, np.uint32), look, first)}
 

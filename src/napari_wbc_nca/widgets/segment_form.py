@@ -1,4 +1,4 @@
-"""The form of the Segment widget: it turns what is chosen into a request."""
+"""Form of the Segment widget: image, model, parameters and prompts, turned into a request."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Layer, Points, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 
-from napari_wbc_nca.widgets.base import LayerBox
-from napari_wbc_nca.widgets.layout import Column, Section
-from napari_wbc_nca.widgets.method_form import MethodPage, captions
+from napari_wbc_nca.widgets.base import Form
+from napari_wbc_nca.widgets.layer_boxes import LayerBox
+from napari_wbc_nca.widgets.layout import Column, Section, add_row, choice_box, form_layout
+from napari_wbc_nca.widgets.method_form import MethodDisplay, MethodPage, captions
 from napari_wbc_nca.widgets.model_box import ModelBox
-from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
 from napari_wbc_nca.widgets.planes import OURS, Source, boxes_in, current_index, source_of, to_plane
-from napari_wbc_nca.widgets.run import Request
 from napari_wbc_nca.widgets.scale_box import ScaleBox
+from napari_wbc_nca.widgets.segment_run import Request
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.widgets.method_display import MethodDisplay
+    from napari_wbc_nca.widgets.params_form import ParamsForm
 
 CURRENT, ALL = "current plane", "all planes"
 
 
-class SegmentForm(QWidget):
+class SegmentForm(Form):
     """Everything that can be chosen before a run; which rows there are depends on the model."""
 
     live_changed = Signal(object)
@@ -39,10 +39,9 @@ class SegmentForm(QWidget):
         self.points = LayerBox(Points, "One point on each cell")
         self.boxes = LayerBox(Shapes, "One shape around each cell")
         self.scale = ScaleBox()
-        self.planes = QComboBox()
-        self.planes.addItems([CURRENT, ALL])
-        self.planes.setToolTip("Which planes of a time series or Z stack are segmented")
-        self._rows: dict[str, Sequence[QWidget]] = {}
+        tip = "Which planes of a time series or Z stack are segmented"
+        self.planes = choice_box((CURRENT, ALL), tip)
+        self._optional: dict[str, Sequence[QWidget]] = {}
         self._pages: dict[str, MethodPage] = {}
         self._places = [Column() for _ in range(3)]
         self._arrange()
@@ -53,9 +52,9 @@ class SegmentForm(QWidget):
         self._on_image()
 
     @property
-    def face(self) -> MethodDisplay:
-        """How the method of the chosen model looks."""
-        return self.page.face
+    def display(self) -> MethodDisplay:
+        """How the method of the chosen model is displayed."""
+        return self.page.display
 
     @property
     def params(self) -> ParamsForm:
@@ -63,9 +62,9 @@ class SegmentForm(QWidget):
         return self.page.params
 
     @property
-    def wanted(self) -> dict[str, QCheckBox]:
+    def outputs(self) -> dict[str, QCheckBox]:
         """Check boxes of what can be added, by name."""
-        return self.page.wanted
+        return self.page.outputs
 
     @property
     def source(self) -> Source | None:
@@ -101,31 +100,29 @@ class SegmentForm(QWidget):
                 "White blood cells."
             )
         if not self.page.ticked:
-            texts = captions(self.wanted.values())
+            texts = captions(self.outputs.values())
             raise ValueError(f"Nothing is to be added. Tick {texts}.")
         params = self.page.make(self.scale.params())
         points = boxes = None
         if self.page.locate() == "points":
-            layer = _given(self.points, "Points", "put a point on each cell")
+            layer = _prompts(self.points, "Points", "put a point on each cell")
             points = to_plane(source, layer, np.asarray(layer.data, float))
         if self.page.locate() == "boxes":
-            layer = _given(self.boxes, "Shapes", "draw a rectangle around each cell")
+            layer = _prompts(self.boxes, "Shapes", "draw a rectangle around each cell")
             boxes = boxes_in(source, layer)
         whole = self.planes.currentText() == ALL or not source.lead
         planes = tuple(source.planes()) if whole else (current_index(source, point),)
-        model, face, wanted = self.model.model, self.face, self.page.ticked
-        return Request(source, planes, model, params, face, wanted, points, boxes)
+        model, outputs = self.model.model, self.page.ticked
+        return Request(source, planes, model, params, self.display, outputs, points, boxes)
 
     def set_running(self, running: bool) -> None:
         """Grey what would start another run."""
         self.scale.estimate.setEnabled(not running)
         for page in self._pages.values():
-            if page.face.live:
-                page.params.native(page.face.live).setEnabled(not running)
+            if page.display.live:
+                page.params.native(page.display.live).setEnabled(not running)
 
     def _arrange(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         main, device, details = self._places
         fields, places = QWidget(), QWidget()
         form = form_layout(fields)
@@ -139,11 +136,11 @@ class SegmentForm(QWidget):
         form.addRow("", self.scale)
         self.advanced = Section("Advanced", details)
         for part in (fields, main, places, device, self.advanced):
-            layout.addWidget(part)
+            self.rows.addWidget(part)
 
     def _add_optional(self, form: QFormLayout, name: str, text: str, widget: QWidget) -> None:
         add_row(form, text, widget)
-        self._rows[name] = (form.labelForField(widget), widget)
+        self._optional[name] = (form.labelForField(widget), widget)
 
     def _page(self, method: str) -> MethodPage:
         """Rows of a method; made when they are first needed, and kept."""
@@ -151,8 +148,8 @@ class SegmentForm(QWidget):
             page = self._pages[method] = MethodPage(method)
             for place, part in zip(self._places, page.parts, strict=True):
                 place.rows.addWidget(part)
-            if page.face.live:
-                page.params.widgets[page.face.live].changed.connect(self._on_live)
+            if page.display.live:
+                page.params.widgets[page.display.live].changed.connect(self._on_live)
             if "locate" in page.params.widgets:
                 page.params.widgets["locate"].changed.connect(self._show_rows)
         return self._pages[method]
@@ -182,17 +179,17 @@ class SegmentForm(QWidget):
             "points": locate == "points",
             "boxes": locate == "boxes",
         }
-        for name, widgets in self._rows.items():
+        for name, widgets in self._optional.items():
             for widget in widgets:
                 widget.setVisible(shown[name])
 
 
-def _given(box: LayerBox, kind: str, deed: str) -> Layer:
+def _prompts(box: LayerBox, kind: str, action: str) -> Layer:
     layer = box.layer
     if layer is None or not len(layer.data):
         found = "no such layer" if layer is None else f"layer {layer.name!r} is empty"
         raise ValueError(
-            f"Locate is {kind.lower()!r}, but there is {found}. Add a {kind} layer and {deed}, "
+            f"Locate is {kind.lower()!r}, but there is {found}. Add a {kind} layer and {action}, "
             f"or choose another way under Locate."
         )
     return layer

@@ -2,33 +2,142 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidget
+import numpy as np
+from napari.layers import Image, Points
+from qtpy.QtWidgets import QApplication, QPushButton
 
+from napari_wbc_nca.cell_types import WBC, canonical
 from napari_wbc_nca.datasets.masks import sample_of
+from napari_wbc_nca.datasets.samples import Sample
+from napari_wbc_nca.formats.files import rgb
+from napari_wbc_nca.formats.items import item
 from napari_wbc_nca.io import model_store
-from napari_wbc_nca.widgets.base import ViewerWidget, report
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint
+from napari_wbc_nca.widgets.base import Computation, RunWidget
 from napari_wbc_nca.widgets.export_items import all_items
-from napari_wbc_nca.widgets.layout import ProgressRow, big_button
-from napari_wbc_nca.widgets.loss_curves import Curves
+from napari_wbc_nca.widgets.layout import big_button, text_label
+from napari_wbc_nca.widgets.loss_curves import LossCurves
 from napari_wbc_nca.widgets.model_box import ModelNames
-from napari_wbc_nca.widgets.run import preload
+from napari_wbc_nca.widgets.planes import OURS, on_plane, source_of, to_plane
 from napari_wbc_nca.widgets.train_form import FOLDER, LABELS, TrainForm
-from napari_wbc_nca.widgets.train_run import Noted, Order, learn, pointed
-from napari_wbc_nca.widgets.worker import Clock, Job
+from napari_wbc_nca.widgets.worker import preload
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    import numpy.typing as npt
     from napari import Viewer
-
-    from napari_wbc_nca.datasets.samples import Sample
-    from napari_wbc_nca.progress import Progress
-    from napari_wbc_nca.types import Checkpoint
+    from napari.layers import Layer
 
 
-class TrainWidget(ViewerWidget):
+PHASES = {"Reading": 2, "Finding": 2, "Training": 90, "Fitting": 3, "Comparing": 3}
+"""Beginning of each phase's message to the share of the time that it takes, in percent."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainOrder:
+    """Which model is trained, from which data.
+
+    Attributes
+    ----------
+    name
+        Name of the model to be.
+    method
+        Name in the registry.
+    params
+        Training parameters.
+    data
+        Samples, or where they are read from.
+    model
+        Name or file of the model to start from; empty for none.
+    restart
+        Forget a training of that name that was stopped.
+    """
+
+    name: str
+    method: str
+    params: Any
+    data: Sequence[Sample] | Path
+    model: str = ""
+    restart: bool = False
+
+
+@dataclass(frozen=True)
+class DataNotes:
+    """Notes on the training data, before the training begins."""
+
+    notes: tuple[str, ...]
+
+
+def train_model(order: TrainOrder) -> Generator[Progress | DataNotes, None, Checkpoint]:
+    """Train as ordered, and keep the model among the user's own; runs in a thread.
+
+    The workflow is imported here: it loads torch, which would hold up the window for seconds.
+    """
+    from napari_wbc_nca.datasets import readers
+    from napari_wbc_nca.io import model_store
+    from napari_wbc_nca.workflow import train
+
+    yield Progress(0, 1, "Reading the data")
+    samples = readers.read(order.data) if isinstance(order.data, Path) else order.data
+    yield DataNotes(tuple(train.notes(samples)))
+    init = model_store.resolve(order.model) if order.model else None
+    request = train.Request(order.method, order.params, init)
+    request = train.start_training(order.name, request, order.model, anew=order.restart)
+    trained = yield from train.run(request, samples)
+    kept = train.keep(trained, train.free_name(order.name))  # it may have been taken meanwhile
+    train.forget_training(order.name)
+    return kept
+
+
+def samples_of_points(points: Points, layers: Sequence[Layer]) -> list[Sample]:
+    """Samples of a Points layer: one for each plane of the topmost image that holds a point.
+
+    The class of a point stands among the layer's features, under ``class``.
+
+    Raises
+    ------
+    ValueError
+        When there is no image.
+    """
+    images = [la for la in layers if isinstance(la, Image) and OURS not in la.metadata]
+    if not images:
+        raise ValueError(f"There is no image under {points.name}. Open the one it belongs to.")
+    source = source_of(images[-1])
+    places = to_plane(source, points, np.asarray(points.data, float))
+    classes = points.features["class"] if "class" in points.features else [WBC] * len(places)
+    samples = []
+    for index in source.planes():
+        here = on_plane(places, index)
+        if here.any():
+            plane = source.image(index)
+            found = [str(name) for name, on in zip(classes, here, strict=True) if on]
+            samples.append(_sample(plane.name, plane.pixels, places[here][:, len(index) :], found))
+    return samples
+
+
+def _sample(
+    name: str, pixels: Any, places: npt.NDArray[np.float64], kinds: Sequence[str]
+) -> Sample:
+    shape = pixels.shape[:2]
+    picture = rgb(item(name, np.zeros(shape, np.uint8), pixels=np.asarray(pixels)))
+    middles = (places + 0.5).astype(np.float32)  # napari counts from the middle of a pixel
+    return Sample(
+        Path(name),
+        np.hstack([middles, middles]),
+        tuple(canonical(kind) for kind in kinds),
+        name,
+        "layers",
+        kinds=tuple(kind.lower() for kind in kinds),
+        pixels=picture,
+    )
+
+
+class TrainWidget(RunWidget):
     """Trains a model from layers or a folder, from scratch or from another model.
 
     Parameters
@@ -37,54 +146,42 @@ class TrainWidget(ViewerWidget):
         Viewer whose layers are offered.
     """
 
+    form: TrainForm
+
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(napari_viewer)
-        self.form = TrainForm()
-        self.button = big_button("Train", "Learn from the cells, and keep the model by its name")
-        self.progress = ProgressRow()
-        self.progress.cancel.setToolTip("Stop; finished epochs are kept, to go on from later")
+        button = big_button("Train", "Learn from the cells, and keep the model by its name")
+        tip = "Stop; finished epochs are kept, to go on from later"
+        super().__init__(napari_viewer, TrainForm(), button, tip)
         self.pause = QPushButton("Pause")
         self.pause.setToolTip("Wait, so that the computer is free for other work")
         self.pause.setVisible(False)
-        self.curves = Curves()
-        self.notes, self.status = _text(), _text()
-        self._job: Job | None = None
-        self._clock, self._epochs, self._name = Clock(), 0, ""
-        layout = QVBoxLayout(self)
-        parts: tuple[QWidget, ...] = (self.form, self.button, self.progress, self.pause)
-        parts += (self.curves, self.notes, self.status)
-        for part in parts:
-            layout.addWidget(part)
-        layout.addStretch(1)
-        self.button.clicked.connect(self.run)
+        self.curves = LossCurves()
+        self.notes = text_label()
+        self._epochs = 0
+        self.add(self.form, self.button, self.progress, self.pause)
+        self.add(self.curves, self.notes, self.status)
         self.pause.clicked.connect(self.toggle)
-        self.progress.cancel.clicked.connect(self.cancel)
         self.form.name.textChanged.connect(self._on_name)
         self.form.offer(self.viewer.layers)
         self._on_name()
         preload()
 
-    @property
-    def running(self) -> bool:
-        """Whether a training is going on, or paused."""
-        return self._job is not None and self._job.running
-
-    def run(self) -> None:
-        """Train as is chosen."""
-        try:
-            order = self._order()
-        except (ValueError, OSError) as error:
-            report(error)
-            return
-        self._name, self._epochs, self._clock = order.name, 0, Clock()
+    def prepare(self) -> Computation:
+        """Return the training that is chosen."""
+        form = self.form
+        name = form.name.text().strip()
+        model_store.check_name(name)
+        order = TrainOrder(
+            name,
+            form.method,
+            form.params(),
+            self._data(),
+            form.start_model,
+            form.restart.isChecked(),
+        )
+        self._epochs = 0
         self.curves.start()
-        self._job = Job(learn(order), self)
-        self._job.yielded.connect(self._on_step)
-        self._job.returned.connect(self._on_trained)
-        self._job.cancelled.connect(self._on_cancelled)
-        self._job.failed.connect(self._on_failed)
-        self._set_running(True, "Reading the data…")
-        self._job.start()
+        return Computation(train_model(order), self._on_trained, "Reading the data", PHASES)
 
     def toggle(self) -> None:
         """Pause, or go on."""
@@ -96,31 +193,40 @@ class TrainWidget(ViewerWidget):
         if paused:
             self.status.setText("Paused.")
 
-    def cancel(self) -> None:
-        """Stop; what was learnt until the last epoch is kept."""
-        if self._job is not None:
-            self.progress.cancel.setEnabled(False)
-            self._job.cancel()
+    def on_step(self, step: Progress | DataNotes) -> None:
+        """Show the notes on the data, and the losses of each epoch."""
+        if isinstance(step, DataNotes):
+            self.notes.setText("\n".join(step.notes))
+            return
+        if step.values:
+            self._epochs = step.done
+            self.curves.add(step.done, step.values)
+        if self.pause.text() == "Pause":
+            self.show_progress(step)
 
-    def on_layers(self) -> None:
-        """Offer the layers there are now."""
-        self.form.offer(self.viewer.layers)
-
-    def on_close(self) -> None:
-        """Stop what is going on."""
-        self.cancel()
-
-    def _order(self) -> Order:
+    def on_cancelled(self) -> str:
+        """Say which epochs are kept."""
+        self._on_name()
+        if not self._epochs:
+            return "Cancelled. No epoch was finished."
         name = self.form.name.text().strip()
-        model_store.check_name(name)
-        return Order(
-            name,
-            self.form.method,
-            self.form.params(),
-            self._data(),
-            self.form.start_model,
-            self.form.anew.isChecked(),
+        return (
+            f"Cancelled. {self._epochs} epochs of {name!r} are kept: train it again with the same "
+            "data to go on."
         )
+
+    def on_failed(self) -> str:
+        """Say that epochs are kept."""
+        self._on_name()
+        return "Stopped by an error; finished epochs are kept."
+
+    def set_running(self, running: bool) -> None:
+        """Grey the form, and offer to pause."""
+        super().set_running(running)
+        self.pause.setVisible(running)
+        self.pause.setText("Pause")
+        if running:
+            self.notes.setText("")
 
     def _data(self) -> list[Sample] | Path:
         layers = list(self.viewer.layers)
@@ -131,7 +237,7 @@ class TrainWidget(ViewerWidget):
             found = [sample_of(one) for one in all_items(chosen, layers, regions)]
         else:
             chosen = self.form.points.chosen()
-            found = [sample for points in chosen for sample in pointed(points, layers)]
+            found = [sample for points in chosen for sample in samples_of_points(points, layers)]
         if not found:
             raise ValueError(
                 f"There is nothing to learn from in {self.form.source}. Segment an image and "
@@ -139,61 +245,21 @@ class TrainWidget(ViewerWidget):
             )
         return found
 
-    def _set_running(self, running: bool, text: str) -> None:
-        self.button.setEnabled(not running)
-        self.form.setEnabled(not running)
-        self.pause.setVisible(running)
-        self.pause.setText("Pause")
-        self.status.setText(text)
-        if running:
-            self.notes.setText("")
-            self.progress.start()
-        else:
-            self.progress.setVisible(False)
-
-    def _on_step(self, step: Progress | Noted) -> None:
-        if isinstance(step, Noted):
-            self.notes.setText("\n".join(step.notes))
-            return
-        share = step.done / step.total if step.total else 0.0
-        self.progress.show_share(share)
-        if step.values:
-            self._epochs = step.done
-            self.curves.add(step.done, step.values)
-        if self.pause.text() == "Pause" and self.progress.cancel.isEnabled():
-            left = self._clock.remaining(step.message.split(",")[0], share)
-            self.status.setText(" · ".join(part for part in (step.message, left) if part))
-
-    def _on_trained(self, trained: Checkpoint) -> None:
+    def _on_trained(self, trained: Checkpoint) -> str:
         for names in QApplication.allWidgets():
             if isinstance(names, ModelNames):
                 names.offer()
-        self._set_running(False, summary(trained))
         self.form.name.setText(next_name(trained.name))
-
-    def _on_cancelled(self) -> None:
-        kept = (
-            f"{self._epochs} epochs of {self._name!r} are kept: train it again with the same data "
-            "to go on."
-            if self._epochs
-            else "No epoch was finished."
-        )
-        self._set_running(False, f"Cancelled. {kept}")
-        self._on_name()
-
-    def _on_failed(self, error: Exception) -> None:
-        report(error)
-        self._set_running(False, "Stopped by an error; finished epochs are kept.")
-        self._on_name()
+        return summary(trained)
 
     def _on_name(self, text: str = "") -> None:
         """Offer to forget a stopped training where there is one of this name."""
         from napari_wbc_nca.workflow import train
 
         stopped = self.form.name.text().strip() in train.stopped_trainings()
-        self.form.anew.setVisible(stopped)
+        self.form.restart.setVisible(stopped)
         if not stopped:
-            self.form.anew.setChecked(False)
+            self.form.restart.setChecked(False)
 
 
 def summary(trained: Checkpoint) -> str:
@@ -217,9 +283,3 @@ def next_name(name: str) -> str:
     from napari_wbc_nca.workflow.train import free_name
 
     return free_name(name)
-
-
-def _text() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    return label

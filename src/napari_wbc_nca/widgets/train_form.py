@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QWidget
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.finetune import finetune_params
 from napari_wbc_nca.params import as_dict, fields, from_mapping
-from napari_wbc_nca.widgets.base import LayerList, report
-from napari_wbc_nca.widgets.export_form import PathRow
-from napari_wbc_nca.widgets.layout import Section
+from napari_wbc_nca.widgets.base import Form
+from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
+from napari_wbc_nca.widgets.layout import PathRow, Section, add_row, choice_box, form_layout
 from napari_wbc_nca.widgets.model_box import ModelBox
-from napari_wbc_nca.widgets.params_form import ParamsForm, add_row, form_layout
-from napari_wbc_nca.widgets.reviewed_region import Reviewed
+from napari_wbc_nca.widgets.params_form import ParamsForm
+from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,31 +29,29 @@ MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "devic
 """Parameters that are always shown; the others stand under Advanced."""
 
 
-class TrainForm(QWidget):
+class TrainForm(Form):
     """Everything that can be chosen before a training."""
 
     method_changed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
-        self.data = _choice((LABELS, POINTS, FOLDER), "What is learnt from")
+        self.data = choice_box((LABELS, POINTS, FOLDER), "What is learnt from")
         self.labels = LayerList(Labels, "Corrected cells, with classes among their features")
         self.points = LayerList(Points, "One point on each cell")
-        self.reviewed = Reviewed(
+        self.reviewed = ReviewedBox(
             "What was reviewed in full; all else teaches nothing, and is not background"
         )
         self.folder = PathRow("Folder of labelled pictures, an export, or a .toml", folder=True)
-        self.start = _choice((TEACH, SCRATCH), "Where the training begins")
+        self.start = choice_box((TEACH, SCRATCH), "Where the training begins")
         self.model = ModelBox()
-        self.methods = QComboBox()
+        self.methods = choice_box((), "Method of the new model")
         for name, method in registry.METHODS.items():
             self.methods.addItem(method.title, name)
-        self.methods.setToolTip("Method of the new model")
-        self.methods.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.name = QLineEdit("my-model")
         self.name.setToolTip("Name under which the finished model is offered")
-        self.anew = QCheckBox("Forget the stopped training of this name")
-        self.anew.setToolTip("Start anew instead of going on where it stood")
+        self.restart = QCheckBox("Forget the stopped training of this name")
+        self.restart.setToolTip("Begin at the first epoch, instead of where it stopped")
         self.form: ParamsForm | None = None
         self._rows: dict[str, Sequence[QWidget]] = {}
         self._fields = QWidget()
@@ -104,8 +102,6 @@ class TrainForm(QWidget):
         return self.folder.path
 
     def _arrange(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         form = form_layout(self._fields)
         for name, text, widget in (
             ("data", "Learn from", self.data),
@@ -120,12 +116,12 @@ class TrainForm(QWidget):
         ):
             add_row(form, text, widget)
             self._rows[name] = (form.labelForField(widget), widget)
-        form.addRow("", self.anew)
+        form.addRow("", self.restart)
         self._main = form_layout(main := QWidget())
-        layout.addWidget(self._fields)
-        layout.addWidget(main)
+        self.rows.addWidget(self._fields)
+        self.rows.addWidget(main)
         self._advanced = form_layout(details := QWidget())
-        layout.addWidget(Section("Advanced", details))
+        self.rows.addWidget(Section("Advanced", details))
 
     def _show_params(self, index: int = 0) -> None:
         """Rows for the parameters of the method that is chosen, at what suits the beginning."""
@@ -166,11 +162,3 @@ class TrainForm(QWidget):
         for name, on in shown.items():
             for widget in self._rows[name]:
                 widget.setVisible(on)
-
-
-def _choice(texts: Sequence[str], tip: str) -> QComboBox:
-    box = QComboBox()
-    box.addItems(list(texts))
-    box.setToolTip(tip)
-    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return box

@@ -1,23 +1,60 @@
-"""A generator that runs in a thread, reports in the window's thread and can be cancelled."""
+"""Computations in threads: jobs that can be cancelled, previews, and the time they still need."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_wbc_nca.widgets.base import report
-
 if TYPE_CHECKING:
+    from napari_wbc_nca.progress import Progress
+
     Steps = Generator[Any, None, Any]
 
-
+LOG = logging.getLogger(__name__)
 PATIENCE = 1000
 """Milliseconds that a cancelled computation has to stop; then it is left behind."""
+PAUSE = 200
+"""Milliseconds without another change after which a preview is computed."""
+
+
+def explain(error: Exception) -> str:
+    """Describe an error by a message that names the remedy.
+
+    Our own errors say what came, what was expected and what to do; those of the machine and
+    unexpected ones get a remedy here.
+    """
+    text = str(error) or type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return (
+            f"Out of memory: {text.splitlines()[0]}. Lower Tile and Batch size under Advanced, "
+            f"or choose the device cpu."
+        )
+    if isinstance(error, ValueError | OSError):
+        return text
+    return (
+        f"Stopped by {type(error).__name__}: {text}. Try device cpu and the default settings; if "
+        f"it comes back, report it with the log that napari printed."
+    )
+
+
+def report(error: Exception) -> None:
+    """Show `error` as a notification, and keep its traceback in the log."""
+    LOG.warning("computation failed", exc_info=error)
+    show_error(explain(error))
+
+
+def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
+    """Load torch and the networks in a thread, while the user still fills in the form."""
+    Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -104,41 +141,68 @@ class Job(QObject):
 
 
 class Clock:
-    """Time that a phase of a computation still needs; a new message begins a new phase."""
+    """Finished share of a whole computation, and the time that it still needs.
 
-    def __init__(self) -> None:
-        self._phase = ""
-        self._start = time.monotonic()
+    Parameters
+    ----------
+    phases
+        Beginning of each phase's message to the time that it takes, in any unit, in the order of
+        the phases; empty where progress counts the whole computation. Phases may be left out.
+    """
 
-    def remaining(self, phase: str, share: float) -> str:
+    def __init__(self, phases: Mapping[str, float] | None = None) -> None:
+        self._phases = dict(phases or {})
+        self._share = 0.0
+        self._first: tuple[float, float] | None = None
+
+    def share(self, progress: Progress) -> float:
+        """Return the finished share of the whole computation, 0–1; it never falls.
+
+        Examples
+        --------
+        >>> from napari_wbc_nca.progress import Progress
+        >>> Clock({"Finding": 1, "Segmenting": 3}).share(Progress(1, 2, "Segmenting cells"))
+        0.625
+        """
+        within = min(1.0, progress.done / progress.total) if progress.total else 0.0
+        if self._phases:
+            total, before = sum(self._phases.values()), 0.0
+            for name, weight in self._phases.items():
+                if progress.message.startswith(name):
+                    self._share = max(self._share, (before + weight * within) / total)
+                    break
+                before += weight
+        else:
+            self._share = max(self._share, within)
+        return self._share
+
+    def remaining(self, share: float) -> str:
         """Text such as "about 12 s left"; empty while nothing can be said.
 
-        Parameters
-        ----------
-        phase
-            What is being done.
-        share
-            Finished part of it, 0–1.
+        The time is counted from the first share, since phases may have been left out before it.
         """
-        if phase != self._phase:
-            self._phase, self._start = phase, time.monotonic()
-        elapsed = time.monotonic() - self._start
-        return f"about {duration(left(elapsed, share))} left" if share > 0 and elapsed > 1 else ""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, share
+        start, begun = self._first
+        if share <= begun or now - start <= 1:
+            return ""
+        return f"about {duration(time_left(now - start, (share - begun) / (1 - begun)))} left"
 
 
-def left(elapsed: float, share: float) -> float:
-    """Seconds still needed when `share` (0–1) of the work took `elapsed` seconds.
+def time_left(elapsed: float, share: float) -> float:
+    """Return the seconds still needed when `share` (0–1) of the work took `elapsed` seconds.
 
     Examples
     --------
-    >>> left(10.0, 0.25)
+    >>> time_left(10.0, 0.25)
     30.0
     """
     return elapsed * (1 - share) / share
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Write seconds as people say them.
 
     Examples
     --------
@@ -152,12 +216,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
-PAUSE = 200
-"""Milliseconds without another change after which a computation starts."""
-
-
-class Live(QObject):
-    """Computes in a thread whenever it is asked to; wishes that were overtaken are left out.
+class DebouncedJob(QObject):
+    """Computes in a thread whenever it is asked to; requests that were overtaken are left out.
 
     Parameters
     ----------
@@ -170,7 +230,7 @@ class Live(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._wish: Callable[[], Steps] | None = None
+        self._request: Callable[[], Steps] | None = None
         self._job: Job | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -182,30 +242,30 @@ class Live(QObject):
         """Whether something is being computed, or soon will be."""
         return self._timer.isActive() or (self._job is not None and self._job.running)
 
-    def ask(self, wish: Callable[[], Steps]) -> None:
-        """Run the generator that `wish` makes, unless another wish comes soon."""
-        self._wish = wish
+    def ask(self, request: Callable[[], Steps]) -> None:
+        """Run the generator that `request` makes, unless another request comes soon."""
+        self._request = request
         self._timer.start()
 
     def stop(self) -> None:
-        """Forget the wish, and what is being computed."""
+        """Forget the request, and what is being computed."""
         self._timer.stop()
-        self._wish = None
+        self._request = None
         if self._job is not None:
             self._job.cancel()
 
     def _start(self) -> None:
-        if self._wish is None or (self._job is not None and self._job.running):
+        if self._request is None or (self._job is not None and self._job.running):
             return  # the end of the job that is running starts the next
-        wish, self._wish = self._wish, None
-        self._job = Job(wish(), self)
+        request, self._request = self._request, None
+        self._job = Job(request(), self)
         self._job.returned.connect(self._on_returned)
         self._job.failed.connect(self._on_failed)
         self._job.cancelled.connect(self._start)
         self._job.start()
 
     def _on_returned(self, value: object) -> None:
-        if self._wish is None:
+        if self._request is None:
             self.done.emit(value)
         self._start()
 

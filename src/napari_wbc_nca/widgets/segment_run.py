@@ -1,30 +1,30 @@
-"""What a run is asked to do, how it goes plane by plane, and what it has finished."""
+"""Requests of the Segment widget, computed plane by plane, and what a run has finished."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.params import as_dict, from_mapping
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
 from napari_wbc_nca.widgets.planes import Index, Source, on_plane
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from napari.layers import Layer
 
     from napari_wbc_nca.methods.params import PredictParams
-    from napari_wbc_nca.widgets.method_display import MethodDisplay
+    from napari_wbc_nca.widgets.method_form import MethodDisplay
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One click on the button.
+    """What one run segments, by which model, and which layers it adds.
 
     Attributes
     ----------
@@ -34,10 +34,10 @@ class Request:
         Name or file of a checkpoint.
     params
         Parameters of the workflow.
-    face
-        How the model's method looks: what can become layers.
-    wanted
-        Names of the face's additions that do.
+    display
+        How the model's method is displayed: what can become layers.
+    outputs
+        Names of the display's outputs that do.
     points
         ``(N, lead + 2)`` positions, see :func:`napari_wbc_nca.widgets.planes.to_plane`.
     boxes
@@ -48,12 +48,12 @@ class Request:
     planes: tuple[Index, ...]
     model: str
     params: PredictParams
-    face: MethodDisplay
-    wanted: frozenset[str]
+    display: MethodDisplay
+    outputs: frozenset[str]
     points: npt.NDArray[np.float64] | None = None
     boxes: npt.NDArray[np.float64] | None = None
 
-    def given(self, index: Index) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    def prompts(self, index: Index) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
         """Points and boxes on the plane at `index`, without leading axes."""
         return _of_plane(self.points, index), _of_plane(self.boxes, index)
 
@@ -89,6 +89,21 @@ class Finished:
     cells: dict[Index, list[Cell]] = field(default_factory=dict)
     done: dict[Index, Segmentation] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._levels = _levels(self.request.source.layer)
+
+    def is_current(self, layers: Iterable[Layer]) -> bool:
+        """Whether the image is still among the viewer's `layers`, with the pixels it had."""
+        layer = self.request.source.layer
+        return any(layer == other for other in layers) and all(
+            now is then for now, then in zip(_levels(layer), self._levels, strict=False)
+        )
+
+    def notes(self) -> list[str]:
+        """What the methods said of the results, each sentence once."""
+        found = (note for seg in self.done.values() for note in seg.provenance.get("notes", ()))
+        return list(dict.fromkeys(map(str, found)))
+
     def add(self, step: Step) -> None:
         """Take in one step."""
         index = self.request.planes[step.plane]
@@ -97,12 +112,13 @@ class Finished:
         if step.segmentation is not None:
             self.done[index] = step.segmentation
 
-    def share(self, step: Step) -> float:
-        """Finished part after `step`, 0–1: of the planes, or of what is done to the only one."""
+    def progress(self, step: Step) -> Progress:
+        """Return the progress after `step`: in planes, or that of the only plane."""
         planes = len(self.request.planes)
-        if planes > 1:
-            return (step.plane + (step.segmentation is not None)) / planes
-        return min(1.0, step.progress.done / step.progress.total) if step.progress.total else 0.0
+        if planes == 1:
+            return step.progress
+        finished = step.plane + (step.segmentation is not None)
+        return Progress(finished, planes, step.progress.message)
 
     def centres(self) -> npt.NDArray[np.float64]:
         """Centres of all cells, ``(N, lead + 2)``: leading axes, then y and x in pixels."""
@@ -121,13 +137,13 @@ class Finished:
         found = dict(self.done)
         for index, cells in self.cells.items():
             if index not in found and cells and self.checkpoint is not None:
-                image, given = self.request.source.image(index), self.request.given(index)
+                image, prompts = self.request.source.image(index), self.request.prompts(index)
                 params = self.request.params
-                found[index] = segment.assemble(cells, image, self.checkpoint, params, *given)
+                found[index] = segment.assemble(cells, image, self.checkpoint, params, *prompts)
         return found
 
 
-def work(request: Request) -> Generator[Step, None, None]:
+def segment_planes(request: Request) -> Generator[Step, None, None]:
     """Segment the planes of `request` one by one; runs in a thread.
 
     The workflow is imported here: it loads torch, which would hold up the window for seconds.
@@ -137,7 +153,7 @@ def work(request: Request) -> Generator[Step, None, None]:
 
     checkpoint = model_store.resolve(request.model)
     for number, index in enumerate(request.planes):
-        points, boxes = request.given(index)
+        points, boxes = request.prompts(index)
         if len(request.planes) > 1 and any(g is not None and not len(g) for g in (points, boxes)):
             continue  # nobody marked a cell on this plane
         steps = segment.run(
@@ -152,13 +168,8 @@ def _step(number: int, checkpoint: Checkpoint, progress: Progress) -> Step:
     return Step(number, progress, checkpoint)
 
 
-def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
-    """Load torch and the networks in a thread, while the user still looks at the form."""
-    Thread(target=import_module, args=(module,), daemon=True).start()
-
-
-def estimate(request: Request) -> Generator[Progress | None, None, float]:
-    """Diameter in pixels of a typical white blood cell on the first plane; runs in a thread."""
+def estimate_diameter(request: Request) -> Generator[Progress | None, None, float]:
+    """Measure the diameter in pixels of a typical white cell on the first plane, in a thread."""
     from napari_wbc_nca.io import model_store
     from napari_wbc_nca.workflow import segment
 
@@ -168,7 +179,23 @@ def estimate(request: Request) -> Generator[Progress | None, None, float]:
     return (yield from segment.estimate_diameter(image, checkpoint, request.params))
 
 
-def _of_plane(given: npt.NDArray[Any] | None, index: Index) -> npt.NDArray[Any] | None:
-    if given is None:
+def _of_plane(prompts: npt.NDArray[Any] | None, index: Index) -> npt.NDArray[Any] | None:
+    if prompts is None:
         return None
-    return given[on_plane(given, index)][:, len(index) :]
+    return prompts[on_plane(prompts, index)][:, len(index) :]
+
+
+def _levels(layer: Layer) -> list[Any]:
+    return list(layer.data) if layer.multiscale else [layer.data]
+
+
+def with_projection(first: Finished, projection: str) -> Request:
+    """Request the run `first` by another projection, where and at the scale it found cells."""
+    request = first.request
+    values = as_dict(request.params)
+    scale = {"diameter": values["diameter"] or first.diameter()}
+    params = from_mapping(type(request.params), values | scale | {"projection": projection})
+    if values["locate"] not in ("evidence", "detector"):
+        return replace(request, params=params)
+    params = from_mapping(type(params), as_dict(params) | {"locate": "points"})
+    return replace(request, params=params, points=first.centres())

@@ -1,0 +1,154 @@
+"""Boxes that choose layers: one of a kind, several, and the regions that were reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels, Shapes
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QSizePolicy
+
+from napari_wbc_nca.widgets.layout import Column, choice_box
+from napari_wbc_nca.widgets.planes import shows
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+LIST_HEIGHT = 92
+"""Of a list of layers, in pixels; more layers are scrolled to."""
+ALL, INSIDE = "all of the image", "inside shapes:"
+_LAYER = Qt.ItemDataRole.UserRole
+
+
+class LayerBox(QComboBox):
+    """Chooses a layer of one kind.
+
+    Parameters
+    ----------
+    kind
+        Class of layers that are offered.
+    tip
+        What the layer is for.
+    """
+
+    def __init__(self, kind: type[Layer], tip: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.setToolTip(tip)
+        self.setAccessibleName(tip)
+        self.setPlaceholderText(f"no {kind.__name__} layer")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    @property
+    def layer(self) -> Layer | None:
+        """Layer that is chosen; None where there is none to choose."""
+        return self.currentData()
+
+    def offer(self, layers: Iterable[Layer], chosen: Layer | None = None) -> None:
+        """Offer `layers` of this kind; keep the choice, or take `chosen` where it is offered.
+
+        A change is signalled only when the choice has become another layer.
+        """
+        before = self.layer
+        offered = [layer for layer in layers if isinstance(layer, self.kind)]
+        after = next((layer for layer in (chosen, before) if layer in offered), None)
+        with QSignalBlocker(self):
+            self.clear()
+            for layer in offered:
+                self.addItem(layer.name, layer)
+            if offered:
+                self.setCurrentIndex(offered.index(after or offered[-1]))
+        if self.layer != before:  # not "is": napari hands plugins a new proxy each time
+            self.currentIndexChanged.emit(self.currentIndex())
+
+
+class LayerList(QListWidget):
+    """Layers of one kind, new ones ticked, but for labels of ours that are no cells.
+
+    Parameters
+    ----------
+    kind
+        Class of layers that are listed.
+    tip
+        What they are for.
+    """
+
+    def __init__(self, kind: type[Layer], tip: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.setToolTip(tip)
+        self.setAccessibleName(tip)
+        self.setMaximumHeight(LIST_HEIGHT)
+        self.setMinimumWidth(1)
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """List the viewer's layers of this kind; those that were listed keep their tick."""
+        known = {item.data(_LAYER): item.checkState() for item in self._items()}
+        with QSignalBlocker(self):
+            self.clear()
+            for layer in layers:
+                if isinstance(layer, self.kind):
+                    item = QListWidgetItem(layer.name)
+                    item.setData(_LAYER, layer)
+                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+                    item.setCheckState(known.get(layer, _suggested(layer)))
+                    self.addItem(item)
+
+    def chosen(self) -> list[Layer]:
+        """Layers that are ticked."""
+        ticked = Qt.CheckState.Checked
+        return [item.data(_LAYER) for item in self._items() if item.checkState() == ticked]
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [self.item(number) for number in range(self.count())]
+
+
+def _suggested(layer: Layer) -> Qt.CheckState:
+    no_cells = isinstance(layer, Labels) and shows(layer) != "cell"
+    return Qt.CheckState.Unchecked if no_cells else Qt.CheckState.Checked
+
+
+class ReviewedBox(Column):
+    """Chooses the Shapes layer of the regions that were reviewed in full.
+
+    Parameters
+    ----------
+    tip
+        What becomes of all else.
+    """
+
+    def __init__(self, tip: str) -> None:
+        super().__init__()
+        self.mode = choice_box((ALL, INSIDE), tip)
+        self.shapes = LayerBox(Shapes, "Shapes around what was reviewed in full")
+        self.setToolTip(tip)
+        self.rows.addWidget(self.mode)
+        self.rows.addWidget(self.shapes)
+        self.mode.currentTextChanged.connect(self._show)
+        self._show(ALL)
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Offer the viewer's layers."""
+        self.shapes.offer(layers)
+
+    def regions(self) -> Shapes | None:
+        """Layer of reviewed regions; None where all was reviewed.
+
+        Raises
+        ------
+        ValueError
+            When regions are asked for and there are none.
+        """
+        if self.mode.currentText() == ALL:
+            return None
+        layer = self.shapes.layer
+        if layer is None or not len(layer.data):
+            raise ValueError(
+                "Reviewed is 'inside shapes', but there are none. Draw around what was reviewed in "
+                f"a Shapes layer, or set it to '{ALL}'."
+            )
+        return layer
+
+    def _show(self, text: str) -> None:
+        self.shapes.setVisible(text == INSIDE)
