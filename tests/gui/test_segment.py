@@ -87,7 +87,6 @@ def test_result_is_bound_to_its_image_when_the_user_moves_on(
     viewer.add_image(smear((60, 90)), name="second")
     assert widget.form.image.layer == viewer.layers["second"]
     source.name = "renamed"
-    viewer.layers.remove(source)
     workflow.go.set()
     finish(widget)
     cells = viewer.layers["renamed cells"]
@@ -95,6 +94,48 @@ def test_result_is_bound_to_its_image_when_the_user_moves_on(
     assert cells.data[65, 95] == 0
     assert tuple(cells.translate) == (5, 7)
     assert cells.metadata[OURS]["source_id"] == str(source.unique_id)
+
+
+@pytest.mark.parametrize("end", ["finished", "cancelled"])
+@pytest.mark.parametrize("deed", ["removed", "replaced"])
+def test_result_of_an_image_that_is_gone_is_dropped(
+    viewer, widget, workflow, click, finish, qtbot, deed, end
+):
+    workflow.slow = True
+    viewer.add_image(smear((10, 10)), name="first")
+    click(widget.button)
+    qtbot.waitUntil(lambda: "segmenting" in widget.status.text())
+    if deed == "removed":
+        viewer.layers.remove(viewer.layers["first"])
+    else:
+        viewer.layers["first"].data = smear((60, 90))
+    viewer.add_image(smear((60, 90)), name="second")
+    if end == "cancelled":
+        click(widget.progress.cancel)
+    workflow.go.set()
+    finish(widget)
+    assert not [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    assert "'first' was removed or replaced meanwhile: its cells are dropped" in text(widget.status)
+    click(widget.button)
+    finish(widget)
+    assert viewer.layers["second cells"].data[65, 95] == 1
+
+
+def test_second_run_is_selected_and_hides_the_first(viewer, widget, click, finish):
+    viewer.add_image(smear((10, 10)), name="smear")
+    viewer.add_image(smear((10, 10)), name="other")
+    for name in ("other", "smear", "smear"):
+        viewer.layers.selection.active = viewer.layers[name]
+        click(widget.button)
+        finish(widget)
+        viewer.layers[f"{name} cells"].paint((80, 100), 7)
+    shown = {layer.name for layer in viewer.layers if layer.visible}
+    assert shown == {"smear", "other", "other cells", "smear cells [1]"}
+    assert viewer.layers.selection.active is viewer.layers["smear cells [1]"]
+    click(widget.button)  # with the last result selected
+    finish(widget)
+    assert viewer.layers.selection.active is viewer.layers["smear cells [2]"]
+    assert not viewer.layers["smear cells [1]"].visible
 
 
 def test_new_cells_are_selected_unless_the_user_is_busy(viewer, widget, click, finish):

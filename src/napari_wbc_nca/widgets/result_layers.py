@@ -87,7 +87,7 @@ class Drawing:
 
 
 def show(viewer: Viewer, request: Request, found: Found) -> Result:
-    """Add the layers that `request` wants; layers that are there stay as they are.
+    """Add the layers that `request` asks for, and hide those of an earlier run in their place.
 
     Parameters
     ----------
@@ -99,19 +99,30 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
         Results by plane; planes without one stay empty.
     """
     table = cells_table(request, found)
-    before = viewer.layers.selection.active
+    before, earlier = viewer.layers.selection.active, list(viewer.layers)
     layers = {
         name: _added(viewer, request, found, name, drawing)
         for name, drawing in drawings(request, found, table).items()
     }
+    older = [layer for layer in earlier if any(_replaces(new, layer) for new in layers.values())]
+    for layer in older:
+        layer.visible = False
     if "cell" in layers:
         make_correctable(layers["cell"])
     # Ready for corrections, unless the user is busy with another layer.
-    busy = before is not None and before != request.source.layer
-    wanted = [layers[item.name] for item in request.display.outputs if item.name in layers]
-    top = next(iter(wanted), next(reversed(layers.values()), before))
+    busy = before is not None and before not in (request.source.layer, *older)
+    shown = [layers[item.name] for item in request.display.outputs if item.name in layers]
+    top = next(iter(shown), next(reversed(layers.values()), before))
     viewer.layers.selection.active = before if busy else top
     return _result(request, table, layers)
+
+
+def _replaces(new: Layer, old: Layer) -> bool:
+    """Whether `new` shows the same of the same planes as `old`, a layer of an earlier run."""
+    made, before = new.metadata[OURS], old.metadata.get(OURS, {})
+    keys = ("source_id", SHOWS)
+    same = all(before.get(key) == made[key] for key in keys)
+    return same and new.ndim == old.ndim and np.allclose(new.translate, old.translate)
 
 
 def refresh(viewer: Viewer, result: Result, request: Request, found: Found) -> Result:

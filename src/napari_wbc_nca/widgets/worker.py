@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Steps = Generator[Any, None, Any]
 
 LOG = logging.getLogger(__name__)
-PATIENCE = 1000
+PATIENCE = 500
 """Milliseconds that a cancelled computation has to stop; then it is left behind."""
 PAUSE = 200
 """Milliseconds without another change after which a preview is computed."""
