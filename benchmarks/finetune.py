@@ -3,7 +3,7 @@
 WBC_NCA_DATA=/data python benchmarks/finetune.py [PARENT [SEEDS]]
 
 For each seed, 40 of the 50 crops of ``masks/cellavision`` are written as pictures with label
-images, as if a user had corrected them, and the parent is taught by them as ``train --teach``
+images, as if a user had corrected them, and the parent is taught by them as ``train --finetune``
 does; both models are measured on the other 10. The masks are for evaluation: no taught model is
 kept. ``PARENT`` is a name or a file, ``SEEDS`` a number, or a list such as ``0,3,4``. Writes
 ``docs/_results/finetune.md`` after every seed.
@@ -86,7 +86,7 @@ def measure(data: Path, folder: Path, parent: Checkpoint, seed: int) -> dict[str
     listed = folder / "test.txt"
     listed.write_text("\n".join(sample.path.stem for sample in order[LEARNT:]))
     start = time.monotonic()
-    taught = train(parent.method, folder / "corrected", init=parent, teach=True, seed=seed)
+    taught = train(parent.method, folder / "corrected", init=parent, finetune=True, seed=seed)
     minutes = (time.monotonic() - start) / 60
     found: dict[str, Any] = {"seed": seed}
     for when, model in (("before", parent), ("after", taught)):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from napari_wbc_nca.datasets import readers
@@ -42,6 +43,7 @@ def training(model, monkeypatch):
     stand_in = Training(model)
     monkeypatch.setattr(registry, "load", lambda _: stand_in)
     monkeypatch.setattr(readers, "read", lambda data, classes: [Labelled(data, classes)])
+    monkeypatch.setattr(readers, "read_rgb", lambda _: np.zeros((2, 2, 3), np.uint8))
 
     def save(checkpoint, path):
         path.write_text(checkpoint.name)
@@ -122,7 +124,10 @@ def test_the_state_stands_until_the_model_is_written(wbc, training, tmp_path, mo
         (["nca_wss", ".", "-o", "a.pt"], "a.pt does not end with .safetensors"),
         (["nca_wss", ".", "-o", "old.safetensors"], "old.safetensors exists; choose another name"),
         (["nca_wss", ".", "-o", "half.safetensors"], "left from a training that was stopped"),
-        (["nca_wss", ".", "-o", "a.safetensors", "--resume"], "there is nothing to go on with"),
+        (
+            ["nca_wss", ".", "-o", "a.safetensors", "--resume"],
+            "there is no stopped training to continue",
+        ),
         (["nca_wss", ".", "-o", "half.safetensors", "--resume", "--force"], "give one of them"),
         (["nca_wss", ".", "-o", "a.safetensors", "--init", "unknown"], "name of a model"),
         (["nca_wss", ".", "-o", "a.safetensors", "--epochs", "-1"], "Invalid value for '--epochs'"),
@@ -152,7 +157,7 @@ def test_name_of_the_checkpoint_is_that_of_its_file(wbc, training, tmp_path, mod
 
 
 def test_a_model_is_taught_further_gently_and_at_its_own_scale(wbc, training, model, tmp_path):
-    options = ["--teach", "tiny", "--epochs", 3]
+    options = ["--finetune", "tiny", "--epochs", 3]
     done = wbc("train", "nca_wss", tmp_path, "-o", tmp_path / "a.safetensors", *options)
     assert done.status == 0
     params = training.calls[0][1]

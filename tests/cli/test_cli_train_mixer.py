@@ -37,7 +37,7 @@ def test_populations_train_a_model_that_can_be_taught(wbc, populations, tmp_path
     made = weights.load(first)
     assert (made.name, made.method, made.window) == ("a", "cellmixer", 32)
     assert made.normalisation["threshold"] == "triangle"
-    for option, file in (("--teach", second), ("--init", third)):
+    for option, file in (("--finetune", second), ("--init", third)):
         few = ("--epochs", 1, "--samples-per-epoch", 8, "--device", "cpu")
         done = wbc("train", "cellmixer", populations, "-o", file, option, first, *few)
         assert done.status == 0, done.err
@@ -82,7 +82,7 @@ def drawn(tmp_path):
 def test_the_bundled_model_is_taught_by_cells_that_were_drawn(wbc, drawn, tmp_path):
     model, file = model_store.resolve("smear-mix"), tmp_path / "mine.safetensors"
     few = ("--epochs", 1, "--samples-per-epoch", 16, "--validation-share", 0, "--device", "cpu")
-    done = wbc("train", "cellmixer", drawn, "-o", file, "--teach", "smear-mix", *few)
+    done = wbc("train", "cellmixer", drawn, "-o", file, "--finetune", "smear-mix", *few)
     assert done.status == 0, done.err
     taught = weights.load(file)
     assert taught.classes == model.classes

@@ -1,4 +1,4 @@
-"""``train``: weak labels or masks in, checkpoint out."""
+"""``train``: train a model, or fine-tune one, from weak labels or masks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Folder of crops by class, of fields with labels or masks, or a .toml of these."
+            help="Folder of crops by class, of images with labels or masks, or a .toml of these."
         ),
     ],
     output: Annotated[
@@ -38,20 +38,25 @@ def train(
     init: Annotated[
         str, typer.Option(help="Model to start from, by name or file.", show_default="none")
     ] = "",
-    teach: Annotated[
+    finetune: Annotated[
         str,
         typer.Option(
-            help="Model to teach further by corrected pictures: gently, and at its own scale.",
+            help="Model to fine-tune with a few corrected images, at its scale and a low rate.",
             show_default="none",
         ),
     ] = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was stopped.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE, start anew.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a training that was stopped.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace FILE, and start from the beginning.")
+    ] = False,
     **values: Any,
 ) -> None:
-    """Train a model from weak labels (classes, boxes or points), and from masks if there are any.
+    """Train a model from weak labels (classes, boxes or points), and from masks where there are.
 
-    Beside FILE stands FILE.state until the model is written; --resume goes on from it.
+    FILE.state beside FILE holds the state of the training until the model is written; --resume
+    continues from it.
     """
     from napari_wbc_nca.datasets import readers
     from napari_wbc_nca.io import weights
@@ -59,16 +64,20 @@ def train(
 
     if method not in TRAIN:
         raise typer.BadParameter(f"unknown method {method!r}; known are {', '.join(TRAIN)}")
-    if init and teach:
-        raise typer.BadParameter("--init trains on and --teach corrects; give one of them")
+    if init and finetune:
+        raise typer.BadParameter(
+            "--init and --finetune both name the model to start from; give one of them"
+        )
     params: Any = make(TRAIN[method], values)
     state = output.with_name(f"{output.name}.state")
     _check_files(output, state, resume, force)
-    start = load(init or teach) if init or teach else None
+    start = load(init or finetune) if init or finetune else None
     try:
         if start is not None:
             own = given(values)
-            params = finetune_params(start, own) if teach else continue_params(method, start, own)
+            params = (
+                finetune_params(start, own) if finetune else continue_params(method, start, own)
+            )
         named = [name.strip() for name in classes.split(",") if name.strip()]
         samples = readers.read(data, named)
         for note in workflow.notes(samples):
@@ -84,19 +93,21 @@ def train(
 
 
 def _check_files(output: Path, state: Path, resume: bool, force: bool) -> None:
-    """Refuse before training what could not be written after it, or would lose something."""
+    """Refuse before training an output that cannot be written, or would replace another."""
     if output.suffix != ".safetensors":
         raise typer.BadParameter(f"{output} does not end with .safetensors", param_hint="--output")
     if resume and force:
-        raise typer.BadParameter("--resume goes on and --force starts anew; give one of them")
+        raise typer.BadParameter(
+            "--resume continues and --force starts from the beginning; give one of them"
+        )
     if resume and not state.exists():
-        raise typer.BadParameter(f"there is nothing to go on with: no {state}")
+        raise typer.BadParameter(f"there is no stopped training to continue: no {state}")
     if output.exists() and not (force or resume):
         raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
     if state.exists() and not (force or resume):
         raise typer.BadParameter(
-            f"{state} is left from a training that was stopped; give --resume to go on, or --force "
-            "to start anew"
+            f"{state} is left from a training that was stopped; give --resume to continue, or "
+            "--force to start from the beginning"
         )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

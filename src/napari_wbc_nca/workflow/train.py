@@ -1,4 +1,4 @@
-"""Train a model of any method from labelled data, or teach one further."""
+"""Train a model of any method from labelled data, or fine-tune one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def train(
     data: str | Path | Sequence[readers.Sample],
     *,
     init: str | Path | Checkpoint | None = None,
-    teach: bool = False,
+    finetune: bool = False,
     state_file: str | Path | None = None,
     **params: Any,
 ) -> Checkpoint:
@@ -46,8 +46,8 @@ def train(
     init
         Model to start from; its classes, architecture and normalisation are kept, and so is what
         CellMixer takes for a cell; see :func:`napari_wbc_nca.methods.finetune.continue_params`.
-    teach
-        Teach `init` further by a few corrected pictures: gently, and at its own scale. See
+    finetune
+        Fine-tune `init` with a few corrected images: at a low learning rate and its scale. See
         :func:`napari_wbc_nca.methods.finetune.finetune_params`.
     state_file
         Written after each epoch; training goes on from it where it exists. Remove it when the
@@ -72,13 +72,15 @@ def train(
     """
     known = registry.get(method)
     start = model_store.resolve(init) if isinstance(init, str | Path) else init
-    if teach and start is None:
-        raise ValueError("there is no model to teach further; give one as init")
+    if finetune and start is None:
+        raise ValueError("there is no model to fine-tune; give one as init")
     chosen: Any
     if start is None:
         chosen = from_mapping(known.train_params, params)
     else:
-        chosen = finetune_params(start, params) if teach else continue_params(method, start, params)
+        chosen = (
+            finetune_params(start, params) if finetune else continue_params(method, start, params)
+        )
     samples = readers.read(data) if isinstance(data, str | Path) else data
     state = None if state_file is None else Path(state_file)
     return run_to_end(run(Request(method, chosen, start, state), samples))
