@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_wbc_nca.cli import gui
+from napari_wbc_nca import cli as gui
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_list_shows_what_is_at_hand(wbc, models):
 
 def test_list_of_nothing(wbc, monkeypatch):
     monkeypatch.setattr(model_store, "names", list)
-    assert wbc("models", "list").out == "No model is at hand."
+    assert wbc("models", "list").out == "There is no model."
 
 
 def test_info_is_json(wbc, models):

@@ -1,16 +1,24 @@
 """Command line: ``napari-wbc-nca``.
 
-Each command gathers its inputs, calls the workflow that the widgets call too, and shows the
-result. Whatever takes long to import is imported by the command that needs it.
+Each command reads its options, calls the workflow that the widgets call too, and prints the
+result. Modules that take long to import are imported inside the commands that need them.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_wbc_nca.cli import demo, evaluate, export, gui, models, segment, train
+from napari_wbc_nca.cli import console, demo, evaluate, export, models, segment, train
+
+PLUGIN, WIDGET = "napari-wbc-nca", "Segment WBCs"
+"""Names in the manifest."""
+BINDINGS = ("PySide6", "PyQt6", "PyQt5")
 
 app = typer.Typer(
     name="napari-wbc-nca",
@@ -19,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(demo.demo)
-app.command()(gui.gui)
 app.command()(segment.segment)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
@@ -28,8 +35,28 @@ app.command("import")(export.import_)
 app.add_typer(models.app, name="models")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+@app.command()
+def gui(
+    image: Annotated[Path | None, typer.Argument(help="Image to open.")] = None,
+) -> None:
+    """Open napari with the widget, and an image if one is given."""
+    if find_spec("napari") is None or not any(map(find_spec, BINDINGS)):
+        missing = "napari" if find_spec("napari") is None else "a Qt binding"
+        console.tell(
+            f'{missing} is not installed; run: pip install "napari-wbc-nca[all]" '
+            "(segment and demo work without a window)"
+        )
+        raise typer.Exit(1)
+    if image is not None and not image.exists():
+        raise typer.BadParameter(f"{image}: there is no such file; check the path")
+    images = [] if image is None else [str(image)]
+    # A separate process, in which napari itself reports what it lacks.
+    command = [sys.executable, "-m", "napari", *images, "--with", PLUGIN, WIDGET]
+    raise typer.Exit(subprocess.run(command).returncode)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"napari-wbc-nca {version('napari-wbc-nca')}")
@@ -40,12 +67,12 @@ def _show_version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Segment and type white blood cells in stained smears."""
 
 
 def main() -> None:
-    """Run the command line; exit status 0 all done, 1 some inputs failed, 2 wrong usage."""
+    """Run the command line; exit status 0: all done, 1: some inputs failed, 2: wrong usage."""
     app()

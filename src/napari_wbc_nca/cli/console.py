@@ -1,17 +1,18 @@
-"""What people see: results on standard output, progress and failures on standard error."""
+"""Print results on standard output, progress and failures on standard error."""
 
 from __future__ import annotations
 
 import traceback
 from collections import Counter
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from napari_wbc_nca.progress import map_progress, run_to_end
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WIDTH = 120
-"""Columns where the output is no terminal."""
+"""Characters a line where the output is no terminal."""
 CELL_COLUMNS = {
     "label": "{}",
     "class": "{}",
@@ -34,53 +35,41 @@ CELL_COLUMNS = {
     "area_px": "{}",
     "area_um2": "{:.1f}",
 }
-"""Columns of the table of cells that are shown, and how; the file has them all."""
+"""Columns of the table of cells that are printed, and their formats; the file has all."""
 
 
 def out() -> Console:
-    """Console on standard output."""
+    """Return a console on standard output."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH)
 
 
 def err() -> Console:
-    """Console on standard error."""
+    """Return a console on standard error."""
     console = Console(stderr=True)
     return console if console.is_terminal else Console(stderr=True, width=WIDTH)
 
 
 def say(text: str) -> None:
-    """Write a line of a result; nothing in it is markup, and it is not broken."""
+    """Print a line of a result, unwrapped and without markup."""
     out().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def tell(text: str) -> None:
-    """Write a line that is no result."""
+    """Print a message on standard error."""
     err().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show a table."""
-    shown = Table(*(_head(head) for head in heads))
+    """Print a table."""
+    printed = Table(*(Column(Text(head), overflow="fold") for head in heads))
     for row in rows:
-        shown.add_row(*map(_plain, row))
-    out().print(shown)
-
-
-def _head(text: str) -> Any:
-    from rich.table import Column
-
-    return Column(_plain(text), overflow="fold")
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)
+        printed.add_row(*map(Text, row))
+    out().print(printed)
 
 
 def cells(found: pd.DataFrame) -> None:
-    """Show the table of cells."""
+    """Print the table of cells."""
     columns = [name for name in CELL_COLUMNS if name in found and not found[name].isna().all()]
     rows = [
         [CELL_COLUMNS[name].format(value) for name, value in zip(columns, row, strict=True)]
@@ -90,7 +79,7 @@ def cells(found: pd.DataFrame) -> None:
 
 
 def types(found: pd.DataFrame) -> str:
-    """Numbers of cells by class, the commonest first.
+    """Count cells by class, the most frequent first.
 
     Examples
     --------
@@ -102,7 +91,7 @@ def types(found: pd.DataFrame) -> str:
 
 
 def follow(steps: Generator[Progress, None, T], title: str) -> T:
-    """Result of a computation, with a bar for its progress and a line for its figures."""
+    """Run a computation with a progress bar, print its values, and return its result."""
     console = err()
     bar = Bar(
         TextColumn("{task.description}", markup=False),
@@ -127,7 +116,7 @@ def follow(steps: Generator[Progress, None, T], title: str) -> T:
 
 
 def describe(error: Exception) -> str:
-    """What went wrong; with where, when it is none of the errors that say what to do."""
+    """Describe an error; print a traceback when its message does not say what to do."""
     if isinstance(error, ValueError | OSError):
         return str(error)
     tell("".join(traceback.format_exception(error)))
@@ -135,6 +124,6 @@ def describe(error: Exception) -> str:
 
 
 def stop(error: Exception) -> typer.Exit:
-    """Exit with status 1, having said why."""
+    """Print an error, and return the exit with status 1."""
     tell(f"Error: {describe(error)}")
     return typer.Exit(1)

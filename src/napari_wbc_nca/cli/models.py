@@ -1,4 +1,4 @@
-"""``models``: what is at hand, and what comes in."""
+"""``models``: list, describe, verify and import models."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ app = typer.Typer(help="List, describe, import and verify models.", no_args_is_h
 
 
 @app.command("list")
-def names() -> None:
-    """List the models at hand."""
+def list_models() -> None:
+    """List the available models."""
     from napari_wbc_nca.io import model_store
 
     rows = []
@@ -29,7 +29,7 @@ def names() -> None:
         classes = ", ".join(found["classes"])
         rows.append([name, found["method"], classes, f"{found['parameters']:,}"])
     if not rows:
-        console.say("No model is at hand.")
+        console.say("There is no model.")
         return
     console.table(["name", "method", "classes", "parameters"], rows)
 
@@ -50,7 +50,7 @@ def info(model: Annotated[str, typer.Argument(help="Name of a model, or a file."
 def verify(
     model: Annotated[str | None, typer.Argument(help="Name or file; all models if none.")] = None,
 ) -> None:
-    """Check that models are whole and as they were published; exit status 1 if one is not."""
+    """Check that model files are complete and unchanged; exit status 1 if one is not."""
     from napari_wbc_nca.io import model_store
 
     found = model_store.verify(model)
@@ -60,13 +60,13 @@ def verify(
 
 
 @app.command("import")
-def take(
+def import_model(
     file: Annotated[Path, typer.Argument(help="Published checkpoint (.pt or .pth).")],
     method: Annotated[
         str,
         typer.Option(
             help="Method that it was trained with.",
-            show_default="by its layout, nca_max or propagation",
+            show_default="nca_max or propagation, by its layout",
         ),
     ] = "",
     classes: Annotated[
@@ -79,7 +79,7 @@ def take(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="File for the model (.safetensors).", show_default="own models"
+            "--output", "-o", help="File for the model (.safetensors).", show_default="your models"
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name among your models, where no file is given.")] = "",
@@ -87,7 +87,7 @@ def take(
 ) -> None:
     """Import a checkpoint in the layout that the authors of WBC-NCA or of WSISPDR published.
 
-    No code that the file may hold is run.
+    Code in the file is not executed.
     """
     from napari_wbc_nca.io import model_store, published, weights
 

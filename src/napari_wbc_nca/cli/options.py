@@ -1,4 +1,4 @@
-"""Options of commands, made from the fields of params dataclasses."""
+"""Make the options of commands from the fields of params dataclasses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from napari_wbc_nca.params import Parameter, fields, from_mapping
 
 P = TypeVar("P")
 Owners = Mapping[str, type]
-"""Params dataclasses by the name of what they belong to, such as a method."""
+"""Name of an owner, such as a method, to its params dataclass."""
 
 
 def with_fields(owners: Owners) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each field that any of `owners` has.
+    """Decorate a command with an option for each field of any of `owners`.
 
     The command takes them as ``**values``. An option that is not given is None there, so that
-    the dataclass alone knows the default; the help shows it.
+    the default stays in the dataclass; the help shows it.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,7 +40,7 @@ def with_fields(owners: Owners) -> Callable[[Callable[..., None]], Callable[...,
 
 
 def _by_name(owners: Owners) -> dict[str, dict[str, Parameter]]:
-    """Name of a field to its owners and what each says of it."""
+    """Group the fields of all owners by name."""
     found: dict[str, dict[str, Parameter]] = {}
     for owner, cls in owners.items():
         for field in fields(cls):
@@ -68,7 +68,7 @@ def _parameter(name: str, found: Mapping[str, Parameter], owners: Owners) -> ins
 
 
 def _type(found: Iterable[Parameter]) -> Any:
-    """Type that takes what any of the fields takes; each owner checks for itself later."""
+    """Return a type that takes the values of all fields; each owner checks its values later."""
     choices = [field.choices for field in found]
     if all(choices):
         return Literal[tuple(dict.fromkeys(chain(*choices)))]
@@ -77,13 +77,13 @@ def _type(found: Iterable[Parameter]) -> Any:
 
 
 def _widest(pick: Callable[..., float], bounds: Sequence[float | None], kind: Any) -> Any:
-    """Bound that lets through whatever any owner does; None for texts and where one is open."""
+    """Return the widest of all bounds; None for texts, and where one is open."""
     known = [bound for bound in bounds if bound is not None]
     return kind(pick(known)) if kind in (int, float) and len(known) == len(bounds) else None
 
 
 def _defaults(found: Mapping[str, Parameter]) -> str:
-    """Default for the help; by owner where they differ."""
+    """Describe the default for the help, by owner where they differ."""
     values = {owner: _shown(field.default) for owner, field in found.items()}
     if len(set(values.values())) == 1:
         return next(iter(values.values()))
@@ -99,12 +99,12 @@ def _shown(default: object) -> str:
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that were given."""
+    """Drop the options that were not given."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def make(cls: type[P], values: Mapping[str, Any], owner: str = "") -> P:
-    """`cls` from the options that were given; wrong usage where they do not fit.
+    """Make `cls` from the given options; wrong usage where they do not fit.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def make(cls: type[P], values: Mapping[str, Any], owner: str = "") -> P:
     values
         Name to value; None where an option was not given.
     owner
-        What has these parameters, for the message.
+        Name of the owner, for the message.
 
     Raises
     ------
     typer.BadParameter
-        Naming the parameter, what came and what was expected.
+        With the parameter, its value and what was expected.
     """
     try:
         return from_mapping(cls, given(values))
