@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from napari_wbc_nca.datasets.duplicates import shrink
+from napari_wbc_nca.datasets.splits import shrink_to_grey
 
 SIDE = 32  # px to which a picture is shrunk
 MIDDLE = 24  # px of it that are searched for, so that shifts and turns leave it whole
@@ -41,7 +41,7 @@ def turned_copies(copies: Sequence[Path], originals: Sequence[Path]) -> list[tup
 
 def _middles(paths: Sequence[Path]) -> Array:
     """``(N, 8, MIDDLE, MIDDLE)``: each picture's middle in its orientations, mean 0, norm 1."""
-    whole = np.stack([shrink(path, SIDE) for path in paths])
+    whole = np.stack([shrink_to_grey(path, SIDE) for path in paths])
     turned = [np.rot90(p, k, (1, 2)) for p in (whole, whole[:, :, ::-1]) for k in range(4)]
     edge = (SIDE - MIDDLE) // 2
     middles = np.stack(turned, axis=1)[..., edge:-edge, edge:-edge]
@@ -56,7 +56,7 @@ def _fields(
     box = _spectrum(np.ones((MIDDLE, MIDDLE), np.float32)).conj()
     places = slice(scale - MIDDLE + 1)
     for index, path in enumerate(paths):
-        picture = shrink(path, scale)
+        picture = shrink_to_grey(path, scale)
         total, squares = (
             fft.irfft2(_spectrum(power) * box, s=(CANVAS, CANVAS))[places, places]
             for power in (picture, picture**2)

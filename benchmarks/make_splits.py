@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 from copies import turned_copies
 
-from napari_wbc_nca.datasets.duplicates import same_pictures
 from napari_wbc_nca.datasets.label_files import read_types
 from napari_wbc_nca.datasets.samples import is_picture, picture_size
+from napari_wbc_nca.datasets.splits import find_duplicates
 
 SPLITS = Path(__file__).parent / "splits"
 HELD_OUT_SLIDES = ("B-30", "B-57", "E-12", "E-13", "E-14", "L-9", "N-2B")
@@ -73,7 +73,7 @@ def _copies(fields: Sequence[Path], smears: Sequence[Path]) -> Copies:
     """All copies of each picture, also by way of others, and how they were made."""
     collection = [*fields, *(p for p in smears if picture_size(p) in (FULL, TURNED))]
     turned = [path for path in collection if picture_size(path) == TURNED]
-    pairs = {pair: "same" for pair in same_pictures(collection, collection) if pair[0] != pair[1]}
+    pairs = {pair: "same" for pair in find_duplicates(collection, collection) if pair[0] != pair[1]}
     for pair in turned_copies(turned, collection):
         for way in (pair, pair[::-1]):
             pairs.setdefault(way, "turned")

@@ -17,7 +17,7 @@ def write(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parent / "io"))
     from exported import random_cells, random_image, random_labels
 
-    from napari_wbc_nca.formats.items import item, reviewed_only
+    from napari_wbc_nca.formats.items import item, keep_reviewed
     from napari_wbc_nca.workflow.export import export
 
     rng = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def write(folder: Path) -> None:
         image, cells = random_image(rng, labels), random_cells(rng, labels)
         one = item(f"field{number}", labels, cells, image.pixels, 0.25)
         reviewed = np.arange(120)[:, None] < 90 + 0 * labels
-        items.append(reviewed_only(one, reviewed) if number == 4 else one)
+        items.append(keep_reviewed(one, reviewed) if number == 4 else one)
     done = export(items, folder, ["cellpose", "nnunet", "tiff"])
     for one in items:
         values = {name: 1 + n for n, name in enumerate(sorted({*one.cells["class"]}))}

@@ -78,17 +78,17 @@ def test_labels_are_imported_and_open_as_ours(wbc, labelled):
     again = wbc("import", path, "-o", folder / "in")
     assert again.status == 1
     assert "s1_labels.tif exists" in again.err
-    assert wbc("import", path, "-o", folder / "in", "--overwrite").status == 0
+    assert wbc("import", path, "-o", folder / "in", "--force").status == 0
 
 
-def test_name_that_exists_needs_overwrite(wbc, labelled):
+def test_name_that_exists_needs_force(wbc, labelled):
     folder, _ = labelled
     command = ("export", folder, "-o", folder / "out", "-f", "tiff")
     assert wbc(*command).status == 0
     refused = wbc(*command)
     assert refused.status == 1
-    assert "exists; choose another folder, or ask for it to be overwritten" in refused.err
-    assert wbc(*command, "--overwrite").status == 0
+    assert "exists; choose another folder, or replace it with --force" in refused.err
+    assert wbc(*command, "--force").status == 0
 
 
 @pytest.mark.parametrize(

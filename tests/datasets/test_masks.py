@@ -8,13 +8,14 @@ import pytest
 import tifffile
 from PIL import Image as Picture
 
-from napari_wbc_nca.datasets.masks import labelled, read_drawn, sample_of, typical
+from napari_wbc_nca.datasets.masks import labelled, read_drawn, typical
 from napari_wbc_nca.datasets.readers import read
 from napari_wbc_nca.datasets.samples import LabelError, Masks
-from napari_wbc_nca.formats.items import item, reviewed_only
+from napari_wbc_nca.formats.items import item, keep_reviewed
 from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.tiff import read as read_items
 from napari_wbc_nca.formats.tiff import write
+from napari_wbc_nca.workflow.export import training_sample
 
 SHAPE = (40, 60)
 
@@ -79,7 +80,7 @@ def test_an_export_is_read_again_but_for_what_it_kept_for_a_test(tmp_path):
     pixels = np.full((*SHAPE, 3), 200, np.uint8)
     cells = pd.DataFrame({"label": [3, 70], "class": ["monocyte", "rbc"]})
     whole = item("one", labels(), cells, pixels)
-    part = reviewed_only(item("two", labels(), cells, pixels), np.arange(60) < np.full((40, 1), 25))
+    part = keep_reviewed(item("two", labels(), cells, pixels), np.arange(60) < np.full((40, 1), 25))
     items = [replace(whole, split="train"), replace(part, split="train")]
     write([*items, replace(whole, name="three", split="test")], (), tmp_path / "e", ExportParams())
     first, second = read(tmp_path / "e")
@@ -133,7 +134,7 @@ def test_nuclei_have_the_numbers_of_their_cells_in_exports_and_lessons(tmp_path)
     inner[7:12, 12:18], inner[24:30, 35:60] = 70, 9  # by other numbers, and beyond its cell
     one = replace(item("one", labels(), cells, pixels), nucleus=inner)
     expected = np.where(inner > 0, labels(), 0)
-    np.testing.assert_array_equal(sample_of(one).masks.nucleus, expected)
+    np.testing.assert_array_equal(training_sample(one).masks.nucleus, expected)
     write([one], (), tmp_path / "e", ExportParams())
     (sample,) = read(tmp_path / "e")
     np.testing.assert_array_equal(read_drawn(sample.masks, SHAPE).nucleus, expected)
@@ -146,6 +147,6 @@ def test_nuclei_teach_nothing_where_a_cell_was_drawn_without(tmp_path):
     cells = pd.DataFrame({"label": [3, 70, 5], "class": ["monocyte", "wbc", "platelet"]})
     inner = np.where(labels() == 3, 3, 0)
     one = replace(item("one", labels(), cells, pixels), nucleus=inner)
-    assert sample_of(one).masks.nucleus is None
+    assert training_sample(one).masks.nucleus is None
     write([one], (), tmp_path / "e", ExportParams())
     assert not (tmp_path / "e" / "nuclei").exists()

@@ -84,10 +84,10 @@ def test_layers_are_exported_with_classes_and_listed(
     before = sorted(tmp_path.rglob("*"))
     click(export.button)
     finished(export)
-    assert "exists; choose another folder, or ask for it to be overwritten" in notes[-1]
+    assert "exists; choose another folder, or replace it with --force" in notes[-1]
     assert "Nothing was written" in export.status.text()
     assert sorted(tmp_path.rglob("*")) == before
-    box = export.form.params.native("overwrite")
+    box = export.form.params.native("force")
     qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
     click(export.button)
     finished(export)

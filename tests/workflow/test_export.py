@@ -15,16 +15,15 @@ import tifffile
 from exported import random_cells, random_image, random_labels
 from PIL import Image as Pictures
 
-from napari_wbc_nca.formats import files, registry, staging
-from napari_wbc_nca.formats.items import ExportError, item, reviewed_only
+from napari_wbc_nca.formats import files, registry
+from napari_wbc_nca.formats.items import ExportError, item, keep_reviewed
 from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.registry import FORMATS
-from napari_wbc_nca.formats.splits import split
-from napari_wbc_nca.io import results
+from napari_wbc_nca.io import _files, results
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.types import Image, Segmentation
 from napari_wbc_nca.workflow import export as workflow
-from napari_wbc_nca.workflow.export import export, import_labels, write_labels
+from napari_wbc_nca.workflow.export import export, import_labels, split_items, write_imported
 
 RNG = np.random.default_rng(8)
 LABELS = random_labels(RNG, (60, 50), 40)
@@ -52,7 +51,7 @@ def small(disk):
 def test_full_disk_leaves_nothing(small, name):
     labels = random_labels(np.random.default_rng(1), (400, 400), 3000)
     image = random_image(np.random.default_rng(1), labels)
-    with pytest.raises(ExportError, match="no room left; make room") as caught:
+    with pytest.raises(ExportError, match="make room") as caught:
         export(labels, small / "out", name, image)
     assert str(small) in str(caught.value)
     assert left_in(small) == ["mine.txt"]
@@ -62,15 +61,15 @@ def test_full_disk_keeps_the_earlier_export(small):
     before = export(np.ones((20, 20), int), small, ["qupath", "tiff"])
     content = {path: path.read_bytes() for path in before.files}
     labels = random_labels(np.random.default_rng(1), (400, 400), 3000)
-    with pytest.raises(ExportError, match="no room left"):
-        export(labels, small, ["qupath", "tiff"], overwrite=True)
+    with pytest.raises(ExportError, match="make room"):
+        export(labels, small, ["qupath", "tiff"], force=True)
     assert {path: path.read_bytes() for path in content} == content
     assert [name for name in os.listdir(small) if name.startswith(".")] == []
 
 
 def test_folder_that_cannot_be_written_to_is_refused(small):
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-    with pytest.raises(ExportError, match="Read-only file system: it cannot be written to; choose"):
+    with pytest.raises(ExportError, match="Read-only file system; choose a folder that"):
         export(LABELS, small / "out", ["coco", "tiff"], IMAGE)
 
 
@@ -79,11 +78,11 @@ def test_silent_failure_of_a_library_on_a_full_disk_is_understood(tmp_path, monk
         raise OSError("3600 requested and 0 written")
 
     monkeypatch.setattr(registry, "load", lambda target: fails)
-    monkeypatch.setattr(staging, "_room", lambda folder: 0)
-    with pytest.raises(ExportError, match="no room left"):
+    monkeypatch.setattr(_files, "_room", lambda folder: 0)
+    with pytest.raises(ExportError, match="make room"):
         export(LABELS, tmp_path, "tiff")
-    monkeypatch.setattr(staging, "_room", lambda folder: 10**9)
-    with pytest.raises(ExportError, match="0 written: choose another folder; nothing was exported"):
+    monkeypatch.setattr(_files, "_room", lambda folder: 10**9)
+    with pytest.raises(ExportError, match="0 written; choose another folder; nothing was exported"):
         export(LABELS, tmp_path, "tiff")
     assert left_in(tmp_path) == []
 
@@ -93,7 +92,7 @@ def test_failure_of_the_second_format_leaves_neither(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tifffile, "imwrite", denied)
-    with pytest.raises(ExportError, match="no right to write there; choose another folder"):
+    with pytest.raises(ExportError, match="choose a folder that you may write to"):
         export(LABELS, tmp_path / "new", ["qupath", "tiff"], IMAGE)
     assert left_in(tmp_path) == []
 
@@ -110,7 +109,7 @@ def test_failing_rename_puts_everything_back(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", refuse_last)
     with pytest.raises(ExportError, match="Access is denied"):
-        export(LABELS, tmp_path, ["qupath", "tiff"], overwrite=True, annotator="second")
+        export(LABELS, tmp_path, ["qupath", "tiff"], force=True, annotator="second")
     monkeypatch.undo()
     assert provenance(first, "qupath")["annotator"] == "first"
     assert [name for name in before if name.startswith("qupath")] == [
@@ -121,7 +120,7 @@ def test_failing_rename_puts_everything_back(tmp_path, monkeypatch):
 def test_name_that_exists_is_refused_before_anything_is_written(tmp_path):
     export(LABELS, tmp_path, "qupath")
     before = left_in(tmp_path)
-    with pytest.raises(ExportError, match=r"qupath exists; choose another folder, or ask for it"):
+    with pytest.raises(ExportError, match=r"qupath exists; choose another folder, or replace it"):
         export(LABELS, tmp_path, ["coco", "qupath"])
     assert left_in(tmp_path) == before
 
@@ -129,7 +128,7 @@ def test_name_that_exists_is_refused_before_anything_is_written(tmp_path):
 def test_earlier_export_is_replaced_on_request(tmp_path):
     export(LABELS, tmp_path, "tiff", annotator="first")
     (tmp_path / "tiff" / "labels" / "old.tif").touch()
-    done = export(LABELS, tmp_path, "tiff", overwrite=True, annotator="second")
+    done = export(LABELS, tmp_path, "tiff", force=True, annotator="second")
     assert provenance(done, "tiff")["annotator"] == "second"
     assert left_in(tmp_path / "tiff") == [
         "labels",
@@ -146,8 +145,10 @@ def test_folder_of_somebody_else_is_never_replaced(tmp_path, content):
     (mine / "mine.txt").write_text("precious")
     if content is not None:
         (mine / "provenance.json").write_text(content)
-    with pytest.raises(ExportError, match="is no export of this program, so that it is not"):
-        export(LABELS, tmp_path, "tiff", overwrite=True)
+    with pytest.raises(
+        ExportError, match="is no export of this program, so that it is not replaced"
+    ):
+        export(LABELS, tmp_path, "tiff", force=True)
     assert (mine / "mine.txt").read_text() == "precious"
 
 
@@ -250,7 +251,7 @@ def two_halves():
 
 def test_cells_are_taken_whole_or_ignored_whole():
     labels, reviewed = two_halves()
-    found = reviewed_only(item("a", labels), reviewed)
+    found = keep_reviewed(item("a", labels), reviewed)
     assert found.cells["label"].tolist() == [1, 3]
     assert found.left_out == (2, 4)
     assert not found.ignore[found.labels > 0].any()
@@ -270,7 +271,7 @@ def test_what_nobody_reviewed_is_never_background(tmp_path, name):
     entry = provenance(done, name)
     assert entry["images"][0]["left_out"] == [2, 4]
     assert "2 of 4 cells lie there" in entry["notes"][0]
-    ignored = reviewed_only(item("a", labels), reviewed).ignore
+    ignored = keep_reviewed(item("a", labels), reviewed).ignore
     (found,) = import_labels(done.folders[name])
     if FORMATS[name].ignores in ("mask", "label", "region"):
         np.testing.assert_array_equal(found.ignore, ignored)
@@ -288,7 +289,7 @@ def test_ignored_pixels_are_crowd_in_coco_and_255_in_masks(tmp_path):
     )
     content = json.loads((done.folders["coco"] / "annotations/instances.json").read_text())
     crowds = [some for some in content["annotations"] if some["iscrowd"]]
-    ignored = reviewed_only(item("a", labels), reviewed).ignore
+    ignored = keep_reviewed(item("a", labels), reviewed).ignore
     assert [some["area"] for some in crowds] == [np.count_nonzero(ignored)]
     mask = tifffile.imread(done.folders["tiff"] / "ignore/a.tif")
     np.testing.assert_array_equal(mask, ignored * 255)
@@ -312,9 +313,9 @@ def test_reviewed_regions_come_from_files(tmp_path, form):
 
 def test_regions_that_do_not_fit_are_refused():
     with pytest.raises(ExportError, match="regions are 3 × 3 pixels and the labels 2 × 2"):
-        reviewed_only(item("a", np.ones((2, 2), int)), np.ones((3, 3), bool))
+        keep_reviewed(item("a", np.ones((2, 2), int)), np.ones((3, 3), bool))
     with pytest.raises(ExportError, match="no pixel lies in the reviewed regions"):
-        reviewed_only(item("a", np.ones((2, 2), int)), np.zeros((2, 2), bool))
+        keep_reviewed(item("a", np.ones((2, 2), int)), np.zeros((2, 2), bool))
 
 
 # Splits
@@ -330,11 +331,11 @@ def sides(items):
 
 def test_images_are_split_by_their_shares_and_seed():
     params = from_mapping(ExportParams, {"validation": 0.2, "test": 0.3, "seed": 4})
-    found = sides(split(images(20), params))
+    found = sides(split_items(images(20), params))
     assert {side: found.count(side) for side in set(found)} == {"train": 10, "val": 4, "test": 6}
-    assert sides(split(images(20), params)) == found
+    assert sides(split_items(images(20), params)) == found
     other = from_mapping(ExportParams, {"validation": 0.2, "test": 0.3, "seed": 5})
-    assert sides(split(images(20), other)) != found
+    assert sides(split_items(images(20), other)) != found
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -344,7 +345,7 @@ def test_patients_stay_on_one_side(tmp_path, seed):
     rows = [f"s{number:02d}.png,{patients[number]}" for number in range(20)]
     table.write_text("\n".join(["Image, Patient", *rows]))
     values = {"validation": 0.2, "test": 0.2, "split_by": "patient", "seed": seed}
-    found = sides(split(images(20), from_mapping(ExportParams, values), table))
+    found = sides(split_items(images(20), from_mapping(ExportParams, values), table))
     assert set(found) == {"train", "val", "test"}
     for patient in set(patients):
         assert len({side for side, own in zip(found, patients, strict=True) if own == patient}) == 1
@@ -356,7 +357,7 @@ def test_layers_of_one_image_stay_together():
         for name in "abcdef"
         for kind in ("cells", "nuclei")
     ]
-    found = sides(split(items, ExportParams(validation=0.5)))
+    found = sides(split_items(items, ExportParams(validation=0.5)))
     assert found[::2] == found[1::2]
     assert set(found) == {"train", "val"}
 
@@ -364,7 +365,7 @@ def test_layers_of_one_image_stay_together():
 def test_given_splits_are_kept(tmp_path):
     table = tmp_path / "groups.csv"
     table.write_text("image,split\ns00,training\ns01,validation\ns02,test\n")
-    assert sides(split(images(3), ExportParams(), table)) == ["train", "val", "test"]
+    assert sides(split_items(images(3), ExportParams(), table)) == ["train", "val", "test"]
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,7 @@ def test_splits_that_cannot_be_made_are_refused(tmp_path, rows, values, message)
         table = tmp_path / "groups.csv"
         table.write_text(rows)
     with pytest.raises(ExportError, match=message):
-        split(images(2), from_mapping(ExportParams, values), table)
+        split_items(images(2), from_mapping(ExportParams, values), table)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -472,7 +473,7 @@ def test_imported_labels_are_written_as_segment_does(tmp_path):
     labels, reviewed = two_halves()
     done = export(labels, tmp_path, "qupath", reviewed=reviewed)
     items = import_labels(done.folders["qupath"])
-    written = write_labels(items, tmp_path / "in", done.folders["qupath"])
+    written = write_imported(items, tmp_path / "in", done.folders["qupath"])
     assert [path.name for path in written] == [
         "image_labels.tif",
         "image_cells.csv",
@@ -485,4 +486,4 @@ def test_imported_labels_are_written_as_segment_does(tmp_path):
     table = files.read_cells(written[1])
     assert table["area_px"].tolist() == [16, 21]
     with pytest.raises(ExportError, match=r"image_labels\.tif exists; choose another folder"):
-        write_labels(items, tmp_path / "in", "x")
+        write_imported(items, tmp_path / "in", "x")

@@ -1,4 +1,4 @@
-"""``export`` and ``import``: labels out to other programs, and back in."""
+"""``export`` and ``import``: write labels for other programs, and read theirs."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ def export(
 ) -> None:
     """Export corrected labels as training data for other programs.
 
-    Each format gets a folder of its own in the output, with a provenance.json
-    that says where every cell came from. Formats that cannot hold what nobody
-    reviewed show it grey, so that it is never taken for background.
+    Each format gets a folder in the output, with a provenance.json that says
+    where every cell came from. Formats that cannot mark unreviewed pixels show
+    them grey, so that they are never taken for background. A format that cannot
+    be written is named, the others are written, and the exit status is 1.
     """
-    from napari_wbc_nca.formats.registry import FORMATS
+    from napari_wbc_nca.formats.registry import ALL, FORMATS
     from napari_wbc_nca.workflow import export as workflow
 
     params: ExportParams = make(ExportParams, values)
-    wanted = list(chain.from_iterable(name.split(",") for name in formats))
-    wanted = list(FORMATS) if wanted == ["all"] else wanted
-    if unknown := [name for name in wanted if name not in FORMATS]:
+    names = list(chain.from_iterable(name.split(",") for name in formats))
+    if unknown := [name for name in names if name not in (*FORMATS, ALL)]:
         raise typer.BadParameter(
             f"unknown format {', '.join(unknown)}; known are {_NAMES}", param_hint="--format"
         )
     try:
         items = _items(labels, image or [], cells or [], reviewed or [], params.pixel_size)
-        steps = workflow.run(items, wanted, output, params, groups)
+        steps = workflow.run(items, [ALL] if ALL in names else names, output, params, groups)
         done = console.follow(steps, "export")
     except (ValueError, OSError) as error:
         raise console.stop(error) from error
@@ -78,6 +78,10 @@ def export(
     console.table(["format", "folder", "files"], rows)
     for note in done.notes:
         console.say(f"Note: {note}")
+    for name, why in done.failed.items():
+        console.say(f"Not written: {name}: {why}")
+    if done.failed:
+        raise typer.Exit(1)
 
 
 def _items(
@@ -87,13 +91,14 @@ def _items(
     reviewed: list[Path],
     pixel_size: float,
 ) -> list[Item]:
-    """Items of the label images with what was given for each of them."""
-    from napari_wbc_nca.formats import inputs, regions
-    from napari_wbc_nca.formats.items import reviewed_only
+    """Read the label images with the image, table and regions of each."""
+    from napari_wbc_nca.formats.geometry import read_regions
+    from napari_wbc_nca.formats.items import keep_reviewed
+    from napari_wbc_nca.formats.tiff import find_label_images, read_segmentation
 
-    files = inputs.find(labels)
-    given = {"--image": images, "--cells": cells, "--reviewed": reviewed}
-    for name, some in given.items():
+    files = find_label_images(labels)
+    options = {"--image": images, "--cells": cells, "--reviewed": reviewed}
+    for name, some in options.items():
         if some and len(some) != len(files):
             raise typer.BadParameter(
                 f"{len(some)} for {len(files)} label images; give one for each, in their order",
@@ -101,9 +106,9 @@ def _items(
             )
     found = []
     for number, path in enumerate(files):
-        image, table, region = (some[number] if some else None for some in given.values())
-        one = inputs.load(path, image, table, pixel_size or None)
-        found.append(reviewed_only(one, regions.read(region, one.shape)) if region else one)
+        image, table, region = (some[number] if some else None for some in options.values())
+        one = read_segmentation(path, image, table, pixel_size or None)
+        found.append(keep_reviewed(one, read_regions(region, one.shape)) if region else one)
     return found
 
 
@@ -111,13 +116,13 @@ def import_(
     path: Annotated[Path, typer.Argument(help="File or folder of another program.")],
     output: Output,
     form: Annotated[
-        str, typer.Option("--format", "-f", help=f"Its format: {_NAMES}; auto looks.")
+        str, typer.Option("--format", "-f", help=f"Its format: {_NAMES}, or auto.")
     ] = "auto",
     image: Annotated[
         Path | None, typer.Option(help="Image of a single file of labels; gives their size.")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace labels of the same name.")
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace labels of the same name.")
     ] = False,
 ) -> None:
     """Import labels with classes, as NAME_labels.tif with NAME_cells.csv.
@@ -128,11 +133,13 @@ def import_(
 
     try:
         items = workflow.import_labels(path, form, image)
-        files = workflow.write_labels(items, output, path, overwrite=overwrite)
+        files = workflow.write_imported(items, output, path, force=force)
     except (ValueError, OSError) as error:
         raise console.stop(error) from error
     rows = [(one.name, str(len(one.cells)), console.types(one.cells)) for one in items]
     console.table(["image", "cells", "types"], rows)
+    for note in dict.fromkeys(note for one in items for note in one.notes):
+        console.say(f"Note: {note}")
     console.say("Written:")
     for file in files:
         console.say(f"  {file}")

@@ -13,15 +13,11 @@ from scipy import ndimage as ndi
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import read_cells
 from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample, picture_size
-from napari_wbc_nca.formats.files import rgb
-from napari_wbc_nca.formats.items import nuclei
 from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.pixels import ImageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from napari_wbc_nca.formats.items import Item
 
 LABELS, NUCLEI, IGNORE, CELLS = "_labels", "_nuclei", "_ignore", "_cells"
 """What follows a picture's stem in the names of its label images and of its table."""
@@ -123,23 +119,6 @@ def labelled(
         pixels=pixels,
         diameter=typical([a for a, name in zip(areas, names, strict=True) if name != NONE]),
     )
-
-
-def sample_of(one: Item) -> Sample:
-    """Sample of labels that a person corrected, in the form in which they are exported.
-
-    Raises
-    ------
-    LabelError
-        When there is no picture to learn from.
-    """
-    if one.pixels is None:
-        raise LabelError(
-            f"{one.name} has labels but no picture; open the picture that they were drawn on"
-        )
-    masks = Masks(one.labels, (), nuclei(one), one.ignore)
-    found = labelled(Path(one.name), masks, one.classes(), one.shape, rgb(one))
-    return replace(found, group=one.name, source="layers")
 
 
 def typical(areas: Iterable[float]) -> float:

@@ -1,24 +1,162 @@
-"""Parts of a data set for cross-validation."""
+"""Splits of data sets: groups whole, classes in even shares, no picture on two sides."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from napari_wbc_nca.datasets.samples import LabelError
+from napari_wbc_nca.io._files import NameIndex
+from napari_wbc_nca.io.tables import TableError, read_table
+
+SPLITS = ("train", "val", "test")
+_SYNONYMS = {"training": "train", "valid": "val", "validation": "val"}
+
+
+def assign_splits(
+    images: Sequence[Sequence[str]],
+    shares: Mapping[str, float],
+    split_by: str = "image",
+    seed: int = 0,
+    table: Path | None = None,
+) -> list[str]:
+    """Assign images to training, validation and test; to nothing where no share is above 0.
+
+    All images of a group, such as a slide, go to one side. Groups are drawn in random order, until
+    a side has its share of the images: scikit-learn's ``GroupShuffleSplit`` counts groups instead.
+
+    Parameters
+    ----------
+    images
+        Names of each image by which a table may list it. Images whose first name is the same, such
+        as two layers of one file, are one ``image``.
+    shares
+        Share of the images by split, ``val`` and ``test``; the rest is for training.
+    split_by
+        What stays whole: ``image``, or a column of `table`.
+    seed
+        Of the random order.
+    table
+        CSV with the columns ``image`` and `split_by`; with a column ``split`` that one decides.
+
+    Raises
+    ------
+    LabelError
+        When the table lacks something, a group stands on two sides, or there are too few groups.
+    """
+    rows = _read_groups(table) if table is not None else {}
+    listed: NameIndex[dict[str, str]] = NameIndex(rows)
+    decided = any("split" in row for row in rows.values())
+    if not decided and not any(shares.values()):
+        return [""] * len(images)
+    groups = [_group(names, listed, split_by, table) for names in images]
+    if decided:
+        return _splits_of_table(images, groups, listed, split_by, str(table))
+    side = _draw_splits(groups, shares, split_by, seed)
+    return [side[group] for group in groups]
+
+
+def _draw_splits(
+    groups: Sequence[str], shares: Mapping[str, float], split_by: str, seed: int
+) -> dict[str, str]:
+    """Split of each group."""
+    names, counts = np.unique(np.array(groups, object).astype(str), return_counts=True)
+    asked = [name for name, share in shares.items() if share]
+    if len(names) <= len(asked) or sum(shares.values()) >= 1:
+        raise LabelError(
+            f"{len(names)} {split_by if len(names) == 1 else split_by + 's'} cannot be divided "
+            f"into {', '.join(['train', *reversed(asked)])} with shares of "
+            f"{shares.get('val', 0):g} and {shares.get('test', 0):g}; export more, or ask for "
+            "smaller shares"
+        )
+    order = np.random.default_rng(seed).permutation(len(names)).tolist()
+    side = dict.fromkeys(names.tolist(), "train")
+    for number, name in enumerate(asked):
+        left, held = len(asked) - number, 0
+        goal = shares[name] * len(groups)
+        # Each side keeps a group, training too, however unequal they are.
+        while len(order) > left and (not held or held + counts[order[0]] / 2 <= goal):
+            group = order.pop(0)
+            side[names[group]] = name
+            held += counts[group]
+    return side
+
+
+def _read_groups(table: Path) -> dict[str, dict[str, str]]:
+    """Rows by image name, columns in lower case."""
+    try:
+        found = read_table(table)
+    except TableError as error:
+        raise LabelError(str(error)) from error
+    columns = [name.lower() for name in found.columns]
+    if "image" not in columns:
+        raise LabelError(f"{table}: no column image; found {', '.join(columns)}")
+    rows = ({name.lower(): text for name, text in row.items() if text} for row in found.rows)
+    return {row["image"]: row for row in rows if "image" in row}
+
+
+def _row(
+    names: Sequence[str], listed: NameIndex[dict[str, str]], table: Path | str
+) -> dict[str, str]:
+    row = next((row for name in names if (row := listed.get(name))), None)
+    if row is None:
+        raise LabelError(f"{table} has no row for {names[-1]}; add one, with its name under image")
+    return row
+
+
+def _group(
+    names: Sequence[str], listed: NameIndex[dict[str, str]], split_by: str, table: Path | None
+) -> str:
+    if split_by == "image":
+        return names[0]
+    if table is None:
+        raise LabelError(
+            f"images are to be split by {split_by}, but nothing says which {split_by} each is of; "
+            f"give a CSV with the columns image and {split_by}"
+        )
+    group = _row(names, listed, table).get(split_by)
+    if not group:
+        raise LabelError(f"{table}: no {split_by} for {names[-1]}; fill the column {split_by}")
+    return group
+
+
+def _splits_of_table(
+    images: Sequence[Sequence[str]],
+    groups: Sequence[str],
+    listed: NameIndex[dict[str, str]],
+    split_by: str,
+    table: str,
+) -> list[str]:
+    """Splits as the table has them, checked for groups on two sides."""
+    found, sides = [], dict[str, str]()
+    for names, group in zip(images, groups, strict=True):
+        name = _row(names, listed, table).get("split", "").lower()
+        side = _SYNONYMS.get(name, name)
+        if side not in SPLITS:
+            raise LabelError(
+                f"{table}: {names[-1]} has the split {name!r}; expected one of {', '.join(SPLITS)}"
+            )
+        if sides.setdefault(group, side) != side:
+            raise LabelError(
+                f"{table}: {split_by} {group} is in {sides[group]} and in {side}, so that the test "
+                "would know what was trained on; keep it on one side"
+            )
+        found.append(side)
+    return found
 
 
 def stratified_folds(
     groups: Sequence[str], classes: Sequence[Sequence[str]], folds: int, seed: int = 0
 ) -> npt.NDArray[np.intp]:
-    """Fold of each sample, so that groups stay whole and each fold has its share of each class.
+    """Assign samples to folds, so that groups stay whole and classes have even shares.
 
     Groups are taken in turn, those that hold the largest share of some class first, equals in
     random order. Each goes to the fold that keeps the sum of the squared shares smallest.
+    scikit-learn's ``StratifiedGroupKFold`` takes one class a sample; these have many.
 
     Parameters
     ----------
@@ -58,3 +196,62 @@ def stratified_folds(
         held[chosen] += share[item]
         sizes[chosen] += 1
     return fold[group]
+
+
+def find_duplicates(
+    first: Sequence[Path], second: Sequence[Path], size: int = 32, min_correlation: float = 0.95
+) -> list[tuple[Path, Path]]:
+    """Find pairs of files that show the same picture, at any size and compression.
+
+    Both are shrunk to ``size × size`` grey pixels; pairs whose Pearson correlation is at least
+    `min_correlation` are the same. Unrelated smears stay below 0.7, copies of one picture reach
+    0.99. Turned, mirrored or shifted copies are not found.
+
+    Parameters
+    ----------
+    first, second
+        Files of pictures.
+    size
+        Side in pixels of what is compared.
+    min_correlation
+        Correlation from which two pictures are the same.
+
+    Returns
+    -------
+    list of (Path, Path)
+        Every pair, in the order of `first`, then of `second`.
+    """
+    if not first or not second:
+        return []
+    correlation = _grey_vectors(first, size) @ _grey_vectors(second, size).T
+    return [
+        (first[row], second[column]) for row, column in np.argwhere(correlation >= min_correlation)
+    ]
+
+
+def _grey_vectors(paths: Sequence[Path], size: int) -> npt.NDArray[np.float32]:
+    """``(len(paths), size²)`` grey values of mean 0 and norm 1; a flat picture is all 0."""
+    grey = np.stack([shrink_to_grey(path, size) for path in paths]).reshape(len(paths), -1)
+    grey -= grey.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(grey, axis=1, keepdims=True)
+    grey /= np.where(norm > 0, norm, 1)
+    return grey
+
+
+def shrink_to_grey(path: Path, size: int) -> npt.NDArray[np.float32]:
+    """Average a picture over ``size × size`` areas of its pixels, in grey.
+
+    Raises
+    ------
+    LabelError
+        When the file is no picture that can be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.draft("L", (4 * size, 4 * size))  # JPEG decodes at a fraction of its size
+            grey = picture.convert("L").resize((size, size), Image.Resampling.BOX)
+    except OSError as error:
+        raise LabelError(f"{path} cannot be read as a picture: {error}") from error
+    return np.asarray(grey, dtype=np.float32)

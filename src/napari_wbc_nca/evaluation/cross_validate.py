@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pandas as pd
 
-from napari_wbc_nca.datasets.duplicates import same_pictures
-from napari_wbc_nca.datasets.splits import stratified_folds
+from napari_wbc_nca.datasets.splits import find_duplicates, stratified_folds
 from napari_wbc_nca.evaluation import plots
 from napari_wbc_nca.evaluation.cells import CellEvaluation, measure_cells
 from napari_wbc_nca.evaluation.ground_truth import EvaluationImage, read_images
@@ -176,7 +175,7 @@ def _refuse_copies(sets: Mapping[str, Sequence[EvaluationImage]]) -> None:
     """Raise an error when two data sets share an image."""
     for pair in combinations(sets, 2):
         first, second = ([image.sample.path for image in sets[name]] for name in pair)
-        for one, other in same_pictures(first, second)[:1]:
+        for one, other in find_duplicates(first, second)[:1]:
             raise ValueError(
                 f"{one} and {other} show the same picture, so a model would be measured on its "
                 "training data; exclude it from one of the data sets"

@@ -18,15 +18,17 @@ from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.cell_types import rgb as numbers
 from napari_wbc_nca.formats.files import (
     CELLS,
-    beside,
-    made,
+    find_picture,
+    make_folder,
     read_cells,
     read_picture,
     rgb,
+    split_of,
     write_cells,
     write_tiff,
 )
 from napari_wbc_nca.formats.items import AUTO, ExportError, Item, item
+from napari_wbc_nca.io.results import read_labels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
 
 MASKS, SEG = "_masks.tif", "_seg.npy"
+_ENDS = ("_cp_masks.tif", "_cp_masks.png", MASKS, "_masks.png", SEG)
+"""What follows a picture's stem; cellpose's own commands write ``_cp_masks``."""
 
 
 def write(
@@ -41,7 +45,7 @@ def write(
 ) -> None:
     """Write files of each image, in a folder for each split."""
     for one in items:
-        place = made(folder / one.split)
+        place = make_folder(folder / one.split)
         if one.pixels is not None:
             write_tiff(place / f"{one.name}.tif", rgb(one, hide=True), one.pixel_size)
         write_tiff(place / f"{one.name}{MASKS}", one.labels, one.pixel_size)
@@ -51,7 +55,7 @@ def write(
 
 
 def _gui(one: Item, classes: Sequence[str]) -> dict[str, Any]:
-    """What cellpose's window opens; its lists have an entry for each integer up to the largest."""
+    """Content of a file for cellpose's window, whose lists have an entry for each integer."""
     from skimage.segmentation import find_boundaries
 
     palette = {name: numbers(colour) for name, colour in colours(classes).items()}
@@ -78,27 +82,27 @@ def _gui(one: Item, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a folder, or of one ``_masks.tif`` or ``_seg.npy``."""
-    files = [path] if path.is_file() else sorted(path.rglob(f"*{MASKS}"))
-    files = files or sorted(path.rglob(f"*{SEG}"))
+    """Read a folder, or one ``_masks.tif`` or ``_seg.npy``."""
+    files = [path] if path.is_file() else []
+    for end in (MASKS, "_masks.png", SEG):
+        files = files or sorted(path.rglob(f"*{end}"))
     if not files:
         raise ExportError(f"{path}: neither {MASKS} nor {SEG} in it; save the masks in cellpose")
     return [_read(file, pixels) for file in files]
 
 
 def _read(path: Path, pixels: Any) -> Item:
-    seg = path.name.endswith(SEG)
-    stem = path.name.removesuffix(SEG if seg else MASKS)
-    labels = _masks(path) if seg else read_picture(path)[0]
+    end = next((end for end in _ENDS if path.name.endswith(end)), path.suffix)
+    stem = path.name.removesuffix(end)
+    labels = _read_masks(path) if end == SEG else read_labels(path)[0]
     cells = read_cells(path.with_name(f"{stem}{CELLS}"))
-    own, size = read_picture(beside(path.parent, stem))
+    own, size = read_picture(find_picture(path.parent, stem))
     one = item(stem, labels, cells, own if pixels is None else pixels, size)
-    split = path.parent.name
-    return replace(one, split=split if split in ("train", "val", "test") else "")
+    return replace(one, split=split_of(path.parent))
 
 
-def _masks(path: Path) -> npt.NDArray[Any]:
-    """Masks of a file for cellpose's window.
+def _read_masks(path: Path) -> npt.NDArray[Any]:
+    """Read the masks of a file for cellpose's window.
 
     It is a pickle, which could run anything: only arrays, and lists and dicts of them, are read.
     """
@@ -117,7 +121,7 @@ def _masks(path: Path) -> npt.NDArray[Any]:
 
 
 class _Arrays(pickle.Unpickler):
-    """Unpickler that knows nothing but arrays."""
+    """Unpickler of arrays only."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = ("numpy", "numpy.core", "numpy._core")

@@ -11,40 +11,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from napari_wbc_nca.formats.files import made, read_cells, read_picture, rgb, write_cells, write_png
-from napari_wbc_nca.formats.items import ExportError, Item, item, rows
+from napari_wbc_nca.formats.files import (
+    find_picture,
+    make_folder,
+    read_cells,
+    read_picture,
+    rgb,
+    split_of,
+    write_cells,
+    write_png,
+)
+from napari_wbc_nca.formats.items import ExportError, Item, item, note_hidden, row_image
+from napari_wbc_nca.io._files import stem
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pandas as pd
 
     from napari_wbc_nca.formats.params import ExportParams
 
 TABLE = "points.csv"
-COLUMNS = ["image", "y", "x", "class", "label"]
+COLUMNS = ["image", "y", "x", "class", "label", "origin"]
 
 
 def write(
     items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
 ) -> None:
     """Write pictures and their table, in a folder for each split."""
+    import pandas as pd
+
     for split in dict.fromkeys(one.split for one in items):
-        place, listed = made(folder / split), []
+        place, tables = make_folder(folder / split), []
         for one in (one for one in items if one.split == split):
             file = f"{one.name}.png"
             write_png(place / file, rgb(one, hide=True))
-            cells = one.cells.itertuples(index=False)
-            listed += [
-                (file, f"{y:.2f}", f"{x:.2f}", name, label)
-                for (label, name, _), (y, x) in zip(cells, centres(one), strict=True)
-            ] or [(file, "", "", "", "")]
-        write_cells(place / TABLE, pd.DataFrame(listed, columns=COLUMNS))
+            tables.append(place_cells(one).assign(image=file))
+            if not len(one.cells):
+                tables.append(pd.DataFrame({"image": [file]}))
+        table = pd.concat([pd.DataFrame(columns=COLUMNS, dtype=object), *tables])
+        write_cells(place / TABLE, table)
+
+
+def place_cells(one: Item) -> pd.DataFrame:
+    """Table of an item's cells with the mean y and x of their pixels, to hundredths."""
+    others = one.cells.drop(columns=["image", "y", "x"], errors="ignore")
+    y, x = centres(one).T.round(2)
+    return others.assign(y=y, x=x)
 
 
 def centres(one: Item) -> npt.NDArray[np.float64]:
-    """``(N, 2)`` mean y and x of each cell's pixels, in the order of the table."""
-    cells = rows(one)
+    """Compute the ``(N, 2)`` mean y and x of each cell's pixels, in the order of the table."""
+    cells = row_image(one)
     y, x = np.nonzero(cells)
     number = cells[y, x]
     count = np.bincount(number, minlength=len(one.cells) + 1)[1:]
@@ -53,7 +71,7 @@ def centres(one: Item) -> npt.NDArray[np.float64]:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items with a labelled pixel at each point: centres do not hold an outline."""
+    """Read points as cells of one labelled pixel each: centres do not hold an outline."""
     files = [path] if path.is_file() else sorted(path.rglob(TABLE))
     if not files:
         raise ExportError(f"{path}: no {TABLE}")
@@ -64,25 +82,26 @@ def _read(path: Path, pixels: Any) -> list[Item]:
     table = read_cells(path)
     if table is None or not {"image", "y", "x", "class"} <= set(table):
         raise ExportError(f"{path}: expected the columns image, y, x and class")
-    items, split = [], path.parent.name
+    items = []
     for name, some in table.groupby("image", sort=False):
-        own = read_picture(path.parent / str(name))[0] if pixels is None else pixels
+        picture = find_picture(path.parent, str(name))
+        own = read_picture(picture)[0] if pixels is None else pixels
         if own is None:
             raise ExportError(f"{path} lists {name}, which is not beside it")
-        one = points(Path(str(name)).stem, some.dropna(subset=["y", "x"]), own, own.shape[:2])
-        items.append(replace(one, split=split if split in ("train", "val", "test") else ""))
+        one = points(stem(str(name)), some.dropna(subset=["y", "x"]), own, own.shape[:2])
+        items.append(replace(one, split=split_of(path.parent)))
     return items
 
 
 def points(name: str, table: pd.DataFrame, pixels: Any, shape: tuple[int, int]) -> Item:
-    """Item with one pixel a cell.
+    """Make an item with one pixel a cell.
 
     Parameters
     ----------
     name
         Of the image.
     table
-        With ``y``, ``x``, ``class`` and, where known, ``label``.
+        With ``y``, ``x``, ``class`` and, where known, ``label`` and other columns.
     pixels, shape
         Of the image.
     """
@@ -92,4 +111,6 @@ def points(name: str, table: pd.DataFrame, pixels: Any, shape: tuple[int, int]) 
     at = np.round(table[["y", "x"]].to_numpy(float)).astype(int)
     at = np.clip(at, 0, np.array(shape) - 1)
     labels[at[:, 0], at[:, 1]] = numbers
-    return item(name, labels, pd.DataFrame({"label": numbers, "class": table["class"]}), pixels)
+    notes = note_hidden(numbers.tolist(), labels)
+    cells = table.drop(columns=["image", "y", "x"]).assign(label=numbers)
+    return replace(item(name, labels, cells, pixels), notes=notes)

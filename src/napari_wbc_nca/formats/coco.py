@@ -2,21 +2,42 @@
 
 ``segmentation`` is run lengths, which hold anything, or polygons along the edges of pixels.
 Polygons have no holes: cells with holes are cut into several. What nobody reviewed is a crowd
-region of each category, which evaluation leaves out, and grey in the picture.
+region of each category, which evaluation leaves out, and grey in the picture. Of foreign files
+boxes without an outline become rectangles, and pictures are found by their names alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
+from napari_wbc_nca.cell_types import WBC
 from napari_wbc_nca.formats import geometry
-from napari_wbc_nca.formats.files import made, read_json, read_picture, rgb, write_json, write_png
-from napari_wbc_nca.formats.items import ExportError, Item, item, rows
+from napari_wbc_nca.formats.files import (
+    find_picture,
+    make_folder,
+    read_json,
+    read_picture,
+    rgb,
+    split_of,
+    write_json,
+    write_png,
+)
+from napari_wbc_nca.formats.items import (
+    LARGEST,
+    ExportError,
+    Item,
+    item,
+    note_hidden,
+    row_image,
+    table_from_rows,
+)
+from napari_wbc_nca.io._files import stem
 from napari_wbc_nca.ops.outlines import rings_without_holes, trace_outlines
 
 if TYPE_CHECKING:
@@ -63,28 +84,31 @@ def _write(items: Sequence[Item], classes: Sequence[str], folder: Path, *, polyg
         name = f"instances_{split}.json" if split else "instances.json"
         content = {"images": images, "annotations": annotations, "categories": categories}
         info = {"description": "Cells of blood smears", "version": "1.0"}
-        write_json(made(folder / "annotations") / name, {"info": info, "licenses": [], **content})
+        write_json(
+            make_folder(folder / "annotations") / name, {"info": info, "licenses": [], **content}
+        )
 
 
 def _annotations(one: Item, classes: Sequence[str], *, polygons: bool) -> list[dict[str, Any]]:
     from scipy.ndimage import find_objects
 
     number = {name: 1 + index for index, name in enumerate(classes)}
-    cells = rows(one)
-    segments = _polygons(one) if polygons else geometry.encode(cells, len(one.cells))
+    cells = row_image(one)
+    segments = _polygons(one) if polygons else geometry.encode_rle(cells, len(one.cells))
     area = np.bincount(cells.ravel(), minlength=1)[1:].tolist()
     found = [
         {
-            "category_id": number[name],
+            "category_id": number[cell.kind],
             "segmentation": segment,
             "area": size,
             "bbox": _bbox(box),
             "iscrowd": 0,
-            "label": label,
-            "origin": origin,
+            "label": cell.label,
+            "origin": cell.origin,
+            **({"attributes": cell.others} if cell.others else {}),
         }
-        for (label, name, origin), segment, size, box in zip(
-            one.cells.itertuples(index=False), segments, area, find_objects(cells), strict=True
+        for cell, segment, size, box in zip(
+            one.rows(), segments, area, find_objects(cells), strict=True
         )
     ]
     return found + [_crowd(one.ignore, number[name]) for name in classes if _some(one.ignore)]
@@ -97,7 +121,7 @@ def _some(ignore: npt.NDArray[np.bool_] | None) -> bool:
 def _crowd(ignore: Any, category: int) -> dict[str, Any]:
     from scipy.ndimage import find_objects
 
-    (segment,) = geometry.encode(ignore.astype(np.uint8), 1)
+    (segment,) = geometry.encode_rle(ignore.astype(np.uint8), 1)
     (box,) = find_objects(ignore.astype(np.uint8))
     return {
         "category_id": category,
@@ -128,8 +152,9 @@ def _polygons(one: Item) -> Segments:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a folder, or of one JSON file."""
+    """Read a folder, or one JSON file."""
     files = [path] if path.is_file() else sorted(path.glob("annotations/*.json"))
+    files = files or sorted(path.rglob("*.coco.json")) or sorted(path.glob("*.json"))
     if not files:
         raise ExportError(f"{path}: no annotations/*.json; give a COCO JSON file or its folder")
     return [one for file in files for one in _read(file, pixels)]
@@ -138,63 +163,101 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
 def _read(path: Path, pixels: Any) -> list[Item]:
     content = read_json(path)
     try:
-        names = {some["id"]: some["name"] for some in content["categories"]}
-        by_image: dict[Any, list[Any]] = {some["id"]: [] for some in content["images"]}
-        for some in content["annotations"]:
-            by_image[some["image_id"]].append(some)
-        return [
-            _item(path, image, by_image[image["id"]], names, pixels) for image in content["images"]
+        names = {str(one["id"]): str(one["name"]) for one in content.get("categories") or []}
+        annotations: dict[str, list[Any]] = {str(one["id"]): [] for one in content["images"]}
+        lost = 0
+        for one in content["annotations"]:
+            lost += str(one["image_id"]) not in annotations
+            annotations.setdefault(str(one["image_id"]), []).append(one)
+        found = [
+            _item(path, image, annotations[str(image["id"])], names, pixels)
+            for image in content["images"]
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ExportError(
             f"{path} is no COCO file of instances: {error} is missing or unknown; expected images, "
             "annotations and categories"
         ) from error
+    if not lost:
+        return found
+    if not found:
+        raise ExportError(f"{path} lists {lost} annotations, but none of their images")
+    note = f"{path.name}: {lost} annotations of images that it does not list are left out"
+    return [replace(found[0], notes=(*found[0].notes, note)), *found[1:]]
 
 
 def _item(
-    path: Path, image: Any, annotations: Sequence[Any], names: dict[Any, str], pixels: Any
+    path: Path, image: Any, annotations: Sequence[Any], names: Mapping[str, str], pixels: Any
 ) -> Item:
-    labels = np.zeros((image["height"], image["width"]), np.uint32)
-    ignore = np.zeros(labels.shape, np.uint8)
-    table: list[tuple[int, str, str | None]] = []
-    own = [some.get("label", 0) for some in annotations if not some.get("iscrowd")]
-    kept = len(set(own)) == len(own) and min(own, default=1) > 0
-    for some in annotations:
-        segment = _compressed(some["segmentation"], labels.shape)
-        if some.get("iscrowd"):
-            geometry.paint(ignore, 1, segment)
-            continue
-        label = int(some["label"]) if kept else len(table) + 1
-        geometry.paint(labels, label, segment)
-        table.append((label, names[some["category_id"]], some.get("origin")))
-    split = path.stem.removeprefix("instances_") if "_" in path.stem else ""
+    name = str(image.get("file_name") or image.get("path") or image["id"])
+    split = split_of(Path(path.stem.rpartition("_")[2])) or split_of(path.parent)
     if pixels is None:
-        pixels = _picture(path, split, image["file_name"])
-    cells = pd.DataFrame(table, columns=["label", "class", "origin"])
-    one = item(Path(image["file_name"]).stem, labels, cells, pixels)
-    return Item(
-        one.name,
-        one.labels,
-        one.cells,
-        one.pixels,
+        pixels = _picture(path, split, name)
+    size = image if pixels is None else dict(zip(("height", "width"), pixels.shape, strict=False))
+    shape = int(image.get("height") or size["height"]), int(image.get("width") or size["width"])
+    segments = [(one, _segmentation(one, shape)) for one in annotations]
+    cells = [(one, part) for one, part in segments if part and not one.get("iscrowd")]
+    own = [_label(one) for one, _ in cells]
+    if len(set(own)) < len(own) or min(own, default=1) < 1:
+        own = list(range(1, len(own) + 1))
+    labels, ignore = np.zeros(shape, np.uint32), np.zeros(shape, np.uint8)
+    for one, part in segments:
+        if part and one.get("iscrowd"):
+            geometry.paint_rle(ignore, 1, part)
+    sizes = [sum(geometry.decode_counts(part["counts"])[1::2]) for _, part in cells]
+    for number in np.argsort(np.negative(sizes), kind="stable").tolist():  # small ones on top
+        geometry.paint_rle(labels, own[number], cells[number][1])
+    title = stem(name)
+    left_out = Counter(_kind(one) for one, part in segments if not part)
+    notes = [f"{title}: {n} annotations {kind} are left out" for kind, n in left_out.items()]
+    rows = [_row(label, one, names) for label, (one, _) in zip(own, cells, strict=True)]
+    return replace(
+        item(title, labels, table_from_rows(rows), pixels),
         ignore=ignore > 0 if ignore.any() else None,
-        split=split if split in ("train", "val", "test") else "",
+        split=split,
+        notes=(*notes, *note_hidden(own, labels)),
     )
 
 
+def _label(annotation: Mapping[str, Any]) -> int:
+    label = annotation.get("label")
+    return label if isinstance(label, int) and 0 < label <= LARGEST else 0
+
+
+def _row(label: int, annotation: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    kind = str(annotation.get("category_id"))
+    others = annotation.get("attributes")
+    columns = {str(k): v for k, v in others.items()} if isinstance(others, Mapping) else {}
+    core = {"label": label, "class": names.get(kind, kind if names else WBC)}
+    return {**columns, **core, "origin": annotation.get("origin")}
+
+
+def _kind(annotation: Mapping[str, Any]) -> str:
+    return "of keypoints" if annotation.get("keypoints") else "without outline and box"
+
+
 def _picture(path: Path, split: str, name: str) -> Any:
-    for folder in (path.parents[1] / "images" / split, path.parents[1] / "images", path.parent):
-        if (folder / name).exists():
-            return read_picture(folder / name)[0]
-    return None
+    place = path.resolve().parent
+    folders = (place.parent / "images" / split, place.parent / "images", place, place / "images")
+    found = next((file for folder in folders if (file := find_picture(folder, name))), None)
+    return read_picture(found)[0]
 
 
-def _compressed(segment: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Run lengths of a segmentation of any form."""
+def _segmentation(annotation: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any] | None:
+    """Run lengths of an annotation: its mask, its polygons, or its box where it has neither."""
     from pycocotools import mask
 
-    if isinstance(segment, dict):
+    segment = annotation.get("segmentation")
+    if isinstance(segment, dict) and segment.get("counts"):
         return segment
-    found: dict[str, Any] = mask.merge(mask.frPyObjects(segment, *shape))
+    listed = segment if isinstance(segment, list) else []
+    flat = [listed] if listed and not isinstance(listed[0], list) else listed
+    polygons = [polygon for polygon in flat if len(polygon) >= 6 and len(polygon) % 2 == 0]
+    box = annotation.get("bbox") or ()
+    if not polygons and len(box) == 4 and box[2] > 0 and box[3] > 0:
+        left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+        polygons = [[left, top, right, top, right, bottom, left, bottom]]
+    if not polygons:
+        return None
+    found: dict[str, Any] = mask.merge(mask.frPyObjects(polygons, *shape))
     return found

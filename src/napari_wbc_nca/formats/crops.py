@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from napari_wbc_nca.formats.centroids import centres, points
 from napari_wbc_nca.formats.files import read_cells, rgb, write_cells, write_png
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
 
 TABLE = "cells.csv"
+_PLACE = ["file", "image", "height", "width", "y", "x"]
+"""Columns that say where a crop was cut."""
 
 
 def write(
@@ -34,21 +35,25 @@ def write(
     ExportError
         When the size of an image's pixels is unknown.
     """
-    listed = []
+    import pandas as pd
+
+    tables = []
     for one in items:
-        side = _side(one, params)
-        pixels = rgb(one)
+        side, at = _side(one, params), centres(one)
         margin = side // 2 + 1
-        padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
-        names = one.cells["class"].tolist()
-        labels = one.cells["label"].tolist()
-        for label, name, (y, x) in zip(labels, names, centres(one), strict=True):
-            top, left = (round(at + 0.5 - side / 2) + margin for at in (y, x))
+        padded = np.pad(rgb(one), ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+        files = []
+        for (label, name), centre in zip(one.classes().items(), at, strict=True):
+            top, left = (round(middle + 0.5 - side / 2) + margin for middle in centre)
             place = Path(one.split) / _folder(name) / f"{one.name}_{label}.png"
             write_png(folder / place, padded[top : top + side, left : left + side])
-            listed.append((place.as_posix(), one.name, label, y, x, name, *one.shape))
-    columns = ["file", "image", "label", "y", "x", "class", "height", "width"]
-    write_cells(folder / TABLE, pd.DataFrame(listed, columns=columns))
+            files.append(place.as_posix())
+        y, x = at.T
+        others = one.cells.drop(columns=_PLACE, errors="ignore")
+        size = dict(zip(("height", "width"), one.shape, strict=True))
+        tables.append(others.assign(file=files, image=one.name, y=y, x=x, **size))
+    table = pd.concat([table for table in tables if len(table)])
+    write_cells(folder / TABLE, table[_PLACE + [name for name in table if name not in _PLACE]])
 
 
 def _side(one: Item, params: ExportParams) -> int:
@@ -65,11 +70,18 @@ def _folder(name: str) -> str:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items with a point for each cell, where it was cut: crops do not hold its outline."""
-    table = read_cells(path / TABLE)
+    """Read a point for each cell, where it was cut: crops do not hold its outline."""
+    table = read_cells(path / TABLE if path.is_dir() else path)
     if table is None:
         raise ExportError(f"{path}: no {TABLE}, which says where the crops were cut")
+    if missing := {*_PLACE, "class"} - set(table):
+        raise ExportError(f"{path}: its table has no column {', '.join(sorted(missing))}")
     return [
-        points(str(name), some, pixels, (int(some["height"].iloc[0]), int(some["width"].iloc[0])))
+        points(
+            str(name),
+            some.drop(columns=["file", "height", "width"]),
+            pixels,
+            (int(some["height"].iloc[0]), int(some["width"].iloc[0])),
+        )
         for name, some in table.groupby("image", sort=False)
     ]

@@ -1,36 +1,50 @@
-"""Files that several formats share: tables, JSON, TIFF."""
+"""Files that several formats share: tables, JSON, pictures, and folders that appear whole."""
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-import pandas as pd
 
 from napari_wbc_nca.formats.items import ExportError
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io._files import plain
+from napari_wbc_nca.io._files import (
+    NameIndex,
+    plain,
+    replace_all,
+    write_reason,
+)
 from napari_wbc_nca.io.pixels import contrast, to_rgb
+from napari_wbc_nca.io.tables import TableError, read_table, to_frame
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pandas as pd
 
     from napari_wbc_nca.formats.items import Item
 
 
+PROGRAM = "napari-wbc-nca"
 RECORD = "provenance.json"
 """Name of the provenance in the folder of an export."""
 CELLS = "_cells.csv"
 """What follows an image's name in that of its table of cells."""
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Names of folders for training, validation and test to the split that they hold."""
 
 
-def made(folder: Path) -> Path:
-    """`folder`, made where it is missing."""
+def make_folder(folder: Path) -> Path:
+    """Make a folder where it is missing, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -54,7 +68,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Content of a JSON file.
+    """Read a JSON file, which may be compressed as QuPath does it.
 
     Raises
     ------
@@ -62,12 +76,24 @@ def read_json(path: Path) -> Any:
         When it is no readable JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
+        content = path.read_bytes()
+        if content.startswith(b"PK"):
+            with ZipFile(BytesIO(content)) as archive:
+                content = archive.read(entries(archive, (".geojson", ".json"))[0])
+        elif content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        return json.loads(content.decode("utf-8-sig"))
+    except (ValueError, OSError, EOFError, IndexError, BadZipFile) as error:
         raise ExportError(
             f"{path} is no readable JSON: {error}; it is truncated or of another kind: export it "
             "again"
         ) from error
+
+
+def entries(archive: ZipFile, suffixes: tuple[str, ...]) -> list[str]:
+    """List the files of an archive with these suffixes, without those that macOS adds."""
+    names = [name for name in archive.namelist() if name.lower().endswith(suffixes)]
+    return [name for name in names if not name.startswith("__MACOSX/")]
 
 
 def write_cells(path: Path, cells: pd.DataFrame) -> None:
@@ -76,19 +102,30 @@ def write_cells(path: Path, cells: pd.DataFrame) -> None:
 
 
 def read_cells(path: Path) -> pd.DataFrame | None:
-    """Table of cells, by any columns; None where there is no file.
+    """Read a table of cells, by any columns; None where there is no file.
 
     Raises
     ------
     ExportError
-        When it is no CSV.
+        When it is no table, or a label is no positive integer.
     """
     if not path.exists():
         return None
     try:
-        return pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise ExportError(f"{path} is no readable CSV: {error}; export it again") from error
+        table = read_table(path)
+    except TableError as error:
+        raise ExportError(str(error)) from error
+    frame = to_frame(table).rename(columns=str.lower)
+    frame = frame.loc[:, ~frame.columns.duplicated()]
+    if "label" not in frame:
+        return frame
+    labels = frame["label"].dropna()
+    for row, label in labels[labels != ""].items():
+        if isinstance(label, str) or label < 1 or label % 1:
+            raise ExportError(
+                f"{table.where(row)}: label is {str(label)!r}; expected an integer above 0"
+            )
+    return frame if len(labels) < len(frame) else frame.astype({"label": np.int64})
 
 
 def write_tiff(path: Path, pixels: npt.NDArray[Any], pixel_size: float | None) -> None:
@@ -108,7 +145,7 @@ def write_tiff(path: Path, pixels: npt.NDArray[Any], pixel_size: float | None) -
 
 
 def read_picture(path: Path | None) -> tuple[Any, float | None]:
-    """Pixels of an image file and the size of a pixel; None where there is no file."""
+    """Read the pixels of an image file and the size of a pixel; None where there is no file."""
     if path is None or not path.exists():
         return None, None
     image = images.read(path)
@@ -116,7 +153,7 @@ def read_picture(path: Path | None) -> tuple[Any, float | None]:
 
 
 def size_of(path: Path, pixels: Any, rings: Sequence[npt.NDArray[Any]]) -> tuple[int, int]:
-    """Height and width of the labels of a file that holds nothing but outlines.
+    """Find height and width of the labels of a file that holds nothing but outlines.
 
     Those of the image where it is known, of the provenance that an export of ours has, or what
     the outlines reach.
@@ -125,30 +162,39 @@ def size_of(path: Path, pixels: Any, rings: Sequence[npt.NDArray[Any]]) -> tuple
         return int(pixels.shape[0]), int(pixels.shape[1])
     for place in (path.parent / RECORD, path.parent.parent / RECORD):
         if place.exists():
-            images = {one["name"]: one["shape"] for one in read_json(place).get("images", [])}
-            if path.stem in images:
-                height, width = images[path.stem]
+            shapes = {one["name"]: one["shape"] for one in read_json(place).get("images", [])}
+            if path.stem in shapes:
+                height, width = shapes[path.stem]
                 return height, width
     reach = np.max([ring.max(axis=0) for ring in rings] or [(1, 1)], axis=0)
-    return ceil(reach[0]), ceil(reach[1])
+    return max(1, ceil(reach[0])), max(1, ceil(reach[1]))
 
 
-def beside(folder: Path, stem: str) -> Path | None:
-    """Picture of that name in `folder`, whatever its kind."""
-    for end in (".tif", ".png", ".jpg", ".jpeg", ".bmp"):
-        if (path := folder / f"{stem}{end}").exists():
-            return path
-    return None
+def find_picture(folder: Path | None, name: str) -> Path | None:
+    """Find a picture in `folder` by its base name, in the path of any system."""
+    if folder is None or not folder.is_dir():
+        return None
+    files = (path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
+    return NameIndex({path: path for path in sorted(files)}).get(name)
+
+
+_PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+def split_of(folder: Path) -> str:
+    """Read the split from the name of a folder, or of the one above it; empty where neither is."""
+    names = (folder.name.lower(), folder.parent.name.lower())
+    return next((SPLITS[name] for name in names if name in SPLITS), "")
 
 
 _LEVEL = 1
-"""Of PNG's compression: of photographs, higher ones save a tenth and take three times as long."""
+"""PNG's compression: higher ones save a tenth of photographs and take three times as long."""
 GREY = 114
-"""Brightness of what nobody reviewed, in pictures for trainers that have no word for ignoring."""
+"""Brightness of what nobody reviewed, for trainers that cannot be told to ignore pixels."""
 
 
 def rgb(item: Item, *, hide: bool = False) -> npt.NDArray[np.uint8]:
-    """Colours of an item: ``(Y, X, 3)`` uint8, alike whatever the depth of its image.
+    """Convert the picture of an item to colours: ``(Y, X, 3)`` uint8, whatever its depth.
 
     Parameters
     ----------
@@ -180,3 +226,68 @@ def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=_LEVEL)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(buffer.getvalue())
+
+
+@contextmanager
+def stage_folders(targets: Sequence[Path], *, force: bool) -> Iterator[list[Path]]:
+    """Make temporary folders beside `targets`, which get their names when all is well.
+
+    Parameters
+    ----------
+    targets
+        Folders in one parent.
+    force
+        Whether exports of that name are replaced.
+
+    Yields
+    ------
+    list of Path
+        Temporary folders, made; one that is removed meanwhile leaves its target as it was.
+
+    Raises
+    ------
+    ExportError
+        When a name exists, or something cannot be written; then everything is as it was.
+    """
+    for target in targets:
+        _check_free(target, force=force)
+    parent = targets[0].parent
+    parts = [parent / f".{target.name}.{os.getpid()}.part" for target in targets]
+    existed = parent.exists()
+    try:
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+        yield parts
+        pairs = zip(parts, targets, strict=True)
+        replace_all({part: target for part, target in pairs if part.exists()})
+    except OSError as error:
+        raise ExportError(
+            f"{parent}: {write_reason(error, parent)}; nothing was exported"
+        ) from error
+    finally:
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
+        if not existed and parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _check_free(target: Path, *, force: bool) -> None:
+    """Refuse a name that exists; only exports of this program are ever replaced."""
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise ExportError(f"{target} exists; choose another folder, or replace it with --force")
+    if not _is_export(target):
+        raise ExportError(
+            f"{target} exists and is no export of this program, so that it is not replaced; "
+            "choose another folder"
+        )
+
+
+def _is_export(target: Path) -> bool:
+    try:
+        found = json.loads((target / RECORD).read_text(encoding="utf-8"))
+        return str(found["program"]).startswith(PROGRAM)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

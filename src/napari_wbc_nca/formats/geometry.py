@@ -1,21 +1,34 @@
-"""GeoJSON geometries of cells, in pixels of full resolution."""
+"""Cells as shapes: GeoJSON geometries, run lengths, and shapes of foreign files made labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from math import floor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.formats.items import ExportError
+from napari_wbc_nca.cell_types import WBC
+from napari_wbc_nca.formats.files import read_json
+from napari_wbc_nca.formats.items import (
+    LARGEST,
+    ExportError,
+    Item,
+    item,
+    note_hidden,
+    table_from_rows,
+)
+from napari_wbc_nca.io.results import read_labels
+from napari_wbc_nca.ops.outlines import Polygon, fill_polygons
 
-if TYPE_CHECKING:
-    from napari_wbc_nca.ops.outlines import Polygon
+GEOJSON = ".geojson"
 
 
-def geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:
-    """Polygon, or MultiPolygon of a cell in several pieces; rings are closed, x before y."""
+def to_geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:
+    """Convert to a Polygon, or a MultiPolygon of several pieces; rings are closed, x before y."""
     parts = [[_closed(ring) for ring in polygon] for polygon in polygons]
     if len(parts) == 1:
         return {"type": "Polygon", "coordinates": parts[0]}
@@ -27,30 +40,186 @@ def _closed(ring: Any) -> list[list[int]]:
     return [*corners, corners[0]]
 
 
-def polygons_of(shape: Mapping[str, Any] | None, where: str) -> list[Polygon]:
-    """Polygons of a geometry; none of points and lines, which have no area.
+def read_features(path: Path) -> list[Mapping[str, Any]]:
+    """Read the features of a GeoJSON file, however they are collected.
+
+    Raises
+    ------
+    ExportError
+        When it holds none.
+    """
+    content = read_json(path)
+    if isinstance(content, dict):
+        content = content.get("features", [content])
+    if not isinstance(content, list) or not all(isinstance(some, dict) for some in content):
+        raise ExportError(f"{path}: expected a FeatureCollection of polygons")
+    return content
+
+
+def split_geometry(
+    geometry: Mapping[str, Any] | None, where: str
+) -> tuple[list[Polygon], list[tuple[float, float]]]:
+    """Read the polygons and the points y, x of a geometry; lines have neither.
 
     Raises
     ------
     ExportError
         When its coordinates cannot be read.
     """
-    kind = (shape or {}).get("type")
-    if shape is None or kind not in ("Polygon", "MultiPolygon", "GeometryCollection"):
-        return []
-    if kind == "GeometryCollection":
-        return [one for part in shape["geometries"] for one in polygons_of(part, where)]
-    parts = [shape["coordinates"]] if kind == "Polygon" else shape["coordinates"]
+    kind = (geometry or {}).get("type")
+    if geometry is None or not kind:
+        return [], []
     try:
-        return [[np.array(ring, float)[:, 1::-1] for ring in part] for part in parts]
-    except (ValueError, IndexError, TypeError) as error:
+        if kind == "GeometryCollection":
+            parts = [split_geometry(part, where) for part in geometry["geometries"]]
+            return [one for some, _ in parts for one in some], [
+                at for _, some in parts for at in some
+            ]
+        if kind in ("Point", "MultiPoint"):
+            listed = geometry["coordinates"] if kind == "MultiPoint" else [geometry["coordinates"]]
+            return [], [(float(point[1]), float(point[0])) for point in listed]
+        if kind not in ("Polygon", "MultiPolygon"):
+            return [], []
+        listed = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
+        return [[np.array(ring, float)[:, 1::-1] for ring in part] for part in listed], []
+    except (ValueError, IndexError, TypeError, KeyError) as error:
         raise ExportError(
             f"{where}: the coordinates of a {kind} cannot be read: {error}; export it again"
         ) from error
 
 
-def encode(numbers: npt.NDArray[Any], count: int) -> list[dict[str, Any]]:
-    """Compressed run lengths of each of the cells 1 to `count`, all in one pass.
+def read_regions(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Read the regions that were reviewed in full: ``(Y, X)`` pixels.
+
+    Parameters
+    ----------
+    path
+        GeoJSON of polygons in pixels, or an image that is 0 where nobody reviewed.
+    shape
+        Height and width of the labels.
+
+    Raises
+    ------
+    ExportError
+        When it cannot be read, or has another size.
+    """
+    if path.suffix.lower() in (GEOJSON, ".json"):
+        shapes = [
+            split_geometry(one.get("geometry", one), str(path)) for one in read_features(path)
+        ]
+        return region_mask([polygon for polygons, _ in shapes for polygon in polygons], shape)
+    mask, _ = read_labels(path)
+    if mask.ndim == 3:
+        mask = mask.max(axis=-1)
+    if mask.shape != shape:
+        raise ExportError(
+            f"{path} is {mask.shape[0]} × {mask.shape[1]} pixels and the labels are "
+            f"{shape[0]} × {shape[1]}; draw the regions on the same image"
+        )
+    return np.asarray(mask > 0)
+
+
+def region_mask(polygons: Sequence[Polygon], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Find the pixels that lie in any of `polygons`."""
+    return fill_polygons(polygons, [1] * len(polygons), shape) > 0
+
+
+@dataclass(frozen=True)
+class CellShape:
+    """A cell of a foreign file.
+
+    Attributes
+    ----------
+    kind
+        Class; empty where it has none.
+    polygons, points
+        Outlines, or y, x of points, each of which is a cell.
+    label
+        Label that the file gives it; 0 where it gives none.
+    nucleus
+        Outlines of its nucleus.
+    others
+        Further columns of the table, ``origin`` among them.
+    """
+
+    kind: str
+    polygons: Sequence[Polygon] = ()
+    points: Sequence[tuple[float, float]] = ()
+    label: int = 0
+    nucleus: Sequence[Polygon] = ()
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+
+def draw_cells(
+    name: str,
+    shapes: Sequence[CellShape],
+    size: tuple[int, int],
+    pixels: Any = None,
+    notes: Sequence[str] = (),
+) -> Item:
+    """Draw the cells of a foreign file as labels.
+
+    Smaller cells lie over larger ones. A point becomes a cell of one pixel, unless it lies in an
+    outlined cell. Labels of the file are kept where all cells have one and no two the same.
+
+    Parameters
+    ----------
+    name
+        Name of the image.
+    shapes
+        Cells.
+    size
+        Height and width of the image.
+    pixels
+        Of the image, where they are known.
+    notes
+        What was left out before.
+    """
+    outlined = [one for one in shapes if one.polygons]
+    clicked = [(one, at) for one in shapes for at in one.points]
+    labels = [*(one.label for one in outlined), *(one.label for one, _ in clicked)]
+    if len(set(labels)) < len(labels) or not all(0 < label <= LARGEST for label in labels):
+        labels = list(range(1, len(labels) + 1))
+    largest_first = sorted(range(len(outlined)), key=lambda n: -_area(outlined[n].polygons))
+    image = _fill([(labels[n], outlined[n].polygons) for n in largest_first], size)
+    covered = 0
+    for label, (_, at) in zip(labels[len(outlined) :], clicked, strict=True):
+        y, x = (min(max(floor(value), 0), side - 1) for value, side in zip(at, size, strict=True))
+        covered += image[y, x] > 0
+        image[y, x] = image[y, x] or label
+    nuclei = [(label, one.nucleus) for label, one in zip(labels, outlined, strict=False)]
+    nucleus = _fill(nuclei, size) if any(part for _, part in nuclei) else None
+    rows = [
+        {"label": label, "class": one.kind or WBC, **one.others}
+        for label, one in zip(labels, [*outlined, *(one for one, _ in clicked)], strict=True)
+    ]
+    said = [*notes]
+    if covered:
+        said.append(f"{covered} points lie in cells that are there already, and are left out")
+    hidden = labels[: len(outlined)] if covered else labels
+    said += note_hidden(hidden, image)
+    one = item(name, image, table_from_rows(rows), pixels)
+    return replace(one, nucleus=nucleus, notes=tuple(said))
+
+
+def _area(polygons: Sequence[Polygon]) -> float:
+    """Area of the outer rings, by the shoelace formula."""
+    total = 0.0
+    for polygon in polygons:
+        y, x = np.asarray(polygon[0], float).T
+        total += abs(float(y @ np.roll(x, 1) - x @ np.roll(y, 1))) / 2
+    return total
+
+
+def _fill(
+    cells: Sequence[tuple[int, Sequence[Polygon]]], size: tuple[int, int]
+) -> npt.NDArray[np.uint32]:
+    pairs = [(polygon, label) for label, polygons in cells for polygon in polygons]
+    return fill_polygons([polygon for polygon, _ in pairs], [label for _, label in pairs], size)
+
+
+def encode_rle(numbers: npt.NDArray[Any], count: int) -> list[dict[str, Any]]:
+    """Encode each of the cells 1 to `count` in compressed run lengths, all in one pass.
 
     Parameters
     ----------
@@ -91,8 +260,8 @@ def _runs(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], n
     return start[order], length[order], cell[order]
 
 
-def paint(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None:
-    """Write `label` where `rle` has pixels.
+def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None:
+    """Write `label` where a run-length encoding has pixels.
 
     Parameters
     ----------
@@ -103,7 +272,7 @@ def paint(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None:
     rle
         ``size`` and ``counts``, compressed or not.
     """
-    counts = np.asarray(expand(rle["counts"]), np.int64)
+    counts = np.asarray(decode_counts(rle["counts"]), np.int64)
     ends = np.cumsum(counts)
     height = labels.shape[0]
     for stop, length in zip(ends[1::2].tolist(), counts[1::2].tolist(), strict=True):
@@ -111,8 +280,8 @@ def paint(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None:
         labels[at % height, at // height] = label
 
 
-def expand(counts: str | bytes | Sequence[int]) -> Sequence[int]:
-    """Run lengths of COCO's compressed text: six bits a character, each two back the origin."""
+def decode_counts(counts: str | bytes | Sequence[int]) -> Sequence[int]:
+    """Decode COCO's compressed run lengths: six bits a character, differences to two before."""
     if not isinstance(counts, str | bytes):
         return counts
     text = counts.encode("ascii") if isinstance(counts, str) else counts

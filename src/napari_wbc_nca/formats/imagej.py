@@ -1,24 +1,28 @@
 """ImageJ: one zip of ROIs for each image, to be opened with the ROI Manager.
 
 A cell is a traced polygon, or a composite where it has holes or several pieces. Its group is its
-class, its properties hold label, class and origin.
+class, its properties hold label, class, origin and the other columns of the table. Of foreign
+files areas and points become cells; lines and texts are left out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-import pandas as pd
 
-from napari_wbc_nca.cell_types import WBC, colours
+from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import made, size_of
-from napari_wbc_nca.formats.items import ExportError, Item, item
-from napari_wbc_nca.ops.outlines import Polygon, Ring, fill_polygons, trace_outlines
+from napari_wbc_nca.formats.files import entries, make_folder, size_of, split_of
+from napari_wbc_nca.formats.geometry import CellShape, draw_cells, region_mask
+from napari_wbc_nca.formats.items import ExportError, Item
+from napari_wbc_nca.io.tables import to_value
+from napari_wbc_nca.ops.outlines import Polygon, Ring, trace_outlines
 
 if TYPE_CHECKING:
     from roifile import ImagejRoi
@@ -41,19 +45,25 @@ def write(
     for one in items:
         shapes = trace_outlines(one.labels)
         rois = []
-        for label, name, origin in one.cells.itertuples(index=False):
+        for label, name, origin, others in one.rows():
             roi = _roi(shapes[label], f"{label:05d} {name}".replace("/", "_"))
-            roi.properties = {"label": label, "class": name, "origin": origin}
+            columns = {"label": label, "class": name, "origin": origin, **others}
+            roi.properties = {_line(key, ":"): _line(value) for key, value in columns.items()}
             roi.group = 1 + classes.index(name)
             roi.stroke_color = palette[name]
             rois.append(roi)
         if one.ignore is not None and one.ignore.any():
             rois.append(_roi(trace_outlines(one.ignore.astype(np.uint8))[1], IGNORE))
-        path = made(folder / one.split) / f"{one.name}{END}"
+        path = make_folder(folder / one.split) / f"{one.name}{END}"
         if rois:
             roiwrite(path, rois)
         else:
             path.write_bytes(_EMPTY)
+
+
+def _line(value: Any, forbidden: str = "\n") -> Any:
+    """Value without what would end a key or a line of a ROI's properties."""
+    return " ".join(value.replace(forbidden, " ").split()) if isinstance(value, str) else value
 
 
 _EMPTY = b"PK\x05\x06" + bytes(18)
@@ -91,7 +101,7 @@ def _path(ring: Ring) -> Ring:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a folder of zips, or of one; parameters as of QuPath's."""
+    """Read a folder of zips, or one; parameters as of QuPath's."""
     files = [path] if path.is_file() else sorted(path.rglob(f"*{END}"))
     if not files:
         raise ExportError(f"{path}: no {END} of ROIs; save them in ImageJ's ROI Manager")
@@ -99,32 +109,64 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
 
 
 def _read(path: Path, pixels: Any) -> Item:
-    from zipfile import BadZipFile
+    cells: list[CellShape] = []
+    hidden: list[Polygon] = []
+    left_out: Counter[str] = Counter()
+    for roi in _read_rois(path):
+        rings = [ring[:, ::-1] for ring in roi.coordinates(multi=True) if len(ring)]
+        if roi.name == IGNORE:
+            hidden.append(rings)
+        elif kind := _no_cell(roi, rings):
+            left_out[kind] += 1
+        else:
+            cells.append(_cell(roi, rings))
+    corners = [ring for one in cells for polygon in one.polygons for ring in polygon]
+    corners += [np.array(one.points) + 1 for one in cells if one.points]
+    size = size_of(path, pixels, [*corners, *(ring for polygon in hidden for ring in polygon)])
+    notes = [f"{path.name}: {n} ROIs of type {kind} are left out" for kind, n in left_out.items()]
+    one = draw_cells(path.stem, cells, size, pixels, notes)
+    ignore = region_mask(hidden, size) if hidden else None
+    return replace(one, ignore=ignore, split=split_of(path.parent))
 
-    from roifile import roiread
+
+def _read_rois(path: Path) -> list[ImagejRoi]:
+    from roifile import ImagejRoi
 
     try:
-        found = roiread(path)
+        if path.suffix.lower() != END:
+            return [ImagejRoi.frombytes(path.read_bytes())]
+        with ZipFile(path) as archive:
+            names = entries(archive, (".roi",))
+            if not names and archive.namelist():
+                raise ValueError(f"its files are {', '.join(archive.namelist()[:3])}")
+            return [ImagejRoi.frombytes(archive.read(name)) for name in names]
     except (ValueError, BadZipFile, OSError) as error:
         raise ExportError(f"{path} holds no ROIs that can be read: {error}") from error
-    rois = found if isinstance(found, list) else [found]
-    cells, polygons, rings = [], [], []
-    for roi in rois:
-        parts = [ring[:, ::-1] for ring in roi.coordinates(multi=True) if len(ring) > 2]
-        rings += parts
-        if parts and roi.name != IGNORE:
-            own = roi.properties
-            label = own.get("label", 0)
-            cells.append((label, str(own.get("class") or WBC), own.get("origin")))
-            polygons.append(parts)
-    table = pd.DataFrame(cells, columns=["label", "class", "origin"])
-    if table["label"].duplicated().any() or not (table["label"] > 0).all():
-        table["label"] = range(1, len(table) + 1)
-    area = size_of(path, pixels, rings)
-    one = item(path.stem, fill_polygons(polygons, table["label"].tolist(), area), table, pixels)
-    hidden = [
-        [ring[:, ::-1] for ring in roi.coordinates(multi=True)]
-        for roi in rois
-        if roi.name == IGNORE
-    ]
-    return replace(one, ignore=fill_polygons(hidden, [1], area) > 0) if hidden else one
+
+
+def _no_cell(roi: ImagejRoi, rings: Sequence[Ring]) -> str:
+    """Type of a ROI that is neither an area nor points; empty for cells."""
+    from roifile import ROI_SUBTYPE, ROI_TYPE
+
+    if roi.subtype in (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.IMAGE, ROI_SUBTYPE.ARROW):
+        return str(roi.subtype.name).lower()
+    if roi.roitype == ROI_TYPE.POINT:
+        return "" if rings else "point"
+    areas = (ROI_TYPE.POLYGON, ROI_TYPE.RECT, ROI_TYPE.OVAL, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED)
+    if roi.roitype in areas and any(len(ring) > 2 for ring in rings):
+        return ""
+    return str(roi.roitype.name).lower()
+
+
+def _cell(roi: ImagejRoi, rings: Sequence[Ring]) -> CellShape:
+    from roifile import ROI_TYPE
+
+    lines = [line.partition(":") for line in roi.props.splitlines() if ":" in line]
+    texts = {key.strip(): text.strip() for key, _, text in lines}
+    label, kind = texts.pop("label", ""), texts.pop("class", "")
+    number = int(label) if label.isdecimal() else 0
+    others = {key: to_value(key, text) for key, text in texts.items()}
+    if roi.roitype == ROI_TYPE.POINT:
+        points = [(float(y), float(x)) for ring in rings for y, x in ring]
+        return CellShape(kind, points=points, label=number, others=others)
+    return CellShape(kind, [[ring for ring in rings if len(ring) > 2]], (), number, (), others)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pandas as pd
 
 
 AUTO, EDITED, ADDED = "auto", "edited", "added"
-"""Where a cell came from: as a model gave it, changed by a person, or drawn by one."""
+"""Origin of a cell: predicted by a model, edited by a person, or drawn by one."""
 UNNAMED = "unknown"
-"""What the class of a cell is called while it is corrected and nobody has named it yet."""
+"""Class of a cell that is being corrected and has no class yet."""
 LARGEST = np.iinfo(np.uint32).max
+COLUMNS = ("label", "class", "origin")
+"""First columns of every table of cells."""
 _DENSE = 2**24
 """Largest label up to which a table of all labels is faster than a search."""
 _REVIEWED = 0.5
@@ -29,6 +32,15 @@ _REVIEWED = 0.5
 
 class ExportError(ValueError):
     """Labels that cannot be exported or imported; says what came and what to do."""
+
+
+class Cell(NamedTuple):
+    """Row of a table of cells; `others` holds the further columns that have a value."""
+
+    label: int
+    kind: str
+    origin: str
+    others: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +54,8 @@ class Item:
     labels
         ``(Y, X)`` uint16, or uint32 where its integers need it.
     cells
-        One row a label, ascending: ``label``, ``class``, ``origin`` (auto, edited, added).
+        One row a label, ascending: ``label``, ``class``, ``origin`` (auto, edited, added), then
+        any other columns.
     pixels
         ``(Y, X)`` or ``(Y, X, C)``; None where only labels are known.
     pixel_size
@@ -57,6 +70,8 @@ class Item:
         ``train``, ``val`` or ``test``; empty where images are not split.
     record
         Where it came from, for the provenance.
+    notes
+        What a reader of the files must know: objects that were left out, files that are missing.
     """
 
     name: str
@@ -69,6 +84,7 @@ class Item:
     nucleus: npt.NDArray[Any] | None = None
     split: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,8 +92,33 @@ class Item:
         return int(self.labels.shape[0]), int(self.labels.shape[1])
 
     def classes(self) -> dict[int, str]:
-        """Class by label."""
+        """Map labels to classes."""
         return dict(zip(self.cells["label"].tolist(), self.cells["class"].tolist(), strict=True))
+
+    def rows(self) -> list[Cell]:
+        """List the cells in the order of the table."""
+        from pandas import isna
+
+        core = zip(*(self.cells[name].tolist() for name in COLUMNS), strict=True)
+        names = [name for name in self.cells if name not in COLUMNS]
+        others = self.cells[names].to_dict("records") if names else [{}] * len(self.cells)
+        return [
+            Cell(*row, {str(k): v for k, v in more.items() if not isna(v) and v != ""})
+            for row, more in zip(core, others, strict=True)
+        ]
+
+
+def table_from_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make a table of cells from rows, whose integers stay integers where some are missing."""
+    import pandas as pd
+
+    listed = list(rows)
+    table = pd.DataFrame(listed, columns=list(dict.fromkeys([*COLUMNS, *chain(*listed)])))
+    for name in table.columns[len(COLUMNS) :]:
+        found = table[name].dropna()
+        if len(found) < len(table) and all(type(row.get(name, 0)) is int for row in listed):
+            table[name] = table[name].astype("Int64")
+    return table
 
 
 def item(
@@ -107,7 +148,7 @@ def item(
     ExportError
         When labels are none, or do not fit the image or the table.
     """
-    checked = narrow(_checked(name, labels))
+    checked = smallest_unsigned(_checked(name, labels))
     if pixels is not None and tuple(pixels.shape[:2]) != checked.shape:
         raise ExportError(
             f"{name}: the labels are {_size(checked.shape)} pixels and the image "
@@ -118,8 +159,8 @@ def item(
     return Item(stem, checked, table, pixels, pixel_size, record=dict(record or {}))
 
 
-def narrow(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Labels as uint16 where that holds them all, else as uint32."""
+def smallest_unsigned(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Convert labels to uint16 where that holds them all, else to uint32."""
     largest = int(labels.max(initial=0))
     return labels.astype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
 
@@ -147,37 +188,51 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _table(name: str, labels: npt.NDArray[Any], cells: pd.DataFrame | None) -> pd.DataFrame:
+    import pandas as pd
+
     present = np.unique(labels[labels > 0]).astype(np.int64)
-    given = pd.DataFrame({"label": []}) if cells is None else cells
-    if "label" not in given and "index" in given:
-        given = given.rename(columns={"index": "label"})
-    if "label" not in given:
+    listed = pd.DataFrame({"label": []}) if cells is None else cells
+    if "label" not in listed and "index" in listed:
+        listed = listed.rename(columns={"index": "label"})
+    if "label" not in listed:
         raise ExportError(
             f"{name}: the table of cells has no column label; found "
-            f"{', '.join(map(str, given.columns)) or 'nothing'}: give the CSV that segment wrote"
+            f"{', '.join(map(str, listed.columns)) or 'nothing'}: give the CSV that segment wrote"
         )
-    rows = given.drop_duplicates("label", keep="last").set_index("label")
-    known = rows.reindex(present)
+    rows = listed.dropna(subset="label").drop_duplicates("label", keep="last").set_index("label")
     found = np.isin(present, rows.index.to_numpy())
-    return pd.DataFrame(
-        {
-            "label": present,
-            "class": _texts(known, "class", np.full(len(present), WBC)),
-            "origin": _texts(known, "origin", np.where(found, AUTO, ADDED)),
-        }
-    ).astype({"class": object, "origin": object})  # its own texts are slow to read one by one
+    known = rows.reindex(present)
+    core = {
+        "label": present,
+        "class": _texts(known, "class", np.full(len(present), WBC)),
+        "origin": _texts(known, "origin", np.where(found, AUTO, ADDED)),
+    }
+    others = rows.drop(columns=["class", "origin", "index"], errors="ignore")
+    if not found.all():  # a missing value would make integers floats
+        integers = others.select_dtypes("integer").columns
+        others = others.astype(dict.fromkeys(integers, "Int64"))
+    others = others.reindex(present).reset_index(drop=True)
+    first = pd.DataFrame(core).astype({"class": object, "origin": object})  # faster than str
+    return pd.concat([first, others], axis=1)
 
 
 def _texts(table: pd.DataFrame, column: str, default: npt.NDArray[Any]) -> list[str]:
     """Texts of a column; `default` where it is missing, empty or NaN."""
-    values = table[column] if column in table else pd.Series([None] * len(table))
-    texts = ["" if pd.isna(value) else str(value).strip() for value in values]
-    texts = ["" if text == UNNAMED else text for text in texts]
+    from pandas import isna
+
+    values = table[column] if column in table else [None] * len(table)
+    texts = ["" if isna(value) else _text(value) for value in values]
     return [text or str(other) for text, other in zip(texts, default, strict=True)]
 
 
-def reviewed_only(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
-    """`whole` with everything outside of the `reviewed` pixels ignored.
+def _text(value: Any) -> str:
+    """Text of a class; a number that became a float by a missing one beside it has no point."""
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return "" if text.strip() == UNNAMED else text.strip()
+
+
+def keep_reviewed(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
+    """Ignore everything outside of the `reviewed` pixels.
 
     A cell is taken with all its pixels when at least half of them were reviewed; else all its
     pixels are ignored. So no cell is taken in part, and none becomes background.
@@ -197,7 +252,7 @@ def reviewed_only(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
             f"{whole.name}: no pixel lies in the reviewed regions; draw them over the image, or "
             "export without them where all of it was reviewed"
         )
-    labels, place = whole.cells["label"].to_numpy(), rows(whole)
+    labels, place = whole.cells["label"].to_numpy(), row_image(whole)
     size = np.bincount(place.ravel(), minlength=len(labels) + 1)
     inside = np.bincount(place[reviewed], minlength=len(labels) + 1)
     taken = inside >= _REVIEWED * size
@@ -212,8 +267,8 @@ def reviewed_only(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
     )
 
 
-def rows(one: Item) -> npt.NDArray[np.int32]:
-    """``(Y, X)`` image of 1 + each pixel's row in the table of cells, 0 outside of all."""
+def row_image(one: Item) -> npt.NDArray[np.int32]:
+    """Map each pixel to 1 + its cell's row in the table, 0 outside of all cells."""
     labels = one.cells["label"].to_numpy()
     largest = int(labels.max(initial=0))
     if largest > _DENSE:
@@ -226,28 +281,28 @@ def rows(one: Item) -> npt.NDArray[np.int32]:
 
 
 def class_names(items: Sequence[Item]) -> tuple[str, ...]:
-    """Classes of all cells, in alphabetical order; what formats number them by."""
+    """List the classes of all cells in alphabetical order, by which formats number them."""
     return tuple(sorted({name for one in items for name in one.cells["class"]}))
 
 
 def class_map(one: Item, classes: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """``(Y, X)`` uint8: 1 + index of each pixel's class, 0 background.
+    """Map each pixel to 1 + the index of its class, 0 background: ``(Y, X)`` uint8.
 
     Ignored pixels are 1 + the number of classes.
     """
     if len(classes) > np.iinfo(np.uint8).max - 1:
         raise ExportError(f"there are {len(classes)} classes; a class map holds 254 at most")
     number = {name: 1 + index for index, name in enumerate(classes)}
-    found = np.array([0, *one.cells["class"].map(number)], np.uint8)[rows(one)]
+    found = np.array([0, *one.cells["class"].map(number)], np.uint8)[row_image(one)]
     if one.ignore is not None:
         found[one.ignore] = 1 + len(classes)
     return found
 
 
-def nuclei(one: Item) -> npt.NDArray[Any] | None:
-    """Nuclei with the integers of the cells they lie in, whatever became of these since.
+def nuclei_of_cells(one: Item) -> npt.NDArray[Any] | None:
+    """Give nuclei the labels of the cells that they lie in now.
 
-    None where a white cell has no nucleus: it was drawn later, and would be taken for one without.
+    None where a white cell has no nucleus: it was drawn later, and would count as one without.
     """
     if one.nucleus is None:
         return None
@@ -256,10 +311,22 @@ def nuclei(one: Item) -> npt.NDArray[Any] | None:
     return found if np.isin(white, found).all() else None
 
 
-def measured(one: Item) -> pd.DataFrame:
-    """Table of an item's cells with centroids, boxes and areas."""
+def cell_measurements(one: Item) -> pd.DataFrame:
+    """Measure centroids, boxes and areas of an item's cells; other columns stay."""
     from napari_wbc_nca.ops.labels import measure_cells
 
     sizes = measure_cells(one.labels).reset_index(drop=True)  # ascending, as the table is
     area = np.nan if one.pixel_size is None else one.pixel_size**2
     return one.cells.assign(**sizes, area_um2=sizes["area_px"] * area)
+
+
+def note_hidden(labels: Iterable[int], found: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Say which of the `labels` that were drawn have no pixel in the label image `found`."""
+    hidden = sorted(set(labels) - set(np.unique(found).tolist()))
+    if not hidden:
+        return ()
+    listed = ", ".join(map(str, hidden[:5])) + (" …" if len(hidden) > 5 else "")
+    return (
+        f"{len(hidden)} cells have no pixel, since others cover them or they lie outside of the "
+        f"image, and are left out: {listed}",
+    )

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from napari_wbc_nca.formats.files import read_json, read_picture, rgb, write_json, write_png
-from napari_wbc_nca.formats.items import ExportError, Item, class_map, item
+from napari_wbc_nca.formats.items import ExportError, Item, class_map, item, table_from_rows
+from napari_wbc_nca.io.results import read_labels
 
 if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
@@ -66,7 +66,7 @@ def write(
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a raw data set; each connected part of a class is a cell."""
+    """Read a raw data set; each connected part of a class is a cell."""
     found = sorted(path.rglob("dataset.json"))
     if not found:
         raise ExportError(f"{path}: no dataset.json; give a raw data set of nnU-Net")
@@ -89,16 +89,16 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
 def _item(stem: str, file: Path, names: dict[int, str], pixels: Any) -> Item:
     from skimage.measure import label
 
-    values = np.asarray(read_picture(file)[0])
+    values = read_labels(file)[0]
     kinds = {value: name for value, name in names.items() if name != "ignore"}
     cells = label(np.where(np.isin(values, list(kinds)), values, 0), connectivity=2)
     numbers, first = np.unique(cells, return_index=True)
     rows = [
-        (int(number), kinds[int(values.ravel()[at])])
+        {"label": int(number), "class": kinds[int(values.ravel()[at])]}
         for number, at in zip(numbers, first, strict=True)
         if number
     ]
-    one = item(stem, cells, pd.DataFrame(rows, columns=["label", "class"]), pixels)
+    one = item(stem, cells, table_from_rows(rows), pixels)
     ignored = [value for value, name in names.items() if name == "ignore"]
     mask = np.isin(values, ignored)
     return replace(one, ignore=mask) if mask.any() else one

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from napari_wbc_nca.cell_types import WBC, colours, rgb
-from napari_wbc_nca.formats.files import made
-from napari_wbc_nca.formats.items import ExportError, Item, item
+from napari_wbc_nca.cell_types import colours, rgb
+from napari_wbc_nca.formats.files import make_folder, split_of
+from napari_wbc_nca.formats.items import ExportError, Item, item, table_from_rows
 from napari_wbc_nca.io._files import plain
 from napari_wbc_nca.io.images import read as read_image
 
@@ -40,7 +39,7 @@ def write(
 
     palette = {name: [*rgb(colour), 255] for name, colour in colours(classes).items()}
     for one in items:
-        path = made(folder / one.split) / f"{one.name}{END}"
+        path = make_folder(folder / one.split) / f"{one.name}{END}"
         root = zarr.create_group(str(path), zarr_format=2)
         if one.pixels is not None:
             planes = np.asarray(one.pixels)
@@ -60,12 +59,12 @@ def write(
 
 
 def _details(one: Item, palette: dict[str, list[int]]) -> dict[str, Any]:
-    rows = list(one.cells.itertuples(index=False))
+    rows = one.rows()
     return {
-        "colors": [{"label-value": int(label), "rgba": palette[name]} for label, name, _ in rows],
+        "colors": [{"label-value": cell.label, "rgba": palette[cell.kind]} for cell in rows],
         "properties": [
-            {"label-value": int(label), "class": name, "origin": origin}
-            for label, name, origin in rows
+            {**plain(others), "label-value": label, "class": kind, "origin": origin}
+            for label, kind, origin, others in rows
         ],
     }
 
@@ -114,7 +113,7 @@ def _halved(planes: npt.NDArray[Any], *, average: bool) -> npt.NDArray[Any]:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a folder of groups, or of one group with labels."""
+    """Read a folder of groups, or one group with labels."""
     groups = [path] if (path / "labels").is_dir() else sorted(path.rglob(f"*{END}"))
     if not groups:
         raise ExportError(f"{path}: no {END} group with labels in it")
@@ -126,32 +125,33 @@ def _read(path: Path, pixels: Any) -> Item:
 
     try:
         labels: Any = zarr.open_group(str(path / "labels"), mode="r")
-        attributes = dict(labels.attrs)
-        names = attributes.get("ome", attributes).get("labels", [])
+        names = _attributes(labels).get("labels", [])
     except (ValueError, KeyError, OSError) as error:
         raise ExportError(f"{path} has no labels that can be read: {error}") from error
     chosen = CELLS if CELLS in names else next((n for n in names if n != IGNORE), None)
     if chosen is None:
         raise ExportError(f"{path}: its group labels lists no label image")
-    group = dict(labels[chosen].attrs)
-    found = group.get("ome", group).get("image-label", {}).get("properties", [])
-    rows = [(some["label-value"], some.get("class") or WBC, some.get("origin")) for some in found]
+    properties = _attributes(labels[chosen]).get("image-label", {}).get("properties", [])
+    rows = [{**row, "label": row["label-value"]} for row in properties if "label-value" in row]
+    cells = table_from_rows(rows).drop(columns="label-value", errors="ignore")
     size = None
-    if (path / "0").exists():
+    if "multiscales" in _attributes(zarr.open_group(str(path), mode="r")):
         image = read_image(path)
-        own, size = image.pixels, image.pixel_size
-        pixels = np.asarray(own) if pixels is None else pixels
-    cells = pd.DataFrame(rows, columns=["label", "class", "origin"])
-    plane = _plane(labels[chosen])
-    one = item(path.name.removesuffix(END), plane, cells, pixels, size)
-    split = path.parent.name if path.parent.name in ("train", "val", "test") else ""
-    mask = _plane(labels[IGNORE]) > 0 if IGNORE in names else None
-    return replace(one, split=split, ignore=mask)
+        size = image.pixel_size
+        pixels = np.asarray(image.pixels) if pixels is None else pixels
+    one = item(path.name.removesuffix(END), _read_plane(labels[chosen]), cells, pixels, size)
+    mask = _read_plane(labels[IGNORE]) > 0 if IGNORE in names else None
+    return replace(one, split=split_of(path.parent), ignore=mask)
 
 
-def _plane(group: Any) -> npt.NDArray[Any]:
-    """Full resolution of a label image, without axes of length 1."""
-    attributes = plain(dict(group.attrs))
-    scales = attributes.get("ome", attributes)["multiscales"]
-    array = np.asarray(group[scales[0]["datasets"][0]["path"]])
+def _attributes(group: Any) -> dict[str, Any]:
+    """Attributes of a group: from version 0.5 on they are below ``ome``."""
+    found: dict[str, Any] = plain(dict(group.attrs))
+    return found.get("ome", found)
+
+
+def _read_plane(group: Any) -> npt.NDArray[Any]:
+    """Read the full resolution of a label image, without axes of length 1."""
+    levels = [group[level["path"]] for level in _attributes(group)["multiscales"][0]["datasets"]]
+    array = np.asarray(max(levels, key=lambda level: level.size))
     return array.reshape(array.shape[-2:])

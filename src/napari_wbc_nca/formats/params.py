@@ -1,4 +1,4 @@
-"""What can be chosen of an export."""
+"""Parameters of an export."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ class ExportParams:
         float, Bounds("Side of a pixel; 0 takes the image's own", "µm", low=0, high=100)
     ] = 0.0
     annotator: Annotated[str, Bounds("Who reviewed the labels, for the provenance")] = ""
-    overwrite: Annotated[bool, Bounds("Replace an earlier export of the same format")] = False
+    force: Annotated[bool, Bounds("Replace an earlier export of the same format")] = False

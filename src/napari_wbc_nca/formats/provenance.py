@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wbc_nca.formats.inputs import array_sha256
+from napari_wbc_nca.formats.files import PROGRAM
+from napari_wbc_nca.formats.items import COLUMNS
 from napari_wbc_nca.formats.registry import FORMATS
-from napari_wbc_nca.formats.staging import PROGRAM
-from napari_wbc_nca.io._files import plain
+from napari_wbc_nca.io._files import array_sha256, plain
 from napari_wbc_nca.params import as_dict
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _UNREVIEWED = {
 }
 
 
-def record(
+def export_record(
     name: str,
     items: Sequence[Item],
     classes: Sequence[str],
@@ -39,7 +39,7 @@ def record(
     files: Sequence[str],
     groups: Path | None,
 ) -> dict[str, Any]:
-    """Content of ``provenance.json`` of the format `name`."""
+    """Compose ``provenance.json`` of the format `name`."""
     return {
         "program": f"{PROGRAM} {version(PROGRAM)}",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,19 +48,20 @@ def record(
         "parameters": as_dict(params),
         "groups": None if groups is None else str(groups),
         "classes": list(classes),
-        "notes": notes(name, items),
+        "notes": export_notes(name, items),
         "files": list(files),
         "images": [_image(one) for one in items],
     }
 
 
-def notes(name: str, items: Sequence[Item]) -> list[str]:
-    """What a reader of the export must know, and could not see."""
+def export_notes(name: str, items: Sequence[Item]) -> list[str]:
+    """List what a reader of the export must know and could not see."""
     found = []
     if any(one.ignore is not None for one in items):
         left = sum(len(one.left_out) for one in items)
         counted = f" {left} of {left + sum(len(one.cells) for one in items)} cells lie there."
         found.append(_UNREVIEWED[FORMATS[name].ignores] + counted)
+    found += [note for one in items for note in one.notes]
     empty = [one.name for one in items if not len(one.cells)]
     if empty:
         found.append(f"Without any cell: {', '.join(empty)}. They teach what background is.")
@@ -76,7 +77,6 @@ def notes(name: str, items: Sequence[Item]) -> list[str]:
 
 
 def _image(one: Item) -> dict[str, Any]:
-    cells = one.cells.itertuples(index=False)
     return {
         "name": one.name,
         "split": one.split or None,
@@ -86,5 +86,11 @@ def _image(one: Item) -> dict[str, Any]:
         **plain(one.record),
         "reviewed": "all" if one.ignore is None else f"{1 - one.ignore.mean():.4f} of the pixels",
         "left_out": list(one.left_out),
-        "cells": [{"label": label, "class": kind, "origin": how} for label, kind, how in cells],
+        "cells": one.cells[list(COLUMNS)].to_dict("records"),
     }
+
+
+def run_record(run: Any) -> dict[str, Any]:
+    """Take program, model and parameters from the record of a run."""
+    kept = ("program", "time", "model", "parameters")
+    return {"segmentation": {name: run[name] for name in kept if name in run}} if run else {}

@@ -1,34 +1,45 @@
 """QuPath: one GeoJSON of classified polygons for each image, in pixels of full resolution.
 
 Dropped on the image in QuPath it gives annotations; what nobody reviewed is one of class
-``Ignore*``, which QuPath's classifiers leave out.
+``Ignore*``, which QuPath's classifiers leave out. Of foreign files cells, detections, annotations
+and points become cells, nuclei are kept, and regions around cells are left out.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from napari_wbc_nca.cell_types import WBC, colours
+from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import made, read_json, size_of, write_json
-from napari_wbc_nca.formats.geometry import geometry, polygons_of
-from napari_wbc_nca.formats.items import ExportError, Item, item
-from napari_wbc_nca.ops.outlines import fill_polygons, trace_outlines
+from napari_wbc_nca.formats.files import make_folder, size_of, split_of, write_json
+from napari_wbc_nca.formats.geometry import (
+    GEOJSON,
+    CellShape,
+    draw_cells,
+    read_features,
+    region_mask,
+    split_geometry,
+    to_geometry,
+)
+from napari_wbc_nca.formats.items import Cell, ExportError, Item
+from napari_wbc_nca.ops.outlines import Polygon, trace_outlines
 
 if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
 
 IGNORE = "Ignore*"
 """QuPath's own class of what is neither a cell nor background."""
-END = ".geojson"
 _GREY = [180, 180, 180]
+_CELLS = ("cell", "detection")
+_CONTAINERS = ("tile", "root", "tmacore", "tma_core")
+"""Types of objects that are cells, and that never are."""
 
 
 def write(
@@ -39,32 +50,35 @@ def write(
     for one in items:
         shapes = trace_outlines(one.labels)
         features = [
-            _feature(one.name, str(label), geometry(shapes[label]), (name, palette[name]), origin)
-            for label, name, origin in one.cells.itertuples(index=False)
+            _feature(one.name, cell, to_geometry(shapes[cell.label]), palette[cell.kind])
+            for cell in one.rows()
         ]
         if one.ignore is not None and one.ignore.any():
-            shape = geometry(trace_outlines(one.ignore.astype(np.uint8))[1])
-            features.append(_feature(one.name, "not reviewed", shape, (IGNORE, _GREY), ""))
+            shape = to_geometry(trace_outlines(one.ignore.astype(np.uint8))[1])
+            region = _feature(one.name, Cell(0, IGNORE, "", {}), shape, _GREY)
+            region["properties"]["name"] = "not reviewed"
+            features.append(region)
         content = {"type": "FeatureCollection", "features": features}
-        write_json(made(folder / one.split) / f"{one.name}{END}", content)
+        write_json(make_folder(folder / one.split) / f"{one.name}{GEOJSON}", content)
 
 
-def _feature(
-    image: str, name: str, shape: dict[str, Any], kind: tuple[str, Sequence[int]], origin: str
-) -> dict[str, Any]:
+def _feature(image: str, cell: Cell, shape: dict[str, Any], colour: list[int]) -> dict[str, Any]:
+    measured = {k: v for k, v in cell.others.items() if isinstance(v, (int, float))}
+    texts = {k: str(v) for k, v in cell.others.items() if k not in measured}
     properties = {
         "objectType": "annotation",
-        "name": name,
-        "classification": {"name": kind[0], "color": kind[1]},
+        "name": str(cell.label),
+        "classification": {"name": cell.kind, "color": colour},
         "isLocked": False,
-        "metadata": {"origin": origin} if origin else {},
+        "metadata": ({"origin": cell.origin} if cell.origin else {}) | texts,
+        **({"measurements": measured} if measured else {}),
     }
-    known = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image} {name}"))
+    known = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{image} {cell.label or 'not reviewed'}"))
     return {"type": "Feature", "id": known, "geometry": shape, "properties": properties}
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a folder of files, or of one.
+    """Read a folder of files, or one.
 
     Parameters
     ----------
@@ -74,54 +88,103 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
         Of the image, which says how large the labels are; else the provenance beside the file
         does, else they reach as far as the polygons.
     """
-    files = [path] if path.is_file() else sorted(path.rglob(f"*{END}"))
+    files = [path] if path.is_file() else sorted(path.rglob(f"*{GEOJSON}"))
     if not files:
-        raise ExportError(f"{path}: no {END} file; export the annotations from QuPath as GeoJSON")
+        raise ExportError(
+            f"{path}: no {GEOJSON} file; export the annotations from QuPath as GeoJSON"
+        )
     return [_read(file, pixels) for file in files]
 
 
-def features(path: Path) -> list[Mapping[str, Any]]:
-    """Features of a GeoJSON file, however they are collected."""
-    content = read_json(path)
-    if isinstance(content, dict):
-        content = content.get("features", [content])
-    if not isinstance(content, list) or not all(isinstance(some, dict) for some in content):
-        raise ExportError(f"{path}: expected a FeatureCollection of polygons")
-    return content
-
-
 def _read(path: Path, pixels: Any) -> Item:
-    found = [(some, polygons_of(some.get("geometry"), str(path))) for some in features(path)]
-    named = [(_properties(some), polygons) for some, polygons in found if polygons]
-    cells = [(own, polygons) for own, polygons in named if own["class"] != IGNORE]
-    labels = _labels([own["name"] for own, _ in cells])
-    rings = [ring for _, some in named for polygon in some for ring in polygon]
-    image = fill_polygons(
-        [polygon for _, polygons in cells for polygon in polygons],
-        [label for label, (_, some) in zip(labels, cells, strict=True) for _ in some],
-        size_of(path, pixels, rings),
-    )
-    rows = [
-        (label, own["class"], own["origin"]) for label, (own, _) in zip(labels, cells, strict=True)
+    shapes: list[tuple[str, CellShape]] = []
+    hidden: list[Polygon] = []
+    left_out: Counter[str] = Counter()
+    for feature in read_features(path):
+        polygons, points = split_geometry(feature.get("geometry"), str(path))
+        properties = feature.get("properties") or {}
+        kind, nature = _class_name(properties), _object_type(properties)
+        if kind == IGNORE:
+            hidden += polygons
+        elif nature in _CONTAINERS or kind.endswith("*"):
+            left_out[f"of type {nature or 'annotation'} that hold cells"] += 1
+        elif not polygons and not points:
+            shape = (feature.get("geometry") or {}).get("type") or "no geometry"
+            left_out[f"with {shape}, which has no area"] += 1
+        else:
+            nucleus, _ = split_geometry(feature.get("nucleusGeometry"), str(path))
+            name = str(properties.get("name") or "")
+            label = int(name) if name.isdecimal() else 0
+            others = _columns(properties)
+            shapes.append((nature, CellShape(kind, polygons, points, label, nucleus, others)))
+    if any(shape.polygons for _, shape in shapes):
+        named = [(nature, shape) for nature, shape in shapes if shape.polygons or shape.kind]
+        if len(named) < len(shapes):
+            left_out["that are points without a class beside outlined cells"] = len(shapes) - len(
+                named
+            )
+        shapes = named
+    regions = _find_regions(shapes)
+    if regions:
+        left_out["around other cells, as regions are"] += len(regions)
+    cells = [shape for number, (_, shape) in enumerate(shapes) if number not in regions]
+    corners = [ring for one in cells for polygon in one.polygons for ring in polygon]
+    corners += [np.array(one.points) + 1 for one in cells if one.points]
+    corners += [ring for polygon in hidden for ring in polygon]
+    notes = [f"{path.name}: {n} objects {what}, are left out" for what, n in left_out.items()]
+    one = draw_cells(path.stem, cells, size_of(path, pixels, corners), pixels, notes)
+    ignore = region_mask(hidden, one.shape) if hidden else None
+    return replace(one, ignore=ignore, split=split_of(path.parent))
+
+
+def _object_type(properties: Mapping[str, Any]) -> str:
+    found = properties.get("objectType") or properties.get("object_type") or ""
+    return str(found).lower().removeprefix("path").removesuffix("object")
+
+
+def _class_name(properties: Mapping[str, Any]) -> str:
+    """Class of an object, which QuPath writes as a text, a list of them, or with a colour."""
+    found = properties.get("classification")
+    if isinstance(found, Mapping):
+        found = found.get("names") or found.get("name")
+    names = found if isinstance(found, list) else [found]
+    return ": ".join(str(name) for name in names if name)
+
+
+def _columns(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata and measurements, which older versions list as pairs of name and value."""
+    measured = properties.get("measurements") or {}
+    if isinstance(measured, list):
+        measured = {str(pair.get("name")): pair.get("value") for pair in measured}
+    found = {**(properties.get("metadata") or {}), **measured}
+    return {name: value for name, value in found.items() if name not in ("label", "class")}
+
+
+def _find_regions(shapes: Sequence[tuple[str, CellShape]]) -> set[int]:
+    """Find annotations around a cell, or around two other annotations, by their centres."""
+    from skimage.measure import points_in_poly
+
+    placed = [
+        (n, nature, shape.polygons[0][0])
+        for n, (nature, shape) in enumerate(shapes)
+        if shape.polygons
     ]
-    table = pd.DataFrame(rows, columns=["label", "class", "origin"])
-    one = item(path.stem, image, table, pixels)
-    left = [polygon for own, some in named if own["class"] == IGNORE for polygon in some]
-    if not left:
-        return one
-    return replace(one, ignore=fill_polygons(left, [1] * len(left), one.shape) > 0)
-
-
-def _properties(feature: Mapping[str, Any]) -> dict[str, Any]:
-    own = feature.get("properties") or {}
-    kind = own.get("classification") or {}
-    names = kind.get("names") or [kind.get("name") or WBC]
-    origin = (own.get("metadata") or {}).get("origin")
-    return {"class": ": ".join(names), "name": str(own.get("name") or ""), "origin": origin}
-
-
-def _labels(names: Sequence[str]) -> list[int]:
-    """Labels by which the cells are named, or new ones where they are not."""
-    if all(name.isdecimal() and int(name) > 0 for name in names) and len(set(names)) == len(names):
-        return [int(name) for name in names]
-    return list(range(1, len(names) + 1))
+    if not placed:
+        return set()
+    low, high = (np.array([f(ring, axis=0) for *_, ring in placed]) for f in (np.min, np.max))
+    centres = (low + high) / 2
+    order = np.argsort(centres[:, 0], kind="stable")
+    found = set()
+    for at, (number, nature, ring) in enumerate(placed):
+        if nature in _CELLS or "origin" in shapes[number][1].others:
+            continue
+        first, last = np.searchsorted(centres[order, 0], [low[at, 0], high[at, 0]])
+        near = order[first:last]
+        near = near[
+            (near != at) & (np.abs(centres[near, 1] - centres[at, 1]) < np.ptp(ring[:, 1]) / 2)
+        ]
+        smaller = near[np.prod(high[near] - low[near], axis=1) < np.prod(high[at] - low[at])]
+        inside = smaller[points_in_poly(centres[smaller], ring)] if len(smaller) else smaller
+        if len(inside) > 1 or any(placed[n][1] in _CELLS for n in inside):
+            found.add(number)
+    return found

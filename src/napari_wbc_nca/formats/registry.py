@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
+from napari_wbc_nca.formats.files import read_json
 from napari_wbc_nca.formats.items import ExportError
 
 _HERE = "napari_wbc_nca.formats"
@@ -54,8 +56,12 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+ALL = "all"
+"""Stands for every format."""
+
+
 def get(name: str) -> Format:
-    """Format of that name.
+    """Look up a format by its name.
 
     Raises
     ------
@@ -68,14 +74,14 @@ def get(name: str) -> Format:
 
 
 def load(target: str) -> Callable[..., Any]:
-    """Function that ``module:function`` names."""
+    """Import the function that ``module:function`` names."""
     module, _, function = target.partition(":")
     found: Callable[..., Any] = getattr(import_module(f"{_HERE}.{module}"), function)
     return found
 
 
 def detect(path: Path) -> str:
-    """Name of the format that lies at `path`.
+    """Recognise the format of a file or folder by its name, or by its content where that decides.
 
     Raises
     ------
@@ -85,15 +91,33 @@ def detect(path: Path) -> str:
     if not path.exists():
         raise ExportError(f"{path} does not exist; check the path")
     name = path.name.lower()
-    for end, found in _ENDS.items():
-        if name.endswith(end):
-            return found
-    for mark, found in _MARKS.items():
-        if path.is_dir() and next(path.glob(mark), None) is not None:
-            return found
+    found = next((form for end, form in _ENDS.items() if name.endswith(end)), "")
+    if path.is_file() and name.endswith((".json", ".gz", ".zip")):
+        found = _detect_content(path, found)
+    if not found and path.is_dir():
+        found = next((form for mark, form in _MARKS if next(path.glob(mark), None)), "")
+    if found:
+        return found
     raise ExportError(
         f"{path} is of none of the known forms; name its format, which may be {', '.join(FORMATS)}"
     )
+
+
+def _detect_content(path: Path, default: str) -> str:
+    """Tell GeoJSON, COCO and ROIs apart, which come with the same suffixes."""
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            names = [name.lower() for name in archive.namelist()]
+        return "qupath" if any(name.endswith((".geojson", ".json")) for name in names) else default
+    if path.suffix.lower() == ".zip":
+        return default
+    content = read_json(path)
+    first = content[0] if isinstance(content, list) and content else content
+    if not isinstance(first, dict):
+        return ""
+    if {"features", "geometry"} & set(first) or first.get("type") == "FeatureCollection":
+        return "qupath"
+    return "coco" if {"images", "annotations"} & set(first) else ""
 
 
 _ENDS = {
@@ -101,6 +125,7 @@ _ENDS = {
     ".zip": "imagej",
     ".roi": "imagej",
     "_masks.tif": "cellpose",
+    "_masks.png": "cellpose",
     "_seg.npy": "cellpose",
     ".zarr": "omezarr",
     "data.yaml": "yolo",
@@ -110,20 +135,25 @@ _ENDS = {
     ".tiff": "tiff",
     ".png": "tiff",
 }
-"""What the names of files end with."""
-_MARKS = {
-    "annotations/*.json": "coco",
-    "**/dataset.json": "nnunet",
-    "data.yaml": "yolo",
-    "cells.csv": "crops",
-    "**/points.csv": "centroids",
-    "**/labels/*.tif": "tiff",
-    "**/*_masks.tif": "cellpose",
-    "**/*_seg.npy": "cellpose",
-    "labels/.zattrs": "omezarr",
-    "labels/zarr.json": "omezarr",
-    "**/*.ome.zarr": "omezarr",
-    "**/*.geojson": "qupath",
-    "**/*.zip": "imagej",
-}
-"""What lies in their folders."""
+"""Format by what the name of a file ends with."""
+_MARKS = (
+    ("annotations/*.json", "coco"),
+    ("**/*.coco.json", "coco"),
+    ("**/dataset.json", "nnunet"),
+    ("data.yaml", "yolo"),
+    ("cells.csv", "crops"),
+    ("**/points.csv", "centroids"),
+    ("**/labels/*.tif", "tiff"),
+    ("**/labels/*.txt", "yolo"),
+    ("**/labels/*/*.txt", "yolo"),
+    ("classes.txt", "yolo"),
+    ("**/*_masks.tif", "cellpose"),
+    ("**/*_masks.png", "cellpose"),
+    ("**/*_seg.npy", "cellpose"),
+    ("labels/.zattrs", "omezarr"),
+    ("labels/zarr.json", "omezarr"),
+    ("**/*.ome.zarr", "omezarr"),
+    ("**/*.geojson", "qupath"),
+    ("**/*.zip", "imagej"),
+)
+"""Format by what lies in a folder, the first that matches."""

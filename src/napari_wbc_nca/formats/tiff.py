@@ -1,4 +1,4 @@
-"""Pairs of images and label images as TIFF.
+"""Label images as TIFF with what belongs to them: pairs for training, and what ``segment`` wrote.
 
 ``images/NAME.tif`` holds the pixels as they are, ``labels/NAME.tif`` a cell's label at each of its
 pixels, ``labels/NAME_cells.csv`` its class. ``nuclei/NAME.tif`` has the same labels in the nuclei
@@ -7,6 +7,7 @@ where these are known, ``ignore/NAME.tif`` is 255 where nobody reviewed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +17,25 @@ import numpy as np
 
 from napari_wbc_nca.formats.files import (
     CELLS,
-    beside,
-    made,
+    find_picture,
+    make_folder,
     read_cells,
     read_picture,
+    split_of,
     write_cells,
     write_tiff,
 )
-from napari_wbc_nca.formats.items import ExportError, Item, item, nuclei
+from napari_wbc_nca.formats.items import ExportError, Item, item, nuclei_of_cells
+from napari_wbc_nca.formats.provenance import run_record
+from napari_wbc_nca.io import images
+from napari_wbc_nca.io._files import file_sha256
+from napari_wbc_nca.io.omezarr import is_zarr
+from napari_wbc_nca.io.results import LABELS, RECORD, read_labels
 
 if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
+
+CELL, NUCLEUS = LABELS["cell"], LABELS["nucleus"]
 
 
 def write(
@@ -35,41 +44,139 @@ def write(
     """Write pairs, in a folder for each split."""
     for one in items:
         place, name = folder / one.split, f"{one.name}.tif"
-        labels = made(place / "labels")
+        labels = make_folder(place / "labels")
         write_tiff(labels / name, one.labels, one.pixel_size)
         write_cells(labels / f"{one.name}{CELLS}", one.cells)
         if one.pixels is not None:
-            write_tiff(made(place / "images") / name, np.asarray(one.pixels), one.pixel_size)
-        if (inner := nuclei(one)) is not None:
-            write_tiff(made(place / "nuclei") / name, inner, one.pixel_size)
+            write_tiff(make_folder(place / "images") / name, np.asarray(one.pixels), one.pixel_size)
+        if (nuclei := nuclei_of_cells(one)) is not None:
+            write_tiff(make_folder(place / "nuclei") / name, nuclei, one.pixel_size)
         if one.ignore is not None:
             mask = one.ignore.astype(np.uint8) * np.uint8(255)
-            write_tiff(made(place / "ignore") / name, mask, one.pixel_size)
+            write_tiff(make_folder(place / "ignore") / name, mask, one.pixel_size)
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a folder of pairs, or of one label image."""
-    files = [path] if path.is_file() else sorted(path.rglob("labels/*.tif"))
+    """Read a folder of pairs, or one label image."""
+    if path.is_file():
+        return [_read(path, pixels)]
+    suffixes = (".tif", ".tiff", ".png")
+    files = [file for file in path.rglob("labels/*") if file.suffix.lower() in suffixes]
     if not files:
         raise ExportError(f"{path}: no label image; expected labels/NAME.tif in it")
-    return [_read(file, pixels) for file in files]
+    return [_read(file, pixels) for file in sorted(files)]
 
 
 def _read(path: Path, pixels: Any) -> Item:
-    labels, size = read_picture(path)
-    place, split = path.parent.parent, path.parent.parent.name
-    paired = path.parent.name == "labels"
-    if pixels is None and paired:
-        pixels, _ = read_picture(beside(place / "images", path.stem))
-    cells = read_cells(path.with_name(f"{path.stem.removesuffix('_labels')}{CELLS}"))
-    one = item(path.stem, labels, cells, pixels, size)
+    labels, size = read_labels(path)
+    stem, folder = path.stem.removesuffix("_labels"), path.parent.parent
+    cells = read_cells(path.with_name(f"{stem}{CELLS}"))
+    if path.parent.name != "labels":
+        return item(path.stem, labels, cells, pixels, size)
+    if pixels is None:
+        pixels, _ = read_picture(find_picture(folder / "images", path.stem))
     inner, mask = (
-        read_picture(beside(place / kind, path.stem) if paired else None)[0]
-        for kind in ("nuclei", "ignore")
+        None if file is None else read_labels(file)[0]
+        for file in (find_picture(folder / kind, path.stem) for kind in ("nuclei", "ignore"))
     )
     return replace(
-        one,
-        nucleus=None if inner is None else np.asarray(inner),
-        ignore=None if mask is None else np.asarray(mask) > 0,
-        split=split if split in ("train", "val", "test") else "",
+        item(path.stem, labels, cells, pixels, size),
+        nucleus=inner,
+        ignore=None if mask is None else mask > 0,
+        split=split_of(folder),
     )
+
+
+def find_label_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Find the label images of files and folders; in a folder those that ``segment`` wrote.
+
+    Raises
+    ------
+    ExportError
+        When a path does not exist, or a folder has none.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ExportError(f"{path} does not exist; check the path")
+        files = [path] if path.is_file() or is_zarr(path) else sorted(path.glob(f"*{CELL}"))
+        if not files:
+            raise ExportError(
+                f"{path}: no NAME{CELL} in it; give label images, or what segment wrote"
+            )
+        found += [file for file in files if file not in found]
+    return found
+
+
+def read_segmentation(
+    path: str | Path,
+    image: str | Path | None = None,
+    cells: str | Path | None = None,
+    pixel_size: float | None = None,
+) -> Item:
+    """Read a label image and the files that lie beside it.
+
+    Parameters
+    ----------
+    path
+        Label image, such as ``NAME_labels.tif``.
+    image
+        Image file; the one that ``NAME.json`` names where None.
+    cells
+        Table of cells; ``NAME_cells.csv`` where None.
+    pixel_size
+        Side of a pixel in µm; that of the image or of the record where None.
+
+    Raises
+    ------
+    ExportError, ImageError
+        When one cannot be read, or they do not fit.
+    """
+    path = Path(path)
+    labels, own_size = read_labels(path)
+    stem = path.name.removesuffix(CELL) if path.name.endswith(CELL) else path.stem
+    run = _read_record(path.with_name(f"{stem}{RECORD}"))
+    source = run.get("input", {}).get("source")
+    picture = _find_picture(path, source) if image is None else Path(image)
+    shown = None if picture is None else images.read(picture)
+    table = read_cells(Path(cells) if cells is not None else path.with_name(f"{stem}{CELLS}"))
+    if cells is not None and table is None:
+        raise ExportError(f"{cells} does not exist; check the path")
+    size = pixel_size or _pixel_size(run) or (shown.pixel_size if shown else None) or own_size
+    name = stem if shown is None or path.name.endswith(CELL) else shown.name
+    record = {
+        "title": name,
+        "source": None if picture is None else str(picture),
+        "sha256": None if picture is None else file_sha256(picture),
+        "labels": {"source": str(path), "sha256": file_sha256(path)},
+        **run_record(run),
+    }
+    one = item(name, labels, table, shown.pixels if shown else None, size, record)
+    if source and picture is None:
+        note = f"{name}: its image {source} is not found, so that no picture is written; give it"
+        one = replace(one, notes=(note,))
+    nuclei = path.with_name(f"{stem}{NUCLEUS}")
+    return replace(one, nucleus=read_labels(nuclei)[0]) if nuclei.exists() else one
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """Record of a run; empty where there is none of ours."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and "program" in found else {}
+
+
+def _pixel_size(run: dict[str, Any]) -> float | None:
+    size = run.get("parameters", {}).get("pixel_size") or run.get("input", {}).get("pixel_size")
+    return float(size) if size else None
+
+
+def _find_picture(labels: Path, source: str | None) -> Path | None:
+    """Image of a record: where it was, or beside the labels, whatever system it was on."""
+    if not source:
+        return None
+    if (place := Path(source)).is_file() or is_zarr(place):
+        return place
+    return find_picture(labels.parent, source)

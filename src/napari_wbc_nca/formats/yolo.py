@@ -1,23 +1,32 @@
 """YOLO: pictures, and a row for each cell with its box or its outline, relative to the picture.
 
 ``data.yaml`` names the classes. A row has one outline without holes: holes are filled, pieces
-joined by a line. What nobody reviewed is grey in the picture.
+joined by a line. What nobody reviewed is grey in the picture. Of foreign data sets the layouts of
+Ultralytics, Roboflow and labelImg are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import yaml
 
-from napari_wbc_nca.formats.files import beside, made, read_picture, rgb, write_png
-from napari_wbc_nca.formats.items import ExportError, Item, item, rows
-from napari_wbc_nca.ops.outlines import fill_polygons, join_rings, trace_outlines
+from napari_wbc_nca.formats.files import (
+    find_picture,
+    make_folder,
+    read_picture,
+    rgb,
+    split_of,
+    write_png,
+)
+from napari_wbc_nca.formats.geometry import CellShape, draw_cells
+from napari_wbc_nca.formats.items import ExportError, Item, row_image
+from napari_wbc_nca.io.tables import TableError, read_text
+from napari_wbc_nca.ops.outlines import join_rings, trace_outlines
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
 CONFIG = "data.yaml"
 Numbers = dict[int, "npt.NDArray[np.float64]"]
 """Numbers of each label's row, x before y, 0 to 1."""
+_LISTS = ("classes", "obj", "train", "val", "valid", "test", "readme", "notes", "requirements")
+"""Names of text files that hold no labels."""
 
 
 def write_boxes(
@@ -52,9 +63,9 @@ def _write(
             write_png(folder / "images" / split / f"{one.name}.png", rgb(one, hide=True))
         lines = [
             " ".join([str(classes.index(name)), *(f"{n:.8f}" for n in numbers[one.name][label])])
-            for label, name, _ in one.cells.itertuples(index=False)
+            for label, name in one.classes().items()
         ]
-        path = made(folder / "labels" / split) / f"{one.name}.txt"
+        path = make_folder(folder / "labels" / split) / f"{one.name}.txt"
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     splits = {one.split or "train" for one in items}
     config = {
@@ -73,7 +84,7 @@ def _boxes(one: Item) -> Numbers:
 
     height, width = one.shape
     found = {}
-    boxes = find_objects(rows(one), max_label=len(one.cells))
+    boxes = find_objects(row_image(one), max_label=len(one.cells))
     for label, (y, x) in zip(one.cells["label"].tolist(), boxes, strict=True):
         centre = (x.start + x.stop) / 2 / width, (y.start + y.stop) / 2 / height
         sides = (x.stop - x.start) / width, (y.stop - y.start) / height
@@ -90,46 +101,86 @@ def _segments(one: Item) -> Numbers:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Items of a data set; a box becomes a rectangle, an outline the cell."""
+    """Read a data set; a box becomes a rectangle, an outline the cell."""
     place = path.parent if path.is_file() else path
-    config = place / CONFIG
-    if not config.exists():
-        raise ExportError(f"{place}: no {CONFIG}; give the folder of a YOLO data set")
-    try:
-        names = yaml.safe_load(config.read_text(encoding="utf-8"))["names"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ExportError(f"{config} names no classes: {error}") from error
-    classes = dict(enumerate(names)) if isinstance(names, list) else names
-    files = sorted(file for file in (place / "labels").rglob("*.txt"))
-    return [_read(place, file, classes, pixels) for file in files]
+    classes = _read_classes(place)
+    files = [file for file in sorted(place.rglob("*")) if _is_label_file(file)]
+    found = [(file, _find_picture(file)) for file in files]
+    items = [
+        _read(file, picture, classes, pixels)
+        for file, picture in found
+        if picture is not None or pixels is not None
+    ]
+    missing = [file for file, picture in found if picture is None and pixels is None]
+    if not items:
+        raise ExportError(
+            f"{place}: "
+            + (f"{missing[0]} has no picture" if missing else "no label file (.txt)")
+            + "; expected images/NAME.png and labels/NAME.txt, or NAME.txt beside NAME.png"
+        )
+    if not missing:
+        return items
+    note = f"{len(missing)} label files without a picture are left out, such as {missing[0].name}"
+    return [replace(items[0], notes=(*items[0].notes, note)), *items[1:]]
 
 
-def _read(place: Path, file: Path, classes: dict[int, str], pixels: Any) -> Item:
-    folder = place / "images" / file.parent.relative_to(place / "labels")
-    own = read_picture(beside(folder, file.stem))[0] if pixels is None else pixels
-    if own is None:
-        raise ExportError(f"{file} has no picture in {folder}, so that its size is unknown")
+def _read_classes(place: Path) -> Mapping[int, str]:
+    """Class names of ``data.yaml`` or another YAML file that has them, or of ``classes.txt``."""
+    configs = [*place.glob(CONFIG), *sorted(place.glob("*.yaml")), *sorted(place.glob("*.yml"))]
+    for config in configs:
+        try:
+            content = yaml.safe_load(read_text(config))
+        except (yaml.YAMLError, TableError) as error:
+            raise ExportError(f"{config} names no classes: {error}") from error
+        names = content.get("names") if isinstance(content, dict) else None
+        if isinstance(names, dict):
+            return {int(number): str(name) for number, name in names.items()}
+        if isinstance(names, list):
+            return dict(enumerate(map(str, names)))
+    lists = sorted(place.rglob("classes.txt")) or sorted(place.rglob("obj.names"))
+    if lists:
+        return dict(enumerate(line.strip() for line in read_text(lists[0]).strip().splitlines()))
+    if configs:
+        raise ExportError(f"{configs[0]} names no classes; expected a list under names")
+    raise ExportError(f"{place}: no {CONFIG} or classes.txt; give the folder of a YOLO data set")
+
+
+def _is_label_file(path: Path) -> bool:
+    name = path.stem.lower()
+    listed = name in _LISTS or name.startswith("readme")
+    return path.suffix.lower() == ".txt" and not (listed and _find_picture(path) is None)
+
+
+def _find_picture(label: Path) -> Path | None:
+    """Picture of a label file: in ``images`` where that is in ``labels``, else beside it."""
+    parts = list(label.parent.parts)
+    if "labels" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
+    return find_picture(Path(*parts), label.stem) or find_picture(label.parent, label.stem)
+
+
+def _read(file: Path, picture: Path | None, classes: Mapping[int, str], pixels: Any) -> Item:
+    own = read_picture(picture)[0] if pixels is None else pixels
     shape = (int(own.shape[0]), int(own.shape[1]))
-    names, polygons = [], []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    cells = []
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        if not line.strip():
+            continue
         try:
             kind, values = line.split()[0], [float(text) for text in line.split()[1:]]
-            names.append(classes[int(kind)])
-            polygons.append([_ring(values, shape)])
-        except (ValueError, KeyError, IndexError) as error:
+            if len(values) < 4:
+                raise ValueError("expected a class and at least 4 numbers")
+            cells.append(CellShape(classes[int(float(kind))], [[_ring(values, shape)]]))
+        except (ValueError, KeyError) as error:
             raise ExportError(f"{file}, line {number}: {line!r} cannot be read: {error}") from error
-    labels = fill_polygons(polygons, range(1, len(names) + 1), shape)
-    cells = pd.DataFrame({"label": range(1, len(names) + 1), "class": names})
-    split = file.parent.name
-    one = item(file.stem, labels, cells, own)
-    return replace(one, split=split if split in ("train", "val", "test") else "")
+    return replace(draw_cells(file.stem, cells, shape, own), split=split_of(file.parent))
 
 
 def _ring(values: Sequence[float], shape: tuple[int, int]) -> Any:
-    if len(values) == 4:
-        x, y, width, height = values
+    if len(values) in (4, 5):  # predictions have their confidence at the end
+        x, y, width, height = values[:4]
         left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
         corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
         # To pixels: what is written with eight digits may miss an edge by a little.
         return np.round(np.array(corners) * shape, 3)
-    return np.round(np.array(values).reshape(-1, 2)[:, ::-1] * shape, 3)
+    return np.round(np.array(values[: len(values) // 2 * 2]).reshape(-1, 2)[:, ::-1] * shape, 3)

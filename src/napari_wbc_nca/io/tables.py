@@ -145,6 +145,13 @@ def number(text: str) -> float:
     return float(text.replace(",", ".") if "." not in text else text)
 
 
+def to_value(column: str, text: str) -> int | float | str:
+    """Convert the text of a column to a number where it is one and the column may hold numbers."""
+    if column.lower() in TEXTS or not _NUMBER.fullmatch(text):
+        return text
+    return int(text) if re.fullmatch(r"-?\d+", text) else number(text)
+
+
 def to_frame(table: Table) -> pd.DataFrame:
     """Convert a table to a data frame: numbers where a whole column holds them, else text.
 

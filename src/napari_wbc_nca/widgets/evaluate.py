@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wbc_nca.datasets.masks import sample_of
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.params import check, from_mapping
 from napari_wbc_nca.progress import Progress
@@ -26,6 +25,7 @@ from napari_wbc_nca.widgets.evaluate_form import FOLDER, EvaluateForm
 from napari_wbc_nca.widgets.export_items import all_items
 from napari_wbc_nca.widgets.layout import big_button
 from napari_wbc_nca.widgets.worker import preload, report
+from napari_wbc_nca.workflow.export import training_sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class EvaluateWidget(RunWidget):
     def _samples(self) -> list[Sample]:
         layers, regions = list(self.viewer.layers), self.form.reviewed.regions()
         chosen = self.form.labels.chosen()
-        found = [sample_of(one) for one in all_items(chosen, layers, regions)]
+        found = [training_sample(one) for one in all_items(chosen, layers, regions)]
         if not found:
             raise ValueError(
                 "No Labels layer is ticked. Correct the cells of an image first, or measure "

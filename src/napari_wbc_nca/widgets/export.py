@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.formats.items import Item
     from napari_wbc_nca.types import Image as Plane
-    from napari_wbc_nca.workflow.export import Exported
+    from napari_wbc_nca.workflow.export import ExportResult
 
 OUTLINES = (".geojson", ".zip", ".roi")
 """Files that do not say how large their image is."""
@@ -104,9 +104,10 @@ class ExportWidget(RunWidget):
         if found:
             self.import_from(Path(found))
 
-    def _on_exported(self, done: Exported) -> str:
+    def _on_exported(self, done: ExportResult) -> str:
         self.written.setText(listed(done))
-        return "\n".join([f"{len(done.files)} files written", *done.notes])
+        failed = [f"{name} is not written: {why}" for name, why in done.failed.items()]
+        return "\n".join([f"{len(done.files)} files written", *failed, *done.notes])
 
     def _on_imported(self, items: list[Item]) -> str:
         layers = show(self.viewer, items, self.form.image.layer)
@@ -123,7 +124,7 @@ class ExportWidget(RunWidget):
             QTimer.singleShot(_AGAIN, self._clean_up)
 
 
-def listed(done: Exported) -> str:
+def listed(done: ExportResult) -> str:
     """Rich text: a line for each format, with a link to its folder."""
     lines: Iterable[str] = (
         f'<a style="color: {_LINK}" href="{escape(folder.resolve().as_uri())}">{escape(name)}</a>: '

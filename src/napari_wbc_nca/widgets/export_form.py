@@ -41,7 +41,7 @@ class ExportForm(Form):
         )
         self.formats = {name: _format(name) for name in FORMATS}
         self.folder = PathRow("Folder of the exports", folder=True)
-        self.params = ParamsForm(ExportParams, (*OPTIONS, "overwrite"))
+        self.params = ParamsForm(ExportParams, (*OPTIONS, "force"))
         self.groups = PathRow("CSV of image and slide, patient or split", folder=False)
         self._arrange()
         self.image_mode.currentIndexChanged.connect(self._show_rows)
@@ -116,7 +116,7 @@ class ExportForm(Form):
         add_row(form, "Reviewed", self.reviewed)
         add_row(form, "Formats", self._grid())
         add_row(form, "Folder", self.folder)
-        self.params.add_to(form, ("overwrite",))
+        self.params.add_to(form, ("force",))
         self.rows.addWidget(fields)
         details = QWidget()
         options = form_layout(details)

@@ -13,9 +13,10 @@ import pandas as pd
 from napari.layers import Image, Labels, Shapes
 
 from napari_wbc_nca.formats.files import rgb
-from napari_wbc_nca.formats.inputs import array_sha256, file_sha256, run_record
-from napari_wbc_nca.formats.items import ExportError, Item, item, measured, reviewed_only
-from napari_wbc_nca.formats.regions import cover
+from napari_wbc_nca.formats.geometry import region_mask
+from napari_wbc_nca.formats.items import ExportError, Item, cell_measurements, item, keep_reviewed
+from napari_wbc_nca.formats.provenance import run_record
+from napari_wbc_nca.io._files import array_sha256, file_sha256
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.planes import (
     OURS,
@@ -140,7 +141,7 @@ def items_of(
             if nuclei is not None:
                 one = replace(one, nucleus=np.array(nuclei.data[index]))
             region = None if reviewed is None else regions(labels, lead, index, reviewed, one.shape)
-            found.append(one if region is None else reviewed_only(one, region))
+            found.append(one if region is None else keep_reviewed(one, region))
     if not found:
         raise ExportError(f"{labels.name} has no cell on any plane; segment or draw some")
     return found
@@ -182,7 +183,7 @@ def regions(
             continue
         ring = corners[:, len(lead) :] + 0.5  # napari counts from the middle of a pixel
         polygons.append([_ellipse(ring) if kind == "ellipse" else ring])
-    return cover(polygons, shape)
+    return region_mask(polygons, shape)
 
 
 def _ellipse(box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -210,7 +211,7 @@ def show(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Lay
             shown = viewer.add_image(rgb(one), name=one.name, **place)
             added.append(shown)
         made = {"source_id": uuid4().hex if shown is None else str(shown.unique_id)}
-        table = measured(one)
+        table = cell_measurements(one)
         table.insert(0, "index", table["label"])
         look = {"features": table, "colormap": colormap(table, class_colours(table))}
         for kind, title, pixels, options in (

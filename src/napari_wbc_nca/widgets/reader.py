@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import tifffile
+from napari.utils.notifications import show_warning
 
+from napari_wbc_nca.formats.files import read_cells
+from napari_wbc_nca.formats.items import ExportError
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io.results import LABELS, MAPS, RECORD, SUFFIXES, TABLE, read_map_names
 from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets.planes import OURS, SHOWS
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.types import LayerDataTuple
 
 PROGRAM = "napari-wbc-nca"
@@ -91,7 +94,14 @@ def _cell_table(path: Path) -> pd.DataFrame | None:
     file = _beside(path, TABLE)
     if not file.exists():
         return None
-    table = pd.read_csv(file)
+    try:
+        table = read_cells(file)
+    except ExportError as error:
+        show_warning(f"{error}; the labels are opened without classes")
+        return None
+    if table is None or "label" not in table:
+        show_warning(f"{file}: no column label; the labels are opened without classes")
+        return None
     table.insert(0, "index", table["label"])
     return table
 

@@ -12,7 +12,6 @@ from napari.layers import Image, Points
 from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_wbc_nca.cell_types import WBC, canonical
-from napari_wbc_nca.datasets.masks import sample_of
 from napari_wbc_nca.datasets.samples import Sample
 from napari_wbc_nca.formats.files import rgb
 from napari_wbc_nca.formats.items import item
@@ -27,6 +26,7 @@ from napari_wbc_nca.widgets.model_box import ModelNames
 from napari_wbc_nca.widgets.planes import OURS, on_plane, source_of, to_plane
 from napari_wbc_nca.widgets.train_form import FOLDER, LABELS, TrainForm
 from napari_wbc_nca.widgets.worker import preload
+from napari_wbc_nca.workflow.export import training_sample
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -234,7 +234,7 @@ class TrainWidget(RunWidget):
             return self.form.path()
         if self.form.source == LABELS:
             chosen, regions = self.form.labels.chosen(), self.form.reviewed.regions()
-            found = [sample_of(one) for one in all_items(chosen, layers, regions)]
+            found = [training_sample(one) for one in all_items(chosen, layers, regions)]
         else:
             chosen = self.form.points.chosen()
             found = [sample for points in chosen for sample in samples_of_points(points, layers)]

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_wbc_nca.formats import inputs, regions, registry, staging
-from napari_wbc_nca.formats.files import RECORD, rgb, write_png, write_record
+from napari_wbc_nca.datasets.masks import labelled
+from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample
+from napari_wbc_nca.datasets.splits import assign_splits
+from napari_wbc_nca.formats import registry
+from napari_wbc_nca.formats.files import (
+    PROGRAM,
+    RECORD,
+    read_cells,
+    rgb,
+    stage_folders,
+    write_png,
+    write_record,
+)
+from napari_wbc_nca.formats.geometry import read_regions
 from napari_wbc_nca.formats.items import (
     ExportError,
     Item,
+    cell_measurements,
     class_names,
     item,
-    measured,
-    reviewed_only,
+    keep_reviewed,
+    nuclei_of_cells,
 )
 from napari_wbc_nca.formats.params import ExportParams
-from napari_wbc_nca.formats.provenance import notes, record
-from napari_wbc_nca.formats.splits import split
+from napari_wbc_nca.formats.provenance import export_notes, export_record, run_record
+from napari_wbc_nca.formats.tiff import find_label_images, read_segmentation
 from napari_wbc_nca.io import results
+from napari_wbc_nca.io._files import array_sha256, file_sha256
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.results import LABELS
 from napari_wbc_nca.params import check, from_mapping
@@ -32,22 +47,25 @@ from napari_wbc_nca.types import Image, Segmentation
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What an export wrote.
+class ExportResult:
+    """Files that an export wrote.
 
     Attributes
     ----------
     folders
-        Format to its folder.
+        Folder of each format.
     files
         All files, below these.
     notes
         What must be known of them, such as cells that were left out.
+    failed
+        Why a format could not be written, by its name.
     """
 
     folders: dict[str, Path]
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def export(
@@ -59,7 +77,7 @@ def export(
     reviewed: Any = None,
     groups: str | Path | None = None,
     **options: Any,
-) -> Exported:
+) -> ExportResult:
     """Write labels with their classes in the formats of other programs.
 
     Parameters
@@ -70,7 +88,7 @@ def export(
     folder
         Gets a folder for each format.
     formats
-        Names of formats, see :data:`~napari_wbc_nca.formats.registry.FORMATS`.
+        Names of formats, see :data:`~napari_wbc_nca.formats.registry.FORMATS`, or ``all``.
     image
         The image of the labels: file, array or :class:`~napari_wbc_nca.types.Image`.
     cells
@@ -84,13 +102,13 @@ def export(
 
     Returns
     -------
-    Exported
-        Folders, files and notes.
+    ExportResult
+        Folders, files, notes, and formats that could not be written while others could.
 
     Raises
     ------
     ExportError
-        When something cannot be used or written, saying what to do; then nothing is written.
+        When something cannot be used, or no format can be written; then nothing is written.
 
     Examples
     --------
@@ -101,35 +119,35 @@ def export(
     ['image.geojson', 'provenance.json']
     """
     params = from_mapping(ExportParams, options)
-    items = as_items(labels, image, cells, params.pixel_size)
+    items = collect_items(labels, image, cells, params.pixel_size)
     if reviewed is not None:
-        items = [_reviewed(one, reviewed) for one in items]
-    chosen = [formats] if isinstance(formats, str) else list(formats)
-    return run_to_end(run(items, chosen, Path(folder), params, groups))
+        items = [_restrict(one, reviewed) for one in items]
+    names = [formats] if isinstance(formats, str) else list(formats)
+    return run_to_end(run(items, names, Path(folder), params, groups))
 
 
-def as_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> list[Item]:
-    """Items of whatever :func:`export` takes."""
+def collect_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> list[Item]:
+    """Make items of whatever :func:`export` takes."""
     if isinstance(labels, (list, tuple)) and all(isinstance(one, Item) for one in labels):
         return list(labels)
     if isinstance(labels, (str, Path)):
-        files = inputs.find([labels])
+        files = find_label_images([labels])
         if len(files) > 1 and (image is not None or cells is not None):
             raise ExportError(
                 f"{labels} holds {len(files)} label images; give them one by one with their image"
             )
-        return [inputs.load(file, image, cells, pixel_size or None) for file in files]
-    return [in_memory(labels, image, cells, pixel_size)]
+        return [read_segmentation(file, image, cells, pixel_size or None) for file in files]
+    return [_item_of_arrays(labels, image, cells, pixel_size)]
 
 
-def in_memory(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> Item:
+def _item_of_arrays(labels: Any, image: Any, cells: Any, pixel_size: float) -> Item:
     """Item of a label array or a segmentation, and of the image it belongs to."""
     run: Any = {}
     nucleus = None
-    if hasattr(labels, "labels") and hasattr(labels, "provenance"):
-        found: Segmentation = labels
-        labels, run, nucleus = found.labels["cell"], found.provenance, found.labels.get("nucleus")
-        cells = found.cells if cells is None else cells
+    if isinstance(labels, Segmentation):
+        run, nucleus = labels.provenance, labels.labels.get("nucleus")
+        cells = labels.cells if cells is None else cells
+        labels = labels.labels["cell"]
     shown: Image | None = None if image is None else _as_image(image)
     plane = np.asarray(labels)
     source = None if shown is None else shown.source
@@ -137,14 +155,18 @@ def in_memory(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) -> I
     entry = {
         "title": name,
         "source": source,
-        "sha256": inputs.file_sha256(Path(source)) if source else None,
-        "labels": {"source": None, "sha256": inputs.array_sha256(plane)},
-        **inputs.run_record(run),
+        "sha256": file_sha256(source),
+        "labels": {"source": None, "sha256": array_sha256(plane)},
+        **run_record(run),
     }
     if shown is not None and source is None:
-        entry["sha256"] = inputs.array_sha256(shown.pixels)
+        entry["sha256"] = array_sha256(shown.pixels)
+    if isinstance(cells, (str, Path)):
+        file, cells = cells, read_cells(Path(cells))
+        if cells is None:
+            raise ExportError(f"{file} does not exist; check the path")
     size = pixel_size or (shown.pixel_size if shown else None)
-    one = item(name, plane, inputs.table_of(cells), shown.pixels if shown else None, size, entry)
+    one = item(name, plane, cells, shown.pixels if shown else None, size, entry)
     return one if nucleus is None else replace(one, nucleus=np.asarray(nucleus))
 
 
@@ -154,10 +176,27 @@ def _as_image(image: Any) -> Image:
     return read(image) if isinstance(image, (str, Path)) else Image(image)
 
 
-def _reviewed(one: Item, reviewed: Any) -> Item:
+def _restrict(one: Item, reviewed: Any) -> Item:
     if isinstance(reviewed, (str, Path)):
-        return reviewed_only(one, regions.read(Path(reviewed), one.shape))
-    return reviewed_only(one, np.asarray(reviewed) > 0)
+        return keep_reviewed(one, read_regions(Path(reviewed), one.shape))
+    return keep_reviewed(one, np.asarray(reviewed) > 0)
+
+
+def training_sample(one: Item) -> Sample:
+    """Make a training sample of labels in the form in which they are exported.
+
+    Raises
+    ------
+    LabelError
+        When there is no picture to learn from.
+    """
+    if one.pixels is None:
+        raise LabelError(
+            f"{one.name} has labels but no picture; open the picture that they were drawn on"
+        )
+    masks = Masks(one.labels, (), nuclei_of_cells(one), one.ignore)
+    found = labelled(Path(one.name), masks, one.classes(), one.shape, rgb(one))
+    return replace(found, group=one.name, source="layers")
 
 
 def run(
@@ -166,10 +205,12 @@ def run(
     folder: Path,
     params: ExportParams,
     groups: str | Path | None = None,
-) -> Generator[Progress, None, Exported]:
+) -> Generator[Progress, None, ExportResult]:
     """Export `items` step by step; parameters as in :func:`export`.
 
-    All formats are written under temporary names, which become final together.
+    All formats are written under temporary names, which become final together. A format that
+    cannot hold these items is named with the reason, and the others are written; a disk that
+    cannot be written to fails all.
 
     Yields
     ------
@@ -177,34 +218,64 @@ def run(
         Of the formats.
     """
     check(params)
-    chosen = list(dict.fromkeys(names))
+    chosen = list(registry.FORMATS) if list(names) == [registry.ALL] else list(dict.fromkeys(names))
     table = None if groups is None else Path(groups)
-    items = split(_checked(items, chosen, params), params, table)
+    items = split_items(_check_items(items, names, params), params, table)
     classes = class_names(items)
-    targets = [folder / name for name in chosen]
-    with staging.staged(targets, overwrite=params.overwrite) as parts:
+    targets = {name: folder / name for name in chosen}
+    failed: dict[str, str] = {}
+    with stage_folders(list(targets.values()), force=params.force) as parts:
         for done, (name, part) in enumerate(zip(chosen, parts, strict=True)):
             yield Progress(done, len(chosen), registry.get(name).title)
-            registry.load(registry.get(name).write)(items, classes, part, params)
+            try:
+                _check_needs(items, [name])
+                registry.load(registry.get(name).write)(items, classes, part, params)
+            except ExportError as error:
+                failed[name] = str(error)
+                shutil.rmtree(part)
+                continue
             files = sorted(path.relative_to(part).as_posix() for path in _files(part))
-            entry = record(name, items, classes, params, files, table)
-            write_record(part / RECORD, entry)
+            write_record(part / RECORD, export_record(name, items, classes, params, files, table))
+        if len(failed) == len(chosen):
+            raise ExportError("; ".join(dict.fromkeys(failed.values())))
         yield Progress(len(chosen), len(chosen), "done")  # the last chance to cancel
-    said: dict[str, list[str]] = {}
-    for name in chosen:
-        for note in notes(name, items):
-            said.setdefault(note, []).append(name)
-    written = [path for target in targets for path in sorted(_files(target))]
-    return Exported(
-        dict(zip(chosen, targets, strict=True)), tuple(written), _told(said, len(chosen))
-    )
+    folders = {name: target for name, target in targets.items() if name not in failed}
+    written = [path for target in folders.values() for path in sorted(_files(target))]
+    notes = {name: export_notes(name, items) for name in folders}
+    return ExportResult(folders, tuple(written), _merge_notes(notes), failed)
 
 
-def _told(said: Mapping[str, Sequence[str]], count: int) -> tuple[str, ...]:
-    """Notes, with the formats that they are about where it is not all of them."""
+def split_items(
+    items: Sequence[Item], params: ExportParams, table: Path | None = None
+) -> list[Item]:
+    """Assign items to training, validation and test; see :func:`assign_splits`.
+
+    Raises
+    ------
+    ExportError
+        When they cannot be split so.
+    """
+    names = []
+    for one in items:
+        source, title = one.record.get("source"), one.record.get("title")
+        names.append([str(source or one.name), str(title or one.name), one.name])
+    shares = {"test": params.test, "val": params.validation}
+    try:
+        sides = assign_splits(names, shares, params.split_by, params.seed, table)
+    except LabelError as error:
+        raise ExportError(str(error)) from error
+    return [replace(one, split=side) for one, side in zip(items, sides, strict=True)]
+
+
+def _merge_notes(notes: dict[str, list[str]]) -> tuple[str, ...]:
+    """Each note once, with the formats that it is about where it is not all of them."""
+    formats: dict[str, list[str]] = {}
+    for name, some in notes.items():
+        for note in some:
+            formats.setdefault(note, []).append(name)
     return tuple(
-        note if len(names) == count else f"{', '.join(names)}: {note}"
-        for note, names in said.items()
+        note if len(names) == len(notes) else f"{', '.join(names)}: {note}"
+        for note, names in formats.items()
     )
 
 
@@ -212,11 +283,10 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def _checked(items: Sequence[Item], names: Sequence[str], params: ExportParams) -> list[Item]:
-    """Items under names of their own, when they and the formats go together."""
+def _check_items(items: Sequence[Item], names: Sequence[str], params: ExportParams) -> list[Item]:
+    """Items under different names, when they and the named formats go together."""
     if not names:
         raise ExportError(f"no format is named; choose from {', '.join(registry.FORMATS)}")
-    needing = [name for name in names if registry.get(name).needs == "image"]
     if not items:
         raise ExportError("there are no labels; segment an image, or draw cells in a Labels layer")
     if not any(len(one.cells) for one in items):
@@ -224,20 +294,25 @@ def _checked(items: Sequence[Item], names: Sequence[str], params: ExportParams) 
             f"there is no cell in {', '.join(one.name for one in items)}; segment or draw some, or "
             "widen the reviewed regions, before you export"
         )
-    for one in items:
-        if one.pixels is None and needing:
-            raise ExportError(
-                f"{one.name}: {', '.join(needing)} cannot do without the image; give it, or leave "
-                "these formats out"
-            )
-    sized = [
+    if list(names) != [registry.ALL]:
+        _check_needs(items, names)
+    return [
         replace(one, pixel_size=params.pixel_size or one.pixel_size, name=name)
-        for one, name in zip(items, _names(items), strict=True)
+        for one, name in zip(items, _unique_names(items), strict=True)
     ]
-    return sized
 
 
-def _names(items: Sequence[Item]) -> list[str]:
+def _check_needs(items: Sequence[Item], names: Sequence[str]) -> None:
+    needing = [name for name in names if registry.get(name).needs == "image"]
+    without = [one.name for one in items if one.pixels is None]
+    if needing and without:
+        raise ExportError(
+            f"{without[0]}: {', '.join(needing)} cannot do without the image; give it, or leave "
+            "these formats out"
+        )
+
+
+def _unique_names(items: Sequence[Item]) -> list[str]:
     """A name for each item; a number follows where two have the same."""
     taken: set[str] = set()
     found = []
@@ -251,7 +326,7 @@ def _names(items: Sequence[Item]) -> list[str]:
 
 
 def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> list[Item]:
-    """Labels with classes from the formats that :func:`export` writes.
+    """Import labels with classes from the formats that :func:`export` writes.
 
     Parameters
     ----------
@@ -262,10 +337,15 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
     image
         The image of a single file of labels, which says how large they are.
 
+    Returns
+    -------
+    list of Item
+        Their `notes` say what was left out.
+
     Raises
     ------
     ExportError
-        When nothing there can be read, saying what to do.
+        When nothing there can be read, or no cell is in it, saying why.
     """
     place = Path(path).expanduser()
     name = registry.detect(place) if form == "auto" else form
@@ -274,15 +354,23 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
         raise ExportError(f"{place} does not exist; check the path")
     shown = None if image is None else _as_image(image)
     found: list[Item] = registry.load(entry.read)(place, None if shown is None else shown.pixels)
+    cells = sum(len(one.cells) for one in found)
+    notes = [note for one in found for note in one.notes]
+    if not found or (not cells and notes):
+        raise ExportError(f"{place}: no cell in it{''.join(f'; {note}' for note in notes)}")
+    empty = [one.name for one in found if not len(one.cells)]
+    if empty:
+        note = f"without any cell: {', '.join(empty)}"
+        found[0] = replace(found[0], notes=(*found[0].notes, note))
     if shown is None or len(found) != 1:
         return found
     return [replace(found[0], pixel_size=found[0].pixel_size or shown.pixel_size)]
 
 
-def write_labels(
-    items: Sequence[Item], folder: str | Path, source: str | Path, *, overwrite: bool = False
+def write_imported(
+    items: Sequence[Item], folder: str | Path, source: str | Path, *, force: bool = False
 ) -> list[Path]:
-    """Write imported labels as ``segment`` writes its own, so that they open in napari alike.
+    """Write imported labels as ``segment`` writes its results, so that napari opens them alike.
 
     ``NAME_reviewed.png`` is added where the labels say what nobody reviewed.
 
@@ -294,7 +382,7 @@ def write_labels(
         Where to.
     source
         What it was imported from, for the record.
-    overwrite
+    force
         Whether files of these names are replaced.
 
     Raises
@@ -305,22 +393,21 @@ def write_labels(
         When a file cannot be written.
     """
     target = Path(folder)
-    names = _names(items)
+    names = _unique_names(items)
     there = [path for name in names if (path := target / f"{name}{LABELS['cell']}").exists()]
-    if there and not overwrite:
-        raise ExportError(
-            f"{there[0]} exists; choose another folder, or ask for it to be overwritten"
-        )
+    if there and not force:
+        raise ExportError(f"{there[0]} exists; choose another folder, or replace it with --force")
     written: list[Path] = []
     for name, one in zip(names, items, strict=True):
         pixels = np.full((*one.shape, 3), 255, np.uint8) if one.pixels is None else rgb(one)
         entry = {
-            "program": f"{staging.PROGRAM} {version(staging.PROGRAM)}",
+            "program": f"{PROGRAM} {version(PROGRAM)}",
             "imported": str(source),
             "input": {"name": name, "shape": list(one.shape), "pixel_size": one.pixel_size},
+            "notes": list(one.notes),
         }
-        inner = {} if one.nucleus is None else {"nucleus": one.nucleus}
-        found = Segmentation({"cell": one.labels, **inner}, measured(one), {}, entry)
+        nuclei = {} if one.nucleus is None else {"nucleus": one.nucleus}
+        found = Segmentation({"cell": one.labels, **nuclei}, cell_measurements(one), {}, entry)
         written += results.write(found, Image(pixels, name, one.pixel_size), target)
         if one.ignore is not None:
             written.append(target / f"{name}_reviewed.png")
