@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_wbc_nca.evaluation.evaluate import evaluate
-    from napari_wbc_nca.io.model_store import resolve as load_model
+    from napari_wbc_nca.models.build import load_model
     from napari_wbc_nca.workflow.export import export, import_labels
     from napari_wbc_nca.workflow.segment import segment
     from napari_wbc_nca.workflow.train import train
@@ -25,7 +25,7 @@ _TARGETS = {
     "evaluate": "napari_wbc_nca.evaluation.evaluate:evaluate",
     "export": "napari_wbc_nca.workflow.export:export",
     "import_labels": "napari_wbc_nca.workflow.export:import_labels",
-    "load_model": "napari_wbc_nca.io.model_store:resolve",
+    "load_model": "napari_wbc_nca.models.build:load_model",
     "segment": "napari_wbc_nca.workflow.segment:segment",
     "train": "napari_wbc_nca.workflow.train:train",
 }

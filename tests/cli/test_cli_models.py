@@ -5,6 +5,7 @@ import json
 import pytest
 
 from napari_wbc_nca.io import model_store, published, weights
+from napari_wbc_nca.models import build
 
 INFO = {"name": "tiny", "method": "nca_wss", "classes": ["a", "b"], "parameters": 12345}
 
@@ -21,7 +22,7 @@ def models(monkeypatch):
     monkeypatch.setattr(model_store, "names", lambda: ["tiny", "cut"])
     monkeypatch.setattr(model_store, "info", info)
     found = {"tiny": "", "cut": "cut is truncated"}
-    monkeypatch.setattr(model_store, "verify", lambda name: {name: found[name]} if name else found)
+    monkeypatch.setattr(build, "verify_models", lambda name: {name: found[name]} if name else found)
 
 
 def test_list_shows_what_is_at_hand(wbc, models):
@@ -71,6 +72,7 @@ def imported(monkeypatch, model, tmp_path):
         return tmp_path / "models" / name
 
     monkeypatch.setattr(published, "import_published", read)
+    monkeypatch.setattr(build, "check_weights", lambda checkpoint, source: checkpoint)
     monkeypatch.setattr(model_store, "register", register)
     monkeypatch.setattr(weights, "save", lambda _, path: calls.append(path))
     return calls

@@ -11,8 +11,8 @@ import tifffile
 import zarr
 
 from napari_wbc_nca.io import weights
-from napari_wbc_nca.io.architectures import SHAPES
 from napari_wbc_nca.io.images import read, sample_path
+from napari_wbc_nca.models.build import weight_shapes
 from napari_wbc_nca.types import Checkpoint
 
 SIZES = {"channels": 8, "hidden": 8, "steps": 4, "fire_rate": 0.5, "classes": 3}
@@ -23,7 +23,7 @@ CLASSES = ("neutrophil", "lymphocyte", "none")
 def model(tmp_path_factory):
     """File of a random network."""
     random = np.random.default_rng(1)
-    shapes = SHAPES["nca_wss"](SIZES, 3)
+    shapes = weight_shapes("nca_wss", SIZES, 3)
     made = {k: random.normal(0, 0.3, shape).astype(np.float32) for k, shape in shapes.items()}
     scale = {"diameter": 16.0, "pixel_size": 0.8, "window": 32}
     path = tmp_path_factory.mktemp("model") / "random.safetensors"

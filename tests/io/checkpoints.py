@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_wbc_nca.datasets.synthetic import KINDS
-from napari_wbc_nca.io.architectures import nca_shapes, unet_shapes
+from napari_wbc_nca.models.build import weight_shapes
 from napari_wbc_nca.types import Checkpoint
 
 ARCHITECTURE = {"channels": 8, "hidden": 6, "steps": 4, "classes": 3, "head": 5, "readouts": 2}
@@ -18,7 +18,7 @@ def checkpoint(**changes: Any) -> Checkpoint:
     random = np.random.default_rng(0)
     weights = {
         name: random.normal(size=shape).astype(np.float32)
-        for name, shape in nca_shapes(ARCHITECTURE, 3).items()
+        for name, shape in weight_shapes("nca_wss", ARCHITECTURE, 3).items()
     }
     made = Checkpoint(
         method="nca_wss",
@@ -41,7 +41,7 @@ def mixer(seed: int = 0, **changes: Any) -> Checkpoint:
     classes = ("background", *KINDS)
     sizes = {"channels_in": 3, "outputs": len(classes), "widths": "4-8", "align_corners": False}
     weights = {}
-    for name, shape in unet_shapes(sizes, len(classes)).items():
+    for name, shape in weight_shapes("propagation", sizes, len(classes)).items():
         drawn = random.normal(size=shape).astype(np.float32)
         weights[name] = np.abs(drawn) if name.endswith("running_var") else drawn
         if not shape:

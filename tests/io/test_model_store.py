@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from checkpoints import checkpoint
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.weights import WeightsError, load, save
+from napari_wbc_nca.models.build import verify_models
 
 
 @pytest.fixture(autouse=True)
@@ -71,9 +69,9 @@ def test_info_tells_all_but_the_weights(bundled):
 
 
 def test_verify_finds_a_changed_bundled_file(bundled):
-    assert model_store.verify() == {"wbc-smear": ""}
+    assert verify_models() == {"wbc-smear": ""}
     save(checkpoint(name="other"), bundled / "wbc-smear.safetensors")
-    problem = model_store.verify("wbc-smear")["wbc-smear"]
+    problem = verify_models("wbc-smear")["wbc-smear"]
     assert "the file was changed; install napari-wbc-nca again" in problem
     with pytest.raises(WeightsError, match="the file was changed"):
         model_store.resolve("wbc-smear")
@@ -81,18 +79,18 @@ def test_verify_finds_a_changed_bundled_file(bundled):
 
 def test_verify_finds_an_unlisted_bundled_file(bundled):
     (bundled / "index.json").write_text("{}")
-    assert "but none is listed" in model_store.verify()["wbc-smear"]
+    assert "but none is listed" in verify_models()["wbc-smear"]
 
 
 def test_verify_finds_a_damaged_user_file(bundled):
     path = model_store.register(checkpoint(), "mine")
     path.write_bytes(path.read_bytes()[:-1])
-    assert model_store.verify()["wbc-smear"] == ""
-    assert "truncated or damaged" in model_store.verify()["mine"]
+    assert verify_models()["wbc-smear"] == ""
+    assert "truncated or damaged" in verify_models()["mine"]
 
 
 def test_what_is_really_bundled_is_whole():
-    assert not any(model_store.verify().values())
+    assert not any(verify_models().values())
 
 
 def test_registering_never_replaces(bundled):
@@ -113,86 +111,3 @@ def test_a_home_that_cannot_be_made_is_named(home):
     home.write_text("a file in the way")
     with pytest.raises(WeightsError, match=r"models cannot be made: .*NAPARI_WBC_NCA_HOME"):
         model_store.register(checkpoint(), "mine")
-
-
-@contextmanager
-def serving(content, promised=None):
-    """Address of a server that sends `content`, and the paths it was asked for."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(200 if content else 404)
-            self.send_header("Content-Length", str(promised or len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/model.safetensors", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def content(tmp_path):
-    save(checkpoint(), tmp_path / "served.safetensors")
-    return (tmp_path / "served.safetensors").read_bytes()
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def left_over(home):
-    return [path for path in home.rglob("*") if path.is_file()]
-
-
-def test_a_download_is_fetched_once(content, home):
-    with serving(content) as (url, asked):
-        first = model_store.download(url, sha256(content))
-        assert model_store.download(url, sha256(content)) == first
-    assert len(asked) == 1
-    assert model_store.resolve(first).sha256 == sha256(content)
-    assert home in first.parents
-
-
-def test_a_download_with_another_hash_is_refused(content, home):
-    with serving(content) as (url, _), pytest.raises(WeightsError, match=r"was not downloaded"):
-        model_store.download(url, sha256(b"other"))
-    assert not left_over(home)
-
-
-def test_a_cut_download_is_refused(content, home):
-    with (
-        serving(content[:100], promised=len(content)) as (url, _),
-        pytest.raises(WeightsError, match=r"was not downloaded"),
-    ):
-        model_store.download(url, sha256(content))
-    assert not left_over(home)
-
-
-def test_a_missing_page_is_refused(home):
-    with serving(b"") as (url, _), pytest.raises(WeightsError, match=r"not downloaded: .*404"):
-        model_store.download(url, sha256(b""))
-    assert not left_over(home)
-
-
-@pytest.mark.parametrize(
-    ("url", "digest", "message"),
-    [
-        ("file:///etc/passwd", "0" * 64, "is no address; expected http"),
-        ("http://example.org/x", "0" * 63, "expected 64 hexadecimal digits"),
-    ],
-)
-def test_what_is_no_address_or_hash_is_refused(url, digest, message):
-    with pytest.raises(WeightsError, match=message):
-        model_store.download(url, digest)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from napari_wbc_nca.io.model_store import resolve
 from napari_wbc_nca.io.published import CLASSES, MEAN, STD, import_published
 from napari_wbc_nca.io.weights import WeightsError, load, save
+from napari_wbc_nca.models.build import check_weights
 from napari_wbc_nca.models.nca import NCA
 
 
@@ -145,7 +146,7 @@ def test_other_networks_are_refused(tmp_path, change, message):
     state = {n: v for n, v in {**state_dict(), **change}.items() if v is not None}
     torch.save(state, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=rf"other.pt .*{message}"):
-        import_published(tmp_path / "other.pt")
+        check_weights(import_published(tmp_path / "other.pt"), tmp_path / "other.pt")
 
 
 def test_the_arrays_are_contiguous(file):

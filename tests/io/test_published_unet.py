@@ -9,6 +9,7 @@ from napari_wbc_nca.io.model_store import resolve
 from napari_wbc_nca.io.published import import_published
 from napari_wbc_nca.io.weights import WeightsError, load, save
 from napari_wbc_nca.methods.propagation.network import load as network_of
+from napari_wbc_nca.models.build import check_weights
 
 WIDTHS = (6, 8, 10, 12, 12)
 DECODER = ((24, 10), (20, 8), (16, 6), (12, 6))
@@ -148,4 +149,4 @@ def test_what_does_not_fit_is_refused(tmp_path, change, message):
     path = tmp_path / "odd.pth"
     torch.save(state, path)
     with pytest.raises(WeightsError, match=message):
-        import_published(path, method="propagation")
+        check_weights(import_published(path, method="propagation"), path)

@@ -16,7 +16,6 @@ from checkpoints import ARCHITECTURE, checkpoint
 from safetensors.numpy import save as pack
 
 from napari_wbc_nca.io import weights
-from napari_wbc_nca.io.architectures import nca_shapes
 from napari_wbc_nca.io.weights import (
     KEY,
     LARGEST_CARD,
@@ -26,7 +25,6 @@ from napari_wbc_nca.io.weights import (
     save,
     to_json,
 )
-from napari_wbc_nca.models.nca import NCA
 
 
 @pytest.fixture
@@ -45,14 +43,6 @@ def card(**changes):
 def written(path, text, arrays=None):
     path.write_bytes(pack(dict(arrays or checkpoint().weights), metadata={KEY: text}))
     return path
-
-
-@pytest.mark.parametrize("pool", ["mean", "max"])
-@pytest.mark.parametrize("sizes", [{}, {"head": 7, "readouts": 0}, {"readouts": 1}])
-def test_expected_shapes_are_those_of_the_network(pool, sizes):
-    architecture = {"channels": 9, "hidden": 11, "steps": 3, "classes": 4, "pool": pool, **sizes}
-    state = NCA(**architecture).state_dict()
-    assert nca_shapes(architecture, 4) == {name: tuple(t.shape) for name, t in state.items()}
 
 
 def test_everything_comes_back(saved):
@@ -116,11 +106,9 @@ def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ("a", "b")}, r"architecture says 3 classes, but 2 class names"),
         ({"method": "unet"}, r"method is 'unet'; known are nca_wss, nca_max"),
         ({"diameter": float("nan")}, r"has diameter None; expected a number of px above 0"),
-        ({"architecture": {"channels": 8}}, r"hidden is None; expected an integer in 1-1024"),
-        ({"weights": {}}, r"p0.weight \(8, 1, 3, 3\) is missing; .* and 10 more"),
+        ({"architecture": {"widths": [8, 16]}}, r"expected an object of numbers and texts"),
     ],
 )
 def test_what_could_not_be_read_back_is_not_written(tmp_path, changes, message):
@@ -210,7 +198,7 @@ def test_every_truncation_is_refused(saved, share):
 
 def test_appended_bytes_are_refused(saved):
     saved.write_bytes(saved.read_bytes() + b"more")
-    with pytest.raises(WeightsError, match=r"bytes where its header promises"):
+    with pytest.raises(WeightsError, match=r"truncated or damaged"):
         load(saved)
 
 
@@ -227,18 +215,6 @@ def test_other_precision_is_refused(tmp_path):
         load(written(tmp_path / "half.safetensors", card(), arrays))
 
 
-def test_weights_of_another_size_are_refused(tmp_path):
-    text = card(architecture={**ARCHITECTURE, "channels": 16})
-    with pytest.raises(WeightsError, match=r"p0.weight is \(8, 1, 3, 3\) instead of \(16, 1, 3, 3"):
-        load(written(tmp_path / "x.safetensors", text))
-
-
-def test_unexpected_weights_are_refused(tmp_path):
-    arrays = {**checkpoint().weights, "spy": np.zeros(2, np.float32)}
-    with pytest.raises(WeightsError, match=r"spy \(2,\) is not expected"):
-        load(written(tmp_path / "x.safetensors", card(), arrays))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -252,8 +228,6 @@ def test_unexpected_weights_are_refused(tmp_path):
         (card(method="unet"), "its method is 'unet'; known are"),
         (card(architecture=[1]), "expected an object of numbers and texts"),
         (card(architecture={**ARCHITECTURE, "channels": [8]}), "expected an object of numbers"),
-        (card(architecture={**ARCHITECTURE, "steps": 10**9}), "steps is 1000000000; expected"),
-        (card(architecture={**ARCHITECTURE, "steps": True}), "steps is True; expected"),
         (card(classes="abc"), "has classes 'abc'; expected a list of two or more"),
         (card(classes=["a", "a", "b"]), "expected a list of two or more different names"),
         (card(diameter="32"), "has diameter '32'; expected a number"),

@@ -51,9 +51,9 @@ def verify(
     model: Annotated[str | None, typer.Argument(help="Name or file; all models if none.")] = None,
 ) -> None:
     """Check that model files are complete and unchanged; exit status 1 if one is not."""
-    from napari_wbc_nca.io import model_store
+    from napari_wbc_nca.models.build import verify_models
 
-    found = model_store.verify(model)
+    found = verify_models(model)
     console.table(["model", "state"], [[name, why or "whole"] for name, why in found.items()])
     if any(found.values()):
         raise typer.Exit(1)
@@ -90,12 +90,13 @@ def import_model(
     Code in the file is not executed.
     """
     from napari_wbc_nca.io import model_store, published, weights
+    from napari_wbc_nca.models.build import check_weights
 
     if output is not None and output.exists() and not force:
         raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
     listed = tuple(part for part in classes.split(",") if part.strip())
     try:
-        checkpoint = published.import_published(file, listed, method)
+        checkpoint = check_weights(published.import_published(file, listed, method), file)
         if output is not None:
             weights.save(checkpoint, output)
             console.say(f"Written: {output}")

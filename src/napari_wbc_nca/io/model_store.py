@@ -27,7 +27,7 @@ def _bundled() -> Iterator[Path]:
 
 
 def user_folder() -> Path:
-    """Folder of the user's own and downloaded models; it need not exist."""
+    """Return the folder of the user's own models; it need not exist."""
     from platformdirs import user_data_path
 
     home = os.environ.get(HOME)
@@ -35,7 +35,7 @@ def user_folder() -> Path:
 
 
 def names() -> list[str]:
-    """Names of all models at hand: the bundled ones first."""
+    """List the names of all models at hand, the bundled ones first."""
     with _bundled() as folder:
         bundled = _stems(folder)
     return bundled + [name for name in _stems(user_folder()) if name not in bundled]
@@ -46,7 +46,7 @@ def _stems(folder: Path) -> list[str]:
 
 
 def resolve(model: str | Path) -> Checkpoint:
-    """Checkpoint of a name or of a file.
+    """Read the checkpoint of a name or of a file.
 
     A name stands for a bundled model, then for one of the user's; anything else is a file:
     a checkpoint of ours, or a published one (``.pt``, ``.pth``) of WBC-NCA with its thirteen
@@ -96,28 +96,11 @@ def _intact(path: Path, name: str, index: dict[str, str]) -> Checkpoint:
 
 
 def info(model: str | Path) -> dict[str, Any]:
-    """Everything that a model's file says of itself but its weights."""
+    """Return everything that a model's file says of itself but its weights."""
     checkpoint = resolve(model)
     shown = {name: value for name, value in vars(checkpoint).items() if name != "weights"}
     parameters = sum(array.size for array in checkpoint.weights.values())
     return {**shown, "classes": list(checkpoint.classes), "parameters": parameters}
-
-
-def verify(model: str | None = None) -> dict[str, str]:
-    """What is wrong with each model, or with just one: an empty text where nothing is.
-
-    A bundled file must have the SHA-256 that was listed when it was made; all files must be
-    whole and agree with their cards.
-    """
-    return {name: _problem(name) for name in ([model] if model else names())}
-
-
-def _problem(model: str) -> str:
-    try:
-        resolve(model)
-    except WeightsError as error:
-        return str(error)
-    return ""
 
 
 def register(checkpoint: Checkpoint, name: str) -> Path:
@@ -155,25 +138,3 @@ def check_name(name: str) -> None:
         )
     if name in names():
         raise WeightsError(f"a model {name!r} exists already; choose another name")
-
-
-def download(url: str, sha256: str) -> Path:
-    """File of weights from `url`, downloaded once, and only if it has the hash it should have.
-
-    Raises
-    ------
-    WeightsError
-        When the address or hash is none, the download fails, or another file arrives.
-    """
-    import pooch
-
-    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise WeightsError(f"sha256 is {sha256!r}; expected 64 hexadecimal digits")
-    if not re.match(r"https?://", url):
-        raise WeightsError(f"{url!r} is no address; expected http:// or https://")
-    folder = user_folder().parent / "downloads"
-    try:
-        path = pooch.retrieve(url, f"sha256:{sha256}", fname=f"{sha256}{SUFFIX}", path=folder)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{url} was not downloaded: {error}") from error
-    return Path(path)

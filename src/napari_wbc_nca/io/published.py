@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io.architectures import SHAPES, mismatches, unet_shapes
-from napari_wbc_nca.io.weights import IMPORT, WeightsError, load_torch
+from napari_wbc_nca.io.weights import IMPORT, WeightsError, check_finite, load_torch
 from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -78,15 +77,6 @@ def to_detector(arrays: Arrays, kinds: Sequence[str], path: Path) -> Checkpoint:
     weights = {_renamed(name, path): array for name, array in arrays.items() if _COUNT not in name}
     architecture = _detector_architecture(weights, path)
     check_count(architecture["outputs"], kinds, path)
-    try:
-        expected = unet_shapes(architecture, len(kinds))
-    except ValueError as error:
-        raise WeightsError(f"{path} cannot be imported: {error}") from error
-    if wrong := mismatches(expected, {name: array.shape for name, array in weights.items()}):
-        raise WeightsError(f"{path} is no WSISPDR checkpoint: {'; '.join(wrong[:3])}")
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{path} is damaged: {name} holds NaN or infinity")
     return Checkpoint(
         method="propagation",
         architecture=architecture,
@@ -155,6 +145,9 @@ DIAMETER_UM = 13.0
 def import_published(path: str | Path, classes: Sequence[str] = (), method: str = "") -> Checkpoint:
     """Read a published ``state_dict`` as a checkpoint of this program.
 
+    Whether all names and shapes are those of the network is found by
+    :func:`~napari_wbc_nca.models.build.check_weights`.
+
     That of WSISPDR is a detector: :func:`~napari_wbc_nca.io.published.to_detector`. The
     published network of WBC-NCA convolves over (width, height), so the last axes of ``p0.weight``
     and ``p1.weight`` are swapped. Its probabilities are sigmoids (``card["activation"]``), its
@@ -184,13 +177,18 @@ def import_published(path: str | Path, classes: Sequence[str] = (), method: str 
     if len(set(names)) < len(names):
         raise WeightsError(f"class names must differ from each other; given: {', '.join(names)}")
     arrays = load_torch(path)
+    try:
+        check_finite(arrays)
+    except ValueError as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
     method = method or ("propagation" if is_detector(arrays) else "nca_max")
     names = names or (("cell",) if method == "propagation" else CLASSES)
     if method == "propagation":
         return to_detector(arrays, names, Path(path))
     architecture = _architecture(arrays, names, method, Path(path))
     for name in ("p0.weight", "p1.weight"):
-        arrays[name] = np.ascontiguousarray(arrays[name].swapaxes(-1, -2))
+        if name in arrays and arrays[name].ndim == 4:  # else it is refused with its name later
+            arrays[name] = np.ascontiguousarray(arrays[name].swapaxes(-1, -2))
     return Checkpoint(
         method=method,
         architecture=architecture,
@@ -217,21 +215,12 @@ def _architecture(
     method: str,
     path: Path,
 ) -> dict[str, int | float | str]:
-    """Arguments of the network, once all shapes and the number of `classes` fit."""
+    """Return the arguments of the network; its outputs must be as many as `classes`."""
     sizes, outputs = _sizes(arrays, path)
-    sizes["steps"] = STEPS[method]
-    try:
-        expected = SHAPES[method]({**sizes, "readouts": 0}, outputs)
-    except ValueError as error:
-        raise WeightsError(f"{path} cannot be imported: {error}") from error
-    if wrong := mismatches(expected, {name: array.shape for name, array in arrays.items()}):
-        raise WeightsError(f"{path} is no WBC-NCA checkpoint: {'; '.join(wrong[:3])}")
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{path} is damaged: {name} holds NaN or infinity")
     check_count(outputs, classes, path)
     pool = "max" if method == "nca_max" else "mean"
-    return {**sizes, "classes": outputs, "pool": pool, "fire_rate": 0.5, "readouts": 0}
+    more = {"classes": outputs, "pool": pool, "fire_rate": 0.5, "readouts": 0}
+    return {**sizes, "steps": STEPS[method], **more}
 
 
 def _sizes(arrays: Mapping[str, npt.NDArray[np.float32]], path: Path) -> tuple[dict[str, int], int]:

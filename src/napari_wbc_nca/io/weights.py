@@ -1,7 +1,7 @@
 """Checkpoints on disk: safetensors with a JSON card inside, and torch files by torch's safe loader.
 
-Nothing in a file is ever run, and a file is used only when its card and the names and shapes of
-its weights agree.
+Nothing in a file is ever run. That names and shapes of the weights are those that the card
+describes is checked where networks are built: :mod:`napari_wbc_nca.models.build`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.io._files import plain, reason, write_whole
-from napari_wbc_nca.io.architectures import SHAPES, mismatches
 from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Number of this form of card; raised when an older program could misread a newer card."""
+METHODS = ("nca_wss", "nca_max", "propagation", "cellmixer")
+"""Names in the registry of methods that a card may have."""
 LARGEST_CARD = 2**20
 """Bytes a card may have."""
 
@@ -135,9 +136,10 @@ def from_json(text: str) -> Card:
 
 
 def _checked_card(values: Mapping[str, Any]) -> Card:
-    _need(values, "method", _is_text, f"one of {', '.join(SHAPES)}")
-    if values["method"] not in SHAPES:
-        raise CardError(f"its method is {values['method']!r}; known are {', '.join(SHAPES)}")
+    known = ", ".join(METHODS)
+    _need(values, "method", _is_text, f"one of {known}")
+    if values["method"] not in METHODS:
+        raise CardError(f"its method is {values['method']!r}; known are {known}")
     _need(values, "architecture", _is_flat, "an object of numbers and texts")
     # A detector may look for one kind of cell; a classifier needs something to tell apart.
     if values["method"] == "propagation":
@@ -276,7 +278,7 @@ class WeightsError(ValueError):
 
 
 def save(checkpoint: Checkpoint, path: str | Path) -> str:
-    """Write a checkpoint to a ``.safetensors`` file; all of it or nothing.
+    """Write a checkpoint to a ``.safetensors`` file, all of it or nothing.
 
     Returns
     -------
@@ -286,7 +288,7 @@ def save(checkpoint: Checkpoint, path: str | Path) -> str:
     Raises
     ------
     WeightsError
-        When the checkpoint does not agree with itself, or the file cannot be written.
+        When the card could not be read back, weights are not finite, or it cannot be written.
     """
     from safetensors.numpy import save as pack
 
@@ -299,8 +301,7 @@ def save(checkpoint: Checkpoint, path: str | Path) -> str:
     }
     try:
         card = to_json(checkpoint)
-        _check(from_json(card), {name: array.shape for name, array in arrays.items()})
-        _check_finite(arrays)
+        check_finite(arrays)
     except ValueError as error:
         raise WeightsError(f"{target} is not written: {error}") from error
     content = pack(arrays, metadata={KEY: card})
@@ -315,7 +316,7 @@ def load(path: str | Path) -> Checkpoint:
     Raises
     ------
     WeightsError
-        When the file is missing, truncated, of another kind, or does not agree with its card.
+        When the file is missing, truncated, of another kind, or its card cannot be used.
     """
     source = Path(path)
     content = _read(source)
@@ -325,20 +326,35 @@ def load(path: str | Path) -> Checkpoint:
             f"once with: {IMPORT}"
         )
     try:
-        metadata, shapes = _header(content)
-        if KEY not in metadata:
-            raise CardError(
-                f"it holds {len(shapes)} tensors but no card of napari-wbc-nca; expected a file "
-                "that this program trained or imported"
-            )
-        card = from_json(metadata[KEY])
-        _check(card, shapes)
-        arrays = _unpack(content)
-        _check_finite(arrays)
+        card, arrays = _unpack(source, content)
+        check_finite(arrays)
     except ValueError as error:
         raise WeightsError(f"{source} cannot be used: {error}") from error
     digest = hashlib.sha256(content).hexdigest()
     return Checkpoint(weights=arrays, sha256=digest, **vars(card))
+
+
+def _unpack(path: Path, content: bytes) -> tuple[Card, Arrays]:
+    """Read the card and the arrays of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    if kind(content) != "safetensors":
+        raise ValueError(f"it is {described(content)}; expected a safetensors file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+            metadata = file.metadata() or {}
+            types = {file.get_slice(name).get_dtype() for name in names}
+            if KEY not in metadata:
+                raise CardError(
+                    f"it holds {len(names)} tensors but no card of napari-wbc-nca; expected a "
+                    "file that this program trained or imported"
+                )
+            if types - {"F32"}:
+                raise ValueError(f"its numbers are {', '.join(sorted(types))}; expected F32")
+            return from_json(metadata[KEY]), {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise ValueError(f"it is truncated or damaged: {error}; get it again") from error
 
 
 def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
@@ -412,53 +428,14 @@ def _read(path: Path) -> bytes:
         raise WeightsError(f"{path} cannot be read: {reason(error)}") from error
 
 
-def _header(content: bytes) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
-    """Metadata, and shape by name, of a safetensors file whose size agrees with its header."""
-    if kind(content) != "safetensors":
-        raise ValueError(f"it is {described(content)}; expected a safetensors file")
-    end = 8 + int.from_bytes(content[:8], "little")
-    try:
-        header: dict[str, Any] = json.loads(content[8:end].decode("utf-8"))
-        metadata = header.pop("__metadata__", {})
-        shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
-        types = {entry["dtype"] for entry in header.values()}
-        size = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        card = {str(name): str(value) for name, value in metadata.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError("its header cannot be read: it is truncated or damaged") from error
-    if end + size != len(content):
-        raise ValueError(
-            f"it has {len(content)} bytes where its header promises {end + size}: it is "
-            "truncated or damaged; get it again"
-        )
-    if types - {"F32"}:
-        raise ValueError(f"its numbers are {', '.join(sorted(types))}; expected F32")
-    return card, shapes
+def check_finite(arrays: Arrays) -> None:
+    """Refuse weights that are NaN or infinite.
 
-
-def _unpack(content: bytes) -> dict[str, npt.NDArray[np.float32]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as unpack
-
-    try:
-        arrays: dict[str, npt.NDArray[np.float32]] = unpack(content)
-    except SafetensorError as error:
-        raise ValueError(f"it is damaged: {error}; get it again") from error
-    return arrays
-
-
-def _check(card: Card, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    expected = SHAPES[card.method](card.architecture, len(card.classes))
-    wrong = mismatches(expected, shapes)
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ValueError(
-            f"its weights do not fit {card.method} as its card describes it: "
-            f"{'; '.join(wrong[:3])}{more}"
-        )
-
-
-def _check_finite(arrays: Arrays) -> None:
+    Raises
+    ------
+    ValueError
+        Naming the array.
+    """
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinity; expected finite weights")

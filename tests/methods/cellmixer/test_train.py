@@ -11,7 +11,6 @@ import torch
 from napari_wbc_nca.datasets import readers, synthetic
 from napari_wbc_nca.datasets.samples import read_rgb
 from napari_wbc_nca.io import weights
-from napari_wbc_nca.io.architectures import SHAPES
 from napari_wbc_nca.methods.cellmixer.network import make
 from napari_wbc_nca.methods.cellmixer.params import (
     CellmixerParams,
@@ -21,6 +20,7 @@ from napari_wbc_nca.methods.cellmixer.params import (
 from napari_wbc_nca.methods.cellmixer.predict import predict
 from napari_wbc_nca.methods.cellmixer.train import losses, split, train
 from napari_wbc_nca.models import segmenter
+from napari_wbc_nca.models.build import weight_shapes
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
 
@@ -44,8 +44,8 @@ def test_a_checkpoint_can_be_kept_and_read(trained, tmp_path):
     weights.save(trained, path)
     read = weights.load(path)
     assert read.architecture == trained.architecture
-    assert {k: v.shape for k, v in read.weights.items()} == SHAPES["cellmixer"](
-        read.architecture, len(read.classes)
+    assert {k: v.shape for k, v in read.weights.items()} == weight_shapes(
+        "cellmixer", read.architecture, len(read.classes)
     )
 
 
@@ -272,10 +272,10 @@ def test_networks_of_a_card_are_those_that_it_describes():
     ):
         network = make(card).eval()
         shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        assert shapes == SHAPES["cellmixer"](card, 3)
+        assert shapes == weight_shapes("cellmixer", card, 3)
         assert network(torch.zeros(2, 3, 30, 41)).shape == (2, 3, 30, 41)
     with pytest.raises(ValueError, match="network is 'mlp'"):
-        SHAPES["cellmixer"]({"network": "mlp"}, 3)
+        weight_shapes("cellmixer", {"network": "mlp"}, 3)
 
 
 def test_cultures_are_those_of_their_seed():

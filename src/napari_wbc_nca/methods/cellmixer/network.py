@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from napari_wbc_nca.methods.cellmixer.params import RECIPES, CellmixerTrainParams
+from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.models import segmenter
-from napari_wbc_nca.models.device import choose_device
-from napari_wbc_nca.models.unet import UNet
-from napari_wbc_nca.params import integers
+from napari_wbc_nca.models.build import build_network, load_network
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint, Device
@@ -49,33 +47,13 @@ def start(params: CellmixerTrainParams, outputs: int) -> tuple[nn.Module, dict[s
 
 
 def make(architecture: Mapping[str, Any]) -> nn.Module:
-    """Network of an architecture, with random weights: ``(B, 3, h, w)`` to ``(B, outputs, h, w)``.
-
-    Raises
-    ------
-    ValueError
-        For a network that is not known, and for DINOv2 where transformers is not installed.
-    """
-    own = dict(architecture)
-    name = own.pop("network", None)
-    if name == "unet":
-        return UNet(**{**own, "widths": integers(str(own["widths"]))})
-    if name == "dinov2":
-        return segmenter.Segmenter(segmenter.dinov2(own), own["outputs"], own["layers"])
-    raise ValueError(f"network is {name!r}; expected one of {', '.join(RECIPES)}")
+    """Build the network of an architecture: ``(B, 3, h, w)`` to ``(B, outputs, h, w)``."""
+    return build_network("cellmixer", architecture, architecture.get("outputs", 0))
 
 
 def load(checkpoint: Checkpoint, device: Device = "auto") -> nn.Module:
-    """Network of a checkpoint, ready for inference.
-
-    Raises
-    ------
-    ValueError
-        When `device` is not there.
-    """
-    network = make(checkpoint.architecture)
-    network.load_state_dict({k: torch.tensor(v) for k, v in checkpoint.weights.items()})
-    return network.eval().requires_grad_(False).to(choose_device(device))
+    """Load the network of a checkpoint; see :func:`~napari_wbc_nca.models.build.load_network`."""
+    return load_network(checkpoint, device)
 
 
 def probabilities(logits: torch.Tensor, several: bool) -> torch.Tensor:

@@ -15,13 +15,13 @@ from torch import nn
 
 from napari_wbc_nca.datasets.readers import NONE, TYPES, WBC, Sample
 from napari_wbc_nca.datasets.samples import without_cut
-from napari_wbc_nca.io.architectures import nca_shapes
 from napari_wbc_nca.methods.nca.losses import centre_loss, focal_loss
 from napari_wbc_nca.methods.nca.projection_selection import best_projection
 from napari_wbc_nca.methods.nca.readout import fit_readout, refit
 from napari_wbc_nca.methods.nca.samples import Prepared, prepare
 from napari_wbc_nca.methods.nca.windows import Windows
 from napari_wbc_nca.methods.trainer import Trainer
+from napari_wbc_nca.models.build import weight_shapes
 from napari_wbc_nca.models.nca import NCA, Pool
 from napari_wbc_nca.params import as_dict, check
 from napari_wbc_nca.progress import Progress
@@ -184,7 +184,7 @@ def train(
     classes = classes_of(samples) if init is None else init.classes
     normalisation = {"name": params.normalisation} if init is None else dict(init.normalisation)
     architecture = _architecture(params, pool, classes, init)
-    nca_shapes(architecture, len(classes))
+    weight_shapes("nca_wss", architecture, len(classes))
     prepared = yield from _prepare(samples, params, normalisation)
     kept, held = split(prepared, params.validation_share, params.seed)
     torch.manual_seed(params.seed)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
-from napari_wbc_nca.models.device import choose_device
-from napari_wbc_nca.models.unet import UNet
-from napari_wbc_nca.params import integers
+from napari_wbc_nca.models.build import build_network, load_network
 
 if TYPE_CHECKING:
+    from napari_wbc_nca.models.unet import UNet
     from napari_wbc_nca.types import Checkpoint, Device
 
 LEAST = 125 / 255
@@ -19,21 +16,13 @@ LEAST = 125 / 255
 
 
 def build(architecture: Mapping[str, Any]) -> UNet:
-    """Network of an architecture as a card holds it: widths as text, joined by ``-``."""
-    return UNet(**{**architecture, "widths": integers(architecture["widths"])})
+    """Build the network of an architecture as a card keeps it."""
+    return cast("UNet", build_network("propagation", architecture, architecture["outputs"]))
 
 
 def load(checkpoint: Checkpoint, device: Device = "auto") -> UNet:
-    """Network of a checkpoint, ready for inference.
-
-    Raises
-    ------
-    ValueError
-        When `device` is not there.
-    """
-    network = build(checkpoint.architecture)
-    network.load_state_dict({k: torch.tensor(v) for k, v in checkpoint.weights.items()})
-    return network.eval().requires_grad_(False).to(choose_device(device))
+    """Load the network of a checkpoint; see :func:`~napari_wbc_nca.models.build.load_network`."""
+    return cast("UNet", load_network(checkpoint, device))
 
 
 def card(

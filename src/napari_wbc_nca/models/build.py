@@ -1,0 +1,218 @@
+"""Networks from the architecture in a checkpoint's card, and the check that its weights fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.io.weights import WeightsError
+from napari_wbc_nca.models import segmenter
+from napari_wbc_nca.models.device import choose_device
+from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.models.unet import UNet
+from napari_wbc_nca.params import integers
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Checkpoint, Device
+
+Shapes = dict[str, tuple[int, ...]]
+
+# Smallest and largest value of each size: a card from anywhere must not ask for all of the memory.
+_NCA = {"channels": (4, 512), "hidden": (1, 1024), "steps": (1, 1024)}
+_NCA_OPTIONAL = {"head": (1, 4096), "readouts": (0, 64)}
+_UNET_LEVELS, _UNET_WIDTH, _UNET_CHANNELS = (2, 7), (1, 1024), (1, 3)
+_DINOV2 = {
+    "hidden_size": (4, 4096),
+    "num_hidden_layers": (1, 64),
+    "num_attention_heads": (1, 64),
+    "mlp_ratio": (1, 16),
+    "image_size": (14, 4096),
+    "patch_size": (2, 64),
+    "layers": (1, 32),
+    "outputs": (2, 1000),
+}
+
+
+def build_network(method: str, architecture: Mapping[str, Any], classes: int) -> nn.Module:
+    """Build the network of a method, with random weights.
+
+    Parameters
+    ----------
+    method
+        Name in the registry of methods.
+    architecture
+        As the card of a checkpoint keeps it: arguments of :class:`~napari_wbc_nca.models.nca.NCA`
+        or :class:`~napari_wbc_nca.models.unet.UNet`, whose widths are a text joined by ``-``;
+        of `cellmixer` with ``network``, which is ``unet`` or ``dinov2``.
+    classes
+        Number of class names, one for each output.
+
+    Raises
+    ------
+    ValueError
+        For a size that is missing, of another type or out of bounds; for another network; where
+        DINOv2 needs the package transformers and it is not installed.
+
+    Examples
+    --------
+    >>> sizes = {"channels": 32, "hidden": 64, "steps": 32, "classes": 6}
+    >>> build_network("nca_wss", sizes, classes=6).fc0.weight.shape
+    torch.Size([64, 96])
+    """
+    sizes = dict(architecture)
+    network = sizes.pop("network", None) if method == "cellmixer" else method
+    builders = {"unet": _unet, "dinov2": _dinov2}
+    if method == "cellmixer" and network not in builders:
+        raise ValueError(f"network is {network!r}; expected one of {', '.join(builders)}")
+    builder = {"propagation": _unet, **builders}.get(str(network), _nca)
+    try:
+        return builder(sizes, classes)
+    except TypeError as error:  # an argument that the network does not have
+        raise ValueError(f"the architecture is that of another network: {error}") from error
+
+
+def _nca(sizes: Mapping[str, Any], classes: int) -> nn.Module:
+    _check_sizes(sizes, _NCA)
+    _check_sizes(sizes, {name: _NCA_OPTIONAL[name] for name in _NCA_OPTIONAL if name in sizes})
+    _check_count(sizes.get("classes", classes), classes, "the architecture says")
+    return NCA(**{**sizes, "classes": classes})
+
+
+def _unet(sizes: Mapping[str, Any], classes: int) -> nn.Module:
+    (fewest, most), (low, high) = _UNET_LEVELS, _UNET_WIDTH
+    widths = integers(str(sizes.get("widths")))
+    if not fewest <= len(widths) <= most or not all(low <= width <= high for width in widths):
+        raise ValueError(
+            f"widths are {sizes.get('widths')!r}; expected {fewest}-{most} numbers in {low}-{high}"
+        )
+    channels = sizes.get("channels_in")
+    if channels not in _UNET_CHANNELS or isinstance(channels, bool):
+        raise ValueError(f"channels_in is {channels!r}; expected 1 (grey) or 3 (colours)")
+    _check_count(sizes.get("outputs"), classes)
+    if not isinstance(sizes.get("align_corners", False), bool):
+        raise ValueError(f"align_corners is {sizes['align_corners']!r}; expected a boolean")
+    return UNet(**{**sizes, "widths": widths})
+
+
+def _dinov2(sizes: Mapping[str, Any], classes: int) -> nn.Module:
+    _check_sizes(sizes, _DINOV2)
+    _check_count(sizes["outputs"], classes)
+    return segmenter.Segmenter(segmenter.dinov2(sizes), sizes["outputs"], sizes["layers"])
+
+
+def _check_sizes(sizes: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
+    for name, (low, high) in bounds.items():
+        value = sizes.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"{name} is {value!r}; expected an integer in {low}-{high}")
+
+
+def _check_count(outputs: Any, classes: int, source: str = "outputs is") -> None:
+    if outputs != classes:
+        what = " classes" if source != "outputs is" else ""
+        raise ValueError(f"{source} {outputs!r}{what}, but {classes} class names are listed")
+
+
+def weight_shapes(method: str, architecture: Mapping[str, Any], classes: int) -> Shapes:
+    """Return the shape of each parameter and buffer of a network by name; nothing is allocated.
+
+    Raises
+    ------
+    ValueError
+        As :func:`build_network`.
+    """
+    with torch.device("meta"):
+        network = build_network(method, architecture, classes)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def check_weights(checkpoint: Checkpoint, source: str | Path | None = None) -> Checkpoint:
+    """Return a checkpoint when its weights are those that its card describes.
+
+    Parameters
+    ----------
+    checkpoint
+        As read or imported.
+    source
+        File that a message names; the checkpoint's name where None.
+
+    Raises
+    ------
+    WeightsError
+        With what is missing, not expected, or of another shape.
+    """
+    name = checkpoint.name if source is None else source
+    classes = len(checkpoint.classes)
+    try:
+        expected = weight_shapes(checkpoint.method, checkpoint.architecture, classes)
+    except ValueError as error:
+        raise WeightsError(f"{name} cannot be used: {error}") from error
+    found = {name: tuple(array.shape) for name, array in checkpoint.weights.items()}
+    wrong = [
+        *(f"{k} {shape} is missing" for k, shape in expected.items() if k not in found),
+        *(f"{k} {shape} is not expected" for k, shape in found.items() if k not in expected),
+        *(
+            f"{k} is {found[k]} instead of {shape}"
+            for k, shape in expected.items()
+            if k in found and found[k] != shape
+        ),
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise WeightsError(
+            f"{name} cannot be used: its weights do not fit {checkpoint.method} as its card "
+            f"describes it: {'; '.join(wrong[:3])}{more}"
+        )
+    return checkpoint
+
+
+def load_network(checkpoint: Checkpoint, device: Device = "auto") -> nn.Module:
+    """Build the network of a checkpoint with its weights, ready for inference.
+
+    Raises
+    ------
+    WeightsError
+        When the weights do not fit the card.
+    ValueError
+        When `device` is not there.
+    """
+    check_weights(checkpoint)
+    network = build_network(checkpoint.method, checkpoint.architecture, len(checkpoint.classes))
+    network.load_state_dict({k: torch.tensor(v) for k, v in checkpoint.weights.items()})
+    return network.eval().requires_grad_(False).to(choose_device(device))
+
+
+def load_model(model: str | Path) -> Checkpoint:
+    """Read a model by name or file and check it whole.
+
+    A name stands for a bundled model, then for one of the user's; anything else is a file: a
+    checkpoint of this program, or a published one (``.pt``, ``.pth``).
+
+    Raises
+    ------
+    WeightsError
+        When there is neither, with the names there are, or when it cannot be used.
+    """
+    return check_weights(model_store.resolve(model), model)
+
+
+def verify_models(model: str | None = None) -> dict[str, str]:
+    """Return what is wrong with each model, or with one: an empty text where nothing is.
+
+    A bundled file must have the SHA-256 that was listed when it was made; all files must be
+    whole and agree with their cards.
+    """
+    return {name: _problem(name) for name in ([model] if model else model_store.names())}
+
+
+def _problem(model: str) -> str:
+    try:
+        load_model(model)
+    except WeightsError as error:
+        return str(error)
+    return ""
