@@ -1,6 +1,6 @@
-"""Two pictures of homogeneous populations made into one that holds both, with its labels.
+"""Mixtures of two pictures of homogeneous populations, and their labels, as in CellMixer.
 
-This is what CellMixer trains on. Masks hold 0 for background, class numbers from 1, and `IGNORED`.
+Masks hold 0 for background, class numbers from 1, and `IGNORED`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ Pixels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
 IGNORED = 255
-"""Label of pixels that teach nothing: cells of which the class is not known."""
+"""Label of pixels that take no part in the loss: cells of unknown class."""
 _FLAT = 1e-3
 """Least standard deviation of a background, in brightness; less is one without noise."""
-_FEW = 64
-"""Background pixels below which their mean and deviation say little."""
+_MIN_BACKGROUND = 64
+"""Background pixels from which on their mean and deviation are reliable."""
 
 
 class Statistics(NamedTuple):
@@ -44,7 +44,7 @@ def background_statistics(pixels: Pixels, mask: Labels) -> Statistics | None:
     """
     empty = (mask == 0).ravel().astype(np.float32)
     count = float(np.count_nonzero(empty))
-    if count < _FEW:
+    if count < _MIN_BACKGROUND:
         return None
     flat = pixels.reshape(len(pixels), -1)
     # Of differences from one value, so that the squares' sum keeps its digits in float32.
@@ -57,7 +57,7 @@ def background_statistics(pixels: Pixels, mask: Labels) -> Statistics | None:
 
 
 def standardise(pixels: Pixels, statistics: Statistics) -> Pixels:
-    """``(C, Y, X)`` pixels with a background of mean 0 and standard deviation 1."""
+    """Scale ``(C, Y, X)`` pixels to a background of mean 0 and standard deviation 1."""
     mean, std = (values[:, None, None] for values in statistics)
     return np.asarray((pixels - mean) / std, np.float32)
 
@@ -68,7 +68,7 @@ def mix(
     share: float,
     statistics: tuple[Statistics, Statistics] | None = None,
 ) -> Pixels:
-    r"""Mixture of two pictures, each normalised by its own background.
+    r"""Mix two pictures, each standardised by its background.
 
     .. math:: \tilde I = \lambda \frac{I_1 - \mu_1}{\sigma_1}
               + (1 - \lambda) \frac{I_2 - \mu_2}{\sigma_2}
@@ -80,7 +80,7 @@ def mix(
     share
         :math:`\lambda` in 0–1.
     statistics
-        Of the two backgrounds; None where the pictures are normalised already.
+        Of the two backgrounds; None where the pictures are standardised already.
 
     Raises
     ------
@@ -93,11 +93,11 @@ def mix(
             "both to one size"
         )
     one, two = statistics or (None, None)
-    return _share(first, share, one) + _share(second, 1 - share, two)
+    return _weighted(first, share, one) + _weighted(second, 1 - share, two)
 
 
-def _share(pixels: Pixels, share: float, statistics: Statistics | None) -> Pixels:
-    """`share` of the normalised picture, in one multiplication and one addition."""
+def _weighted(pixels: Pixels, share: float, statistics: Statistics | None) -> Pixels:
+    """`share` of the standardised picture, in one multiplication and one addition."""
     if statistics is None:
         return np.asarray(np.float32(share) * pixels)
     slope = (np.float32(share) / statistics.std)[:, None, None]
@@ -107,7 +107,7 @@ def _share(pixels: Pixels, share: float, statistics: Statistics | None) -> Pixel
 
 
 def mix_masks(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    r"""Labels of a mixture; where both pictures hold a cell, the second one's stays.
+    r"""Mix two masks; where both hold a cell, the second one's stays.
 
     .. math:: \tilde M = M_2 + (1 - \operatorname{sign} M_2) M_1
 
@@ -124,7 +124,7 @@ def mix_masks(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[
 
 
 def overlay_masks(first: Labels, second: Labels, classes: int) -> tuple[Labels, Labels]:
-    """Labels of a mixture that keep both cells where they overlap.
+    """Mix two masks to one mask a class, which keep both cells where they overlap.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def overlay_masks(first: Labels, second: Labels, classes: int) -> tuple[Labels, 
     Returns
     -------
     present
-        ``(classes, Y, X)`` uint8: 1 where a class is seen; the background where none is.
+        ``(classes, Y, X)`` uint8: 1 where a class is present; the background where none is.
     known
         ``(Y, X)`` uint8: 0 where either mask is `IGNORED`.
     """

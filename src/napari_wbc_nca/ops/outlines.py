@@ -1,7 +1,7 @@
-"""Outlines of labelled cells along the edges of pixels, and polygons filled to pixels again.
+"""Outlines of labelled cells along the edges of pixels, and polygons filled to pixels.
 
-An outline that runs along the edges of pixels encloses exactly the pixels it came from: filling
-it gives the same cell back, a cell of one pixel and one in several pieces included.
+Such an outline encloses exactly the pixels it came from, for a cell of one pixel and one in several
+pieces too, where contours of scikit-image or OpenCV run through pixels and lose some.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Polygon = Sequence[Ring]
 
 
 def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
-    """Polygons of every cell, one a piece.
+    """Trace the outlines of every cell, one polygon a connected piece.
 
     Pieces are connected by edges of pixels, so that polygons are simple: pixels that only touch
     at a corner belong to two of them. Outer rings run clockwise as they are seen, y downwards.
@@ -37,7 +37,7 @@ def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     Examples
     --------
     >>> import numpy as np
-    >>> [[ring.tolist() for ring in polygon] for polygon in outlines(np.eye(2, dtype=int)[:1])[1]]
+    >>> [[ring.tolist() for ring in piece] for piece in trace_outlines(np.eye(2, dtype=int)[:1])[1]]
     [[[[0, 0], [0, 1], [1, 1], [1, 0]]]]
     """
     from skimage.measure import label
@@ -109,7 +109,7 @@ def _walk(follower: list[int], heads: int) -> tuple[npt.NDArray[Any], npt.NDArra
 
 
 def rings_without_holes(mask: npt.NDArray[np.bool_]) -> list[Ring]:
-    """Rings of a cell that together fill it, where a format has no word for holes.
+    """Trace rings that together fill a cell, for formats without holes.
 
     The cell is cut from top to bottom at the left end of each hole.
 
@@ -126,7 +126,7 @@ def rings_without_holes(mask: npt.NDArray[np.bool_]) -> list[Ring]:
 
 
 def join_rings(rings: Sequence[Ring]) -> Ring:
-    """One ring through all of `rings`, for a format that takes just one.
+    """Join rings into one, for formats that take one ring a cell.
 
     From the first corner of each ring to that of the next there and back lies a line without
     width, so that the filled area stays what it was.
@@ -139,7 +139,7 @@ def join_rings(rings: Sequence[Ring]) -> Ring:
 def fill_polygons(
     polygons: Sequence[Polygon], labels: Sequence[int], shape: tuple[int, int]
 ) -> npt.NDArray[np.uint32]:
-    """Label image of polygons; a pixel belongs to the last one that its centre lies in.
+    """Fill polygons to a label image; a pixel belongs to the last one that its centre lies in.
 
     Inside is what an odd number of a polygon's edges lies to the left of. Parts outside of the
     image are left out.
@@ -156,7 +156,7 @@ def fill_polygons(
     Examples
     --------
     >>> import numpy as np
-    >>> fill([[np.array([[0, 0], [0, 2], [2, 0]])]], [7], (2, 2)).tolist()
+    >>> fill_polygons([[np.array([[0, 0], [0, 2], [2, 0]])]], [7], (2, 2)).tolist()
     [[7, 0], [0, 0]]
     """
     found = np.zeros(shape, np.uint32)

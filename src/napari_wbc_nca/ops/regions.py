@@ -1,7 +1,7 @@
-"""From a box around a cell to the region it most likely fills, without any mask.
+"""Regions of a cell and its nucleus from a box, without any mask.
 
-The colours inside the box's ellipse are told from those around it by histograms, and the
-ellipse itself is the prior: a naive Bayes rule per pixel, repeated with its own result.
+Naive Bayes per pixel: histograms of the colours inside and outside the box's ellipse give the
+likelihoods, the ellipse the prior; repeated with the result in place of the ellipse.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from skimage.filters import threshold_otsu
 Mask = npt.NDArray[np.bool_]
 
 _BINS = 10
-_RANGE = (-0.1, 1.3)  # optical densities told apart; darker pixels share the last bin
+_RANGE = (-0.1, 1.3)  # optical densities of the bins; darker pixels share the last one
 _EDGE, _SOFTNESS = 0.95, 0.12  # radius at which the prior is even, and its width, in ellipses
 _FLOOR = 1e-4
 _STRONG, _MORE = 1.2, 4.0  # density that colours are brought to, and the most they are multiplied
@@ -24,8 +24,8 @@ _ROUNDS = 3
 _SMOOTHING = 1.5  # pixels; chromatin is grainy, cells are not
 
 
-def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], seen: Mask) -> Mask:
-    """Region of the cell that a box at the window's centre holds.
+def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], valid: Mask) -> Mask:
+    """Segment the cell in a box at the window's centre.
 
     Parameters
     ----------
@@ -33,29 +33,29 @@ def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], see
         ``(h, w, 3)`` optical density; the box's centre is the window's.
     half_axes
         Half height and half width of the box, in pixels.
-    seen
+    valid
         ``(h, w)``; False where the window reaches beyond the image.
 
     Returns
     -------
-    ``(h, w)`` bool, one component without holes; the box's ellipse where the colours say nothing.
+    ``(h, w)`` bool, one component without holes; the box's ellipse where colours do not differ.
     """
     radius = _ellipse_radius(density.shape[:2], half_axes)
     prior = np.clip((_EDGE - radius) / _SOFTNESS, -3, 3)
     bins = colour_bins(density)
-    inside, outside = (radius < 0.75) & seen, (radius > 1.1) & seen
+    inside, outside = (radius < 0.75) & valid, (radius > 1.1) & valid
     mask = radius < _EDGE
     for _ in range(_ROUNDS):
         if not inside.any() or not outside.any():
             break
         evidence = log_likelihood_ratio(bins, inside, outside) + prior
         mask = ndi.gaussian_filter(evidence, _SMOOTHING) > 0
-        inside, outside = (mask | (radius < 0.4)) & seen, ~mask & (radius > 0.6) & seen
+        inside, outside = (mask | (radius < 0.4)) & valid, ~mask & (radius > 0.6) & valid
     return _main_piece(mask, radius < 0.4)
 
 
 def nucleus_region(density: npt.NDArray[Any], cell: Mask) -> Mask:
-    """Nucleus within a known cell: Otsu of a density in which nuclei are dark in every stain.
+    """Segment the nucleus of a known cell: Otsu of a density that is high in nuclei of every stain.
 
     Red counts most, as nuclei are blue to purple; green half; blue half against, since granules
     and haemoglobin absorb it. The rim of the background takes part in the threshold.
@@ -80,7 +80,7 @@ def _ellipse_radius(
 
 
 def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Number of the colour, of `_BINS` cubed, that each pixel of ``(h, w, 3)`` density has."""
+    """Histogram bin, of `_BINS` cubed, of each pixel of ``(h, w, 3)`` density."""
     low, high = _RANGE
     scaled = (np.asarray(density) - low) / (high - low) * _BINS
     index = scaled.clip(0, _BINS - 1).astype(np.intp)
@@ -88,7 +88,7 @@ def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 
 
 def strong_colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Number of each pixel's colour; a faint picture is made as strong as others first."""
+    """Histogram bin of each pixel after a faint picture is brought to the strength of others."""
     strength = float(np.quantile(density, 0.98))
     return colour_bins(density * np.clip(_STRONG / max(strength, 1e-3), 1, _MORE))
 
@@ -96,9 +96,9 @@ def strong_colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 def log_likelihood_ratio(
     bins: npt.NDArray[np.intp], inside: npt.NDArray[Any], outside: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
-    """Log of how much more frequent each pixel's colour is in `inside` than in `outside`.
+    """Log likelihood ratio of each pixel's colour inside and outside, by smoothed histograms.
 
-    Both are ``(h, w)``: masks, or how much each pixel counts.
+    Both are ``(h, w)`` masks or weights of pixels.
     """
 
     def share(weight: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -65,7 +65,7 @@ def split_by_line(
     --------
     >>> row = np.array([[3, 3, 3, 3, 3]])
     >>> split_by_line(row, [(0, 3), (0, 3)]).apply(row).tolist()
-    [[3, 3, 3, 4, 4]]
+    [[3, 3, 3, 3, 4]]
     """
     points = np.asarray(line, float).reshape(-1, 2)
     path = line_pixels(points, labels.shape)

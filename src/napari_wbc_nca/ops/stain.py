@@ -1,4 +1,4 @@
-"""Stain normalisation: what the network sees instead of raw colours.
+"""Stain normalisation: the network's input in place of raw colours.
 
 A normalisation is fitted once to a sample of the whole field, so that every tile is treated
 alike, and then applied to any part of it.
@@ -64,7 +64,7 @@ class Affine:
 
 
 def fit_background(sample: npt.NDArray[Any], terms: int = 6) -> Polynomial:
-    """Fit the colour of the empty background, with the light's fall-off.
+    """Fit the colour of the empty background, with the illumination's fall-off.
 
     An expectile regression of the log brightness finds the background's pixels, which are the
     brightest at their place; a ridge regression of each channel on them gives the colours.
@@ -119,7 +119,7 @@ Fit = Callable[[npt.NDArray[Any], Mapping[str, Any]], Normalise]
 NORMALISATIONS: dict[str, Fit] = {
     "absorptance": lambda sample, constants: fit_background(
         sample, 6
-    ),  # saturates later, see `View`
+    ),  # saturated later, by the field
     "density": lambda sample, constants: fit_background(sample, 6),
     "density_even": lambda sample, constants: fit_background(sample, 1),
     "standard": lambda sample, constants: _standard(sample),
@@ -129,7 +129,7 @@ NORMALISATIONS: dict[str, Fit] = {
 
 
 def sample_field(rgb: Any) -> npt.NDArray[Any]:
-    """Every n-th pixel of every n-th row of a field: what normalisations are fitted to."""
+    """Sample every n-th pixel of every n-th row of a field, for fitting normalisations."""
     step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / _SAMPLE)))
     return np.asarray(rgb[::step, ::step])
 
