@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_wbc_nca.models.firing import fires
+from napari_wbc_nca.models.firing import fire_mask
 from napari_wbc_nca.models.nca import NCA
 
 CHANNELS, SIDE = 128, 64
@@ -42,7 +42,7 @@ class Setting:
         line = torch.arange(SIDE)
         state = torch.cat((image, image.new_zeros(batch, net.channels - 3, height, width)), 1)
         for step in range(net.steps):
-            mask = fires(0, step, line[:, None], line, 0.5)[..., None]
+            mask = fire_mask(0, step, line[:, None], line, 0.5)[..., None]
             seen = torch.cat((state, net.p0(state), net.p1(state)), 1)
             update = net.fc1(F.relu(net.fc0(seen.permute(0, 2, 3, 1)))) * mask
             changed = state + update.permute(0, 3, 1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_wbc_nca.models.firing import Firing, fires
+from napari_wbc_nca.models.firing import FiringSchedule, fire_mask
 from napari_wbc_nca.models.nca import NCA
 
 THERE = {"cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
@@ -26,11 +26,11 @@ def device(request):
 def test_the_same_cells_fire(device, seed, rate):
     y, x = torch.arange(-70, 90)[:, None], torch.arange(-5, 200)
     origin = torch.tensor([[-70, -5], [12, 40]])
-    here = Firing(seed, origin, (30, 40), rate)
-    there = Firing(seed, origin.to(device), (30, 40), rate)
+    here = FiringSchedule(seed, origin, (30, 40), rate)
+    there = FiringSchedule(seed, origin.to(device), (30, 40), rate)
     for step in (0, 1, 63):
-        drawn = fires(seed, step, y.to(device), x.to(device), rate)
-        assert torch.equal(drawn.cpu(), fires(seed, step, y, x, rate))
+        drawn = fire_mask(seed, step, y.to(device), x.to(device), rate)
+        assert torch.equal(drawn.cpu(), fire_mask(seed, step, y, x, rate))
         assert torch.equal(there.rows(step).cpu(), here.rows(step))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_wbc_nca.models.firing import Firing, fires
+from napari_wbc_nca.models.firing import FiringSchedule, fire_mask
 
 
 def mix(word: int) -> int:
@@ -28,7 +28,7 @@ def grid(side: int, y0: int = 0, x0: int = 0) -> tuple[torch.Tensor, torch.Tenso
 def test_equals_python_integers(seed: int, rate: float) -> None:
     y, x = grid(9, -4, 2**31 - 5)
     for step in (0, 1, 63, 70_000):
-        found = fires(seed, step, y, x, rate)
+        found = fire_mask(seed, step, y, x, rate)
         expected = [
             [fires_by_integers(seed, step, int(row), int(column), rate) for column in x]
             for row in y[:, 0]
@@ -40,14 +40,14 @@ def test_equals_python_integers(seed: int, rate: float) -> None:
 def test_share_of_cells_is_the_rate(rate: float) -> None:
     y, x = grid(512)
     for step in range(4):
-        share = fires(3, step, y, x, rate).double().mean().item()
+        share = fire_mask(3, step, y, x, rate).double().mean().item()
         # Five standard deviations of a binomial share.
         assert abs(share - rate) < 5 * (rate * (1 - rate)) ** 0.5 / 512
 
 
 def test_every_row_and_column_has_its_share() -> None:
     y, x = grid(1024)
-    drawn = fires(5, 2, y, x, 0.5).double()
+    drawn = fire_mask(5, 2, y, x, 0.5).double()
     for axis in (0, 1):
         assert (drawn.mean(axis) - 0.5).abs().max() < 6 * 0.5 / 32
 
@@ -57,30 +57,32 @@ def test_every_row_and_column_has_its_share() -> None:
                                    (0, 0, 1, 1), (0, 0, 1, -1), (1, 0, 0, 0), (0, 1, 1, 0)]
 )  # fmt: skip
 def test_draws_are_independent(seed: int, step: int, dy: int, dx: int) -> None:
-    first = fires(11, 4, *grid(512), 0.5).double() - 0.5
-    second = fires(11 + seed, 4 + step, *grid(512, dy, dx), 0.5).double() - 0.5
+    first = fire_mask(11, 4, *grid(512), 0.5).double() - 0.5
+    second = fire_mask(11 + seed, 4 + step, *grid(512, dy, dx), 0.5).double() - 0.5
     assert abs((first * second).mean().item() * 4) < 5 / 512
 
 
 def test_runs_of_one_cell_over_steps() -> None:
     y, x = grid(64)
-    drawn = torch.stack([fires(0, step, y, x, 0.5) for step in range(128)]).double()
+    drawn = torch.stack([fire_mask(0, step, y, x, 0.5) for step in range(128)]).double()
     # The number of firings of a cell is binomial, with variance 128 / 4.
     assert abs(drawn.sum(0).var().item() - 32) < 5 * 32 * (2 / 4096) ** 0.5
 
 
 def test_full_rate_fires_everywhere() -> None:
-    assert fires(0, 0, *grid(5), 1.0).all()
+    assert fire_mask(0, 0, *grid(5), 1.0).all()
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0])
 def test_windows_draw_by_absolute_coordinates(rate: float) -> None:
     origin = torch.tensor([[0, 0], [-3, 7], [100, 2**31]])
-    firing = Firing(6, origin, (13, 8), rate)
+    firing = FiringSchedule(6, origin, (13, 8), rate)
     for step in (0, 9, 1, 40):
         expected = torch.stack(
             [
-                fires(6, step, int(y) + torch.arange(13)[:, None], int(x) + torch.arange(8), rate)
+                fire_mask(
+                    6, step, int(y) + torch.arange(13)[:, None], int(x) + torch.arange(8), rate
+                )
                 for y, x in origin
             ]
         )
@@ -88,6 +90,6 @@ def test_windows_draw_by_absolute_coordinates(rate: float) -> None:
 
 
 def test_windows_too_large_to_draw_several_steps_at_once() -> None:
-    firing = Firing(6, torch.zeros(1, 2, dtype=torch.int64), (400, 401), 0.5)
-    expected = fires(6, 3, torch.arange(400)[:, None], torch.arange(401), 0.5)
+    firing = FiringSchedule(6, torch.zeros(1, 2, dtype=torch.int64), (400, 401), 0.5)
+    expected = fire_mask(6, 3, torch.arange(400)[:, None], torch.arange(401), 0.5)
     assert torch.equal(firing.rows(3), expected.flatten().nonzero().squeeze(1))

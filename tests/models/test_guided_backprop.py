@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_wbc_nca.models.guided_backprop import GuidedUNet, Patches, guided_gradient
+from napari_wbc_nca.models.guided_backprop import GradientPatches, GuidedUNet, guided_gradient
 from napari_wbc_nca.models.unet import UNet
 
 SIDE = 9
@@ -89,7 +89,7 @@ def test_cells_in_one_batch_get_the_gradients_of_whole_passes(widths, align_corn
     corners = [(0, 0), (5, 8), (height - SIDE, width - SIDE), (10, 7)]
     kinds = [0, 1, 0, 1]
     signals = torch.rand(len(corners), 1, SIDE, SIDE) + 0.1
-    found = guide.backward(trace, Patches(signals.clone(), corners), kinds)
+    found = guide.backward(trace, GradientPatches(signals.clone(), corners), kinds)
     for number, (y, x) in enumerate(corners):
         whole = torch.zeros(1, 2, *shape)
         whole[0, kinds[number], y : y + SIDE, x : x + SIDE] = signals[number, 0]
@@ -113,7 +113,7 @@ def test_pools_of_equal_pixels_send_back_to_the_first():
     image = torch.full((3, 16, 16), 0.5)  # inside, all four pixels of a pool are equal
     signal = torch.ones(1, 1, SIDE, SIDE)
     found = GuidedUNet(network).backward(
-        GuidedUNet(network).trace(image), Patches(signal, [(3, 3)]), [0]
+        GuidedUNet(network).trace(image), GradientPatches(signal, [(3, 3)]), [0]
     )
     whole = torch.zeros(1, 2, 16, 16)
     whole[0, 0, 3:12, 3:12] = 1

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_wbc_nca.models.firing import fires
+from napari_wbc_nca.models.firing import fire_mask
 from napari_wbc_nca.models.nca import NCA
 
 
@@ -30,7 +30,7 @@ def plain_rollout(net: NCA, image: Tensor, seed: int, origin: Tensor, rate: floa
     x = origin[:, 1, None, None] + torch.arange(width)
     for step in range(net.steps):
         seen = torch.cat((state, net.p0(state), net.p1(state)), 1).permute(0, 2, 3, 1)
-        update = net.fc1(F.relu(net.fc0(seen))) * fires(seed, step, y, x, rate)[..., None]
+        update = net.fc1(F.relu(net.fc0(seen))) * fire_mask(seed, step, y, x, rate)[..., None]
         changed = state + update.permute(0, 3, 1, 2)
         state = torch.cat((image, changed[:, 3:]), 1)
     return state.permute(0, 2, 3, 1)

@@ -24,7 +24,7 @@ def _mix(word: Tensor) -> Tensor:
     return word ^ (word >> 15)
 
 
-def keys(seed: int, y: Tensor, x: Tensor) -> Tensor:
+def cell_hashes(seed: int, y: Tensor, x: Tensor) -> Tensor:
     """Return what each cell's draws start from, the same for all steps.
 
     Parameters
@@ -45,14 +45,14 @@ def keys(seed: int, y: Tensor, x: Tensor) -> Tensor:
     return _mix(rows ^ (x & _WORD))
 
 
-def fires_from(words: Tensor, steps: Tensor, rate: float) -> Tensor:
-    """Whether cells fire, from their :func:`keys` and int64 `steps` (they broadcast)."""
+def fire_from_hashes(words: Tensor, steps: Tensor, rate: float) -> Tensor:
+    """Whether cells fire, from their :func:`cell_hashes` and int64 `steps` (they broadcast)."""
     if rate >= 1:
         return torch.ones_like(words ^ steps, dtype=torch.bool)
     return _mix(words ^ ((steps * _GOLDEN) & _WORD)) < round(rate * 2**32)
 
 
-def fires(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor:
+def fire_mask(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor:
     """Draw whether the cells at absolute `y`, `x` fire in `step`.
 
     Parameters
@@ -79,10 +79,10 @@ def fires(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor:
     [[True, True, True], [True, True, True]]
     """
     count = torch.tensor(step, dtype=torch.int64, device=y.device)
-    return fires_from(keys(seed, y, x), count, rate)
+    return fire_from_hashes(cell_hashes(seed, y, x), count, rate)
 
 
-class Firing:
+class FiringSchedule:
     """Cells that fire in windows of one size.
 
     Parameters
@@ -104,7 +104,7 @@ class Firing:
         height, width = size
         y = origin[:, 0, None, None] + torch.arange(height, device=origin.device)[:, None]
         x = origin[:, 1, None, None] + torch.arange(width, device=origin.device)
-        self._keys = keys(seed, y, x).reshape(1, -1)
+        self._keys = cell_hashes(seed, y, x).reshape(1, -1)
         self._rate = rate
         self._every = torch.arange(self._keys.numel(), device=origin.device)
         self._first = 0
@@ -123,6 +123,6 @@ class Firing:
         count = max(1, self._DRAWN_AT_ONCE // max(cells, 1))
         first = step - step % count
         steps = torch.arange(first, first + count, device=self._keys.device)[:, None]
-        fired = fires_from(self._keys, steps, self._rate)
+        fired = fire_from_hashes(self._keys, steps, self._rate)
         self._first = first
         self._drawn = [row.nonzero().squeeze(1) for row in fired]

@@ -68,7 +68,7 @@ def _positive(_: nn.Module, entering: Any, leaving: Any) -> tuple[torch.Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Activations:
     """What the backward pass asks of a forward pass of one image.
 
     Attributes
@@ -88,7 +88,7 @@ class Trace:
 
 
 @dataclass(frozen=True, eq=False)
-class Patches:
+class GradientPatches:
     """Equal parts of a level of the network, one a cell.
 
     Attributes
@@ -124,7 +124,7 @@ class GuidedUNet:
         self._encoder[0][0] = self._encoder[0][0].sum(1, keepdim=True)
 
     @torch.inference_mode()
-    def trace(self, image: torch.Tensor) -> Trace:
+    def trace(self, image: torch.Tensor) -> Activations:
         """Forward pass of ``(C, H, W)``, with what the backward pass asks of it."""
         opened: dict[nn.Module, torch.Tensor] = {}
         results: dict[nn.Module, torch.Tensor] = {}
@@ -151,10 +151,12 @@ class GuidedUNet:
         masks = [[opened[layer] for layer in block if layer in opened] for block in blocks]
         levels = len(self.network.encoder)
         pools = [results[block] for block in self.network.encoder[:-1]]
-        return Trace(logits, masks[:levels], masks[levels:], pools)
+        return Activations(logits, masks[:levels], masks[levels:], pools)
 
     @torch.inference_mode()
-    def backward(self, trace: Trace, signals: Patches, kinds: Sequence[int]) -> Patches:
+    def backward(
+        self, trace: Activations, signals: GradientPatches, kinds: Sequence[int]
+    ) -> GradientPatches:
         """Guided gradient of each cell by the image, summed over the image's channels.
 
         Parameters
@@ -173,16 +175,16 @@ class GuidedUNet:
         """
         head = self.network.head.weight[list(kinds)]  # (B, C, 1, 1)
         values = (signals.values * head).contiguous(memory_format=torch.channels_last)
-        patches = Patches(values, signals.corners)
+        patches = GradientPatches(values, signals.corners)
         skips = []
         for level, (weights, masks) in enumerate(
             zip(reversed(self._decoder), reversed(trace.decoder), strict=True)
         ):
             patches = _through_block(patches, weights, masks)
             width = trace.encoder[level][1].shape[2]
-            skips.append(Patches(patches.values[:, :width], patches.corners))
+            skips.append(GradientPatches(patches.values[:, :width], patches.corners))
             size = trace.encoder[level + 1][1].shape[:2]
-            below = Patches(patches.values[:, width:], patches.corners)
+            below = GradientPatches(patches.values[:, width:], patches.corners)
             patches = _through_upsampling(below, size, self.network.align_corners)
         for level in reversed(range(len(self._encoder))):
             patches = _through_block(patches, self._encoder[level], trace.encoder[level])
@@ -218,26 +220,28 @@ def _bytes(mask: torch.Tensor) -> torch.Tensor:
 
 
 def _through_block(
-    patches: Patches, weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
-) -> Patches:
+    patches: GradientPatches, weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
+) -> GradientPatches:
     """Back through both convolutions of a block, to what entered it; two pixels grow all around."""
     for weight, mask in zip(reversed(weights), reversed(masks), strict=True):
         patches.values.relu_()
         _gate(patches, mask)
         values = F.conv_transpose2d(patches.values, weight)
-        patches = Patches(values, [(y - 1, x - 1) for y, x in patches.corners])
+        patches = GradientPatches(values, [(y - 1, x - 1) for y, x in patches.corners])
     return patches
 
 
-def _through_pool(patches: Patches, largest: torch.Tensor) -> Patches:
+def _through_pool(patches: GradientPatches, largest: torch.Tensor) -> GradientPatches:
     """Back through a pool, to the pixel of each four that was the largest."""
     finer = F.interpolate(patches.values, scale_factor=2, mode="nearest")
-    result = Patches(finer, [(2 * y, 2 * x) for y, x in patches.corners])
+    result = GradientPatches(finer, [(2 * y, 2 * x) for y, x in patches.corners])
     _gate(result, largest)
     return result
 
 
-def _through_upsampling(patches: Patches, size: Sequence[int], align_corners: bool) -> Patches:
+def _through_upsampling(
+    patches: GradientPatches, size: Sequence[int], align_corners: bool
+) -> GradientPatches:
     """Back through bilinear upsampling of an image of `size` by two: its transposed matrices."""
     height, width = patches.values.shape[-2:]
     corners = [((y - 1) // 2, (x - 1) // 2) for y, x in patches.corners]
@@ -251,7 +255,7 @@ def _through_upsampling(patches: Patches, size: Sequence[int], align_corners: bo
         for axis, length in enumerate((height, width))
     )
     values = down.transpose(1, 2)[:, None] @ patches.values @ across[:, None]
-    return Patches(values, corners)
+    return GradientPatches(values, corners)
 
 
 def _interpolation(
@@ -274,7 +278,7 @@ def _interpolation(
     return weights * inside[:, None]
 
 
-def _gate(patches: Patches, mask: torch.Tensor) -> None:
+def _gate(patches: GradientPatches, mask: torch.Tensor) -> None:
     """Set to zero, in place, what an ``(H, W, C)`` mask closes or what lies outside it."""
     height, width = patches.values.shape[-2:]
     for values, (y, x) in zip(patches.values, patches.corners, strict=True):
@@ -288,7 +292,7 @@ def _gate(patches: Patches, mask: torch.Tensor) -> None:
         values.permute(1, 2, 0).mul_(gate)
 
 
-def _add(patches: Patches, others: Patches) -> None:
+def _add(patches: GradientPatches, others: GradientPatches) -> None:
     """Add smaller patches to those that hold them."""
     height, width = others.values.shape[-2:]
     for whole, (y, x), part, (top, left) in zip(

@@ -16,14 +16,14 @@ from napari_wbc_nca.models.nca_kernel import (
     IMAGE_CHANNELS,
     Plan,
     Weights,
-    enough,
+    repeat_rows,
     rollout,
     rollout_steps,
 )
 
 Pool = Literal["mean", "max", "parts"]
 _PIXELS_AT_ONCE = 2**16
-STATISTICS = {"mean": 1, "max": 1, "parts": 6}
+FEATURES_PER_CHANNEL = {"mean": 1, "max": 1, "parts": 6}
 """Features of a window per channel, by how it is pooled."""
 
 
@@ -66,8 +66,8 @@ class NCA(nn.Module):
         super().__init__()
         if channels <= IMAGE_CHANNELS:
             raise ValueError(f"channels is {channels}; the image alone takes {IMAGE_CHANNELS}")
-        if pool not in STATISTICS:
-            raise ValueError(f"pool is {pool!r}; choose one of {', '.join(STATISTICS)}")
+        if pool not in FEATURES_PER_CHANNEL:
+            raise ValueError(f"pool is {pool!r}; choose one of {', '.join(FEATURES_PER_CHANNEL)}")
         if pool == "parts" and readouts < 2:
             raise ValueError("pool 'parts' needs the readouts of cell and nucleus")
         self.channels, self.steps, self.pool, self.fire_rate = channels, steps, pool, fire_rate
@@ -75,7 +75,7 @@ class NCA(nn.Module):
         self.p1 = _perception(channels)
         self.fc0 = nn.Linear(3 * channels, hidden)
         self.fc1 = nn.Linear(hidden, channels, bias=False)
-        self.fc2 = nn.Linear(channels * STATISTICS[pool], head)
+        self.fc2 = nn.Linear(channels * FEATURES_PER_CHANNEL[pool], head)
         self.fc3 = nn.Linear(head, classes)
         self.centre = nn.Linear(channels, readouts) if readouts else None
         # Drawn small rather than zero: from zeros, training stands still for epochs.
@@ -179,7 +179,7 @@ class NCA(nn.Module):
 
     def head(self, features: Tensor) -> Tensor:
         """``(N, classes)`` logits of ``(N, F)`` features."""
-        logits: Tensor = self.fc3(F.relu(self.fc2(enough(features))))
+        logits: Tensor = self.fc3(F.relu(self.fc2(repeat_rows(features))))
         return logits[: len(features)]
 
     def pixel_logits(self, state: Tensor) -> Tensor:

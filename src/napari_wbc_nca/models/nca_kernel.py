@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_wbc_nca.models.firing import Firing
+from napari_wbc_nca.models.firing import FiringSchedule
 
 IMAGE_CHANNELS = 3
 # Products of a few rows, or of a few a thread, take other paths and differ in their last bits;
@@ -73,7 +73,7 @@ class Plan:
     keep: bool = True
 
 
-class Trace(NamedTuple):
+class StepTape(NamedTuple):
     """What the gradient of one step needs.
 
     Attributes
@@ -102,7 +102,7 @@ def reflect(padded: Tensor) -> None:
     padded[:, :, -1] = padded[:, :, -3]
 
 
-def fold(gradient: Tensor) -> Tensor:
+def reflect_adjoint(gradient: Tensor) -> Tensor:
     """Adjoint of :func:`reflect`: ``(B, H+2, W+2, C)`` to its ``(B, H, W, C)`` inside."""
     gradient[:, :, 2] += gradient[:, :, 0]
     gradient[:, :, -3] += gradient[:, :, -1]
@@ -111,7 +111,7 @@ def fold(gradient: Tensor) -> Tensor:
     return gradient[:, 1:-1, 1:-1]
 
 
-def enough(rows: Tensor) -> Tensor:
+def repeat_rows(rows: Tensor) -> Tensor:
     """Repeat a few `rows` up to a number whose matrix product is bit-equal to any larger one.
 
     Parameters
@@ -129,7 +129,7 @@ def enough(rows: Tensor) -> Tensor:
     return rows[torch.arange(_FEWEST_ROWS, device=rows.device) % len(rows)]
 
 
-class Window:
+class KernelState:
     """A few windows on their way through the steps.
 
     Parameters
@@ -153,7 +153,7 @@ class Window:
         self.padded = image.new_zeros(batch, height + 2, width + 2, channels)
         self.padded[:, 1:-1, 1:-1, :IMAGE_CHANNELS] = image.permute(0, 2, 3, 1)
         reflect(self.padded)
-        self.firing = Firing(plan.seed, plan.origin, (height, width), plan.rate)
+        self.firing = FiringSchedule(plan.seed, plan.origin, (height, width), plan.rate)
         shape = self.padded.shape[:3]
         every = torch.arange(shape.numel(), device=image.device).view(shape)
         self.inside = every[:, 1:-1, 1:-1].reshape(-1)
@@ -186,19 +186,19 @@ class Window:
         if len(rows):
             self._update(rows)
 
-    def trace(self, steps: int) -> list[Trace]:
+    def trace(self, steps: int) -> list[StepTape]:
         """Go through all steps and keep what their gradient needs."""
         kept = []
         for number in range(steps):
             rows = self.firing.rows(number)
             if len(rows):
                 before = self.padded.clone()
-                kept.append(Trace(before, rows, *self._update(rows)))
+                kept.append(StepTape(before, rows, *self._update(rows)))
         return kept
 
     def _update(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
         """Update the cells in `rows`; return what they saw, and their activations."""
-        seen = self.perceive(enough(rows))
+        seen = self.perceive(repeat_rows(rows))
         hidden = self.hidden(seen)
         after = torch.addmm(seen[0], hidden, self.outer)
         count = len(rows)
@@ -207,7 +207,7 @@ class Window:
         reflect(self.padded)
         return [part[:count] for part in seen], hidden[:count]
 
-    def back(self, traces: list[Trace], gradient: Tensor) -> tuple[Tensor, Weights]:
+    def back(self, traces: list[StepTape], gradient: Tensor) -> tuple[Tensor, Weights]:
         """Gradients of the image and of the weights.
 
         Parameters
@@ -223,7 +223,7 @@ class Window:
         total.outer[:IMAGE_CHANNELS] = 0
         return gradient[..., :IMAGE_CHANNELS].permute(0, 3, 1, 2), total
 
-    def _back_step(self, trace: Trace, gradient: Tensor, total: Weights) -> None:
+    def _back_step(self, trace: StepTape, gradient: Tensor, total: Weights) -> None:
         """Add one step's gradients to `total`; turn `gradient` into that of the state before."""
         channels = gradient.shape[-1]
         flat = gradient.view(-1, channels)
@@ -246,7 +246,7 @@ class Window:
                 trace.state.permute(0, 3, 1, 2), kernel, [channels],
                 [1, 1], [0, 0], [1, 1], False, [0, 0], channels, [True, True, True],
             )  # fmt: skip
-            gradient += fold(grads[0].permute(0, 2, 3, 1))
+            gradient += reflect_adjoint(grads[0].permute(0, 2, 3, 1))
             kernel_grad.add_(grads[1])
             bias_grad.add_(grads[2])
 
@@ -257,7 +257,7 @@ _CHUNK_ACCELERATOR = 2**30
 _SECONDS_BETWEEN_YIELDS = 0.1
 
 
-def parts(image: Tensor, channels: int, threads: int) -> list[slice]:
+def batch_slices(image: Tensor, channels: int, threads: int) -> list[slice]:
     """Cut a batch into slices that fit the cache and occupy all threads.
 
     Parameters
@@ -307,7 +307,7 @@ def rollout_steps(
         ``(B, H, W, C)`` state, contiguous.
     """
     batch, _, height, width = image.shape
-    cut = parts(image, len(weights.outer), torch.get_num_threads())
+    cut = batch_slices(image, len(weights.outer), torch.get_num_threads())
     done = dict.fromkeys(range(len(cut)), 0)
     stop = Event()
     with torch.inference_mode():
@@ -356,9 +356,9 @@ class _Rollout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, plan: Plan, *weights: Tensor) -> Tensor:
-        cut = parts(image, len(Weights(*weights).outer), torch.get_num_threads())
+        cut = batch_slices(image, len(Weights(*weights).outer), torch.get_num_threads())
 
-        def through(part: slice) -> tuple[Tensor, list[Trace]]:
+        def through(part: slice) -> tuple[Tensor, list[StepTape]]:
             window = _window(image, Weights(*weights), plan, part)
             if plan.keep:
                 traces = window.trace(plan.steps)
@@ -399,6 +399,6 @@ def _each(job: Callable[[slice], Any], cut: Sequence[slice]) -> list[Any]:
         return list(pool.map(alone, cut))
 
 
-def _window(image: Tensor, weights: Weights, plan: Plan, part: slice) -> Window:
+def _window(image: Tensor, weights: Weights, plan: Plan, part: slice) -> KernelState:
     """Windows `part` of a batch, before their first step."""
-    return Window(image[part], weights, replace(plan, origin=plan.origin[part]))
+    return KernelState(image[part], weights, replace(plan, origin=plan.origin[part]))

@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
-from napari_wbc_nca.models.guided_backprop import GuidedUNet, Patches, Trace
+from napari_wbc_nca.models.guided_backprop import Activations, GradientPatches, GuidedUNet
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Traced:
         Row and column of the part's first pixel.
     """
 
-    trace: Trace
+    trace: Activations
     likelihood: Float
     corner: Corner
 
@@ -158,7 +158,7 @@ def contributions(
         device = traced.trace.logits.device
         patches = guide.backward(
             traced.trace,
-            Patches(torch.from_numpy(signals)[:, None].to(device), corners),
+            GradientPatches(torch.from_numpy(signals)[:, None].to(device), corners),
             [centroids[n].kind for n in some],
         )
         values = patches.values[:, 0].cpu().numpy()
