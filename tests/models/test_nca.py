@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_wbc_nca.models.firing import fire_mask
-from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.models.nca import NCA, nca_step
 
 
 def network(seed: int = 0, **size: object) -> NCA:
@@ -29,11 +29,22 @@ def plain_rollout(net: NCA, image: Tensor, seed: int, origin: Tensor, rate: floa
     y = origin[:, 0, None, None] + torch.arange(height)[:, None]
     x = origin[:, 1, None, None] + torch.arange(width)
     for step in range(net.steps):
-        seen = torch.cat((state, net.p0(state), net.p1(state)), 1).permute(0, 2, 3, 1)
-        update = net.fc1(F.relu(net.fc0(seen))) * fire_mask(seed, step, y, x, rate)[..., None]
-        changed = state + update.permute(0, 3, 1, 2)
-        state = torch.cat((image, changed[:, 3:]), 1)
+        state = nca_step(net, state, fire_mask(seed, step, y, x, rate))
     return state.permute(0, 2, 3, 1)
+
+
+def test_one_step_of_one_cell_is_that_computed_by_hand() -> None:
+    net, state = network(channels=4, hidden=5), torch.randn(1, 4, 3, 3)
+    fire = torch.zeros(1, 3, 3, dtype=torch.bool)
+    fire[0, 1, 1] = True
+    found = nca_step(net, state, fire)
+    seen = [state[0, :, 1, 1]]
+    for layer in (net.p0, net.p1):
+        seen.append((state[0] * layer.weight[:, 0]).sum((1, 2)) + layer.bias)
+    change = net.fc1.weight @ F.relu(net.fc0.weight @ torch.cat(seen) + net.fc0.bias)
+    expected = state.clone()
+    expected[0, 3, 1, 1] += change[3]  # the image's channels are fixed
+    torch.testing.assert_close(found, expected)
 
 
 def finish(run: object) -> tuple[list[tuple[int, int]], Tensor]:
@@ -258,7 +269,7 @@ def test_parts_are_told_apart_by_the_readouts():
         torch.testing.assert_close(features[:, start : start + 8], expected, rtol=1e-4, atol=1e-5)
     alone = parts.pixel_logits(state[:, :1, :1])
     torch.testing.assert_close(
-        alone[:, 0, 0], parts.head(parts._alone(state[:, 0, 0])), rtol=1e-5, atol=1e-6
+        alone[:, 0, 0], parts.head(parts._pooled_pixels(state[:, 0, 0])), rtol=1e-5, atol=1e-6
     )
 
 

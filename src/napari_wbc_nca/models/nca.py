@@ -1,4 +1,4 @@
-"""The neural cellular automaton of WBC-NCA and NCA-WSS.
+"""Neural cellular automaton of WBC-NCA and NCA-WSS.
 
 One network for both papers: they differ in its size and in how the last state is pooled.
 """
@@ -22,17 +22,38 @@ from napari_wbc_nca.models.nca_kernel import (
 )
 
 Pool = Literal["mean", "max", "parts"]
-_PIXELS_AT_ONCE = 2**16
 FEATURES_PER_CHANNEL = {"mean": 1, "max": 1, "parts": 6}
 """Features of a window per channel, by how it is pooled."""
+_PIXELS_AT_ONCE = 2**16
+
+
+def nca_step(network: NCA, state: Tensor, fire: Tensor) -> Tensor:
+    r"""Compute one step of the automaton as the papers write it.
+
+    .. math:: c \leftarrow c + \delta \, f_u(f_p(N_c)), \quad
+        f_p(N_c) = (c,\; p_0 * c,\; p_1 * c), \quad f_u(x) = W_1 \mathrm{relu}(W_0 x + b)
+
+    :meth:`NCA.rollout` computes the same by a faster kernel; a test compares states and gradients.
+
+    Parameters
+    ----------
+    network
+        Perception `p0` and `p1`, update `fc0` and `fc1`.
+    state
+        ``(B, C, H, W)``; the image stays in the first three channels.
+    fire
+        ``(B, H, W)`` bool δ, one for all channels of a cell.
+    """
+    p0, p1 = network.p0(state), network.p1(state)  # (B, C, H, W) each, borders reflected
+    perceived = torch.cat((state, p0, p1), 1).permute(0, 2, 3, 1)  # (B, H, W, 3C)
+    hidden = F.relu(network.fc0(perceived))  # (B, H, W, hidden)
+    update = network.fc1(hidden).permute(0, 3, 1, 2)  # (B, C, H, W)
+    after = state + fire[:, None] * update
+    return torch.cat((state[:, :IMAGE_CHANNELS], after[:, IMAGE_CHANNELS:]), 1)
 
 
 class NCA(nn.Module):
     """Neural cellular automaton with a classifier over its last state.
-
-    A step perceives a cell's own state and two learned channel-wise 3×3 convolutions, and
-    adds ``δ · W₁ relu(W₀ (c, p₀ * c, p₁ * c) + b)``; δ is drawn per cell and step. The image
-    stays in the first three channels; reflection continues the state beyond its border.
 
     Parameters
     ----------
@@ -41,8 +62,8 @@ class NCA(nn.Module):
     classes
         Outputs of the classifier.
     pool
-        How the state becomes one vector: ``"mean"`` (NCA-WSS), ``"max"`` (WBC-NCA), or
-        ``"parts"``, which knows the cell, its nucleus and its cytoplasm; see :meth:`pooled`.
+        Pooling of the state to one vector: ``"mean"`` (NCA-WSS), ``"max"`` (WBC-NCA), or
+        ``"parts"``, by cell, nucleus and cytoplasm; see :meth:`pooled`.
     head
         Width of the classifier's hidden layer.
     fire_rate
@@ -81,6 +102,10 @@ class NCA(nn.Module):
         # Drawn small rather than zero: from zeros, training stands still for epochs.
         nn.init.normal_(self.fc1.weight, std=0.03)
 
+    def forward(self, image: Tensor, seed: int = 0, origin: Tensor | None = None) -> Tensor:
+        """Classify ``(B, 3, H, W)`` normalised images: ``(B, classes)`` logits."""
+        return self.classify(self.rollout(image, seed, origin))
+
     def rollout(
         self,
         image: Tensor,
@@ -98,14 +123,14 @@ class NCA(nn.Module):
         image
             ``(B, 3, H, W)`` normalised float image, H and W at least 2.
         seed
-            Seed of the cells that fire.
+            Seed of δ.
         origin
-            ``(B, 2)`` int64 absolute row and column of each window's first pixel, which the
-            draws depend on; (0, 0) for all when None.
+            ``(B, 2)`` int64 absolute row and column of each window's first pixel, which δ
+            depends on; (0, 0) for all when None.
         fire_rate, steps
-            In place of the network's own.
+            In place of the network's.
         checkpointing
-            Compute the states anew in the backward pass instead of keeping them.
+            Recompute the states in the backward pass instead of keeping them.
 
         Returns
         -------
@@ -129,7 +154,7 @@ class NCA(nn.Module):
         fire_rate: float | None = None,
         steps: int | None = None,
     ) -> Generator[tuple[int, int], None, Tensor]:
-        """Run all steps without a gradient; parameters are those of :meth:`rollout`.
+        """Run all steps without a gradient; parameters and result are those of :meth:`rollout`.
 
         Closing the generator stops the rollout within a step.
 
@@ -137,45 +162,38 @@ class NCA(nn.Module):
         ------
         tuple of int
             Window-steps done and window-steps in all, several times a second.
-
-        Returns
-        -------
-        Tensor
-            ``(B, H, W, C)`` state, contiguous.
         """
         plan = self._plan(image, seed, origin, fire_rate, steps)
         return rollout_steps(image, self._weights(), plan)
 
     def classify(self, state: Tensor) -> Tensor:
-        """``(B, classes)`` logits of a ``(B, H, W, C)`` state."""
+        """Classify windows by their ``(B, H, W, C)`` state: ``(B, classes)`` logits."""
         return self.head(self.pooled(state))
 
     def pooled(self, state: Tensor) -> Tensor:
-        """``(B, F)`` features of each window.
+        """Pool each window of a ``(B, H, W, C)`` state to ``(B, F)`` features.
 
         F is C for ``mean`` and ``max``, and 6 C for ``parts``: mean and maximum over the window,
         mean and spread over the cell, mean over its nucleus and over its cytoplasm, where the
-        readouts say how much each pixel counts.
+        readouts are the weights of pixels.
         """
         if self.pool == "max":
             return state.amax((1, 2))
         # Window by window: one reduction over a batch is cut differently with its size.
         if self.pool == "mean":
             return torch.stack([window.mean((0, 1)) for window in state])
-        return torch.stack([self._parts(window) for window in state])
+        return torch.stack([self._pooled_parts(window) for window in state])
 
-    def _parts(self, window: Tensor) -> Tensor:
+    def _pooled_parts(self, window: Tensor) -> Tensor:
         """``(6 C,)`` features of one ``(H, W, C)`` window."""
         flat = window.reshape(-1, self.channels)
-        # Classes must not bend the outlines: they look through the readouts, not at them.
+        # Detached: the loss of classes must not change the outlines.
         cell, nucleus = self.readout(window).detach().sigmoid().reshape(len(flat), -1).T[:2]
         cell = cell**2
-        within = [
-            weight / (weight.sum() + 1e-6) for weight in (cell, nucleus, cell * (1 - nucleus))
-        ]
-        own, dark, pale = ((flat * weight[:, None]).sum(0) for weight in within)
-        spread = ((flat - own) ** 2 * within[0][:, None]).sum(0)
-        return torch.cat([flat.mean(0), flat.amax(0), own, (spread + 1e-6).sqrt(), dark, pale])
+        weights = [part / (part.sum() + 1e-6) for part in (cell, nucleus, cell * (1 - nucleus))]
+        mean, dark, pale = ((flat * weight[:, None]).sum(0) for weight in weights)
+        spread = ((flat - mean) ** 2 * weights[0][:, None]).sum(0)
+        return torch.cat([flat.mean(0), flat.amax(0), mean, (spread + 1e-6).sqrt(), dark, pale])
 
     def head(self, features: Tensor) -> Tensor:
         """``(N, classes)`` logits of ``(N, F)`` features."""
@@ -183,14 +201,14 @@ class NCA(nn.Module):
         return logits[: len(features)]
 
     def pixel_logits(self, state: Tensor) -> Tensor:
-        """``(B, H, W, classes)`` logits of each pixel's own features."""
+        """Classify each pixel of a ``(B, H, W, C)`` state: ``(B, H, W, classes)`` logits."""
         flat = state.reshape(-1, self.channels)
         logits = torch.cat(
-            [self.head(self._alone(rows)) for rows in torch.split(flat, _PIXELS_AT_ONCE)]
+            [self.head(self._pooled_pixels(rows)) for rows in torch.split(flat, _PIXELS_AT_ONCE)]
         )
         return logits.view(*state.shape[:3], -1)
 
-    def _alone(self, rows: Tensor) -> Tensor:
+    def _pooled_pixels(self, rows: Tensor) -> Tensor:
         """``(N, F)`` features of ``(N, C)`` pixels, each pooled as if it were a window."""
         if self.pool != "parts":
             return rows
@@ -206,16 +224,14 @@ class NCA(nn.Module):
         """
         if self.centre is None:
             raise ValueError("this network has no readout 'centre'; use another projection")
-        readout: Tensor = self.centre(state)
-        return readout
-
-    def forward(self, image: Tensor, seed: int = 0, origin: Tensor | None = None) -> Tensor:
-        """``(B, classes)`` logits of ``(B, 3, H, W)`` normalised images."""
-        return self.classify(self.rollout(image, seed, origin))
+        logits: Tensor = self.centre(state)
+        return logits
 
     def _weights(self) -> Weights:
+        assert self.p0.bias is not None
+        assert self.p1.bias is not None
         return Weights(
-            self.p0.weight, _bias(self.p0), self.p1.weight, _bias(self.p1),
+            self.p0.weight, self.p0.bias, self.p1.weight, self.p1.bias,
             self.fc0.weight, self.fc0.bias, self.fc1.weight,
         )  # fmt: skip
 
@@ -245,12 +261,5 @@ class NCA(nn.Module):
 
 
 def _perception(channels: int) -> nn.Conv2d:
-    """Channel-wise 3×3 convolution; the rollout brings its reflected border."""
+    """Channel-wise 3×3 convolution with reflected border."""
     return nn.Conv2d(channels, channels, 3, groups=channels, padding=1, padding_mode="reflect")
-
-
-def _bias(convolution: nn.Conv2d) -> Tensor:
-    """Bias of a convolution that has one."""
-    if convolution.bias is None:
-        raise ValueError("the perception needs a bias")
-    return convolution.bias
