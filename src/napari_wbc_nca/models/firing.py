@@ -1,7 +1,7 @@
-"""Which cells fire: δ of the NCA step, drawn by a counter-based generator.
+"""Cells that fire: δ of the automaton's step, by a counter-based random generator.
 
-Whether a cell fires depends on the seed, the step and the cell's absolute position, and on
-nothing else: a tile draws what the whole field draws, and every device draws the same.
+δ depends on the seed, the step and the cell's absolute position only: it is the same in a tile as
+in the whole field, and on every device.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _mix(word: Tensor) -> Tensor:
 
 
 def cell_hashes(seed: int, y: Tensor, x: Tensor) -> Tensor:
-    """Return what each cell's draws start from, the same for all steps.
+    """Hash seed and position of each cell; all of its draws start from this.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ def cell_hashes(seed: int, y: Tensor, x: Tensor) -> Tensor:
 
 
 def fire_from_hashes(words: Tensor, steps: Tensor, rate: float) -> Tensor:
-    """Whether cells fire, from their :func:`cell_hashes` and int64 `steps` (they broadcast)."""
+    """Draw δ from :func:`cell_hashes` and int64 `steps`, which broadcast."""
     if rate >= 1:
         return torch.ones_like(words ^ steps, dtype=torch.bool)
     return _mix(words ^ ((steps * _GOLDEN) & _WORD)) < round(rate * 2**32)
 
 
 def fire_mask(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor:
-    """Draw whether the cells at absolute `y`, `x` fire in `step`.
+    """Draw δ of the cells at absolute `y`, `x` in a step.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def fire_mask(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor
     --------
     >>> import torch
     >>> rows = torch.arange(2)[:, None]
-    >>> fires(0, 0, rows, torch.arange(3), rate=1.0).tolist()
+    >>> fire_mask(0, 0, rows, torch.arange(3), rate=1.0).tolist()
     [[True, True, True], [True, True, True]]
     """
     count = torch.tensor(step, dtype=torch.int64, device=y.device)
@@ -83,7 +83,7 @@ def fire_mask(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor
 
 
 class FiringSchedule:
-    """Cells that fire in windows of one size.
+    """Cells that fire in each step, in windows of one size.
 
     Parameters
     ----------

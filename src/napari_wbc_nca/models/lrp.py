@@ -1,4 +1,4 @@
-"""Relevance of the pooled channels for a class: ε-rule of layer-wise relevance propagation."""
+"""Layer-wise relevance propagation (LRP), by the ε-rule, from a class to the pooled channels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 def relevance(
     pooled: Tensor, *layers: Tensor, target: int | Tensor, epsilon: float = 1e-9
 ) -> Tensor:
-    """How much each channel contributed to the logit of a class.
+    """Compute the relevance of each channel for the logit of a class.
 
-    From the class's logit back through the linear layers of the classifier,
+    From the logit back through the linear layers of the classifier,
     ``R_i = Σ_j a_i w_ij R_j / (z_j + ε sign z_j)`` with ``z_j = Σ_i a_i w_ij + b_j`` and
     ``sign 0 = 1`` (WBC-NCA); the ReLU between two passes relevance on. Each bias keeps its
     share: the relevances sum to the logit only at ε = 0 without biases.

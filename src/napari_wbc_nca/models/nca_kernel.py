@@ -1,7 +1,8 @@
-"""One step of an NCA over the cells that fire, and its gradient.
+"""Fast rollout of the automaton: steps over the cells that fire, their gradient, and threads.
 
 The state is kept channels-last inside a border of one pixel, so that the perception needs no
-padding and the cells that fire are rows of a matrix.
+padding and the cells that fire are rows of a matrix. The plain step is
+:func:`~napari_wbc_nca.models.nca.nca_step`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_wbc_nca.models.firing import FiringSchedule
+from napari_wbc_nca.progress import run_to_end
 
 IMAGE_CHANNELS = 3
 # Products of a few rows, or of a few a thread, take other paths and differ in their last bits;
 # from a handful of rows a thread on, a row's result does not depend on how many there are.
-_FEWEST_ROWS = 256
+_MIN_ROWS = 256
 
 
 class Weights(NamedTuple):
@@ -54,16 +56,16 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a rollout does besides its weights.
+    """Settings of a rollout.
 
     Attributes
     ----------
     seed, rate, steps
-        Of the draws, share of the cells that fire, number of steps.
+        Seed of δ, share of the cells that fire, number of steps.
     origin
         ``(B, 2)`` int64 absolute coordinates of each window's first pixel.
     keep
-        Keep the states of all steps for the gradient; otherwise they are computed anew.
+        Keep the states of all steps for the gradient, rather than recompute them.
     """
 
     seed: int
@@ -74,7 +76,7 @@ class Plan:
 
 
 class StepTape(NamedTuple):
-    """What the gradient of one step needs.
+    """Values of one step that its gradient needs.
 
     Attributes
     ----------
@@ -82,20 +84,20 @@ class StepTape(NamedTuple):
         ``(B, H+2, W+2, C)`` padded state before the step.
     rows
         ``(N,)`` flat indices of the cells that fired.
-    seen
-        Three ``(N, C)``: their own state and both convolutions.
+    perceived
+        Three ``(N, C)``: their state and both convolutions.
     hidden
         ``(N, hidden)`` activations of the update's first layer.
     """
 
     state: Tensor
     rows: Tensor
-    seen: list[Tensor]
+    perceived: list[Tensor]
     hidden: Tensor
 
 
 def reflect(padded: Tensor) -> None:
-    """Write the border of ``(B, H+2, W+2, C)`` anew from its inside, by reflection."""
+    """Write the border of ``(B, H+2, W+2, C)`` by reflection of its inside."""
     padded[:, 0] = padded[:, 2]
     padded[:, -1] = padded[:, -3]
     padded[:, :, 0] = padded[:, :, 2]
@@ -103,7 +105,7 @@ def reflect(padded: Tensor) -> None:
 
 
 def reflect_adjoint(gradient: Tensor) -> Tensor:
-    """Adjoint of :func:`reflect`: ``(B, H+2, W+2, C)`` to its ``(B, H, W, C)`` inside."""
+    """Apply the adjoint of :func:`reflect`: ``(B, H+2, W+2, C)`` to its ``(B, H, W, C)`` inside."""
     gradient[:, :, 2] += gradient[:, :, 0]
     gradient[:, :, -3] += gradient[:, :, -1]
     gradient[:, 2] += gradient[:, 0]
@@ -112,25 +114,17 @@ def reflect_adjoint(gradient: Tensor) -> Tensor:
 
 
 def repeat_rows(rows: Tensor) -> Tensor:
-    """Repeat a few `rows` up to a number whose matrix product is bit-equal to any larger one.
+    """Repeat a few ``(N, ...)`` rows up to a number from which on matrix products are bit-equal.
 
-    Parameters
-    ----------
-    rows
-        ``(N, ...)``, N at least 1.
-
-    Returns
-    -------
-    Tensor
-        `rows` first, and as many again as needed.
+    The first N rows of the result are `rows`; N is at least 1.
     """
-    if len(rows) >= _FEWEST_ROWS:
+    if len(rows) >= _MIN_ROWS:
         return rows
-    return rows[torch.arange(_FEWEST_ROWS, device=rows.device) % len(rows)]
+    return rows[torch.arange(_MIN_ROWS, device=rows.device) % len(rows)]
 
 
 class KernelState:
-    """A few windows on their way through the steps.
+    """State of a few windows, and their steps.
 
     Parameters
     ----------
@@ -139,7 +133,7 @@ class KernelState:
     weights
         Parameters of the step.
     plan
-        Draws and steps; its `origin` belongs to these windows.
+        Settings; its `origin` belongs to these windows.
     """
 
     def __init__(self, image: Tensor, weights: Weights, plan: Plan) -> None:
@@ -164,19 +158,20 @@ class KernelState:
         return self.padded[:, 1:-1, 1:-1]
 
     def perceive(self, rows: Tensor) -> list[Tensor]:
-        """``(N, C)`` own state and both convolutions of the cells in `rows`."""
+        """Perceive: ``(N, C)`` state and both convolutions of the cells in `rows`."""
         w, channels = self.weights, self.padded.shape[-1]
         field = self.padded.permute(0, 3, 1, 2)
-        seen = [self.padded.view(-1, channels).index_select(0, self.inside[rows])]
+        perceived = [self.padded.view(-1, channels).index_select(0, self.inside[rows])]
         for kernel, bias in ((w.kernel0, w.bias0), (w.kernel1, w.bias1)):
             convolved = F.conv2d(field, kernel, bias, groups=channels)
-            seen.append(convolved.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, rows))
-        return seen
+            flat = convolved.permute(0, 2, 3, 1).reshape(-1, channels)
+            perceived.append(flat.index_select(0, rows))
+        return perceived
 
-    def hidden(self, seen: list[Tensor]) -> Tensor:
+    def hidden(self, perceived: list[Tensor]) -> Tensor:
         """``(N, hidden)`` activations of the update's first layer."""
-        total = torch.addmm(self.weights.inner_bias, seen[0], self.parts[0])
-        for part, weight in zip(seen[1:], self.parts[1:], strict=True):
+        total = torch.addmm(self.weights.inner_bias, perceived[0], self.parts[0])
+        for part, weight in zip(perceived[1:], self.parts[1:], strict=True):
             total.addmm_(part, weight)
         return total.relu_()
 
@@ -186,8 +181,8 @@ class KernelState:
         if len(rows):
             self._update(rows)
 
-    def trace(self, steps: int) -> list[StepTape]:
-        """Go through all steps and keep what their gradient needs."""
+    def record(self, steps: int) -> list[StepTape]:
+        """Run all steps and keep what their gradient needs."""
         kept = []
         for number in range(steps):
             rows = self.firing.rows(number)
@@ -197,53 +192,53 @@ class KernelState:
         return kept
 
     def _update(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Update the cells in `rows`; return what they saw, and their activations."""
-        seen = self.perceive(repeat_rows(rows))
-        hidden = self.hidden(seen)
-        after = torch.addmm(seen[0], hidden, self.outer)
+        """Update the cells in `rows`; return their perception and hidden activations."""
+        perceived = self.perceive(repeat_rows(rows))
+        hidden = self.hidden(perceived)
+        after = torch.addmm(perceived[0], hidden, self.outer)
         count = len(rows)
         flat = self.padded.view(-1, self.padded.shape[-1])
         flat.index_copy_(0, self.inside[rows], after[:count])
         reflect(self.padded)
-        return [part[:count] for part in seen], hidden[:count]
+        return [part[:count] for part in perceived], hidden[:count]
 
-    def back(self, traces: list[StepTape], gradient: Tensor) -> tuple[Tensor, Weights]:
-        """Gradients of the image and of the weights.
+    def backward(self, tapes: list[StepTape], gradient: Tensor) -> tuple[Tensor, Weights]:
+        """Compute the gradients of the image and of the weights.
 
         Parameters
         ----------
-        traces
-            As :meth:`trace` returned them; consumed.
+        tapes
+            As :meth:`record` returned them; consumed.
         gradient
             ``(B, H, W, C)`` of the last state, contiguous; overwritten.
         """
         total = Weights(*(torch.zeros_like(weight) for weight in self.weights))
-        while traces:
-            self._back_step(traces.pop(), gradient, total)
+        while tapes:
+            self._step_backward(tapes.pop(), gradient, total)
         total.outer[:IMAGE_CHANNELS] = 0
         return gradient[..., :IMAGE_CHANNELS].permute(0, 3, 1, 2), total
 
-    def _back_step(self, trace: StepTape, gradient: Tensor, total: Weights) -> None:
+    def _step_backward(self, tape: StepTape, gradient: Tensor, total: Weights) -> None:
         """Add one step's gradients to `total`; turn `gradient` into that of the state before."""
         channels = gradient.shape[-1]
         flat = gradient.view(-1, channels)
-        change = flat.index_select(0, trace.rows)
-        total.outer.addmm_(change.t(), trace.hidden)
-        inner = torch.ops.aten.threshold_backward(change @ self.outer.t(), trace.hidden, 0)
+        change = flat.index_select(0, tape.rows)
+        total.outer.addmm_(change.t(), tape.hidden)
+        inner = torch.ops.aten.threshold_backward(change @ self.outer.t(), tape.hidden, 0)
         total.inner_bias.add_(inner.sum(0))
         columns = torch.split(total.inner, channels, dim=1)
-        for part, grad in zip(trace.seen, columns, strict=True):
+        for part, grad in zip(tape.perceived, columns, strict=True):
             grad.addmm_(inner.t(), part)
-        flat.index_copy_(0, trace.rows, change.addmm_(inner, self.parts[0].t()))
+        flat.index_copy_(0, tape.rows, change.addmm_(inner, self.parts[0].t()))
         w = self.weights
         for kernel, weight, kernel_grad, bias_grad in (
             (w.kernel0, self.parts[1], total.kernel0, total.bias0),
             (w.kernel1, self.parts[2], total.kernel1, total.bias1),
         ):
-            sparse = torch.zeros_like(flat).index_copy_(0, trace.rows, inner @ weight.t())
+            sparse = torch.zeros_like(flat).index_copy_(0, tape.rows, inner @ weight.t())
             grads = torch.ops.aten.convolution_backward(
                 sparse.view(gradient.shape).permute(0, 3, 1, 2),
-                trace.state.permute(0, 3, 1, 2), kernel, [channels],
+                tape.state.permute(0, 3, 1, 2), kernel, [channels],
                 [1, 1], [0, 0], [1, 1], False, [0, 0], channels, [True, True, True],
             )  # fmt: skip
             gradient += reflect_adjoint(grads[0].permute(0, 2, 3, 1))
@@ -258,17 +253,7 @@ _SECONDS_BETWEEN_YIELDS = 0.1
 
 
 def batch_slices(image: Tensor, channels: int, threads: int) -> list[slice]:
-    """Cut a batch into slices that fit the cache and occupy all threads.
-
-    Parameters
-    ----------
-    image
-        ``(B, 3, H, W)``.
-    channels
-        Channels of the state.
-    threads
-        Threads that take slices.
-    """
+    """Cut a batch ``(B, 3, H, W)`` into slices that fit the cache and occupy all threads."""
     batch, _, height, width = image.shape
     on_cpu = image.device.type == "cpu"
     size = height * width * channels * image.element_size()
@@ -281,8 +266,8 @@ def batch_slices(image: Tensor, channels: int, threads: int) -> list[slice]:
 
 
 @contextmanager
-def _crew(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for `jobs` jobs, which divide PyTorch's threads among themselves."""
+def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Pool of threads for `jobs` jobs, which divide PyTorch's threads among them."""
     own = torch.get_num_threads()
     count = max(1, min(jobs, own))
     pool = ThreadPoolExecutor(
@@ -299,7 +284,7 @@ def _crew(jobs: int) -> Iterator[ThreadPoolExecutor]:
 def rollout_steps(
     image: Tensor, weights: Weights, plan: Plan
 ) -> Generator[tuple[int, int], None, Tensor]:
-    """All steps without a gradient, yielding window-steps done and in all.
+    """Run all steps without a gradient, yielding window-steps done and in all.
 
     Returns
     -------
@@ -324,7 +309,7 @@ def rollout_steps(
                 done[index] += part.stop - part.start
             states[part] = window.state
 
-    with _crew(len(cut)) as pool:
+    with _threads(len(cut)) as pool:
         try:
             waiting: set[Future[None]] = {pool.submit(through, index) for index in done}
             while waiting:
@@ -338,17 +323,11 @@ def rollout_steps(
 
 
 def rollout(image: Tensor, weights: Weights, plan: Plan) -> Tensor:
-    """``(B, H, W, C)`` state after all steps; with a gradient where gradients are enabled."""
+    """Run all steps to ``(B, H, W, C)``; with a gradient where gradients are enabled."""
     if torch.is_grad_enabled():
         state: Tensor = _Rollout.apply(image, plan, *weights)  # type: ignore[no-untyped-call]
         return state
-    run = rollout_steps(image, weights, plan)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            finished: Tensor = end.value
-            return finished
+    return run_to_end(rollout_steps(image, weights, plan))
 
 
 class _Rollout(torch.autograd.Function):
@@ -361,8 +340,8 @@ class _Rollout(torch.autograd.Function):
         def through(part: slice) -> tuple[Tensor, list[StepTape]]:
             window = _window(image, Weights(*weights), plan, part)
             if plan.keep:
-                traces = window.trace(plan.steps)
-                return window.state, traces
+                tapes = window.record(plan.steps)
+                return window.state, tapes
             for number in range(plan.steps):
                 window.step(number)
             return window.state, []
@@ -370,7 +349,7 @@ class _Rollout(torch.autograd.Function):
         results = _each(through, cut)
         ctx.save_for_backward(image, *weights)
         ctx.plan, ctx.cut = plan, cut
-        ctx.traces = {part.start: traces for part, (_, traces) in zip(cut, results, strict=True)}
+        ctx.tapes = {part.start: tapes for part, (_, tapes) in zip(cut, results, strict=True)}
         return torch.cat([state for state, _ in results])
 
     @staticmethod
@@ -379,8 +358,8 @@ class _Rollout(torch.autograd.Function):
 
         def back(part: slice) -> tuple[Tensor, Weights]:
             window = _window(image, Weights(*weights), ctx.plan, part)
-            traces = ctx.traces.pop(part.start, None) or window.trace(ctx.plan.steps)
-            return window.back(traces, gradients[0][part].clone())
+            tapes = ctx.tapes.pop(part.start, None) or window.record(ctx.plan.steps)
+            return window.backward(tapes, gradients[0][part].clone())
 
         results = _each(back, ctx.cut)
         totals = zip(*(total for _, total in results), strict=True)
@@ -388,17 +367,17 @@ class _Rollout(torch.autograd.Function):
 
 
 def _each(job: Callable[[slice], Any], cut: Sequence[slice]) -> list[Any]:
-    """Results of `job` for each slice, in order, computed side by side without a graph."""
+    """Results of `job` for each slice, in order, computed in parallel without a graph."""
 
     def alone(part: slice) -> Any:
         # A new thread would record gradients.
         with torch.no_grad():
             return job(part)
 
-    with _crew(len(cut)) as pool:
+    with _threads(len(cut)) as pool:
         return list(pool.map(alone, cut))
 
 
 def _window(image: Tensor, weights: Weights, plan: Plan, part: slice) -> KernelState:
-    """Windows `part` of a batch, before their first step."""
+    """State of the windows `part` of a batch, before their first step."""
     return KernelState(image[part], weights, replace(plan, origin=plan.origin[part]))

@@ -18,12 +18,12 @@ ENCODER = (
     "image_size",
     "patch_size",
 )
-"""Sizes of DINOv2 under the names of its own configuration."""
+"""Sizes of DINOv2, by their names in its configuration."""
 _CLASS_TOKENS = 1  # tokens of the encoder before those of the patches
 
 
 class Segmenter(nn.Module):
-    r"""Encoder of patches, and a decoder that asks each patch how much it is of each class.
+    r"""Encoder of patches, and a mask transformer that scores each patch for each class.
 
     A learned token a class joins the patches in `layers` transformer layers; the logit of class
     :math:`k` at a patch is the product of both tokens, each of length 1. Strudel et al.,
@@ -58,9 +58,9 @@ class Segmenter(nn.Module):
         self.mask_norm = nn.LayerNorm(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, outputs, H, W)`` logits of ``(B, 3, H, W)``.
+        """Compute ``(B, outputs, H, W)`` logits of ``(B, 3, H, W)``.
 
-        Sides that are no multiples of a patch are filled up with zeros below and to the right.
+        Sides that are no multiples of a patch are padded by zeros below and to the right.
         """
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % self.patch, 0, -height % self.patch))
@@ -79,7 +79,7 @@ class Segmenter(nn.Module):
 
 
 def dinov2(sizes: Mapping[str, Any]) -> nn.Module:
-    """DINOv2 of given sizes, with random weights.
+    """Build DINOv2 of given sizes, with random weights.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def dinov2(sizes: Mapping[str, Any]) -> nn.Module:
 
 
 def pretrained(source: str, download: bool = True) -> nn.Module:
-    """DINOv2 with the weights of a local folder, or of the Hugging Face hub.
+    """Load DINOv2 with the weights of a local folder, or of the Hugging Face hub.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def pretrained(source: str, download: bool = True) -> nn.Module:
 
 
 def sizes_of(encoder: nn.Module) -> dict[str, Any]:
-    """Sizes of a DINOv2, for :func:`dinov2`."""
+    """Read the sizes of a DINOv2, for :func:`dinov2`."""
     config: Any = encoder.config
     return {name: getattr(config, name) for name in ENCODER}
 

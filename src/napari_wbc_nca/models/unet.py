@@ -18,7 +18,7 @@ class UNet(nn.Module):
     r"""U-Net of double 3×3 convolutions with batch normalisation.
 
     Level :math:`i` of the encoder has ``widths[i]`` channels at :math:`2^{-i}` of the image's
-    size. Level :math:`i` of the decoder sees (skip, upsampled) and has
+    size. Level :math:`i` of the decoder takes (skip, upsampled) and has
     ``widths[max(i - 1, 0)]`` channels; Nishimura et al., *Weakly Supervised Cell Instance
     Segmentation by Propagating from Detection Response* (MICCAI 2019), with widths
     64-128-256-512-512.
@@ -36,8 +36,8 @@ class UNet(nn.Module):
     widths
         Channels of the encoder's levels, from fine to coarse; two or more.
     align_corners
-        Upsample so that the corners of both grids meet, as the published network does. What a
-        crop gives then differs a little from what the whole image gives.
+        Upsample so that the corners of both grids meet, as the published network does. The logits
+        of a crop then differ a little from those of the whole image.
 
     Attributes
     ----------
@@ -85,9 +85,9 @@ class UNet(nn.Module):
         self.halo = _halo(len(widths), align_corners)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, outputs, H, W)`` logits of ``(B, channels_in, H, W)``; zeros lie around the image.
+        """Compute ``(B, outputs, H, W)`` logits of ``(B, channels_in, H, W)``, padded by zeros.
 
-        Sides that are no multiples of `stride` are filled up with zeros below and to the right.
+        Sides that are no multiples of `stride` are padded below and to the right first.
         """
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
@@ -116,7 +116,7 @@ class Norm(nn.BatchNorm2d):
 
 
 def _block(before: int, after: int) -> nn.Sequential:
-    """Two convolutions; each rectifier is a module of its own, for hooks."""
+    """Two convolutions; each rectifier is a separate module, for hooks."""
     return nn.Sequential(
         nn.Conv2d(before, after, 3, padding=1),
         Norm(after),
@@ -131,20 +131,20 @@ def _halo(levels: int, align_corners: bool) -> int:
     """Greatest distance of an output pixel from the image pixels that it depends on."""
     halo = 0
     for pixel in range(2 ** (levels - 1)):
-        low, high = _seen((pixel, pixel), levels - 1, align_corners)
+        low, high = _receptive_field((pixel, pixel), levels - 1, align_corners)
         halo = max(halo, pixel - low, high - pixel)
     return halo
 
 
-def _seen(wanted: Interval, coarser: int, align_corners: bool) -> Interval:
-    """Pixels of a level's input that `wanted` pixels of its result depend on.
+def _receptive_field(output: Interval, coarser: int, align_corners: bool) -> Interval:
+    """Pixels of a level's input that `output` pixels of its result depend on.
 
-    `coarser` is the number of levels below it. Through them it sees more than by its skip.
+    `coarser` is the number of levels below it, which reach farther than its skip.
     """
-    low, high = wanted[0] - _CONVOLUTIONS, wanted[1] + _CONVOLUTIONS
+    low, high = output[0] - _CONVOLUTIONS, output[1] + _CONVOLUTIONS
     if not coarser:
         return low, high
     # Aligned corners move a position by up to half a coarse pixel, by how far it is across.
     first, last = (low - 1) // 2, (high if align_corners else high - 1) // 2 + 1
-    below = _seen((first, last), coarser - 1, align_corners)
+    below = _receptive_field((first, last), coarser - 1, align_corners)
     return 2 * below[0] - _CONVOLUTIONS, 2 * below[1] + 1 + _CONVOLUTIONS
