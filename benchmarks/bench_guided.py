@@ -82,7 +82,7 @@ def main() -> None:
 
     start = time.process_time()
     guide = GuidedUNet(net)
-    trace = guide.trace(image)
+    trace = guide.activations(image)
     traced = Traced(trace, torch.sigmoid(trace.logits).numpy(), (0, 0))
     forward = time.process_time() - start
     steps = contributions(guide, traced, found, list(found), shape, options.sigma, params)

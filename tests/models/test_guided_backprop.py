@@ -83,7 +83,7 @@ CASES = [
 def test_cells_in_one_batch_get_the_gradients_of_whole_passes(widths, align_corners, shape):
     network, image = unet(widths, align_corners), torch.rand(3, *shape)
     guide = GuidedUNet(network)
-    trace = guide.trace(image)
+    trace = guide.activations(image)
     assert torch.equal(trace.logits, network(image[None])[0])
     height, width = shape
     corners = [(0, 0), (5, 8), (height - SIDE, width - SIDE), (10, 7)]
@@ -113,7 +113,7 @@ def test_pools_of_equal_pixels_send_back_to_the_first():
     image = torch.full((3, 16, 16), 0.5)  # inside, all four pixels of a pool are equal
     signal = torch.ones(1, 1, SIDE, SIDE)
     found = GuidedUNet(network).backward(
-        GuidedUNet(network).trace(image), GradientPatches(signal, [(3, 3)]), [0]
+        GuidedUNet(network).activations(image), GradientPatches(signal, [(3, 3)]), [0]
     )
     whole = torch.zeros(1, 2, 16, 16)
     whole[0, 0, 3:12, 3:12] = 1

@@ -1,10 +1,9 @@
-"""Guided backpropagation: whole images by autograd, and single cells of a U-Net by their patches.
+"""Guided backpropagation: whole images by autograd, and single cells of a U-Net by patches.
 
-A rectifier passes the backward signal only where it was open in the forward pass and the signal
-is positive (Springenberg et al., *Striving for Simplicity*, ICLR 2015 workshop). That makes the
-backward pass nonlinear in the signal, so cells cannot share a pass where their signals meet.
-`GuidedUNet` gives each cell a pass of its own that computes no pixel which its signal cannot
-reach: a patch a cell, which grows with the reach of each layer, many cells in one batch.
+A rectifier passes the backward signal only where its activation and the signal are positive
+(Springenberg et al., *Striving for Simplicity*, ICLR 2015 workshop). The backward pass is therefore
+not linear in the signal, and cells whose signals meet need separate passes. `GuidedUNet` computes
+one patch a cell, which grows with the reach of each layer, many cells in one batch.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def guided_gradient(network: nn.Module, image: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
-    r"""Guided gradient of ``(signal * network(image)).sum()`` by the image.
+    r"""Compute the guided gradient of ``(signal * network(image)).sum()`` by the image.
 
-    With :math:`a` what enters a rectifier and :math:`g` the signal that comes back to it, it
-    returns :math:`g \cdot 1[a > 0] \cdot 1[g > 0]`.
+    A rectifier of activation :math:`a` turns the signal :math:`g` into
+    :math:`g \cdot 1[a > 0] \cdot 1[g > 0]`.
 
     Parameters
     ----------
@@ -54,8 +53,8 @@ def guided_gradient(network: nn.Module, image: torch.Tensor, signal: torch.Tenso
     ]
     try:
         with torch.enable_grad():
-            seen = image.detach().clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(network(seen), seen, signal)
+            leaf = image.detach().clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(network(leaf), leaf, signal)
     finally:
         for hook in hooks:
             hook.remove()
@@ -63,20 +62,20 @@ def guided_gradient(network: nn.Module, image: torch.Tensor, signal: torch.Tenso
 
 
 def _positive(_: nn.Module, entering: Any, leaving: Any) -> tuple[torch.Tensor]:
-    """Positive part of the signal that a rectifier lets back through."""
+    """Positive part of the signal that passes a rectifier."""
     return (entering[0].clamp(min=0),)
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """What the backward pass asks of a forward pass of one image.
+    """Activations of one image that the guided backward pass needs.
 
     Attributes
     ----------
     logits
         ``(outputs, H, W)`` of the network.
     encoder, decoder
-        Each block's two ``(h, w, C)`` byte masks of where its rectifiers were open.
+        Each block's two ``(h, w, C)`` byte masks of positive activations.
     pools
         Each pool's ``(h, w, C)`` byte mask of the pixels that were the largest of their four.
     """
@@ -89,7 +88,7 @@ class Activations:
 
 @dataclass(frozen=True, eq=False)
 class GradientPatches:
-    """Equal parts of a level of the network, one a cell.
+    """Gradients at one level of the network, in equal patches, one a cell.
 
     Attributes
     ----------
@@ -106,9 +105,9 @@ class GradientPatches:
 class GuidedUNet:
     """Guided gradients of single cells of a U-Net.
 
-    Batch normalisation is folded into the convolutions, as it stands in evaluation mode. The
-    result is that of `guided_gradient` with the signal of one cell on the whole image, summed
-    over the image's channels.
+    The result is that of `guided_gradient` with the signal of one cell on the whole image, summed
+    over the image's channels. Batch normalisation is folded into the convolutions, as in
+    evaluation mode.
 
     Parameters
     ----------
@@ -120,12 +119,12 @@ class GuidedUNet:
         self.network = network
         self._encoder = [_folded(block) for block in network.encoder]
         self._decoder = [_folded(block) for block in network.decoder]
-        # Only the sum over the image's channels is wanted.
+        # Only the sum over the image's channels is needed.
         self._encoder[0][0] = self._encoder[0][0].sum(1, keepdim=True)
 
     @torch.inference_mode()
-    def trace(self, image: torch.Tensor) -> Activations:
-        """Forward pass of ``(C, H, W)``, with what the backward pass asks of it."""
+    def activations(self, image: torch.Tensor) -> Activations:
+        """Run the forward pass of ``(C, H, W)`` and record its activations."""
         opened: dict[nn.Module, torch.Tensor] = {}
         results: dict[nn.Module, torch.Tensor] = {}
 
@@ -155,13 +154,13 @@ class GuidedUNet:
 
     @torch.inference_mode()
     def backward(
-        self, trace: Activations, signals: GradientPatches, kinds: Sequence[int]
+        self, activations: Activations, signals: GradientPatches, kinds: Sequence[int]
     ) -> GradientPatches:
-        """Guided gradient of each cell by the image, summed over the image's channels.
+        """Compute the guided gradient of each cell by the image, summed over the image's channels.
 
         Parameters
         ----------
-        trace
+        activations
             Of the image.
         signals
             ``(B, 1, h, w)`` signal of each cell at the network's output.
@@ -178,18 +177,18 @@ class GuidedUNet:
         patches = GradientPatches(values, signals.corners)
         skips = []
         for level, (weights, masks) in enumerate(
-            zip(reversed(self._decoder), reversed(trace.decoder), strict=True)
+            zip(reversed(self._decoder), reversed(activations.decoder), strict=True)
         ):
             patches = _through_block(patches, weights, masks)
-            width = trace.encoder[level][1].shape[2]
+            width = activations.encoder[level][1].shape[2]
             skips.append(GradientPatches(patches.values[:, :width], patches.corners))
-            size = trace.encoder[level + 1][1].shape[:2]
+            size = activations.encoder[level + 1][1].shape[:2]
             below = GradientPatches(patches.values[:, width:], patches.corners)
             patches = _through_upsampling(below, size, self.network.align_corners)
         for level in reversed(range(len(self._encoder))):
-            patches = _through_block(patches, self._encoder[level], trace.encoder[level])
+            patches = _through_block(patches, self._encoder[level], activations.encoder[level])
             if level:
-                patches = _through_pool(patches, trace.pools[level - 1])
+                patches = _through_pool(patches, activations.pools[level - 1])
                 _add(patches, skips[level - 1])
         return patches
 
@@ -222,7 +221,7 @@ def _bytes(mask: torch.Tensor) -> torch.Tensor:
 def _through_block(
     patches: GradientPatches, weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
 ) -> GradientPatches:
-    """Back through both convolutions of a block, to what entered it; two pixels grow all around."""
+    """Backward through both convolutions of a block; patches grow by two pixels on each side."""
     for weight, mask in zip(reversed(weights), reversed(masks), strict=True):
         patches.values.relu_()
         _gate(patches, mask)
@@ -232,7 +231,7 @@ def _through_block(
 
 
 def _through_pool(patches: GradientPatches, largest: torch.Tensor) -> GradientPatches:
-    """Back through a pool, to the pixel of each four that was the largest."""
+    """Backward through a pool, to the pixel of each four that was the largest."""
     finer = F.interpolate(patches.values, scale_factor=2, mode="nearest")
     result = GradientPatches(finer, [(2 * y, 2 * x) for y, x in patches.corners])
     _gate(result, largest)
@@ -242,7 +241,7 @@ def _through_pool(patches: GradientPatches, largest: torch.Tensor) -> GradientPa
 def _through_upsampling(
     patches: GradientPatches, size: Sequence[int], align_corners: bool
 ) -> GradientPatches:
-    """Back through bilinear upsampling of an image of `size` by two: its transposed matrices."""
+    """Backward through bilinear upsampling of an image of `size` by two: transposed matrices."""
     height, width = patches.values.shape[-2:]
     corners = [((y - 1) // 2, (x - 1) // 2) for y, x in patches.corners]
     down, across = (
@@ -279,7 +278,7 @@ def _interpolation(
 
 
 def _gate(patches: GradientPatches, mask: torch.Tensor) -> None:
-    """Set to zero, in place, what an ``(H, W, C)`` mask closes or what lies outside it."""
+    """Set to zero, in place, the values where an ``(H, W, C)`` mask is 0 and those outside it."""
     height, width = patches.values.shape[-2:]
     for values, (y, x) in zip(patches.values, patches.corners, strict=True):
         part = mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]

@@ -176,7 +176,7 @@ class Maker:
         outer = around(part, self.network, self.view.shape)
         device = self.network.head.weight.device
         pixels = seen(self.view, outer, self.network.channels_in).to(device)
-        trace = self._guide.trace(pixels)
+        trace = self._guide.activations(pixels)
         likelihood = torch.sigmoid(trace.logits).cpu().numpy()
         return Traced(trace, likelihood, (outer[0].start, outer[1].start))
 
