@@ -43,7 +43,7 @@ def test_flat_pictures_are_like_none(tmp_path):
 
 def test_what_is_no_picture_is_named(tmp_path):
     (tmp_path / "text.png").write_text("text")
-    with pytest.raises(LabelError, match=r"text.png cannot be read as a picture"):
+    with pytest.raises(LabelError, match=r"text.png: it is no image that can be read"):
         find_duplicates([tmp_path / "text.png"], [tmp_path / "text.png"])
 
 

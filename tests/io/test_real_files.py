@@ -119,7 +119,7 @@ def test_white_is_zero(tmp_path):
     grey = RGB[..., 0]
     tifffile.imwrite(tmp_path / "a.tif", 255 - grey, photometric="miniswhite")
     np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, grey)
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif").pixels, 255 - grey)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif")[0], 255 - grey)
 
 
 @pytest.mark.parametrize("name", ["slide.ndpi", "slide.tif"])
@@ -164,23 +164,30 @@ def test_indices_are_labels(tmp_path, mode):
             {"1": labels > 0, "I;16": labels.astype("u2")}.get(mode, labels)
         )
     picture.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.png").pixels, labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png")[0], labels)
 
 
 def test_indices_of_a_coloured_tiff_are_labels(tmp_path):
     labels = RGB[..., 0]
     lut = RANDOM.integers(0, 65536, (3, 256), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", labels, photometric="palette", colormap=lut)
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif").pixels, labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif")[0], labels)
     assert read(tmp_path / "a.tif").pixels.shape == RGB.shape
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA"])
+def test_grey_labels_saved_in_colour_are_one_plane(tmp_path, mode):
+    labels = np.repeat(np.arange(8, dtype=np.uint8), 8).reshape(8, 8)
+    Pictures.fromarray(labels).convert(mode).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png")[0], labels)
 
 
 def test_colours_and_fractions_are_no_labels(tmp_path):
     Pictures.fromarray(RGB).save(tmp_path / "a.png")
-    with pytest.raises(ImageError, match=r"a.png: it has 3 channels; expected a label image"):
+    with pytest.raises(ImageError, match=r"a.png: it holds colours; expected integers"):
         read_labels(tmp_path / "a.png")
     tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0] / 2)
-    with pytest.raises(ImageError, match="it has numbers of type float64"):
+    with pytest.raises(ImageError, match="it holds float64; expected integers"):
         read_labels(tmp_path / "a.tif")
 
 

@@ -13,8 +13,7 @@ from scipy import ndimage as ndi
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import read_cells
 from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample, picture_size
-from napari_wbc_nca.io.images import read as read_image
-from napari_wbc_nca.io.pixels import ImageError
+from napari_wbc_nca.io import images
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -62,8 +61,8 @@ def read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.
     """``(Y, X)`` integers of a label image of `shape`, from its file or as they are."""
     if isinstance(labels, Path):
         try:
-            found = np.asarray(read_image(labels).pixels)
-        except (ImageError, OSError) as error:
+            found = images.read_labels(labels)[0]
+        except images.ImageError as error:
             raise LabelError(f"{labels} cannot be read as labels: {error}") from error
     else:
         found = labels

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.datasets.samples import LabelError
+from napari_wbc_nca.datasets.samples import LabelError, read_rgb
 from napari_wbc_nca.io._files import NameIndex
 from napari_wbc_nca.io.tables import TableError, read_table
 
@@ -248,9 +248,12 @@ def shrink_to_grey(path: Path, size: int) -> npt.NDArray[np.float32]:
     """
     from PIL import Image
 
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        grey = Image.fromarray(read_rgb(path)).convert("L")
+        return np.asarray(grey.resize((size, size), Image.Resampling.BOX), np.float32)
     try:
         with Image.open(path) as picture:
-            picture.draft("L", (4 * size, 4 * size))  # JPEG decodes at a fraction of its size
+            picture.draft("L", (4 * size, 4 * size))  # decodes at a fraction of its size
             grey = picture.convert("L").resize((size, size), Image.Resampling.BOX)
     except OSError as error:
         raise LabelError(f"{path} cannot be read as a picture: {error}") from error

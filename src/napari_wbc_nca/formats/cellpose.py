@@ -28,7 +28,7 @@ from napari_wbc_nca.formats.files import (
     write_tiff,
 )
 from napari_wbc_nca.formats.items import AUTO, ExportError, Item, item
-from napari_wbc_nca.io.results import read_labels
+from napari_wbc_nca.io.images import read_labels
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -21,7 +21,7 @@ from napari_wbc_nca.formats.items import (
     note_hidden,
     table_from_rows,
 )
-from napari_wbc_nca.io.results import read_labels
+from napari_wbc_nca.io.images import read_labels
 from napari_wbc_nca.ops.outlines import Polygon, fill_polygons
 
 GEOJSON = ".geojson"

@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_wbc_nca.formats.files import read_json, read_picture, rgb, write_json, write_png
 from napari_wbc_nca.formats.items import ExportError, Item, class_map, item, table_from_rows
-from napari_wbc_nca.io.results import read_labels
+from napari_wbc_nca.io.images import read_labels
 
 if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams

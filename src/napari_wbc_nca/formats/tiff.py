@@ -29,8 +29,9 @@ from napari_wbc_nca.formats.items import ExportError, Item, item, nuclei_of_cell
 from napari_wbc_nca.formats.provenance import run_record
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import file_sha256
+from napari_wbc_nca.io.images import read_labels
 from napari_wbc_nca.io.omezarr import is_zarr
-from napari_wbc_nca.io.results import LABELS, RECORD, read_labels
+from napari_wbc_nca.io.results import LABELS, RECORD
 
 if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams

@@ -29,6 +29,7 @@ from napari_wbc_nca.io.pixels import (
 from napari_wbc_nca.types import Contrast, Image
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL.Image import Image as PictureFile
 
 __all__ = [
@@ -71,13 +72,17 @@ def read(path: str | Path) -> Image:
     return _named(path, lambda source: _read(source))
 
 
-def read_labels(path: str | Path) -> Image:
+def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
     """Read a label image: the indices of a palette are its labels, not its colours.
+
+    A grey image that was saved in colour is one plane; transparent pixels are background.
 
     Returns
     -------
-    Image
-        Pixels ``(Y, X)``, integers or bool.
+    labels
+        ``(Y, X)`` integers or bool.
+    pixel_size
+        Side of a pixel in µm; None where it is unknown.
 
     Raises
     ------
@@ -85,16 +90,26 @@ def read_labels(path: str | Path) -> Image:
         As :func:`read`, and when it holds colours or fractions.
     """
     image = _named(path, lambda source: _read(source, indices=True))
-    if image.pixels.ndim == 3 and image.pixels.shape[-1] == 1:
-        image = replace(image, pixels=image.pixels[..., 0])
-    kind, ndim = np.dtype(image.pixels.dtype), image.pixels.ndim
-    if ndim != 2 or kind.kind not in "uib":
-        found = f"{image.pixels.shape[-1]} channels" if ndim == 3 else f"numbers of type {kind}"
+    labels = np.asarray(image.pixels)
+    if labels.ndim == 3:
+        labels = _one_plane(labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "uib":
+        found = labels.dtype if labels.ndim == 2 else "colours"
         raise ImageError(
-            f"{path}: it has {found}; expected a label image (Y, X) of integers, such as segment "
-            "writes: a label a cell, 0 outside of all"
+            f"{path}: it holds {found}; expected integers (Y, X), a label a cell and 0 outside of "
+            "all, such as segment writes"
         )
-    return image
+    return labels, image.pixel_size
+
+
+def _one_plane(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the plane ``(Y, X)`` of grey in 1–4 channels; colours stay ``(Y, X, C)``."""
+    count = values.shape[-1]
+    alpha = values[..., -1] if count in (2, 4) else None
+    channels = values if alpha is None else values[..., :-1]
+    if not (channels == channels[..., :1]).all():
+        return values
+    return channels[..., 0] if alpha is None else np.where(alpha > 0, channels[..., 0], 0)
 
 
 def size(path: str | Path) -> tuple[int, int]:

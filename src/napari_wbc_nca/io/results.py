@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import plain, write_files
 from napari_wbc_nca.io.overlay import draw
-from napari_wbc_nca.io.pixels import ImageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -174,51 +171,3 @@ def read_map_names(file: TiffFile) -> list[str]:
 def _write_json(path: Path, provenance: Mapping[str, Any]) -> None:
     text = json.dumps(plain(provenance), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def read_labels(path: Path) -> tuple[npt.NDArray[Any], float | None]:
-    """Read the integers of a label image and the size of a pixel.
-
-    In images with a palette or a lookup table the indices are the labels, not the colours. A grey
-    image that was saved in colour is one plane; transparent pixels are background.
-
-    Raises
-    ------
-    ImageError
-        When the file is no image that can be read.
-    """
-    try:
-        indices = _indices(path)
-    except (OSError, ValueError):  # the reader of all images says what is wrong
-        indices = None
-    if indices is None:
-        image = images.read(path)
-        return np.asarray(image.pixels), image.pixel_size
-    with suppress(ImageError):
-        return indices, images.read(path).pixel_size
-    return indices, None
-
-
-def _indices(path: Path) -> npt.NDArray[Any] | None:
-    """Integers of an image with a palette, or of a grey one in colours; None of other images."""
-    if path.suffix.lower() in (".tif", ".tiff"):
-        from tifffile import PHOTOMETRIC, TiffFile
-
-        with TiffFile(path) as file:
-            palette = file.pages[0].aspage().photometric == PHOTOMETRIC.PALETTE
-            return file.series[0].asarray() if palette else None
-    if path.suffix.lower() not in (".png", ".bmp", ".gif"):
-        return None
-    from PIL import Image as Pictures
-
-    with Pictures.open(path) as picture:
-        values = np.asarray(picture)
-        if picture.mode == "P":
-            return values
-        if picture.mode not in ("LA", "RGB", "RGBA"):
-            return None
-    channels = len(picture.getbands()) - picture.mode.endswith("A")
-    if not (values[..., :channels] == values[..., :1]).all():
-        return None
-    opaque = values[..., -1] > 0 if picture.mode.endswith("A") else True
-    return np.where(opaque, values[..., 0], 0)
