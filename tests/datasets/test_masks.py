@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image as Picture
 
-from napari_wbc_nca.datasets.masks import labelled, read_drawn, typical
+from napari_wbc_nca.datasets.masks import read_mask_arrays, sample_from_masks, typical_diameter
 from napari_wbc_nca.datasets.readers import read
 from napari_wbc_nca.datasets.samples import LabelError, Masks
 from napari_wbc_nca.formats.items import item, keep_reviewed
@@ -71,7 +71,7 @@ def test_what_nobody_reviewed_is_ignored(folder):
     left = np.arange(60) < np.full((40, 1), 5)
     tifffile.imwrite(folder / "a_ignore.tif", left.astype(np.uint8) * 255)
     sample = read(folder)[0]
-    drawn = read_drawn(sample.masks, SHAPE)
+    drawn = read_mask_arrays(sample.masks, SHAPE)
     np.testing.assert_array_equal(drawn.cell, labels())
     np.testing.assert_array_equal(drawn.ignored, left)
 
@@ -86,18 +86,18 @@ def test_an_export_is_read_again_but_for_what_it_kept_for_a_test(tmp_path):
     first, second = read(tmp_path / "e")
     assert (first.names, first.source) == (("monocyte", "wbc", "none"), "e")
     assert second.names == ("monocyte",)
-    drawn = read_drawn(second.masks, SHAPE)
+    drawn = read_mask_arrays(second.masks, SHAPE)
     np.testing.assert_array_equal(drawn.cell, np.where(labels() == 3, 3, 0))
     np.testing.assert_array_equal(drawn.ignored, part.ignore)
 
 
 def test_fragments_do_not_decide_how_large_a_cell_is():
-    assert typical([2] * 20 + [400, 420]) == pytest.approx(np.sqrt(400 * 4 / np.pi))
-    assert typical([]) == 0
+    assert typical_diameter([2] * 20 + [400, 420]) == pytest.approx(np.sqrt(400 * 4 / np.pi))
+    assert typical_diameter([]) == 0
 
 
 def test_a_picture_filled_by_its_cell_has_no_outside():
-    sample = labelled(folder, Masks(np.full((9, 8), 4), ()), {4: "basophil"}, (9, 8))
+    sample = sample_from_masks(folder, Masks(np.full((9, 8), 4), ()), {4: "basophil"}, (9, 8))
     assert (sample.boxes.tolist(), sample.names) == ([[0, 0, 9, 8]], ("basophil",))
 
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_used_is_named(folder, file, content, message):
         (folder / file).write_text(content or "nothing")
     with pytest.raises(LabelError, match=message):
         for sample in read(folder):
-            read_drawn(sample.masks, SHAPE)
+            read_mask_arrays(sample.masks, SHAPE)
 
 
 def test_a_picture_without_labels_is_named(folder):
@@ -137,7 +137,7 @@ def test_nuclei_have_the_numbers_of_their_cells_in_exports_and_lessons(tmp_path)
     np.testing.assert_array_equal(training_sample(one).masks.nucleus, expected)
     write([one], (), tmp_path / "e", ExportParams())
     (sample,) = read(tmp_path / "e")
-    np.testing.assert_array_equal(read_drawn(sample.masks, SHAPE).nucleus, expected)
+    np.testing.assert_array_equal(read_mask_arrays(sample.masks, SHAPE).nucleus, expected)
     (back,) = read_items(tmp_path / "e")
     np.testing.assert_array_equal(back.nucleus, expected)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wbc_nca.datasets.nuclear_stain import points_sample
 from napari_wbc_nca.datasets.readers import LabelError, read
 
 PIXELS = np.full((60, 90, 3), 200, np.uint8)
@@ -39,26 +38,3 @@ def test_a_picture_without_its_channel_is_refused(folder):
         LabelError, match=r"b.png has no stained channel beside it; expected b_stai"
     ):
         read(folder)
-
-
-def test_points_of_a_layer_are_a_sample():
-    sample = points_sample(PIXELS[..., 0], [[3, 4], [59.4, 0]], ("WBC", "rbc"), diameter=20)
-    assert sample.kinds == ("wbc", "rbc")
-    assert sample.names == ("wbc", "none")
-    assert sample.diameter == 20
-    assert sample.pixels.shape == (60, 90, 3)
-    assert sample.boxes[0].tolist() == [3, 4, 3, 4]
-    assert points_sample(PIXELS, [[1, 1]]).kinds == ("cell",)
-
-
-@pytest.mark.parametrize(
-    ("points", "kinds", "message"),
-    [
-        ([[70, 3]], (), "1 of 1 points lie outside the picture"),
-        ([[np.nan, 3]], (), "1 of 1 points lie outside"),
-        ([[1, 1]], ("a", "b"), "2 kinds for 1 points"),
-    ],
-)
-def test_points_that_cannot_be_used_are_refused(points, kinds, message):
-    with pytest.raises(LabelError, match=message):
-        points_sample(PIXELS, points, kinds)

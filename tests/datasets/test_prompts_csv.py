@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_wbc_nca.datasets.prompts_csv import BOXES, POINTS, read
+from napari_wbc_nca.datasets.prompts_csv import BOXES, POINTS, read_prompts
 from napari_wbc_nca.datasets.samples import LabelError
 
 IMAGE, SHAPE = Path("data/a.png"), (20, 30)
@@ -22,7 +22,7 @@ IMAGE, SHAPE = Path("data/a.png"), (20, 30)
 )
 def test_points_in_every_form(tmp_path, text):
     (tmp_path / "p.csv").write_text(text, encoding="utf-8")
-    found = read(tmp_path / "p.csv", POINTS).of(IMAGE, SHAPE)
+    found = read_prompts(tmp_path / "p.csv", POINTS).of(IMAGE, SHAPE)
     assert found.tolist() == [[3, 4], [5.5, 30]]
 
 
@@ -31,13 +31,13 @@ def test_points_in_every_form(tmp_path, text):
 )
 def test_boxes_in_every_form(tmp_path, text):
     (tmp_path / "b.csv").write_text(text)
-    assert read(tmp_path / "b.csv", BOXES).of(IMAGE, SHAPE).tolist() == [[1, 2, 8, 9]]
+    assert read_prompts(tmp_path / "b.csv", BOXES).of(IMAGE, SHAPE).tolist() == [[1, 2, 8, 9]]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has the columns of no row; expected y,x or axis-0,axis-1"),
+        ("", "p.csv is empty; expected a CSV"),
         ("a,b\n1,2\n", "has the columns a,b; expected y,x or axis-0,axis-1"),
         ("axis-0,axis-1,axis-2\n1,2,3\n", "has the columns axis-0,axis-1,axis-2; expected y,x"),
         ("y,x\n1,2\nfour,5\n", r"p.csv, line 3: \['four', '5'\]; expected numbers in pixels"),
@@ -48,24 +48,24 @@ def test_boxes_in_every_form(tmp_path, text):
 def test_unusable_points_are_refused(tmp_path, text, message):
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(LabelError, match=message):
-        read(tmp_path / "p.csv", POINTS)
+        read_prompts(tmp_path / "p.csv", POINTS)
 
 
 def test_box_with_swapped_corners_is_refused(tmp_path):
     (tmp_path / "b.csv").write_text("y0,x0,y1,x1\n8,2,1,9\n")
     with pytest.raises(LabelError, match=r"\(8, 2, 1, 9\); expected y0 < y1 and x0 < x1"):
-        read(tmp_path / "b.csv", BOXES)
+        read_prompts(tmp_path / "b.csv", BOXES)
 
 
 def test_missing_and_binary_files_are_refused(tmp_path):
-    (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00\x99")
-    for name in ("p.csv", "no.csv"):
-        with pytest.raises(LabelError, match=r"cannot be read: .* expected a CSV file"):
-            read(tmp_path / name, POINTS)
+    (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00\x99\xff")
+    for name in ("p.csv is not a text file; expected a CSV", "no.csv cannot be read: No such file"):
+        with pytest.raises(LabelError, match=name):
+            read_prompts(tmp_path / name.split()[0], POINTS)
 
 
 @pytest.mark.parametrize("row", ["21,4", "3,31", "-1,4"])
 def test_point_outside_the_image_is_refused(tmp_path, row):
     (tmp_path / "p.csv").write_text(f"y,x\n1,1\n{row}\n")
     with pytest.raises(LabelError, match=r"lies outside a.png, which is 20 by 30 pixels"):
-        read(tmp_path / "p.csv", POINTS).of(IMAGE, SHAPE)
+        read_prompts(tmp_path / "p.csv", POINTS).of(IMAGE, SHAPE)

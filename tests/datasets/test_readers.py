@@ -99,7 +99,7 @@ def test_bad_yolo_rows_are_named_with_file_and_line(fields, row, message):
 
 
 def test_a_label_file_that_is_no_text_is_named(fields):
-    (fields / "a_1.txt").write_bytes(b"\xff\xfe\x00\x81")
+    (fields / "a_1.txt").write_bytes(b"\xff\xfe\x00\x81\xff")
     with pytest.raises(LabelError, match=r"a_1.txt is not a text file"):
         read(fields)
 

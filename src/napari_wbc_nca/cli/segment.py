@@ -22,7 +22,7 @@ from napari_wbc_nca.io.results import SUFFIXES
 from napari_wbc_nca.methods import registry
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.datasets.prompts_csv import Places
+    from napari_wbc_nca.datasets.prompts_csv import Prompts
     from napari_wbc_nca.methods.params import PredictParams
     from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
@@ -124,8 +124,8 @@ class Job:
     params: PredictParams
     output: Path
     force: bool = False
-    points: Places | None = None
-    boxes: Places | None = None
+    points: Prompts | None = None
+    boxes: Prompts | None = None
 
 
 @with_fields(PREDICT)
@@ -238,11 +238,11 @@ def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segment
 
 def _prompts(
     files: dict[str, Path | None], params: PredictParams, count: int
-) -> dict[str, Places | None]:
+) -> dict[str, Prompts | None]:
     """Read points and boxes of files; wrong usage where they and `locate` do not agree."""
     from napari_wbc_nca.datasets import prompts_csv
 
-    found: dict[str, Places | None] = {}
+    found: dict[str, Prompts | None] = {}
     for name, path in files.items():
         if (path is None) == (getattr(params, "locate", None) == name):
             raise typer.BadParameter(f"--locate {name} and --{name} FILE need each other")
@@ -250,7 +250,7 @@ def _prompts(
             continue
         try:
             forms = prompts_csv.POINTS if name == "points" else prompts_csv.BOXES
-            found[name] = given = prompts_csv.read(path, forms)
+            found[name] = given = prompts_csv.read_prompts(path, forms)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=f"--{name}") from error
         if count > 1 and not given.images:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,16 +12,18 @@ import numpy as np
 
 from napari_wbc_nca.cell_types import canonical
 from napari_wbc_nca.datasets.samples import LabelError
+from napari_wbc_nca.io import tables
+from napari_wbc_nca.io.tables import Table, TableError, number
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 Labels = tuple["npt.NDArray[np.float32]", tuple[str, ...]]
-"""``(N, 4)`` boxes y0, x0, y1, x1 in pixels, and the name of each as it stands, lower case."""
+"""``(N, 4)`` boxes y0, x0, y1, x1 in pixels, and the name of each as written, lower case."""
 
 
 CELL = "cell"
-"""Name of what is labelled, where nobody says what it is."""
+"""Class of a cell that has none in the file."""
 SMALLEST = 3.0
 """Boxes narrower than this, in pixels, are slips of a labelling tool and left out."""
 
@@ -32,29 +33,28 @@ def _labels(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
     return array, tuple(name.strip().lower() for name in names)
 
 
-def _sized(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
+def _drop_small(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
     array, known = _labels(boxes, names)
     keep = (array[:, 2:] - array[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST
     return array[keep], tuple(name for name, kept in zip(known, keep, strict=True) if kept)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a text file, with a :class:`LabelError` where that fails."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LabelError(f"{path} is not a text file; expected UTF-8 text") from error
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read: {error.strerror or error}") from error
+        return tables.read_text(path)
+    except TableError as error:
+        raise LabelError(str(error)) from error
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Names listed one a line; ``#`` begins a comment, a tab ends the name."""
-    lines = (line.split("#")[0].split("\t")[0].strip() for line in _text(path).splitlines())
+    """Read names listed one a line; ``#`` begins a comment, a tab ends the name."""
+    lines = (line.split("#")[0].split("\t")[0].strip() for line in read_text(path).splitlines())
     return tuple(line for line in lines if line)
 
 
 def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labels:
-    """Boxes of a YOLO file: rows of ``class cx cy w h``, relative to the picture's size.
+    """Read the boxes of a YOLO file: rows of ``class cx cy w h``, relative to the picture's size.
 
     Parameters
     ----------
@@ -71,10 +71,10 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labe
         For a row that cannot be read, or an index without a class.
     """
     boxes, names = [], []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for row, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
+        where = f"{path}, line {row}"
         index, values = _yolo_row(line, where)
         if not 0 <= index < len(classes):
             raise LabelError(
@@ -83,7 +83,7 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labe
             )
         boxes.append(_clipped(values, size))
         names.append(classes[index])
-    return _sized(boxes, names)
+    return _drop_small(boxes, names)
 
 
 def _yolo_row(line: str, where: str) -> tuple[int, list[float]]:
@@ -110,7 +110,7 @@ def _clipped(values: Sequence[float], size: tuple[int, int]) -> tuple[float, ...
 
 
 def read_voc(path: Path) -> Labels:
-    """Boxes of a Pascal VOC file, in pixels as they are written there.
+    """Read the boxes of a Pascal VOC file, in pixels as they are written there.
 
     Raises
     ------
@@ -118,11 +118,11 @@ def read_voc(path: Path) -> Labels:
         When the file is no XML, or an object has no name or box.
     """
     try:
-        root = ElementTree.fromstring(_text(path))
+        root = ElementTree.fromstring(read_text(path))
     except ElementTree.ParseError as error:
         raise LabelError(f"{path} is no readable XML: {error}") from error
     boxes, names = [], []
-    for number, item in enumerate(root.iter("object"), start=1):
+    for row, item in enumerate(root.iter("object"), start=1):
         name = item.findtext("name")
         texts = [item.findtext(f"bndbox/{edge}") for edge in ("ymin", "xmin", "ymax", "xmax")]
         try:
@@ -131,16 +131,16 @@ def read_voc(path: Path) -> Labels:
             box = []
         if name is None or len(box) != 4:
             raise LabelError(
-                f"{path}, object {number}: expected a name and a bndbox with ymin, xmin, ymax, "
+                f"{path}, object {row}: expected a name and a bndbox with ymin, xmin, ymax, "
                 f"xmax; found name {name!r} and {texts}"
             )
         boxes.append(box)
         names.append(name)
-    return _sized(boxes, names)
+    return _drop_small(boxes, names)
 
 
 def read_points(path: Path) -> dict[str, Labels]:
-    """Points by picture name, from a table with columns ``image, y, x, class`` in any order.
+    """Read points by picture name, from a table with columns ``image, y, x, class`` in any order.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def read_points(path: Path) -> dict[str, Labels]:
 
 
 def read_frames(path: Path) -> dict[int, Labels]:
-    """Points by frame, from a table with columns ``frame, x, y`` in any order, of WSISPDR.
+    """Read points by frame, from a table with columns ``frame, x, y`` in any order, of WSISPDR.
 
     A column ``class`` may name each point's; where there is none, all are `CELL`.
 
@@ -182,7 +182,7 @@ def read_frames(path: Path) -> dict[int, Labels]:
     names: dict[int, list[str]] = {}
     for where, row in _rows(path, ("frame", "x", "y")):
         try:
-            frame = int(float(row["frame"]))
+            frame = int(number(row["frame"]))
         except ValueError as error:
             raise LabelError(
                 f"{where}: frame is {row['frame']!r}; expected the number of a picture"
@@ -194,7 +194,7 @@ def read_frames(path: Path) -> dict[int, Labels]:
 
 def _point(row: Mapping[str, str], where: str) -> tuple[float, float]:
     try:
-        y, x = float(row["y"]), float(row["x"])
+        y, x = number(row["y"]), number(row["x"])
     except ValueError:
         y = x = math.nan
     if not math.isfinite(y + x):
@@ -205,13 +205,13 @@ def _point(row: Mapping[str, str], where: str) -> tuple[float, float]:
 
 
 def read_types(path: Path) -> dict[str, str]:
-    """Class by picture name, from a table with columns ``image, class``; unknown ones left out."""
+    """Read the class of each picture, from a table with columns ``image, class``."""
     rows = _rows(path, ("image", "class"))
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
 
 
 def read_cells(path: Path) -> dict[int, str]:
-    """Class by label, from a table of one picture's cells with columns ``label, class``.
+    """Read the class of each label, from a table with columns ``label, class``.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def read_cells(path: Path) -> dict[int, str]:
     classes = {}
     for where, row in _rows(path, ("label", "class")):
         try:
-            label = int(float(row["label"]))
+            label = int(number(row["label"]))
         except (ValueError, OverflowError):
             label = 0
         if label < 1:
@@ -230,30 +230,31 @@ def read_cells(path: Path) -> dict[int, str]:
     return classes
 
 
-def columns(path: Path) -> tuple[str, ...]:
-    """Names of a CSV's columns, lower case."""
-    header = next(csv.reader(_text(path).splitlines(), skipinitialspace=True), [])
-    return tuple(name.strip().lower() for name in header)
+def read_columns(path: Path) -> tuple[str, ...]:
+    """Read the names of a table's columns, lower case."""
+    return tuple(name.lower() for name in read_table(path).columns)
+
+
+def read_table(path: Path) -> Table:
+    """Read a table, with a :class:`LabelError` where that fails."""
+    try:
+        return tables.read_table(path)
+    except TableError as error:
+        raise LabelError(str(error)) from error
 
 
 def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Every row of a CSV with where it stands, stripped, checked for `expected` columns."""
-    found = columns(path)
+    """Every row of a table with its file and line, checked for `expected` columns."""
+    table = read_table(path)
+    found = [name.lower() for name in table.columns]
     missing = [name for name in expected if name not in found]
     if missing:
         raise LabelError(
-            f"{path}: no column {', '.join(missing)}; found {', '.join(found) or 'nothing'}, "
+            f"{path}: no column {', '.join(missing)}; found {', '.join(found)}, "
             f"expected {', '.join(expected)}"
         )
-    reader = csv.reader(_text(path).splitlines(), skipinitialspace=True)
-    next(reader)
-    for cells in reader:
-        where = f"{path}, line {reader.line_num}"
-        if not cells:
-            continue
-        if len(cells) != len(found):
-            raise LabelError(f"{where}: {len(cells)} values for {len(found)} columns")
-        row = {name: cell.strip() for name, cell in zip(found, cells, strict=True)}
+    for at, texts in enumerate(table.rows):
+        row = dict(zip(found, texts.values(), strict=True))
         if not row.get("image", "-"):
-            raise LabelError(f"{where}: no image is named")
-        yield where, row
+            raise LabelError(f"{table.where(at)}: no image is named")
+        yield table.where(at), row

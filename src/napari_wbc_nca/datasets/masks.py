@@ -1,4 +1,4 @@
-"""Label images of cells that were drawn or corrected, and the folders they lie in."""
+"""Samples of label images, and of stained nuclei, that lie beside a picture."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
-from napari_wbc_nca.datasets.label_files import read_cells
-from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample, picture_size
+from napari_wbc_nca.datasets.label_files import CELL, read_cells
+from napari_wbc_nca.datasets.samples import SUFFIXES, LabelError, Masks, Sample, picture_size
 from napari_wbc_nca.io import images
+from napari_wbc_nca.ops.centroids import detect_blobs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 LABELS, NUCLEI, IGNORE, CELLS = "_labels", "_nuclei", "_ignore", "_cells"
 """What follows a picture's stem in the names of its label images and of its table."""
-_SUFFIXES = (".tif", ".tiff", ".png")
+STAIN = "_stain"
+"""What follows it in the name of the image of its stained nuclei."""
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """The masks of a sample, read.
+class MaskArrays:
+    """Masks of a sample as arrays.
 
     Attributes
     ----------
@@ -42,7 +44,7 @@ class Drawn:
     ignored: npt.NDArray[np.bool_]
 
 
-def read_drawn(masks: Masks, shape: tuple[int, ...]) -> Drawn:
+def read_mask_arrays(masks: Masks, shape: tuple[int, ...]) -> MaskArrays:
     """Read masks of a picture of `shape` (height, width).
 
     Raises
@@ -50,22 +52,19 @@ def read_drawn(masks: Masks, shape: tuple[int, ...]) -> Drawn:
     LabelError
         When an image of labels cannot be read, or is not of the picture's size.
     """
-    cell = read_labels(masks.cell, shape)
-    nucleus = None if masks.nucleus is None else read_labels(masks.nucleus, shape)
+    cell = _read_labels(masks.cell, shape)
+    nucleus = None if masks.nucleus is None else _read_labels(masks.nucleus, shape)
     if masks.ignore is None:
-        return Drawn(cell, nucleus, np.zeros(cell.shape, bool))
-    return Drawn(cell, nucleus, np.asarray(read_labels(masks.ignore, shape) > 0))
+        return MaskArrays(cell, nucleus, np.zeros(cell.shape, bool))
+    return MaskArrays(cell, nucleus, np.asarray(_read_labels(masks.ignore, shape) > 0))
 
 
-def read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """``(Y, X)`` integers of a label image of `shape`, from its file or as they are."""
-    if isinstance(labels, Path):
-        try:
-            found = images.read_labels(labels)[0]
-        except images.ImageError as error:
-            raise LabelError(f"{labels} cannot be read as labels: {error}") from error
-    else:
-        found = labels
+    try:
+        found = images.read_labels(labels)[0] if isinstance(labels, Path) else labels
+    except images.ImageError as error:
+        raise LabelError(f"{labels} cannot be read as labels: {error}") from error
     name = str(labels) if isinstance(labels, Path) else "the label image"
     if found.dtype.kind not in "uib":
         raise LabelError(f"{name} holds {found.dtype}; expected integers, one a cell")
@@ -77,14 +76,14 @@ def read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.
     return found
 
 
-def labelled(
+def sample_from_masks(
     path: Path,
     masks: Masks,
     classes: Mapping[int, str],
     shape: tuple[int, ...],
     pixels: npt.NDArray[np.uint8] | None = None,
 ) -> Sample:
-    """Sample of a picture whose cells were drawn.
+    """Make the sample of a picture whose cells have masks.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def labelled(
     pixels
         Of a picture without a file.
     """
-    cell = read_drawn(masks, shape).cell
+    cell = read_mask_arrays(masks, shape).cell
     known, dense = np.unique(cell, return_inverse=True)
     parts = ndi.find_objects(dense.reshape(cell.shape) + int(known[0] != 0))
     labels = tuple(int(label) for label in known if label)
@@ -116,18 +115,20 @@ def labelled(
         kinds=kinds,
         masks=replace(masks, labels=labels),
         pixels=pixels,
-        diameter=typical([a for a, name in zip(areas, names, strict=True) if name != NONE]),
+        diameter=typical_diameter(
+            [a for a, name in zip(areas, names, strict=True) if name != NONE]
+        ),
     )
 
 
-def typical(areas: Iterable[float]) -> float:
-    """Diameter of the disc as large as the cell that half of the cells' area belongs to.
+def typical_diameter(areas: Iterable[float]) -> float:
+    """Compute the diameter of a disc as large as the cell at half of the cells' whole area.
 
     So fragments, which may be many, do not decide; 0 without any cell.
 
     Examples
     --------
-    >>> round(typical([3, 4, 314, 315]))
+    >>> round(typical_diameter([3, 4, 314, 315]))
     20
     """
     ordered = np.sort(np.asarray(list(areas), float))
@@ -138,20 +139,21 @@ def typical(areas: Iterable[float]) -> float:
 
 
 def label_file(picture: Path, end: str = LABELS) -> Path | None:
-    """Label image that belongs to a picture; None where there is none.
+    """Find the label image that belongs to a picture; None where there is none.
 
     ``NAME_labels.tif`` beside ``NAME.jpg``, or ``labels/NAME.tif`` where that is in ``images``;
-    PNG as well as TIFF. So with nuclei and `NUCLEI`, and what was not reviewed and `IGNORE`.
+    other suffixes of pictures as well. So with nuclei and `NUCLEI`, what was not reviewed and
+    `IGNORE`, stained nuclei and `STAIN`.
     """
-    beside = [picture.with_name(f"{picture.stem}{end}{suffix}") for suffix in _SUFFIXES]
+    beside = [picture.with_name(f"{picture.stem}{end}{suffix}") for suffix in SUFFIXES]
     if picture.parent.name == "images":
         folder = picture.parent.with_name(end.removeprefix("_"))
-        beside += [folder / f"{picture.stem}{suffix}" for suffix in _SUFFIXES]
+        beside += [folder / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
     return next((path for path in beside if path.is_file()), None)
 
 
-def read_pair(picture: Path) -> Sample:
-    """Sample of a picture with a label image, and a table of classes where there is one.
+def read_masks_beside(picture: Path) -> Sample:
+    """Read a picture's label image, and its table of classes where there is one.
 
     Raises
     ------
@@ -167,4 +169,30 @@ def read_pair(picture: Path) -> Sample:
     table = cell.with_name(f"{picture.stem}{CELLS}.csv")
     classes = read_cells(table) if table.exists() else {}
     masks = Masks(cell, (), label_file(picture, NUCLEI), label_file(picture, IGNORE))
-    return labelled(picture, masks, classes, picture_size(picture))
+    return sample_from_masks(picture, masks, classes, picture_size(picture))
+
+
+def read_stain_beside(picture: Path) -> Sample:
+    """Detect the cells of a picture as blobs in the stained channel beside it.
+
+    Raises
+    ------
+    LabelError
+        When there is no such channel, it cannot be read, or is not of the picture's size.
+    """
+    file = label_file(picture, STAIN)
+    if file is None:
+        raise LabelError(
+            f"{picture} has no stained channel beside it; expected {picture.stem}{STAIN}.tif"
+        )
+    try:
+        values = np.asarray(images.read(file).pixels, np.float32)
+    except images.ImageError as error:
+        raise LabelError(f"{file} cannot be read: {error}") from error
+    plane = values if values.ndim == 2 else values[..., :3].mean(-1)
+    if plane.shape != (size := picture_size(picture)):
+        raise LabelError(
+            f"{file} has {plane.shape} (height, width) pixels, but {picture.name} has {size}"
+        )
+    centres = detect_blobs(plane).astype(np.float32)
+    return Sample(picture, np.hstack([centres, centres]), (CELL,) * len(centres))

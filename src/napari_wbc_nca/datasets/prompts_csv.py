@@ -1,8 +1,7 @@
-"""Points and boxes of cells, for ``locate``, from a CSV file."""
+"""Points and boxes of cells from a CSV file, for ``locate``."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_wbc_nca.datasets.label_files import read_table
 from napari_wbc_nca.datasets.samples import LabelError
+from napari_wbc_nca.io._files import NameIndex
+from napari_wbc_nca.io.tables import number
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,7 +25,7 @@ BOXES = (("y0", "x0", "y1", "x1"), ("box_y0", "box_x0", "box_y1", "box_x1"))
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class Prompts:
     """Points or boxes, of one image or of several.
 
     Attributes
@@ -33,7 +35,7 @@ class Places:
     values
         ``(N, 2)`` y, x or ``(N, 4)`` y0, x0, y1, x1 in pixels.
     images
-        File name or stem of the image of each row; empty where the file has no column ``image``.
+        Name or path of the image of each row; empty where the file has no column ``image``.
     """
 
     path: Path
@@ -41,15 +43,15 @@ class Places:
     images: tuple[str, ...] = ()
 
     def of(self, image: Path, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-        """Those of one image, which must lie within its `shape`.
+        """Return the prompts of one image, which must lie within its `shape`.
 
         Raises
         ------
         LabelError
             When one lies outside.
         """
-        names = (image.name, image.stem)
-        mine = [name in names for name in self.images] if self.images else slice(None)
+        index = NameIndex({image: True})
+        mine = [index.get(name) is not None for name in self.images] or slice(None)
         found: npt.NDArray[np.float64] = self.values[mine]
         limits = np.tile(shape, found.shape[1] // 2)
         outside = ((found < 0) | (found > limits)).any(axis=1)
@@ -61,41 +63,38 @@ class Places:
         return found
 
 
-def read(path: Path, forms: Sequence[Sequence[str]]) -> Places:
-    """Points or boxes with the columns of one of `forms`, and perhaps ``image``.
+def read_prompts(path: Path, forms: Sequence[Sequence[str]]) -> Prompts:
+    """Read points or boxes from the columns of one of `forms`, and perhaps ``image``.
 
     Raises
     ------
     LabelError
         For a missing file or column, or a row that cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{path} cannot be read: {error}; expected a CSV file") from error
-    found = list(rows[0]) if rows else []
-    columns = next((form for form in forms if set(form) <= set(found)), None)
-    if columns is None or "axis-2" in found:
+    table = read_table(path)
+    columns = next((form for form in forms if set(form) <= set(table.columns)), None)
+    if columns is None or "axis-2" in table.columns:
         expected = " or ".join(",".join(form) for form in forms)
         raise LabelError(
-            f"{path} has the columns {','.join(map(str, found)) or 'of no row'}; expected "
-            f"{expected}, and image where there are several images"
+            f"{path} has the columns {','.join(table.columns)}; expected {expected}, and image "
+            "where there are several images"
         )
-    values = [_row(path, n, [row[name] for name in columns]) for n, row in enumerate(rows, start=2)]
-    images = tuple(row["image"] for row in rows) if "image" in found else ()
-    return Places(path, np.array(values, np.float64).reshape(-1, len(columns)), images)
+    values = [
+        _row(table.where(at), [row[name] for name in columns]) for at, row in enumerate(table.rows)
+    ]
+    images = tuple(row["image"] for row in table.rows) if "image" in table.columns else ()
+    return Prompts(path, np.array(values, np.float64).reshape(-1, len(columns)), images)
 
 
-def _row(path: Path, number: int, texts: Sequence[str | None]) -> list[float]:
+def _row(where: str, texts: Sequence[str]) -> list[float]:
     try:
-        values = [float(text or "") for text in texts]
+        values = [number(text) for text in texts]
     except ValueError:
         values = [math.nan]
     if not all(map(math.isfinite, values)):
-        raise LabelError(f"{path}, line {number}: {texts}; expected numbers in pixels")
+        raise LabelError(f"{where}: {texts}; expected numbers in pixels")
     if len(values) == 4 and not (values[0] < values[2] and values[1] < values[3]):
-        raise LabelError(f"{path}, line {number}: {_numbers(values)}; expected y0 < y1 and x0 < x1")
+        raise LabelError(f"{where}: {_numbers(values)}; expected y0 < y1 and x0 < x1")
     return values
 
 

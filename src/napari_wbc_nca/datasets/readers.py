@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_wbc_nca.cell_types import NONE, TYPES, WBC, canonical
 from napari_wbc_nca.datasets.label_files import (
     Labels,
-    columns,
+    read_columns,
     read_frames,
     read_names,
     read_points,
@@ -18,8 +18,7 @@ from napari_wbc_nca.datasets.label_files import (
     read_voc,
     read_yolo,
 )
-from napari_wbc_nca.datasets.masks import label_file, read_pair
-from napari_wbc_nca.datasets.nuclear_stain import stain_file, stain_sample
+from napari_wbc_nca.datasets.masks import STAIN, label_file, read_masks_beside, read_stain_beside
 from napari_wbc_nca.datasets.samples import (
     LabelError,
     MaskedSample,
@@ -28,7 +27,8 @@ from napari_wbc_nca.datasets.samples import (
     picture_size,
     read_rgb,
 )
-from napari_wbc_nca.datasets.sources import Kind, Source, grouped, read_toml, selected
+from napari_wbc_nca.datasets.sources import Kind, Source, group_names, read_toml, select_pictures
+from napari_wbc_nca.io._files import NameIndex
 
 __all__ = [
     "NONE",
@@ -86,7 +86,7 @@ def read_source(source: Source) -> list[Sample]:
     if not samples:
         raise LabelError(f"{source.path}: no picture is left after include and exclude")
     name = source.name or source.path.stem
-    groups = grouped([sample.path for sample in samples], source)
+    groups = group_names([sample.path for sample in samples], source)
     return [
         replace(sample, group=group, source=name, weight=source.weight)
         for sample, group in zip(samples, groups, strict=True)
@@ -95,7 +95,7 @@ def read_source(source: Source) -> list[Sample]:
 
 def _detected(path: Path) -> Kind:
     if path.is_file():
-        return "points" if {"y", "x"} <= set(columns(path)) else "crops"
+        return "points" if {"y", "x"} <= set(read_columns(path)) else "crops"
     if any(is_picture(file) for file in path.iterdir()):
         return _detected_beside(path)
     if any(is_picture(file) for file in path.glob("*/*")):
@@ -114,7 +114,7 @@ def _detected_beside(folder: Path) -> Kind:
         return "boxes"
     if (folder / _POINTS).exists():
         return "points"
-    if any(stain_file(path) for path in pictures):
+    if any(label_file(path, STAIN) for path in pictures):
         return "stain"
     return "crops" if (folder / _CLASSES).exists() else "boxes"
 
@@ -136,7 +136,7 @@ def _read_folders(source: Source) -> list[Sample]:
     folders = sorted(folder for folder in source.path.iterdir() if folder.is_dir())
     pictures = [path for folder in folders for path in sorted(folder.iterdir()) if is_picture(path)]
     samples = []
-    for path in selected(pictures, source):
+    for path in select_pictures(pictures, source):
         if any(label.exists() for label in _label_files(path)):
             raise LabelError(
                 f"{path} has a label file beside it, so {path.parent} holds fields and not crops "
@@ -149,18 +149,13 @@ def _read_folders(source: Source) -> list[Sample]:
 def _read_boxes(source: Source) -> list[Sample]:
     pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
     table = source.path / source.types if source.types else None
-    types = read_types(table) if table else {}
+    types = NameIndex(read_types(table) if table else {})
     samples = []
-    for path in selected(pictures, source):
+    for path in select_pictures(pictures, source):
         boxes, kinds = _read_labels(path, source)
-        names = _typed(tuple(map(canonical, kinds)), _of(path, types))
+        names = _typed(tuple(map(canonical, kinds)), types.get(path))
         samples.append(Sample(path, boxes, names, kinds=kinds))
     return samples
-
-
-def _of(path: Path, listed: Mapping[str, str]) -> str | None:
-    """What a table lists for a picture, by its name with or without suffix."""
-    return listed.get(path.stem, listed.get(path.name))
 
 
 def _read_labels(path: Path, source: Source) -> Labels:
@@ -194,35 +189,45 @@ def _typed(names: tuple[str, ...], known: str | None) -> tuple[str, ...]:
     return tuple(known if name == WBC else name for name in names)
 
 
-def _read_drawn(source: Source) -> list[Sample]:
+def _read_masks(source: Source) -> list[Sample]:
     pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
-    return [read_pair(path) for path in selected(pictures, source)]
+    return [read_masks_beside(path) for path in select_pictures(pictures, source)]
 
 
 def _read_points(source: Source) -> list[Sample]:
     table = source.path / _POINTS if source.path.is_dir() else source.path
-    if "frame" in columns(table):
+    if "frame" in read_columns(table):
         points = _by_frame(table)
     else:
-        points = {table.parent / name: labels for name, labels in read_points(table).items()}
+        points = _by_name(table)
     for path, (boxes, _) in points.items():
-        if not path.exists():
-            raise LabelError(f"{table} lists {path.name}, which is not in {path.parent}")
         size = picture_size(path)
         if ((boxes < 0) | (boxes > (*size, *size))).any():
             raise LabelError(
                 f"{table}: a point of {path.name} lies outside its {size} (height, width) pixels"
             )
     samples = []
-    for path in selected(sorted(points), source):
+    for path in select_pictures(sorted(points), source):
         boxes, kinds = points[path]
         samples.append(Sample(path, boxes, tuple(map(canonical, kinds)), kinds=kinds))
     return samples
 
 
-def _read_stained(source: Source) -> list[Sample]:
+def _read_stain(source: Source) -> list[Sample]:
     pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
-    return [stain_sample(path) for path in selected(pictures, source)]
+    return [read_stain_beside(path) for path in select_pictures(pictures, source)]
+
+
+def _by_name(table: Path) -> dict[Path, Labels]:
+    """Points of each picture that the table names, on whichever system it was written."""
+    pictures = NameIndex({path: path for path in table.parent.iterdir() if is_picture(path)})
+    points = {}
+    for name, labels in read_points(table).items():
+        path = pictures.get(name)
+        if path is None:
+            raise LabelError(f"{table} lists {name}, which is not in {table.parent}")
+        points[path] = labels
+    return points
 
 
 def _by_frame(table: Path) -> dict[Path, Labels]:
@@ -245,21 +250,21 @@ def _by_frame(table: Path) -> dict[Path, Labels]:
 def _read_crops(source: Source) -> list[Sample]:
     table = source.path / _CLASSES if source.path.is_dir() else source.path
     types = read_types(table)
-    known = {path: _of(path, types) for path in sorted(table.parent.iterdir()) if is_picture(path)}
-    listed = [path for path, name in known.items() if name is not None]
-    if len(listed) < len(types):
-        missing = set(types) - {name for path in listed for name in (path.stem, path.name)}
+    pictures = [path for path in sorted(table.parent.iterdir()) if is_picture(path)]
+    present = NameIndex({path: path for path in pictures})
+    if missing := [name for name in types if present.get(name) is None]:
         raise LabelError(f"{table} lists {min(missing)}, which is not in {table.parent}")
-    return [Sample(path, None, (str(known[path]),)) for path in selected(listed, source)]
+    known = {path: name for path in pictures if (name := NameIndex(types).get(path)) is not None}
+    return [Sample(path, None, (known[path],)) for path in select_pictures([*known], source)]
 
 
 _READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
     "boxes": _read_boxes,
-    "masks": _read_drawn,
+    "masks": _read_masks,
     "folders": _read_folders,
     "points": _read_points,
     "crops": _read_crops,
-    "stain": _read_stained,
+    "stain": _read_stain,
 }
 
 
@@ -285,7 +290,7 @@ def read_masks(
     if not path.is_dir():
         raise LabelError(f"{path} is no folder; expected one with NAME_mask.png files")
     table = path / "classes.csv"
-    types: Mapping[str, str] = read_types(table) if table.exists() else {}
+    types = NameIndex(read_types(table) if table.exists() else {})
     pictures = {file.stem: file for file in path.iterdir() if is_picture(file)}
     samples = []
     for mask in sorted(path.glob("*_mask.png")):
@@ -297,7 +302,7 @@ def read_masks(
         if label.exists():
             found, kinds = read_yolo(label, picture_size(picture), classes)
             boxes = found[[canonical(kind) != NONE for kind in kinds]]
-        samples.append(MaskedSample(picture, mask, types.get(picture.stem), boxes))
+        samples.append(MaskedSample(picture, mask, types.get(picture), boxes))
     if not samples:
         raise LabelError(f"{path}: no NAME_mask.png")
     return samples

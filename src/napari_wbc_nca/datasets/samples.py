@@ -120,7 +120,7 @@ class MaskedSample:
     boxes: npt.NDArray[np.float32] | None = None
 
 
-def without_cut(sample: Sample) -> Sample:
+def without_cut_cells(sample: Sample) -> Sample:
     """`sample` without the cells that its picture's border cuts: their pixels teach nothing.
 
     A cell that is known by a point alone, or fills its crop, is never taken to be cut.

@@ -139,7 +139,7 @@ def _patterns(value: str | Sequence[str], base: Path, where: str) -> tuple[str, 
     return tuple(patterns)
 
 
-def selected(pictures: Sequence[Path], source: Source) -> list[Path]:
+def select_pictures(pictures: Sequence[Path], source: Source) -> list[Path]:
     """Pictures that ``include`` takes and ``exclude`` does not.
 
     Raises
@@ -160,7 +160,7 @@ def _matches(path: Path, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, p) for p in patterns for name in (path.name, path.stem))
 
 
-def grouped(pictures: Sequence[Path], source: Source) -> list[str]:
+def group_names(pictures: Sequence[Path], source: Source) -> list[str]:
     """Group of each picture: what ``group`` finds in its name, or its own stem.
 
     Raises

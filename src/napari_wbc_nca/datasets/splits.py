@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc_nca.datasets.label_files import read_table
 from napari_wbc_nca.datasets.samples import LabelError, read_rgb
 from napari_wbc_nca.io._files import NameIndex
-from napari_wbc_nca.io.tables import TableError, read_table
 
 SPLITS = ("train", "val", "test")
 _SYNONYMS = {"training": "train", "valid": "val", "validation": "val"}
@@ -88,10 +88,7 @@ def _draw_splits(
 
 def _read_groups(table: Path) -> dict[str, dict[str, str]]:
     """Rows by image name, columns in lower case."""
-    try:
-        found = read_table(table)
-    except TableError as error:
-        raise LabelError(str(error)) from error
+    found = read_table(table)
     columns = [name.lower() for name in found.columns]
     if "image" not in columns:
         raise LabelError(f"{table}: no column image; found {', '.join(columns)}")

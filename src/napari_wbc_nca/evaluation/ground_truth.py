@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.datasets.label_files import read_names
-from napari_wbc_nca.datasets.masks import read_drawn
+from napari_wbc_nca.datasets.masks import read_mask_arrays
 from napari_wbc_nca.datasets.readers import read, read_masks
 from napari_wbc_nca.datasets.samples import MaskedSample, Sample, picture_size
 from napari_wbc_nca.evaluation.params import EvaluateParams, listed
@@ -164,7 +164,7 @@ def _read_masks(sample: Sample) -> GroundTruth:
     """Read the white blood cells of a sample with masks, numbered from 1; others are left out."""
     assert sample.masks is not None
     shape = picture_size(sample.path) if sample.pixels is None else sample.pixels.shape[:2]
-    drawn = read_drawn(sample.masks, shape)
+    drawn = read_mask_arrays(sample.masks, shape)
     names = tuple(name for name in sample.names if name != NONE)
     white = [n for n, name in zip(sample.masks.labels, sample.names, strict=True) if name != NONE]
     number = {label: position for position, label in enumerate(white, start=1)}

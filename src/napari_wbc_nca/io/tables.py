@@ -28,7 +28,7 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a table as they are written.
+    """Table of texts as they are written.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Table:
     columns
         Names of the columns, stripped.
     rows
-        Stripped texts of each row by column, an empty text where there is none.
+        Stripped texts of each row by column.
     lines
         Number of the line at which each row ends.
     """
@@ -60,7 +60,7 @@ def read_table(path: Path) -> Table:
     Raises
     ------
     TableError
-        When the file is empty, no text, or a row has more values than there are columns.
+        When the file is empty, no text, or a row has not as many values as there are columns.
     """
     lines = read_text(path).splitlines(keepends=True)
     separator = ""
@@ -78,12 +78,11 @@ def read_table(path: Path) -> Table:
         if not columns:
             columns = tuple(texts)
             continue
-        if len(texts) != len(columns) and any(texts[len(columns) :]):
+        if len(texts) < len(columns) or any(texts[len(columns) :]):
             raise TableError(
                 f"{path}, line {reader.line_num}: {len(texts)} values for {len(columns)} columns; "
                 "put texts that hold the separator in quotation marks"
             )
-        texts += [""] * (len(columns) - len(texts))
         rows.append(dict(zip(columns, texts, strict=False)))
         numbers.append(reader.line_num)
     if not columns:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_wbc_nca.datasets.masks import labelled
+from napari_wbc_nca.datasets.masks import sample_from_masks
 from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample
 from napari_wbc_nca.datasets.splits import assign_splits
 from napari_wbc_nca.formats import registry
@@ -195,7 +195,7 @@ def training_sample(one: Item) -> Sample:
             f"{one.name} has labels but no picture; open the picture that they were drawn on"
         )
     masks = Masks(one.labels, (), nuclei_of_cells(one), one.ignore)
-    found = labelled(Path(one.name), masks, one.classes(), one.shape, rgb(one))
+    found = sample_from_masks(Path(one.name), masks, one.classes(), one.shape, rgb(one))
     return replace(found, group=one.name, source="layers")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_wbc_nca.datasets.masks import labelled
+from napari_wbc_nca.datasets.masks import sample_from_masks
 from napari_wbc_nca.datasets.samples import Masks
 from napari_wbc_nca.methods.cellmixer.boxes import drawn_labels
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
@@ -42,7 +42,7 @@ def field():
         classes[label] = kind
     pixels[100:110, 100:110] = 120  # debris that the foreground takes for a cell
     ignore[:, :10] = 1
-    return labelled(Path("a"), Masks(cell, (), ignore=ignore), classes, SHAPE, pixels)
+    return sample_from_masks(Path("a"), Masks(cell, (), ignore=ignore), classes, SHAPE, pixels)
 
 
 def truth(sample):

@@ -8,8 +8,8 @@ import numpy as np
 import planted
 import pytest
 
-from napari_wbc_nca.datasets.masks import labelled
-from napari_wbc_nca.datasets.samples import Masks, without_cut
+from napari_wbc_nca.datasets.masks import sample_from_masks
+from napari_wbc_nca.datasets.samples import Masks, without_cut_cells
 from napari_wbc_nca.methods import nca_wss
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
 
@@ -39,7 +39,7 @@ def drawn(fields):
             middle, radius = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).min() / 2
             cell[planted.disc(shape, middle, radius)] = number
         classes = dict(enumerate(sample.kinds, start=1))
-        found = labelled(sample.path, Masks(cell, ()), classes, shape)
+        found = sample_from_masks(sample.path, Masks(cell, ()), classes, shape)
         made.append(replace(found, group=sample.group, source="drawn"))
     return made
 
@@ -76,12 +76,12 @@ def test_cells_that_the_border_cuts_teach_nothing(drawn):
     sample = drawn[0]
     boxes = sample.boxes.copy()
     boxes[0, 0] = 0
-    cut = without_cut(replace(sample, boxes=boxes))
+    cut = without_cut_cells(replace(sample, boxes=boxes))
     assert cut.names == sample.names[1:]
     assert cut.kinds == sample.kinds[1:]
     assert cut.masks.labels == sample.masks.labels[1:]
     assert cut.ignored.tolist() == [boxes[0].tolist()]
-    assert without_cut(sample).names == sample.names
+    assert without_cut_cells(sample).names == sample.names
 
 
 def test_pictures_without_any_cell_are_refused(fields):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image as Picture
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX, RED_TO_WHITE_DIAMETER
-from napari_wbc_nca.datasets.masks import labelled
+from napari_wbc_nca.datasets.masks import sample_from_masks
 from napari_wbc_nca.datasets.readers import Sample
 from napari_wbc_nca.datasets.samples import Masks
 from napari_wbc_nca.methods.nca.samples import (
@@ -180,7 +180,7 @@ def drawn(sample, ignore=None, nucleus=True):
         dark[planted.disc(SHAPE, centre, RADIUS * 0.4)] = label
     masks = Masks(cell, (), dark if nucleus else None, ignore)
     return replace(
-        labelled(sample.path, masks, {4: "monocyte", 9: "rbc"}, SHAPE), diameter=2 * RADIUS
+        sample_from_masks(sample.path, masks, {4: "monocyte", 9: "rbc"}, SHAPE), diameter=2 * RADIUS
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX, NONE
-from napari_wbc_nca.datasets.masks import read_drawn
+from napari_wbc_nca.datasets.masks import read_mask_arrays
 from napari_wbc_nca.ops.mixing import IGNORED, Labels
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def drawn_labels(
     -------
     ``(Y, X)`` uint8 in model pixels: 0 outside of all cells, `IGNORED` where nobody reviewed.
     """
-    drawn = read_drawn(masks, size)
+    drawn = read_mask_arrays(masks, size)
     found = np.zeros(size, np.uint8)
     for kind in set(sample.kinds):
         own = [n for n, k in zip(masks.labels, sample.kinds, strict=True) if k == kind]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.cell_types import NONE
-from napari_wbc_nca.datasets.masks import read_drawn
+from napari_wbc_nca.datasets.masks import read_mask_arrays
 from napari_wbc_nca.datasets.samples import read_rgb
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.nca.predict import predict
@@ -74,7 +74,7 @@ def _ious(
     """IoU of each drawn cell of a sample with what the model makes of its middle."""
     rgb = read_rgb(sample)
     assert sample.masks is not None
-    cell = read_drawn(sample.masks, rgb.shape).cell
+    cell = read_mask_arrays(sample.masks, rgb.shape).cell
     true = np.where(np.isin(cell, _labels(sample)), cell, 0)
     points = _middles(true)
     steps = predict(Image(rgb, sample.path.stem), checkpoint, params, points)

@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX, CELL_TO_CROP, RED_TO_WHITE_DIAMETER
-from napari_wbc_nca.datasets.masks import read_drawn
+from napari_wbc_nca.datasets.masks import read_mask_arrays
 from napari_wbc_nca.datasets.readers import NONE, Sample, read_rgb
 from napari_wbc_nca.methods.field import FINE
 from napari_wbc_nca.ops import stain
@@ -172,7 +172,7 @@ def _mark_drawn(
     factor: float,
 ) -> None:
     """Write the cells that somebody drew into `target`, and what nobody looked at as ignored."""
-    drawn = read_drawn(masks, shape)
+    drawn = read_mask_arrays(masks, shape)
     white = [n for n, name in zip(masks.labels, sample.names, strict=True) if name != NONE]
 
     def covered(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

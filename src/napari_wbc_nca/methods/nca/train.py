@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from napari_wbc_nca.datasets.readers import NONE, TYPES, WBC, Sample
-from napari_wbc_nca.datasets.samples import without_cut
+from napari_wbc_nca.datasets.samples import without_cut_cells
 from napari_wbc_nca.methods.nca.losses import centre_loss, focal_loss
 from napari_wbc_nca.methods.nca.projection_selection import best_projection
 from napari_wbc_nca.methods.nca.readout import fit_readout, refit
@@ -180,7 +180,7 @@ def train(
     if init is not None:
         _check_fit(init, samples)
     if params.exclude_border_cells:
-        samples = [without_cut(sample) for sample in samples]
+        samples = [without_cut_cells(sample) for sample in samples]
     classes = classes_of(samples) if init is None else init.classes
     normalisation = {"name": params.normalisation} if init is None else dict(init.normalisation)
     architecture = _architecture(params, pool, classes, init)
