@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,32 @@ def test_version_is_that_of_the_installed_package():
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'cure'"):
         _ = napari_wbc_nca.cure
+
+
+@pytest.fixture(scope="module")
+def architecture():
+    """The script that draws the import graph."""
+    path = Path(__file__).parents[1] / "docs/scripts/architecture.py"
+    spec = spec_from_file_location("architecture", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_modules_import_each_other(architecture):
+    modules = architecture.sources()
+    graph = architecture.imports(modules)
+    assert "napari_wbc_nca.ops.overlaps" in graph["napari_wbc_nca.ops.labels"]
+    assert "napari_wbc_nca.types" in graph["napari_wbc_nca.ops.labels"]  # for type checking only
+    assert architecture.circles(graph) == []
+
+
+def test_circles_of_imports_are_found_in_any_kind_of_import(architecture):
+    modules = {
+        "p": "",
+        "p.a": "def work():\n    from p import b",
+        "p.b": "if TYPE_CHECKING:\n    from p.c import C",
+        "p.c": "import p.a",
+        "p.d": "from p.a import work",
+    }
+    assert architecture.circles(architecture.imports(modules)) == [["p.a", "p.b", "p.c"]]
