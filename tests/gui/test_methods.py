@@ -21,7 +21,7 @@ def test_form_follows_the_method_of_the_model(dots_widget):
     form.params.widgets["device"].value = "cpu"
     form.model.names.setCurrentText("dots")
     assert widget.button.text() == "Segment dots"
-    assert [box.text() for box in form.wanted.values() if box.isVisible()] == [
+    assert [box.text() for box in form.outputs.values() if box.isVisible()] == [
         *("Cells", "Points", "Contributions", "Classes", "Maps")
     ]
     assert form.params.native("rim").isVisible()

@@ -135,14 +135,14 @@ def test_a_training_is_paused_cancelled_and_gone_on_with(
     finish(widget)
     assert "2 epochs of 'my-model' are kept" in widget.status.text()
     assert train.stopped_trainings() == ["my-model"]
-    assert widget.form.anew.isVisible()
+    assert widget.form.restart.isVisible()
     training.slow = False
     widget.form.form.widgets["learning_rate"].value = 0.5
     click(widget.button)
     finish(widget)
     again = training.calls[1][0]
     assert again.params == training.calls[0][0].params  # as it was begun, or it could not go on
-    assert not widget.form.anew.isVisible()
+    assert not widget.form.restart.isVisible()
 
 
 def test_a_name_that_was_taken_meanwhile_costs_no_model(
@@ -164,7 +164,7 @@ def test_starting_anew_forgets_the_stopped_training(widget, training, click, fin
     assert "finished epochs are kept" in widget.status.text()
     training.error = None
     widget.form.form.widgets["learning_rate"].value = 0.5
-    click(widget.form.anew)
+    click(widget.form.restart)
     click(widget.button)
     finish(widget)
     assert training.calls[1][0].params.learning_rate == 0.5
