@@ -67,10 +67,11 @@ def test_centroids_follow_the_threshold_and_go_with_the_preview(viewer, detector
     assert controls.found.text().replace("\N{NO-BREAK SPACE}", " ") == "3 cells: 2 WBCs, 1 RBC"
     detector.form.params.widgets["min_likelihood"].value = 0.6
     np.testing.assert_allclose(layer.data, [(20.5, 20.5), (40.5, 40.5)])
-    detector.form.params.widgets["kinds"].value = "rbc"
+    click(detector.form.params.widgets["kinds"].boxes["wbc"])
+    assert detector.form.params.values()["kinds"] == "rbc"
     assert list(layer.features["class"]) == ["rbc"]
-    detector.form.params.widgets["kinds"].value = "platelet"
-    assert "does not know" in controls.found.text()
+    click(detector.form.params.widgets["kinds"].boxes["rbc"])
+    assert "No kind of cell is ticked" in controls.found.text()
     assert detector.form.image.layer == viewer.layers["smear"]
     detector.form.params.widgets["kinds"].value = "all"
     click(controls.shown)

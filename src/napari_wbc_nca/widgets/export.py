@@ -112,7 +112,8 @@ class ExportWidget(RunWidget):
     def _on_imported(self, items: list[Item]) -> str:
         layers = show(self.viewer, items, self.form.image.layer)
         cells = sum(len(one.cells) for one in items)
-        return f"{cells} cells imported as {', '.join(map(str, layers))}"
+        notes = dict.fromkeys(note for one in items for note in one.notes)
+        return "\n".join([f"{cells} cells imported as {', '.join(map(str, layers))}", *notes])
 
     def _clean_up(self) -> None:
         """Remove what a cancelled export wrote, as soon as its thread has stopped."""

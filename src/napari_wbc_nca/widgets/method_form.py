@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.params import fields, from_mapping
 from napari_wbc_nca.widgets.layout import add_row, form_layout, grid
-from napari_wbc_nca.widgets.params_form import ParamsForm
+from napari_wbc_nca.widgets.params_form import CLASS_FIELD, ClassChecks, ParamsForm
 
 Kind = Literal["labels", "classes", "points", "maps"]
 
@@ -95,7 +95,8 @@ CLASSES = OptionalLayer(
 )
 CELLMIXER = MethodDisplay(
     outputs=(CELLS, CLASSES, replace(MAPS, tip="Add the probability of each class as an image")),
-    captions={"min_area": "Least area"},
+    captions={"min_area": "Smallest cell", "overlap": "Tile overlap"},
+    phases={"Estimating": 1, "Looking": 6, "Drawing": 1, "Measuring": 1},
     preview="napari_wbc_nca.widgets.cellmixer_preview:CellmixerPreview",
 )
 
@@ -114,6 +115,14 @@ CONTRIBUTIONS = OptionalLayer(
     "Add labels of the cell that each pixel contributes most to",
     "contributions",
 )
+FIND = {
+    "evidence": "by the model",
+    "detector": "by the detector",
+    "points": "at points",
+    "boxes": "in boxes",
+    "whole": "the whole image is one cell",
+}
+"""Ways to find cells (the parameter `locate`), in the words of the form."""
 PROPAGATION = MethodDisplay(
     outputs=(
         CELLS,
@@ -122,16 +131,23 @@ PROPAGATION = MethodDisplay(
         replace(MAPS, tip="Add the likelihood of centroids as an image for each kind of cell"),
     ),
     names=("kinds", "min_likelihood", "min_distance", "saliency", "locate"),
-    captions={"min_likelihood": "Likelihood ≥", "min_distance": "Distance ≥"},
+    captions={
+        "kinds": "Kinds of cells",
+        "min_likelihood": "Likelihood ≥",
+        "min_distance": "Distance ≥",
+        "saliency": "Cells are",
+        "locate": "Find cells",
+    },
     texts={
         "saliency": {
-            "model": "the model's own",
-            "stain": "stain, against the background",
+            "model": "as the model expects",
+            "stain": "stained, unlike the background",
             "inverse": "dark on bright (phase contrast)",
-            "generic": "any difference from the background",
+            "generic": "unlike the background",
         },
-        "locate": {"detector": "by the detector", "points": "at points", "boxes": "in boxes"},
+        "locate": FIND,
     },
+    phases={"Estimating": 2, "Looking": 1, "Mapping": 1, "Propagating|Cutting": 9},
     preview="napari_wbc_nca.widgets.propagation_preview:PropagationPreview",
     tools="napari_wbc_nca.widgets.propagation_tools:PropagationTools",
 )
@@ -148,17 +164,19 @@ NCA = MethodDisplay(
     action="Segment WBCs",
     nothing="No white blood cell found",
     names=("projection", "locate"),
+    captions={"projection": "Outline", "locate": "Find cells", "tta_rotations": "Rotations"},
     texts={
-        "projection": {"model": "the model's own"},
-        "locate": {
-            "evidence": "by evidence",
-            "detector": "by the detector",
-            "points": "at points",
-            "boxes": "in boxes",
-            "whole": "whole image is one cell",
+        "projection": {
+            "model": "the model's own",
+            "pca": "by what differs most",
+            "evidence": "by what speaks for a cell",
+            "centre": "by what resembles the centre",
+            "grown": "grown from the centre",
         },
+        "locate": FIND,
     },
     live="projection",
+    phases={"Estimating": 2, "Looking": 1, "Segmenting": 3},
 )
 
 
@@ -228,6 +246,12 @@ class MethodPage:
         """Names of what is to be added."""
         return frozenset(name for name, box in self.outputs.items() if box.isChecked())
 
+    def offer_classes(self, names: Sequence[str]) -> None:
+        """Offer the classes of the chosen model where its kinds of cells can be chosen."""
+        box = self.params.widgets.get(CLASS_FIELD)
+        if isinstance(box, ClassChecks):
+            box.offer(names)
+
     def show(self, shown: bool) -> None:
         """Show or hide all parts."""
         for part in self.parts:
@@ -243,9 +267,17 @@ class MethodPage:
             self.params.widgets[name].value = other.params.widgets[name].value
 
     def make(self, scale: Mapping[str, float]) -> PredictParams:
-        """Checked parameters as they are shown, with those of the `scale`."""
-        wanted = {"maps": "maps" in self.ticked}
-        return from_mapping(self.cls, {**self.params.values(), **scale, **wanted})
+        """Make checked parameters of what is shown, with those of the `scale`.
+
+        Raises
+        ------
+        ValueError
+            When a value is out of bounds, or no kind of cell is ticked.
+        """
+        values = self.params.values()
+        if values.get(CLASS_FIELD) == "":
+            raise ValueError("No kind of cell is ticked. Tick those that are to be found.")
+        return from_mapping(self.cls, {**values, **scale, "maps": "maps" in self.ticked})
 
 
 def captions(boxes: Iterable[QCheckBox]) -> str:

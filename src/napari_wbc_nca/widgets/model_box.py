@@ -1,7 +1,8 @@
-"""Chooses a model: a bundled one by name, or any checkpoint file."""
+"""Box that chooses a model: a bundled one by name, or any checkpoint file."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,7 @@ class ModelBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.names = ModelNames()
-        self._methods: dict[str, str] = {}
-        self._cells: dict[str, float] = {}
+        self._known: dict[str, Checkpoint] = {}
         self.open_button = QPushButton("Open…")
         self.open_button.setToolTip("Take a checkpoint file that you trained or were given")
         self.open_button.clicked.connect(self._on_open)
@@ -77,21 +77,29 @@ class ModelBox(QWidget):
         return self.names.currentData() or ""
 
     @property
-    def method(self) -> str:
-        """Method of the model that is chosen; the first there is where it cannot be told."""
-        if self.model and self.model not in self._methods:
+    def checkpoint(self) -> Checkpoint | None:
+        """Model that is chosen, without its weights; None where it cannot be read."""
+        if self.model and self.model not in self._known:
             try:
-                checkpoint = self._read(self.model)
+                self._keep(self._read(self.model), self.model)
             except (ValueError, OSError) as error:
                 report(error)
-                return FIRST
-            self._keep(checkpoint, self.model)
-        return self._methods.get(self.model, FIRST)
+        return self._known.get(self.model)
+
+    @property
+    def method(self) -> str:
+        """Method of the model that is chosen; the first there is where it cannot be read."""
+        return FIRST if self.checkpoint is None else self.checkpoint.method
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the model that is chosen."""
+        return () if self.checkpoint is None else tuple(self.checkpoint.classes)
 
     @property
     def cell(self) -> float:
         """Diameter in µm of the cells of the model that is chosen, see :func:`cell_size`."""
-        return self._cells.get(self.model, 0.0)
+        return 0.0 if self.checkpoint is None else cell_size(self.checkpoint)
 
     def open(self, path: str) -> None:
         """Offer and choose the checkpoint in the file `path`; say so when it is none."""
@@ -111,7 +119,7 @@ class ModelBox(QWidget):
             self.open(path)
 
     def _keep(self, checkpoint: Checkpoint, model: str) -> None:
-        self._methods[model], self._cells[model] = checkpoint.method, cell_size(checkpoint)
+        self._known[model] = replace(checkpoint, weights={})
         at, text = self.names.findData(model), describe(checkpoint, model)
         self.names.setItemData(at, text, Qt.ItemDataRole.ToolTipRole)
 
@@ -124,12 +132,12 @@ class ModelBox(QWidget):
 
 
 def cell_size(checkpoint: Checkpoint) -> float:
-    """Diameter in µm of a model's cells; 0 where a pixel size does not tell it their scale."""
+    """Diameter in µm of a model's cells; 0 where a pixel size does not give their scale."""
     scaled = checkpoint.card.get("scale", "cells") == "cells"
     known = checkpoint.card.get("pixel_size_known", scaled)
     return checkpoint.diameter * checkpoint.pixel_size if known else 0.0
 
 
 def describe(checkpoint: Checkpoint, model: str) -> str:
-    """Text that tells one model from another."""
+    """Describe a model by its method, classes and name."""
     return f"{checkpoint.method}: {', '.join(checkpoint.classes)}\n{model}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import create_widget
-from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QSizePolicy, QWidget
 
 from napari_wbc_nca.params import Parameter, fields
 from napari_wbc_nca.widgets.layout import add_row
@@ -15,6 +16,8 @@ from napari_wbc_nca.widgets.layout import add_row
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
+CLASS_FIELD, ALL = "kinds", "all"
+"""Parameter that names classes of the model, and its value for all of them."""
 LARGEST = 2**31 - 1
 """Largest value that a spin box without an upper bound takes."""
 
@@ -85,10 +88,68 @@ def widget_for(
     native.setAccessibleDescription(field.bounds.help)
     if field.type is bool:
         native.setText("")  # the row's label says it
+    if texts:
+        for number, choice in enumerate(widget.choices):  # the papers' terms
+            tip = f"{field.name} = {choice}: {field.bounds.help}"
+            native.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
     if field.type is float and field.bounds.unit:
         native.setSuffix(f" {field.bounds.unit}")
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return widget
+
+
+class ClassChecks(QWidget):
+    """Check boxes of a model's classes, which edit their names joined by commas.
+
+    It has what a form uses of magicgui's widgets.
+
+    Attributes
+    ----------
+    changed
+        Emits the new value.
+    boxes
+        Check box of each class, by its name.
+    """
+
+    changed = Signal(str)
+
+    def __init__(self, field: Parameter) -> None:
+        super().__init__()
+        self.boxes: dict[str, QCheckBox] = {}
+        self.setToolTip(field.bounds.help)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+
+    @property
+    def native(self) -> QWidget:
+        """Qt widget of the boxes."""
+        return self
+
+    @property
+    def value(self) -> str:
+        """Names of the ticked classes, joined by commas; ``all`` where all are."""
+        ticked = [name for name, box in self.boxes.items() if box.isChecked()]
+        return ALL if len(ticked) == len(self.boxes) else ",".join(ticked)
+
+    @value.setter
+    def value(self, names: str) -> None:
+        known = [name.strip() for name in names.split(",")]
+        for name, box in self.boxes.items():
+            box.setChecked(names == ALL or name in known)
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Offer `names`, all ticked, unless they are offered already."""
+        if list(names) == list(self.boxes):
+            return
+        for box in self.boxes.values():
+            box.deleteLater()
+        self.boxes = {name: QCheckBox(name) for name in names}
+        for number, (name, box) in enumerate(self.boxes.items()):
+            box.setChecked(True)
+            box.setAccessibleName(name)
+            box.toggled.connect(lambda _: self.changed.emit(self.value))
+            self._grid.addWidget(box, number // 2, number % 2)
+        self.changed.emit(self.value)
 
 
 class ParamsForm:
@@ -119,8 +180,10 @@ class ParamsForm:
         wanted, hidden, texts = set(names), hidden or {}, texts or {}
         shown = [field for field in fields(cls) if field.name in wanted]
         self.captions = {field.name: caption(field) for field in shown} | dict(captions or {})
-        self.widgets = {
-            field.name: widget_for(field, hidden.get(field.name, ()), texts.get(field.name))
+        self.widgets: dict[str, Any] = {
+            field.name: ClassChecks(field)
+            if field.name == CLASS_FIELD
+            else widget_for(field, hidden.get(field.name, ()), texts.get(field.name))
             for field in shown
         }
         if unknown := wanted - set(self.widgets):

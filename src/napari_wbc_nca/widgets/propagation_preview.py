@@ -106,8 +106,9 @@ class PropagationPreview(Controls):
         from napari_wbc_nca.methods.propagation.preview import centroids
 
         try:
-            found = centroids(self._response, self._params())
-        except ValueError as error:  # a kind whose name is still being typed
+            params = self.host.form.page.make(self.host.form.scale.params())
+            found = centroids(self._response, params)
+        except ValueError as error:  # such as no kind that is ticked
             self._say(str(error))
             return
         source, index = self._place

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
 from napari_wbc_nca.widgets.base import Form
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import Column, Section, add_row, choice_box, form_layout
-from napari_wbc_nca.widgets.method_form import MethodDisplay, MethodPage, captions
+from napari_wbc_nca.widgets.method_form import FIND, MethodDisplay, MethodPage, captions
 from napari_wbc_nca.widgets.model_box import ModelBox
 from napari_wbc_nca.widgets.planes import OURS, Source, boxes_in, current_index, source_of, to_plane
 from napari_wbc_nca.widgets.scale_box import ScaleBox
@@ -46,6 +46,7 @@ class SegmentForm(Form):
         self._places = [Column() for _ in range(3)]
         self._arrange()
         self.page = self._page(self.model.method)
+        self.page.offer_classes(self.model.classes)
         self.page.show(True)
         self.model.names.currentIndexChanged.connect(self._on_model)
         self.image.currentIndexChanged.connect(self._on_image)
@@ -105,10 +106,10 @@ class SegmentForm(Form):
         params = self.page.make(self.scale.params())
         points = boxes = None
         if self.page.locate() == "points":
-            layer = _prompts(self.points, "Points", "put a point on each cell")
+            layer = _prompts(self.points, "points", "put a point on each cell")
             points = to_plane(source, layer, np.asarray(layer.data, float))
         if self.page.locate() == "boxes":
-            layer = _prompts(self.boxes, "Shapes", "draw a rectangle around each cell")
+            layer = _prompts(self.boxes, "boxes", "draw a rectangle around each cell")
             boxes = boxes_in(source, layer)
         whole = self.planes.currentText() == ALL or not source.lead
         planes = tuple(source.planes()) if whole else (current_index(source, point),)
@@ -156,6 +157,7 @@ class SegmentForm(Form):
 
     def _on_model(self, index: int = 0) -> None:
         before, self.page = self.page, self._page(self.model.method)
+        self.page.offer_classes(self.model.classes)
         if before is not self.page:
             self.page.take_over(before)
             before.show(False)
@@ -185,11 +187,11 @@ class SegmentForm(Form):
 
 
 def _prompts(box: LayerBox, kind: str, action: str) -> Layer:
-    layer = box.layer
+    layer, layers = box.layer, box.kind.__name__
     if layer is None or not len(layer.data):
         found = "no such layer" if layer is None else f"layer {layer.name!r} is empty"
         raise ValueError(
-            f"Locate is {kind.lower()!r}, but there is {found}. Add a {kind} layer and {action}, "
-            f"or choose another way under Locate."
+            f"Find cells is {FIND[kind]!r}, but there is {found}. Add a {layers} layer and "
+            f"{action}, or choose another way under Find cells."
         )
     return layer

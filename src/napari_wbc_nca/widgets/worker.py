@@ -147,7 +147,8 @@ class Clock:
     ----------
     phases
         Beginning of each phase's message to the time that it takes, in any unit, in the order of
-        the phases; empty where progress counts the whole computation. Phases may be left out.
+        the phases; empty where progress counts the whole computation. Phases may be left out, and
+        a phase of several messages joins them by ``|``.
     """
 
     def __init__(self, phases: Mapping[str, float] | None = None) -> None:
@@ -168,7 +169,7 @@ class Clock:
         if self._phases:
             total, before = sum(self._phases.values()), 0.0
             for name, weight in self._phases.items():
-                if progress.message.startswith(name):
+                if progress.message.startswith(tuple(name.split("|"))):
                     self._share = max(self._share, (before + weight * within) / total)
                     break
                 before += weight
