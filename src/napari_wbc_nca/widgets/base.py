@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.progress import Progress
 
-WIDTH = 360
+WIDTH = 376
 """Width in pixels that every dock widget asks for, whatever it shows."""
 HEIGHT = 160
 """Least height in pixels; what does not fit is scrolled to."""
@@ -48,6 +48,7 @@ class ViewerWidget(QScrollArea):
         self.viewer = napari_viewer
         content = QWidget()
         self.rows = QVBoxLayout(content)
+        self.rows.setContentsMargins(6, 6, 6, 6)
         self.rows.addStretch(1)
         self.setWidget(content)
         self.setWidgetResizable(True)

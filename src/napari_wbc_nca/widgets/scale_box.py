@@ -1,4 +1,4 @@
-"""How large the cells are: from the pixel size, a typed diameter, or an estimate."""
+"""Box of the scale: pixel size, typed diameter or estimate, and a circle as large as a cell."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
+from napari_wbc_nca.widgets.layout import choice_box, text_label
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 
@@ -25,7 +26,7 @@ AUTOMATIC, PIXEL_SIZE, DIAMETER = "automatic", "pixel size", "cell diameter"
 
 
 class ScaleBox(QWidget):
-    """Details of where the scale comes from; asks for an estimate, and is told it.
+    """Details of where the scale comes from, and a button that asks for an estimate.
 
     The choice itself, `mode`, is a widget of its own, for the row above.
     """
@@ -35,11 +36,10 @@ class ScaleBox(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mode = QComboBox()
-        self.mode.addItems([AUTOMATIC, PIXEL_SIZE, DIAMETER])
-        self.mode.setToolTip(
+        self.mode = choice_box(
+            (AUTOMATIC, PIXEL_SIZE, DIAMETER),
             "Scale of the image. A wrong scale is the commonest cause of bad masks. Automatic "
-            "takes the pixel size of the layer where it is in µm, and estimates it elsewhere."
+            "takes the pixel size of the layer where it is in µm, and estimates it elsewhere.",
         )
         self.form = ParamsForm(PredictParams, ("pixel_size", "diameter"))
         self.form.widgets["pixel_size"].native.setDecimals(4)
@@ -51,11 +51,11 @@ class ScaleBox(QWidget):
             "Show a circle as large as a cell over the image; where the scale is estimated, "
             "as soon as it was"
         )
-        self.hint = QLabel()
+        self.hint = text_label()
         self._pixel_size = self._found = 0.0
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.hint)
+        layout.addWidget(self.hint, 1)
         layout.addWidget(self.form.native("pixel_size"))
         layout.addWidget(self.form.native("diameter"))
         layout.addWidget(self.estimate)
