@@ -15,7 +15,7 @@ from torch import nn
 
 from napari_wbc_nca.io._files import write_whole
 from napari_wbc_nca.io.weights import WeightsError
-from napari_wbc_nca.models.device import choose_device
+from napari_wbc_nca.models.build import choose_device
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.progress import Progress
 

@@ -1,4 +1,4 @@
-"""Networks from the architecture in a checkpoint's card, and the check that its weights fit."""
+"""Build networks from a checkpoint's card, check that its weights fit, choose the device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import nn
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.weights import WeightsError
 from napari_wbc_nca.models import segmenter
-from napari_wbc_nca.models.device import choose_device
 from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.params import integers
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint, Device
+
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -169,6 +169,23 @@ def check_weights(checkpoint: Checkpoint, source: str | Path | None = None) -> C
             f"describes it: {'; '.join(wrong[:3])}{more}"
         )
     return checkpoint
+
+
+def choose_device(device: Device) -> torch.device:
+    """Choose the device of a name; ``auto`` takes an accelerator where there is one.
+
+    Raises
+    ------
+    ValueError
+        When it is not available.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there[device]:
+        found = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ValueError(f"device {device!r} is not there, only {found}; choose one, or 'auto'")
+    return torch.device(device)
 
 
 def load_network(checkpoint: Checkpoint, device: Device = "auto") -> nn.Module:

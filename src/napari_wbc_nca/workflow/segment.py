@@ -16,7 +16,7 @@ from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.result import collect
-from napari_wbc_nca.models.device import choose_device
+from napari_wbc_nca.models.build import choose_device
 from napari_wbc_nca.params import as_dict, check, from_mapping
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation

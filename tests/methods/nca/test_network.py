@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods.nca.network import build
-from napari_wbc_nca.models.device import choose_device
+from napari_wbc_nca.models.build import choose_device
 
 
 def test_a_network_holds_the_checkpoints_weights():
