@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image as Pictures
 from napari_wbc_nca.datasets.samples import picture_size, read_rgb
 from napari_wbc_nca.io import images, pixels
 from napari_wbc_nca.io.images import ImageError, prepare, read, read_labels, to_rgb
+from napari_wbc_nca.types import Image
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (40, 50, 3), np.uint8)
@@ -94,6 +97,17 @@ def test_first_picture_of_a_phone(tmp_path):
 def test_cmyk_jpeg_becomes_rgb(tmp_path):
     Pictures.fromarray(SMOOTH).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     np.testing.assert_allclose(colours(tmp_path / "a.jpg"), SMOOTH, atol=12)
+
+
+def test_cmyk_that_another_program_read_is_not_taken_for_alpha(tmp_path):
+    picture = Pictures.fromarray(SMOOTH).convert("CMYK")
+    picture.save(tmp_path / "a.jpg", quality=95)
+    with Pictures.open(tmp_path / "a.jpg") as opened:
+        image = Image(np.asarray(opened), source=str(tmp_path / "a.jpg"))
+    np.testing.assert_array_equal(to_rgb(prepare(image)), colours(tmp_path / "a.jpg"))
+    lazy = replace(image, pixels=da.from_array(image.pixels))
+    with pytest.raises(ImageError, match=r"a.jpg: its colours are CMYK.*convert it to RGB"):
+        prepare(lazy)
 
 
 def test_ycbcr_tiff_becomes_rgb(tmp_path):

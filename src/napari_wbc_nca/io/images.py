@@ -281,6 +281,8 @@ def prepare(image: Image) -> Image:
         return image
     try:
         pixels = channels_last(image.pixels)
+        if pixels.shape[2] == 4 and _is_cmyk(image.source):
+            pixels = _cmyk_to_rgb(pixels)
         check_type(pixels.dtype)
         if min(pixels.shape[:2]) < SMALLEST:
             raise ImageError(
@@ -295,6 +297,26 @@ def prepare(image: Image) -> Image:
     except ImageError as error:
         raise ImageError(f"{image.source or image.name}: {error}") from error
     return replace(image, pixels=pixels, contrast=meaning)
+
+
+def _is_cmyk(source: str | None) -> bool:
+    """Whether four channels that another program read from a file are cyan to black."""
+    if source is None or not Path(source).is_file():
+        return False
+    try:
+        with _open_picture(Path(source)) as picture:
+            return picture.mode == "CMYK"
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
+def _cmyk_to_rgb(pixels: Any) -> Any:
+    from PIL import Image as Pictures
+
+    if is_lazy(pixels) or pixels.dtype != np.uint8:
+        raise ImageError("its colours are CMYK, meant for printing; convert it to RGB")
+    picture = Pictures.frombytes("CMYK", pixels.shape[1::-1], pixels.tobytes())
+    return np.asarray(picture.convert("RGB"))
 
 
 def check(image: Image) -> Image:

@@ -219,8 +219,14 @@ def _architecture(
     sizes, outputs = _sizes(arrays, path)
     check_count(outputs, classes, path)
     pool = "max" if method == "nca_max" else "mean"
-    more = {"classes": outputs, "pool": pool, "fire_rate": 0.5, "readouts": 0}
-    return {**sizes, "steps": STEPS[method], **more}
+    return {
+        **sizes,
+        "steps": STEPS[method],
+        "classes": outputs,
+        "pool": pool,
+        "fire_rate": 0.5,
+        "readouts": 0,
+    }
 
 
 def _sizes(arrays: Mapping[str, npt.NDArray[np.float32]], path: Path) -> tuple[dict[str, int], int]:
