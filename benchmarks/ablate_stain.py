@@ -27,9 +27,9 @@ from napari_wbc_nca.evaluation.ground_truth import (
 )
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.methods.field import Field, finer_part
-from napari_wbc_nca.methods.nca.losses import centre_loss
-from napari_wbc_nca.methods.nca.samples import Prepared, prepare
-from napari_wbc_nca.methods.nca.windows import Windows
+from napari_wbc_nca.methods.nca.fit import readout_loss
+from napari_wbc_nca.methods.nca.samples import PreparedSample, prepare
+from napari_wbc_nca.methods.nca.windows import WindowSampler
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.ops.metrics import iou
 from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold
@@ -49,7 +49,7 @@ def main(data: Path, steps: int, seeds: int) -> None:
     pictures = {name: _pictures(data / name, random) for name in SETS}
     rows = []
     for name in NAMES:
-        prepared = [prepare(s, n, DIAMETER, {"name": name}) for n, s in enumerate(chosen)]
+        prepared = [prepare(s, DIAMETER, {"name": name}) for s in chosen]
         found = [_measure(_train(prepared, name, steps, seed), name, pictures)
                  for seed in range(seeds)]  # fmt: skip
         cells = " | ".join(f"{np.mean(c):.3f} ± {np.std(c):.3f}" for c in zip(*found, strict=True))
@@ -70,16 +70,16 @@ def _pictures(folder: Path, random: np.random.Generator) -> list[EvaluationImage
     return [found[n] for n in random.permutation(len(found))[:MEASURED]]
 
 
-def _train(prepared: list[Prepared], name: str, steps: int, seed: int) -> UNet:
+def _train(prepared: list[PreparedSample], name: str, steps: int, seed: int) -> UNet:
     torch.manual_seed(seed)
     network = UNet(3, 2, widths=(12, 24, 48))
     adam = torch.optim.Adam(network.parameters(), RATE)
     slow = torch.optim.lr_scheduler.OneCycleLR(adam, RATE, total_steps=steps)
-    windows = Windows(prepared, (*TYPES, NONE), SIDE, {"name": name})
+    windows = WindowSampler(prepared, (*TYPES, NONE), SIDE, {"name": name})
     random = np.random.default_rng(seed)
     for _ in range(steps):
         batch = windows.draw(BATCH, random)
-        loss = centre_loss(network(batch.images).movedim(1, -1), batch.targets)
+        loss = readout_loss(network(batch.images).movedim(1, -1), batch.targets)
         adam.zero_grad()
         loss.backward()
         adam.step()

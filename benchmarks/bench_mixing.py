@@ -10,29 +10,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_wbc_nca.methods.cellmixer.mixtures import Mixtures
+from napari_wbc_nca.methods.cellmixer.mixtures import MixtureDataset
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
-from napari_wbc_nca.methods.cellmixer.samples import Picture
+from napari_wbc_nca.methods.cellmixer.samples import HomogeneousPicture
 from napari_wbc_nca.ops.mixing import background_statistics
 
 SIDE = 518
 
 
 @pytest.fixture
-def pictures() -> list[Picture]:
+def pictures() -> list[HomogeneousPicture]:
     random = np.random.default_rng(0)
     found = []
     for number in (1, 2, 3):
         pixels = random.normal(0.5, 0.05, (3, 700, 800)).astype(np.float32)
         mask = (random.random((700, 800)) < 0.3).astype(np.uint8) * np.uint8(number)
         statistics = background_statistics(pixels, mask)
-        found.append(Picture(pixels, mask, number, statistics, "made"))
+        found.append(HomogeneousPicture(pixels, mask, number, statistics))
     return found
 
 
-@pytest.mark.parametrize("vary", [False, True])
-def test_mixing(benchmark: Any, pictures: list[Picture], vary: bool) -> None:
-    mixtures = Mixtures(pictures, 4, SIDE, CellmixerTrainParams(), vary=vary)
+@pytest.mark.parametrize("augment", [False, True])
+def test_mixing(benchmark: Any, pictures: list[HomogeneousPicture], augment: bool) -> None:
+    mixtures = MixtureDataset(pictures, 4, SIDE, CellmixerTrainParams(), augment=augment)
     numbers = iter(range(10_000))
     made = benchmark.pedantic(lambda: mixtures.draw(next(numbers)), rounds=30, warmup_rounds=2)
     assert made.image.shape == (3, SIDE, SIDE)

@@ -10,7 +10,7 @@ import pytest
 from napari_wbc_nca.datasets import readers
 from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.finetune import FURTHER
+from napari_wbc_nca.methods.finetune import FINETUNE
 from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaTrainParams
 from napari_wbc_nca.progress import Progress
 
@@ -22,6 +22,9 @@ class Labelled(NamedTuple):
     classes: list[str]
     names: tuple[str, ...] = ("neutrophil", "none")
     boxes: tuple[int, ...] = ()
+    kinds: tuple[str, ...] = ("neutrophil", "rbc")
+    source: str = "made"
+    group: str = "slide"
 
 
 class Training:
@@ -43,7 +46,8 @@ def training(model, monkeypatch):
     stand_in = Training(model)
     monkeypatch.setattr(registry, "load", lambda _: stand_in)
     monkeypatch.setattr(readers, "read", lambda data, classes: [Labelled(data, classes)])
-    monkeypatch.setattr(readers, "read_rgb", lambda _: np.zeros((2, 2, 3), np.uint8))
+    blank = np.zeros((2, 2, 3), np.uint8)
+    monkeypatch.setattr("napari_wbc_nca.workflow.train.read_rgb", lambda _: blank)
 
     def save(checkpoint, path):
         path.write_text(checkpoint.name)
@@ -156,13 +160,13 @@ def test_name_of_the_checkpoint_is_that_of_its_file(wbc, training, tmp_path, mod
     assert (tmp_path / "b.safetensors").read_text() == "b"
 
 
-def test_a_model_is_taught_further_gently_and_at_its_own_scale(wbc, training, model, tmp_path):
+def test_a_model_is_fine_tuned_by_small_steps_at_its_own_scale(wbc, training, model, tmp_path):
     options = ["--finetune", "tiny", "--epochs", 3]
     done = wbc("train", "nca_wss", tmp_path, "-o", tmp_path / "a.safetensors", *options)
     assert done.status == 0
     params = training.calls[0][1]
     assert (params.epochs, params.diameter, params.window) == (3, 32, 64)
-    assert params.learning_rate == FURTHER["nca_wss"]["learning_rate"]
+    assert params.learning_rate == FINETUNE["nca_wss"]["learning_rate"]
     assert params.projection == "best"
     assert training.calls[0][2] is model
 
@@ -173,9 +177,10 @@ def test_few_cells_and_a_single_class_are_told(wbc, training, tmp_path):
     assert "Note: All cells are neutrophil" in done.err
 
 
-def test_a_model_of_another_method_is_refused(wbc, training, model, monkeypatch, tmp_path):
+def test_a_model_of_another_method_is_refused(wbc, model, monkeypatch, tmp_path):
     other = replace(model, method="propagation")
     monkeypatch.setattr(model_store, "resolve", lambda _: other)
+    monkeypatch.setattr(readers, "read", lambda data, classes: [Labelled(data, classes)])
     options = ["-o", tmp_path / "a.safetensors", "--init", "tiny"]
     done = wbc("train", "nca_wss", tmp_path, *options)
     assert done.status == 1

@@ -11,7 +11,7 @@ from napari_wbc_nca.datasets.synthetic import write_populations
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.preview import preview_foreground
-from napari_wbc_nca.methods.cellmixer.samples import seen
+from napari_wbc_nca.methods.cellmixer.samples import read_foreground
 from napari_wbc_nca.methods.propagation import preview
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.segment import SegmentWidget
@@ -212,7 +212,7 @@ def test_foreground_is_looked_for_at_the_scale_of_training(viewer, taught, click
     params = CellmixerTrainParams(
         response="contrast", erode=1, threshold="otsu_log", smallest=4.0, diameter=20.0
     )
-    small = seen(pixels, 2.0, params)[1]
+    small = read_foreground(pixels, 2.0, params)[1]
     expected = small.repeat(2, axis=0).repeat(2, axis=1)
     np.testing.assert_array_equal(viewer.layers["smear foreground"].data, expected)
     assert expected[55:65, 75:85].all()

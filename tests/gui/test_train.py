@@ -48,7 +48,7 @@ def training(workflow, monkeypatch, tmp_path):
     known = ["wbc-smear", "wbc-types"]
     model = replace(CHECKPOINT, card={}, architecture={"pool": "parts"})
     monkeypatch.setenv(model_store.HOME, str(tmp_path))
-    monkeypatch.setattr(train, "run", stand_in)
+    monkeypatch.setattr(train, "run_training", stand_in)
     monkeypatch.setattr(model_store, "names", lambda: list(known))
     monkeypatch.setattr(model_store, "resolve", lambda name: model)
 
@@ -56,7 +56,7 @@ def training(workflow, monkeypatch, tmp_path):
         known.append(name)
         return replace(trained, name=name)
 
-    monkeypatch.setattr(train, "keep", keep)
+    monkeypatch.setattr(train, "store_model", keep)
     return stand_in
 
 

@@ -37,8 +37,8 @@ from napari_wbc_nca.datasets.readers import read
 from napari_wbc_nca.workflow import train
 sys.path.insert(0, sys.argv[2])
 from test_trainings import TINY
-request = train.start_training("mine", train.Request("nca_wss", TINY), "")
-for _ in train.run(request, read(sys.argv[1])):
+request = train.begin_training("mine", train.TrainingRequest("nca_wss", TINY), "")
+for _ in train.run_training(request, read(sys.argv[1])):
     pass
 """
 
@@ -62,7 +62,7 @@ def home(tmp_path, monkeypatch):
 
 
 def begun(params=TINY, **more):
-    return train.start_training("mine", train.Request("nca_wss", params), "", **more)
+    return train.begin_training("mine", train.TrainingRequest("nca_wss", params), "", **more)
 
 
 def test_a_killed_training_goes_on_where_it_stood(crops):
@@ -80,15 +80,15 @@ def test_a_killed_training_goes_on_where_it_stood(crops):
     assert 1 <= stood < 1000
     request = begun(replace(TINY, epochs=stood + 1, learning_rate=0.5))
     assert request.params.learning_rate == TINY.learning_rate
-    trained = run_to_end(train.run(request, read(crops)))
+    trained = run_to_end(train.run_training(request, read(crops)))
     assert trained.card["epochs"] == stood + 1
-    kept = train.keep(trained, "mine")
+    kept = train.store_model(trained, "mine")
     train.forget_training("mine")
     assert (kept.name, train.stopped_trainings()) == ("mine", [])
     assert model_store.resolve("mine").sha256 == kept.sha256
     with pytest.raises(ValueError, match="a model 'mine' exists already; choose another name"):
-        train.keep(trained, "mine")
-    assert train.free_name("mine") == "mine-2"
+        train.store_model(trained, "mine")
+    assert train.unused_name("mine") == "mine-2"
 
 
 def torch_epoch(state):
@@ -100,13 +100,15 @@ def torch_epoch(state):
 def test_a_stopped_training_is_of_one_method_and_beginning(home):
     first = begun()
     first.state_file.write_text("half")
-    again = train.start_training("mine", train.Request("nca_wss", replace(TINY, seed=5)), "")
+    again = train.begin_training(
+        "mine", train.TrainingRequest("nca_wss", replace(TINY, seed=5)), ""
+    )
     assert again.params == TINY
     with pytest.raises(ValueError, match="was of nca_wss, started from nothing; choose these to"):
-        train.start_training("mine", train.Request("nca_wss", TINY), "wbc-smear")
-    anew = begun(replace(TINY, seed=5), anew=True)
-    assert anew.params.seed == 5
-    assert not anew.state_file.exists()
+        train.begin_training("mine", train.TrainingRequest("nca_wss", TINY), "wbc-smear")
+    again = begun(replace(TINY, seed=5), restart=True)
+    assert again.params.seed == 5
+    assert not again.state_file.exists()
 
 
 def samples_of(*names):
@@ -123,19 +125,42 @@ def samples_of(*names):
     ],
 )
 def test_notes_tell_of_few_cells_and_of_a_single_class(names, words):
-    found = train.notes(samples_of(*names))
+    found = train.data_notes(samples_of(*names), TINY)
     assert len(found) == len(words)
     assert all(word in note for note, word in zip(found, words, strict=True))
 
 
 def test_pictures_of_one_class_are_counted_as_pictures():
     pictures = [readers.Sample("a.png", None, (n,)) for n in ("granular", "granular", "rimmed")]
-    first, second = train.notes(pictures)
+    first, second = train.data_notes(pictures, TINY)
     assert first.startswith("There are 2 pictures of granular: label some more")
     assert second.startswith("There is 1 picture of rimmed: label some more")
 
 
 def test_data_without_cells_train_nothing():
-    request = train.Request("nca_wss", TINY)
+    request = train.TrainingRequest("nca_wss", TINY)
     with pytest.raises(ValueError, match="no white blood cell is labelled in 1 pictures; label"):
-        run_to_end(train.run(request, samples_of("none")))
+        run_to_end(train.run_training(request, samples_of("none")))
+
+
+def test_a_share_for_validation_that_holds_nothing_out_is_said(crops):
+    one_slide = [replace(sample, group="slide") for sample in read(crops)]
+    params = replace(TINY, epochs=1, validation_share=0.3)
+    note = "No picture is held out for validation: every group"
+    assert [found.startswith(note) for found in train.data_notes(one_slide, params)][-1]
+    steps = train.run_training(train.TrainingRequest("nca_wss", params), one_slide)
+    yielded, trained = planted_run(steps)
+    assert any(step.message.startswith(note) for step in yielded)
+    assert trained.card["notes"][0].startswith(note)
+    half = replace(params, validation_share=0.5)
+    assert not any(found.startswith(note) for found in train.data_notes(read(crops), half))
+
+
+def planted_run(steps):
+    """What a generator yields, and what it returns."""
+    yielded = []
+    while True:
+        try:
+            yielded.append(next(steps))
+        except StopIteration as stop:
+            return yielded, stop.value

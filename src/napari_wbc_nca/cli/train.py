@@ -80,9 +80,11 @@ def train(
             )
         named = [name.strip() for name in classes.split(",") if name.strip()]
         samples = readers.read(data, named)
-        for note in workflow.notes(samples):
+        for note in workflow.data_notes(samples, params):
             console.tell(f"Note: {note}")
-        steps = workflow.run(workflow.Request(method, params, start, state), samples)
+        steps = workflow.run_training(
+            workflow.TrainingRequest(method, params, start, state), samples
+        )
         trained: Checkpoint = console.follow(steps, method)
         digest = weights.save(replace(trained, name=output.stem), output)
         state.unlink(missing_ok=True)

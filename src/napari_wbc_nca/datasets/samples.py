@@ -197,3 +197,25 @@ def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
     except images.ImageError as error:
         raise LabelError(f"{path}: {error}") from error
     return np.asarray(np.round(colours), np.uint8)
+
+
+def box_sides(
+    boxes: npt.NDArray[np.float32], shape: tuple[int, ...]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Measure boxes: the side of the square of equal area, or the longer side at the border.
+
+    Parameters
+    ----------
+    boxes
+        ``(N, 4)`` y0, x0, y1, x1 in pixels.
+    shape
+        Of the picture.
+
+    Returns
+    -------
+    ``(N,)`` sides in pixels, 0 of points, and ``(N,)`` bool: whether the border cuts the box.
+    """
+    height, width = (boxes[:, 2:] - boxes[:, :2]).T
+    low, high = boxes[:, :2] <= 1, boxes[:, 2:] >= np.subtract(shape[:2], 1)
+    cut = np.asarray((low | high).any(axis=1))
+    return np.where(cut, np.maximum(height, width), np.sqrt(height * width)), cut

@@ -10,10 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.datasets.label_files import read_table
-from napari_wbc_nca.datasets.samples import LabelError, read_rgb
+from napari_wbc_nca.datasets.samples import LabelError, Sample, read_rgb
 from napari_wbc_nca.io._files import NameIndex
 
 SPLITS = ("train", "val", "test")
+NO_VALIDATION = (
+    "No picture is held out for validation: every group (slide, patient) is too large a share of "
+    "the pictures, or holds most cells of a class. The last epoch is kept instead of the best; "
+    "add pictures of other groups, or raise the validation share."
+)
+"""Note on a share for validation that holds nothing out."""
 _SYNONYMS = {"training": "train", "valid": "val", "validation": "val"}
 
 
@@ -193,6 +199,62 @@ def stratified_folds(
         held[chosen] += share[item]
         sizes[chosen] += 1
     return fold[group]
+
+
+def group_of(sample: Sample) -> str:
+    """Return the group a sample belongs to, by its data set; a picture without one is its own."""
+    return f"{sample.source}/{sample.group or sample.path}"
+
+
+def hold_out_groups(
+    groups: Sequence[str], classes: Sequence[Sequence[str]], share: float, seed: int = 0
+) -> npt.NDArray[np.bool_]:
+    """Choose whole groups for validation, so that every class keeps half of its cells.
+
+    Groups are tried in a random order in which those of each class are spread evenly, and held
+    out while at most `share` of the samples are. scikit-learn's splitters take one class a sample
+    and do not keep the classes of those that are left.
+
+    Parameters
+    ----------
+    groups
+        ``(N,)`` group of each sample, such as its slide.
+    classes
+        Classes of each sample's cells.
+    share
+        Of the samples, 0–1.
+    seed
+        Of the random order.
+
+    Returns
+    -------
+    ``(N,)`` bool: True of the samples to validate on.
+
+    Examples
+    --------
+    >>> hold_out_groups(["a", "b", "b", "c"], [["wbc"]] * 4, 0.5).sum() <= 2
+    True
+    """
+    names, group = np.unique(np.asarray(groups, object), return_inverse=True)
+    kinds = sorted({name for some in classes for name in some})
+    counts = np.zeros((len(names), len(kinds) + 1))  # the last column: groups without cells
+    for row, some in zip(group, classes, strict=True):
+        for name, count in Counter(some).items():
+            counts[row, kinds.index(name)] += count
+    counts[:, -1] = ~counts.any(axis=1)
+    own = np.where(counts > 0, (counts > 0).sum(axis=0), np.inf).argmin(axis=1)  # rarest class
+    order = np.random.default_rng(seed).permutation(len(names))
+    rank = [(own[order[:n]] == own[item]).sum() for n, item in enumerate(order)]
+    spread = (np.asarray(rank) + 0.5) / np.bincount(own)[own[order]] if len(order) else order
+    room, left = share * len(groups), counts.sum(axis=0)
+    half, sizes, held = left / 2, np.bincount(group), np.zeros(len(names), bool)
+    half[-1] = 0
+    for item in order[np.argsort(spread, kind="stable")]:
+        if sizes[item] <= room and (left - counts[item] >= half)[counts[item] > 0].all():
+            held[item] = True
+            room -= sizes[item]
+            left = left - counts[item]
+    return held[group] if len(names) else np.zeros(0, bool)
 
 
 def find_duplicates(

@@ -1,57 +1,42 @@
-"""The loop that a training goes round: epochs, the best of them, and a file to go on from."""
+"""Training, the same for all methods: samples, epochs, validation, a file to resume from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import nn
 
+from napari_wbc_nca.datasets.splits import NO_VALIDATION, group_of, hold_out_groups
 from napari_wbc_nca.io._files import write_whole
 from napari_wbc_nca.io.weights import WeightsError
-from napari_wbc_nca.models.build import choose_device
-from napari_wbc_nca.params import as_dict
+from napari_wbc_nca.models.build import check_weights, choose_device
+from napari_wbc_nca.params import as_dict, check
 from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.types import Device
+    from napari_wbc_nca.datasets.samples import Sample
+    from napari_wbc_nca.methods.params import TrainParams
+
+Item = TypeVar("Item")
+Batch = TypeVar("Batch")
 
 _MAY_CHANGE = {"epochs", "patience", "device"}
 
 
-class TrainerParams(Protocol):
-    """What a loop needs to be told."""
-
-    @property
-    def epochs(self) -> int:
-        """Epochs at most."""
-
-    @property
-    def patience(self) -> int:
-        """Epochs without improvement before stopping; 0 never stops."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Step size of the optimiser."""
-
-    @property
-    def learning_rate_decay(self) -> float:
-        """Factor of the step size, each step."""
-
-    @property
-    def device(self) -> Device:
-        """Where the network trains."""
-
-
 @dataclass
 class TrainingState:
-    """Where a training stands; what a resumed one starts from."""
+    """Epochs done and the best of them; what a resumed training starts from."""
 
     epoch: int = 0
     best_loss: float = float("inf")
@@ -60,93 +45,200 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-class Trainer(ABC):
-    """One training: network, optimiser, and where they stand.
+class Trainer(ABC, Generic[Item, Batch]):
+    """Training of one network; a method says how samples, batches and losses are made.
 
     Parameters
     ----------
-    network
-        To be trained.
+    samples
+        Labelled pictures.
     params
-        Steps and epochs.
+        Everything about the training.
+    init
+        Model to start from; its classes and architecture are kept.
     state_file
-        Written after each epoch; training goes on from it where it exists. Who has kept the trained
-        model removes it.
-    clip
-        Norm at which gradients are clipped; 0 does not.
+        Written after each epoch; training resumes from it where it exists. It stays until the
+        caller has saved the trained model and removes it.
 
     Raises
     ------
     ValueError
-        When the state was written with other parameters.
+        When there is nothing to learn from, `init` does not fit, or the state was written with
+        other parameters.
     """
+
+    method: ClassVar[str]
+    compatible: ClassVar[tuple[str, ...]]
+    """Methods whose models training can start from."""
 
     def __init__(
         self,
-        network: nn.Module,
-        params: TrainerParams,
-        state_file: Path | None,
-        clip: float = 0.0,
+        samples: Sequence[Sample],
+        params: TrainParams,
+        init: Checkpoint | None = None,
+        state_file: Path | None = None,
     ) -> None:
-        self.clip = clip
-        self.params, self.state_file, self.state = params, state_file, TrainingState()
-        self.fabric = Fabric(accelerator=choose_device(params.device).type, devices=1)
-        adam = self.optimiser(network)
-        self.learner, self.adam = self.fabric.setup(network, adam)
-        self.network = network
-        self.decay = torch.optim.lr_scheduler.ExponentialLR(adam, params.learning_rate_decay)
-        if state_file is not None and state_file.exists():
-            self._restore(state_file)
-
-    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        """What takes the steps: Adam, where a method does not know better."""
-        return torch.optim.Adam(network.parameters(), self.params.learning_rate, betas=(0.9, 0.999))
+        check(params)
+        if init is None and not params.epochs:
+            raise ValueError("0 epochs train nothing; give a model to start from, or some epochs")
+        if init is not None and init.method not in self.compatible:
+            raise ValueError(
+                f"{init.name} is a model of {init.method}, and {self.method} cannot start from it; "
+                f"choose a model of {' or '.join(self.compatible)}, or none"
+            )
+        self.samples, self.params, self.init, self.state_file = samples, params, init, state_file
+        if init is not None:
+            check_weights(init)
+            self.params = self.inherit(init)
+        self.state = TrainingState()
+        self.classes = self.find_classes()
+        torch.manual_seed(params.seed)
+        self.architecture, self.network = self.build_network()
 
     @abstractmethod
-    def epoch(self) -> Generator[Progress, None, dict[str, float]]:
-        """Train once over the samples; returns the losses."""
+    def find_classes(self) -> tuple[str, ...]:
+        """List the class names in the order of the outputs; those of `init` where it is given."""
+
+    def inherit(self, init: Checkpoint) -> TrainParams:
+        """Replace the parameters that `init` decides; none by default."""
+        return self.params
+
+    @abstractmethod
+    def build_network(self) -> tuple[dict[str, Any], nn.Module]:
+        """Architecture and network, with the weights of `init` where there is one."""
+
+    @abstractmethod
+    def labels(self, sample: Sample) -> Sequence[str]:
+        """Classes of a sample's cells, of which validation must leave some to train on."""
+
+    @abstractmethod
+    def prepare(self, sample: Sample, held: bool) -> list[Item]:
+        """Bring a sample to the model's scale; `held` ones are validated on."""
+
+    @abstractmethod
+    def set_items(self, learn: list[Item], held: list[Item]) -> None:
+        """Take the prepared samples to learn from, and to validate on."""
+
+    @abstractmethod
+    def batches(self) -> Iterator[Batch]:
+        """Batches of one epoch."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
+        """Losses of a batch by name; ``loss`` is minimised."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """Figures of the samples held out; ``validation_loss`` tells the best epoch.
+        """Figures of the items held out, at least ``validation_loss``; empty without any."""
 
-        Empty where none are held out: the last epoch is the best.
-        """
+    @abstractmethod
+    def make_checkpoint(self) -> Checkpoint:
+        """Return the trained model."""
 
-    def epochs(self) -> Generator[Progress, None, None]:
-        """Train until the last epoch, or until validation has not improved for long.
+    def module(self) -> nn.Module:
+        """Return the module whose forward pass the losses take; the network by default."""
+        return self.network
 
-        The network has the best epoch's weights in the end.
-        """
+    def optimiser(self, module: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimiser; Adam by default."""
+        return torch.optim.Adam(module.parameters(), self.params.learning_rate, betas=(0.9, 0.999))
+
+    def train(self) -> Generator[Progress, None, Checkpoint]:
+        """Train step by step and return the model with the best epoch's weights."""
+        learn, held = yield from self._prepare_all()
+        self.set_items(learn, held)
+        self.start()
+        yield from self.fit()
+        return self.make_checkpoint()
+
+    def _prepare_all(self) -> Generator[Progress, None, tuple[list[Item], list[Item]]]:
+        groups = [group_of(sample) for sample in self.samples]
+        labels = [self.labels(sample) for sample in self.samples]
+        params = self.params
+        self.held_out = hold_out_groups(groups, labels, params.validation_share, params.seed)
+        parts: tuple[list[Item], list[Item]] = ([], [])
+        for number, sample in enumerate(self.samples):
+            held = bool(self.held_out[number])
+            parts[held].extend(self.prepare(sample, held))
+            yield Progress(number + 1, len(self.samples), "Preparing samples")
+        if params.validation_share and not parts[1]:
+            yield Progress(0, params.epochs, NO_VALIDATION)
+        return parts
+
+    def start(self) -> None:
+        """Move the network to its device, and resume where there is a state."""
+        self.fabric = Fabric(accelerator=choose_device(self.params.device).type, devices=1)
+        module = self.module()
+        steps = self.optimiser(module)
+        self.learner, self.steps = self.fabric.setup(module, steps)
+        self.decay = torch.optim.lr_scheduler.ExponentialLR(steps, self.params.learning_rate_decay)
+        if self.state_file is not None and self.state_file.exists():
+            self._restore(self.state_file)
+
+    def fit(self) -> Generator[Progress, None, None]:
+        """Train until the last epoch, or until validation has not improved for long."""
         params, state = self.params, self.state
         while state.epoch < params.epochs:
             if params.patience and state.epoch - state.best_epoch >= params.patience:
                 break
             self.learner.train()
-            values = yield from self.epoch()
+            values = yield from self._epoch()
             self.learner.eval()
-            values |= self.validate()
+            with torch.no_grad():
+                values |= self.validate()
             state.epoch += 1
             state.history.append(values)
             loss = values.get("validation_loss", -float(state.epoch))
             if loss < state.best_loss:
                 state.best_loss, state.best_epoch = loss, state.epoch
-                state.best_weights = {
-                    k: v.detach().clone() for k, v in self.network.state_dict().items()
-                }
+                weights = self.network.state_dict()
+                state.best_weights = {k: v.detach().clone() for k, v in weights.items()}
             self._save()
             yield Progress(state.epoch, params.epochs, "Training", values=values)
         if state.best_weights:
             self.network.load_state_dict(state.best_weights)
+        self.learner.eval()
 
-    def step(self, loss: torch.Tensor) -> None:
-        """Learn from a batch's loss."""
-        self.adam.zero_grad()
+    def _epoch(self) -> Generator[Progress, None, dict[str, float]]:
+        """Train on the batches of an epoch; returns the means of their losses."""
+        found: list[dict[str, float]] = []
+        for number, batch in enumerate(self.batches()):
+            losses = self.losses(batch, seed=self.state.epoch * 100_003 + number)
+            self._step(losses["loss"])
+            found.append({name: float(value.detach()) for name, value in losses.items()})
+            message = f"Training, batch {number + 1}{self.remark}"
+            yield Progress(self.state.epoch, self.params.epochs, message)
+        return {name: float(np.mean([values[name] for values in found])) for name in found[0]}
+
+    remark = ""
+    """What the progress says of each batch besides its number."""
+
+    def _step(self, loss: torch.Tensor) -> None:
+        self.steps.zero_grad()
         self.fabric.backward(loss)
-        if self.clip:
-            nn.utils.clip_grad_norm_(self.learner.parameters(), self.clip)
-        self.adam.step()
+        if self.params.max_grad_norm:
+            nn.utils.clip_grad_norm_(self.learner.parameters(), self.params.max_grad_norm)
+        self.steps.step()
         self.decay.step()
+
+    def weights(self) -> dict[str, Any]:
+        """Weights of the network as arrays."""
+        weights = self.network.state_dict()
+        return {name: value.detach().cpu().numpy().copy() for name, value in weights.items()}
+
+    def card(self) -> dict[str, Any]:
+        """Return what the card of every trained model says."""
+        state, init = self.state, self.init
+        empty = self.params.validation_share and not self.held_out.any()
+        return {
+            "data": dict(sorted(Counter(sample.source for sample in self.samples).items())),
+            "params": as_dict(self.params),
+            "epochs": state.epoch,
+            "best_epoch": state.best_epoch,
+            "validation": state.history[state.best_epoch - 1] if state.history else {},
+            "parent": {"name": init.name, "sha256": init.sha256} if init else None,
+            **({"notes": [NO_VALIDATION]} if empty else {}),
+        }
 
     def _save(self) -> None:
         if self.state_file is None:
@@ -154,7 +246,7 @@ class Trainer(ABC):
         saved = {
             "state": vars(self.state),
             "network": self.network.state_dict(),
-            "adam": self.adam.state_dict(),
+            "optimiser": self.steps.state_dict(),
             "decay": self.decay.state_dict(),
             "params": as_dict(self.params),
         }
@@ -165,13 +257,44 @@ class Trainer(ABC):
 
     def _restore(self, path: Path) -> None:
         saved = torch.load(path, weights_only=True, map_location=self.fabric.device)
-        changed = [k for k, v in as_dict(self.params).items() if saved["params"].get(k) != v]
-        if set(changed) - _MAY_CHANGE:
+        fixed = {k: v for k, v in as_dict(self.params).items() if k not in _MAY_CHANGE}
+        if changed := [k for k, v in fixed.items() if saved["params"].get(k) != v]:
             raise ValueError(
                 f"{path} was written with other values of {', '.join(changed)}; resume with "
-                "the same parameters, or remove the file to start anew"
+                "the same parameters, or remove the file to start from the beginning"
             )
         self.state = TrainingState(**saved["state"])
         self.network.load_state_dict(saved["network"])
-        self.adam.load_state_dict(saved["adam"])
+        self.steps.load_state_dict(saved["optimiser"])
         self.decay.load_state_dict(saved["decay"])
+
+
+def start_from(network: nn.Module, init: Checkpoint) -> None:
+    """Load the weights of `init` wherever their shapes fit; others stay as they were drawn."""
+    own = network.state_dict()
+    fitting = {
+        name: torch.tensor(value)
+        for name, value in init.weights.items()
+        if own[name].shape == value.shape
+    }
+    network.load_state_dict({**own, **fitting})
+
+
+def check_classes(init: Checkpoint, found: set[str]) -> None:
+    """Raise a ValueError where the samples have classes that `init` does not know."""
+    if unknown := found - set(init.classes):
+        raise ValueError(
+            f"the samples have classes that {init.name} does not know: "
+            f"{', '.join(sorted(unknown))}; it knows {', '.join(init.classes)}. Leave them out, or "
+            "train without a model to start from"
+        )
+
+
+def prefetch(draw: Callable[[], Batch], count: int) -> Iterator[Batch]:
+    """Yield `count` batches; the next is drawn in a thread while the last is learnt from."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(draw)
+        for _ in range(count):
+            batch = following.result()
+            following = pool.submit(draw)
+            yield batch

@@ -84,12 +84,14 @@ def train_model(order: TrainOrder) -> Generator[Progress | DataNotes, None, Chec
 
     yield Progress(0, 1, "Reading the data")
     samples = readers.read(order.data) if isinstance(order.data, Path) else order.data
-    yield DataNotes(tuple(train.notes(samples)))
+    yield DataNotes(tuple(train.data_notes(samples, order.params)))
     init = model_store.resolve(order.model) if order.model else None
-    request = train.Request(order.method, order.params, init)
-    request = train.start_training(order.name, request, order.model, anew=order.restart)
-    trained = yield from train.run(request, samples)
-    kept = train.keep(trained, train.free_name(order.name))  # it may have been taken meanwhile
+    request = train.TrainingRequest(order.method, order.params, init)
+    request = train.begin_training(order.name, request, order.model, restart=order.restart)
+    trained = yield from train.run_training(request, samples)
+    kept = train.store_model(
+        trained, train.unused_name(order.name)
+    )  # it may have been taken meanwhile
     train.forget_training(order.name)
     return kept
 
@@ -280,6 +282,6 @@ def summary(trained: Checkpoint) -> str:
 
 def next_name(name: str) -> str:
     """A name that is free, for the model after `name`."""
-    from napari_wbc_nca.workflow.train import free_name
+    from napari_wbc_nca.workflow.train import unused_name
 
-    return free_name(name)
+    return unused_name(name)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.datasets import readers
-from napari_wbc_nca.datasets.samples import image_id
+from napari_wbc_nca.datasets.samples import Sample, image_id, read_rgb
+from napari_wbc_nca.datasets.splits import NO_VALIDATION, group_of, hold_out_groups
 from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.finetune import continue_params, finetune_params
@@ -28,7 +30,7 @@ _FEW = 5
 
 def train(
     method: str,
-    data: str | Path | Sequence[readers.Sample],
+    data: str | Path | Sequence[Sample],
     *,
     init: str | Path | Checkpoint | None = None,
     finetune: bool = False,
@@ -50,15 +52,15 @@ def train(
         Fine-tune `init` with a few corrected images: at a low learning rate and its scale. See
         :func:`napari_wbc_nca.methods.finetune.finetune_params`.
     state_file
-        Written after each epoch; training goes on from it where it exists. Remove it when the
-        model is kept.
+        Written after each epoch; training resumes from it where it exists. Remove it when the
+        model is saved.
     **params
         Fields of the method's training parameters.
 
     Returns
     -------
     Checkpoint
-        To be used at once, or kept by :func:`napari_wbc_nca.io.weights.save`.
+        For use at once; write it with :func:`napari_wbc_nca.io.weights.save`.
 
     Raises
     ------
@@ -83,12 +85,12 @@ def train(
         )
     samples = readers.read(data) if isinstance(data, str | Path) else data
     state = None if state_file is None else Path(state_file)
-    return run_to_end(run(Request(method, chosen, start, state), samples))
+    return run_to_end(run_training(TrainingRequest(method, chosen, start, state), samples))
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """A training that is asked for.
+class TrainingRequest:
+    """Method, parameters, model to start from and state file of one training.
 
     Attributes
     ----------
@@ -97,9 +99,9 @@ class Request:
     params
         Training parameters of that method.
     init
-        Model to start from; None starts anew.
+        Model to start from; None for random weights.
     state_file
-        Written after each epoch; training goes on from it where it exists.
+        Written after each epoch; training resumes from it where it exists.
     """
 
     method: str
@@ -108,33 +110,22 @@ class Request:
     state_file: Path | None = None
 
 
-def run(
-    request: Request, samples: Sequence[readers.Sample]
+def run_training(
+    request: TrainingRequest, samples: Sequence[Sample]
 ) -> Generator[Progress, None, Checkpoint]:
     """Train step by step; as :func:`train`."""
-    if request.init is not None and request.init.method not in _kin(request.method):
-        raise ValueError(
-            f"{request.init.name} is a model of {request.init.method}, and {request.method} cannot "
-            f"start from it; choose {request.init.method}, or another model"
-        )
     work = registry.load(registry.get(request.method).train)
     trained: Checkpoint = yield from work(
         samples, request.params, init=request.init, state_file=request.state_file
     )
     # An evaluation says which of its images the model was trained on.
     earlier = request.init.card.get("images", []) if request.init else []
-    images = {*earlier, *(image_id(readers.read_rgb(sample)) for sample in samples)}
+    images = {*earlier, *(image_id(read_rgb(sample)) for sample in samples)}
     return replace(trained, card={**trained.card, "images": sorted(images)})
 
 
-def _kin(method: str) -> tuple[str, ...]:
-    """Methods whose models `method` can start from."""
-    automata = ("nca_wss", "nca_max")
-    return automata if method in automata else (method,)
-
-
-def keep(trained: Checkpoint, name: str) -> Checkpoint:
-    """Keep a trained model among the user's own under `name`; never in place of another.
+def store_model(trained: Checkpoint, name: str) -> Checkpoint:
+    """Save a trained model among the user's models under `name`; never replace another.
 
     Returns
     -------
@@ -149,65 +140,72 @@ def keep(trained: Checkpoint, name: str) -> Checkpoint:
     return weights.load(model_store.register(replace(trained, name=name), name))
 
 
-def free_name(wanted: str) -> str:
-    """`wanted`, or with the first number that makes it no model's name yet."""
+def unused_name(name: str) -> str:
+    """Return `name`, or with the first number that makes it no model's name yet."""
     taken = set(model_store.names())
-    names = (wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3)))
+    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
 
 
-def notes(samples: Sequence[readers.Sample]) -> list[str]:
-    """What a person should know of the data before they are learnt from; often nothing."""
-    counts = Counter(name for sample in samples for name in sample.names)
-    cells = {name: n for name, n in counts.items() if name != readers.NONE}
+def data_notes(samples: Sequence[Sample], params: Any) -> list[str]:
+    """List what a user should know of the data before training; often nothing.
+
+    Parameters
+    ----------
+    samples
+        To train on.
+    params
+        Of the training; its share for validation may hold no picture out.
+    """
+    counts = Counter(name for sample in samples for name in sample.names if name != NONE)
     boxed = {name for sample in samples if sample.boxes is not None for name in sample.names}
-    found = [
-        f"There {_are(n, 'cell' if name in boxed else 'picture')} of {name}: label some more, "
-        "from other pictures where you can."
-        for name, n in sorted(cells.items())
-        if n < _FEW
-    ]
-    if len(cells) == 1:
-        (only,) = cells
-        found.append(f"All cells are {only}: the model cannot learn to tell it from other types.")
+    found = []
+    for name, number in sorted(counts.items()):
+        if number < _FEW:
+            noun = "cell" if name in boxed else "picture"
+            are = f"is 1 {noun}" if number == 1 else f"are {number} {noun}s"
+            found.append(
+                f"There {are} of {name}: label some more, from other pictures where you can."
+            )
+    if len(counts) == 1:
+        (only,) = counts
+        found.append(
+            f"All cells are {only}: the model cannot learn to distinguish it from other types."
+        )
+    groups, kinds = [group_of(sample) for sample in samples], [sample.kinds for sample in samples]
+    share = params.validation_share
+    if share and not hold_out_groups(groups, kinds, share, params.seed).any():
+        found.append(NO_VALIDATION)
     return found
 
 
-def _are(count: int, noun: str) -> str:
-    """How many there are, as a sentence goes on."""
-    return f"is 1 {noun}" if count == 1 else f"are {count} {noun}s"
-
-
-def training_folder() -> Path:
-    """Folder of what is needed to go on with a training."""
-    return model_store.user_folder().parent / "trainings"
-
-
 def state_file_of(name: str) -> Path:
-    """File in which the training of a model called `name` stands."""
-    return training_folder() / f"{name}.state"
+    """Return the file in which the state of the training of model `name` is kept."""
+    return model_store.user_folder().parent / "trainings" / f"{name}.state"
 
 
 def stopped_trainings() -> list[str]:
-    """Names of models whose training was stopped, or killed, before its end."""
-    return sorted(path.stem for path in training_folder().glob("*.state"))
+    """List the names of models whose training was stopped, or killed, before its end."""
+    return sorted(path.stem for path in state_file_of("").parent.glob("*.state"))
 
 
-def start_training(name: str, request: Request, model: str, *, anew: bool = False) -> Request:
-    """Make a training one that can be gone on with.
+def begin_training(
+    name: str, request: TrainingRequest, model: str, *, restart: bool = False
+) -> TrainingRequest:
+    """Record a training, so that it can be resumed, or resume the one of that name.
 
-    A training of that name that was stopped goes on, by the parameters it was begun with.
+    A stopped training is resumed with the parameters it was begun with.
 
     Parameters
     ----------
     name
         Name of the model to be.
     request
-        What is asked for.
+        Method and parameters.
     model
         Name or file of the model it starts from; empty for none.
-    anew
-        Forget a training of that name that was stopped.
+    restart
+        Forget a stopped training of that name.
 
     Raises
     ------
@@ -218,17 +216,21 @@ def start_training(name: str, request: Request, model: str, *, anew: bool = Fals
     """
     state = state_file_of(name)
     record = state.with_suffix(".json")
-    if anew:
+    if restart:
         forget_training(name)
     if state.exists() and record.exists():
         begun = json.loads(record.read_text(encoding="utf-8"))
         if (begun["method"], begun["model"]) != (request.method, model):
             raise ValueError(
                 f"the stopped training of {name!r} was of {begun['method']}, started from "
-                f"{begun['model'] or 'nothing'}; choose these to go on, or start anew"
+                f"{begun['model'] or 'nothing'}; choose these to resume it, or start again"
             )
-        params = _again(begun["params"], request)
-        return replace(request, params=params, state_file=state)
+        now = as_dict(request.params)
+        free = {field: now[field] for field in ("epochs", "patience", "device")}
+        params = registry.get(request.method).train_params
+        return replace(
+            request, params=from_mapping(params, {**begun["params"], **free}), state_file=state
+        )
     state.parent.mkdir(parents=True, exist_ok=True)
     values = {"method": request.method, "model": model, "params": as_dict(request.params)}
     record.write_text(json.dumps(values, indent=2), encoding="utf-8")
@@ -236,16 +238,7 @@ def start_training(name: str, request: Request, model: str, *, anew: bool = Fals
 
 
 def forget_training(name: str) -> None:
-    """Remove what is kept of a training: it is finished, or starts anew."""
+    """Remove the files of a training that is finished or starts again."""
     state = state_file_of(name)
     for path in (state, state.with_suffix(".json")):
         path.unlink(missing_ok=True)
-
-
-def _again(begun: dict[str, Any], request: Request) -> Any:
-    """Parameters as a training was begun with; how long and where it runs may be new."""
-    now = as_dict(request.params)
-    free: dict[str, Any] = {
-        name: now[name] for name in ("epochs", "patience", "device") if name in now
-    }
-    return from_mapping(registry.get(request.method).train_params, {**begun, **free})

@@ -10,7 +10,7 @@ import pytest
 
 from napari_wbc_nca.datasets.masks import sample_from_masks
 from napari_wbc_nca.datasets.samples import Masks
-from napari_wbc_nca.methods.cellmixer.boxes import drawn_labels
+from napari_wbc_nca.methods.cellmixer.crops import Cropper
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.samples import prepare
 from napari_wbc_nca.methods.cellmixer.train import train
@@ -69,7 +69,8 @@ def test_what_was_drawn_is_learnt_and_what_nobody_reviewed_is_not(field):
 
 def test_labels_are_those_in_the_middle_of_each_model_pixel(field):
     numbers = {name: n for n, name in enumerate(CLASSES)}
-    found = drawn_labels(field, field.masks, numbers, SHAPE, (40, 47), 3.0)
+    cropper = Cropper(field, numbers, "rbc", 3.0, SIDE)
+    found = cropper.mask_labels(field.masks, SHAPE, (40, 47))
     expected = truth(field)
     for y, x in np.ndindex(40, 47):
         middle = min(int((y + 0.5) * 3), 119), min(int((x + 0.5) * 3), 139)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from napari_wbc_nca.methods.cellmixer.mixtures import Mixtures
+from napari_wbc_nca.methods.cellmixer.mixtures import MixtureDataset
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.preview import preview_foreground, preview_mixtures
 from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare
@@ -25,17 +25,17 @@ def pictures(populations):
 
 
 def test_the_same_number_gives_the_same_mixture(pictures, small):
-    one, two = (Mixtures(pictures, 4, 32, small) for _ in range(2))
+    one, two = (MixtureDataset(pictures, 4, 32, small) for _ in range(2))
     for index in (0, 7, 3):
         np.testing.assert_array_equal(one.draw(index).image, two.draw(index).image)
         np.testing.assert_array_equal(one.draw(index).present, two.draw(index).present)
     assert not np.array_equal(one.draw(0).image, one.draw(1).image)
-    other = Mixtures(pictures, 4, 32, replace(small, seed=1))
+    other = MixtureDataset(pictures, 4, 32, replace(small, seed=1))
     assert not np.array_equal(one.draw(0).image, other.draw(0).image)
 
 
 def test_workers_change_nothing(pictures, small):
-    mixtures = Mixtures(pictures, 4, 32, small)
+    mixtures = MixtureDataset(pictures, 4, 32, small)
     alone = list(DataLoader(mixtures, 3, sampler=range(6)))
     helped = list(DataLoader(mixtures, 3, sampler=range(6), num_workers=1))
     for one, two in zip(alone, helped, strict=True):
@@ -45,7 +45,7 @@ def test_workers_change_nothing(pictures, small):
 
 def test_pairs_are_drawn_within_and_across_in_the_stated_shares(pictures, small):
     params = replace(small, mixed_share=0.8, same_class_share=0.25)
-    mixtures = Mixtures(pictures, 4, 8, params, vary=False)
+    mixtures = MixtureDataset(pictures, 4, 8, params, augment=False)
     kinds = Counter()
     for index in range(600):
         numbers = mixtures.draw(index).numbers
@@ -58,7 +58,7 @@ def test_pairs_are_drawn_within_and_across_in_the_stated_shares(pictures, small)
 def test_a_mixture_is_that_of_the_whole_pictures(pictures, small):
     side = 96  # the pictures' height: crops differ in their columns only
     params = replace(small, same_class_share=0.0, min_lambda=0.3, max_lambda=0.3)
-    mixtures = Mixtures(pictures, 4, side, params, vary=False)
+    mixtures = MixtureDataset(pictures, 4, side, params, augment=False)
     made = mixtures.draw(5)
     first, second = made.numbers
     sources = [mixtures.pictures[number] for number in (first, second)]
@@ -74,16 +74,18 @@ def test_a_mixture_is_that_of_the_whole_pictures(pictures, small):
 
 
 def test_both_classes_stay_where_that_is_asked_for(pictures, small):
-    mixtures = Mixtures(pictures, 4, 96, replace(small, overlap_label="both", same_class_share=0.0))
+    mixtures = MixtureDataset(
+        pictures, 4, 96, replace(small, overlap_label="both", same_class_share=0.0)
+    )
     counts = np.concatenate([mixtures.draw(n).present.sum(0).ravel() for n in range(8)])
     assert counts.min() == 1
     assert counts.max() == 2
-    alone = Mixtures(pictures, 4, 96, replace(small, same_class_share=0.0))
+    alone = MixtureDataset(pictures, 4, 96, replace(small, same_class_share=0.0))
     assert (alone.draw(0).present.sum(0) == 1).all()
 
 
 def test_small_pictures_go_on_as_their_mirror_image(pictures, small):
-    made = Mixtures(pictures, 4, 150, replace(small, mixed_share=0.0), vary=False).draw(2)
+    made = MixtureDataset(pictures, 4, 150, replace(small, mixed_share=0.0), augment=False).draw(2)
     assert made.image.shape == (3, 150, 150)
     np.testing.assert_array_equal(made.image[:, 96:100], made.image[:, 94:90:-1])
 

@@ -51,7 +51,7 @@ def epochs_of(yielded):
 def test_fitting_the_readout_alone_halves_the_loss_of_pixels(drawn):
     before, _ = planted.run(nca_wss.train(drawn, PARAMS))
     after, _ = planted.run(nca_wss.train(drawn, replace(PARAMS, readout_fit_windows=32)))
-    assert epochs_of(after)[0]["centre_loss"] < epochs_of(before)[0]["centre_loss"] / 2
+    assert epochs_of(after)[0]["readout_loss"] < epochs_of(before)[0]["readout_loss"] / 2
     assert "Fitting the readout" in {progress.message for progress in after}
 
 

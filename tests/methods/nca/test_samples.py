@@ -46,7 +46,7 @@ def sample(tmp_path):
 
 def test_a_box_marks_the_cell_and_its_nucleus(sample):
     boxes = planted.boxes((60, 70), radius=HALF)
-    found = prepare(sample([(60, 70)], boxes, ("monocyte",)), 5, DIAMETER, DENSITY)
+    found = prepare(sample([(60, 70)], boxes, ("monocyte",)), DIAMETER, DENSITY)
     assert found.target.shape == found.pixels.shape[1:] == SHAPE
     assert found.pixels.dtype == torch.float16
     target = found.target.numpy()
@@ -54,16 +54,16 @@ def test_a_box_marks_the_cell_and_its_nucleus(sample):
     assert iou(np.isin(target, (CYTOPLASM, NUCLEUS)), cell) > 0.9
     assert iou(target == NUCLEUS, planted.disc(SHAPE, (60, 70), RADIUS * 0.55)) > 0.8
     assert not (target == IGNORED).any()
-    (place,) = found.places
-    assert (place.sample, place.name, place.centre) == (5, "monocyte", pytest.approx((60, 70)))
-    assert (found.source, found.group, found.weight) == ("source", "slide", 2.0)
+    (place,) = found.locations
+    assert (place.name, place.centre) == ("monocyte", pytest.approx((60, 70)))
+    assert (found.source, found.weight) == ("source", 2.0)
 
 
 def test_positions_follow_the_scale(sample):
     boxes = planted.boxes((60, 70), radius=HALF)
-    found = prepare(sample([(60, 70)], boxes, ("monocyte",)), 0, DIAMETER / 2, DENSITY)
+    found = prepare(sample([(60, 70)], boxes, ("monocyte",)), DIAMETER / 2, DENSITY)
     assert found.target.shape == (65, 75)
-    assert found.places[0].centre == pytest.approx((30, 35))
+    assert found.locations[0].centre == pytest.approx((30, 35))
     cell = planted.disc((65, 75), (30, 35), RADIUS / 2)
     assert iou(found.target.numpy() != OUTSIDE, cell) > 0.85
 
@@ -72,7 +72,7 @@ def test_a_cell_cut_by_the_border_is_marked_where_it_is_seen(sample):
     whole = planted.boxes((8, 70), radius=HALF)[0]
     cut = (0.0, *whole[1:])
     rest = planted.boxes((90, 70), radius=HALF)
-    found = prepare(sample([(8, 70), (90, 70)], [cut, *rest], ("wbc",) * 2), 0, DIAMETER, DENSITY)
+    found = prepare(sample([(8, 70), (90, 70)], [cut, *rest], ("wbc",) * 2), DIAMETER, DENSITY)
     target = found.target.numpy()[:50]
     assert iou(target != OUTSIDE, planted.disc(SHAPE, (8, 70), RADIUS)[:50]) > 0.8
 
@@ -81,15 +81,15 @@ def test_none_is_a_place_but_marks_nothing(sample):
     red = (100, 30)
     boxes = planted.boxes((60, 70), radius=HALF) + planted.boxes(red, radius=15)
     made = sample([(60, 70)], boxes, ("wbc", "none"), red=(red,))
-    found = prepare(made, 0, DIAMETER, DENSITY)
-    assert [place.name for place in found.places] == ["wbc", "none"]
+    found = prepare(made, DIAMETER, DENSITY)
+    assert [place.name for place in found.locations] == ["wbc", "none"]
     assert not found.target.numpy()[planted.disc(SHAPE, red, 14)].any()
 
 
 def test_a_point_marks_the_middle_and_ignores_the_rim(sample):
     boxes = [*planted.boxes((60, 70), radius=HALF), (30, 120, 30, 120)]
     made = sample([(60, 70), (30, 120)], boxes, ("wbc", "basophil"))
-    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    target = prepare(made, DIAMETER, DENSITY).target.numpy()
     side = DIAMETER * FINE
     assert (target[planted.disc(SHAPE, (30, 120), side * 0.2)] == CYTOPLASM).all()
     rim = planted.disc(SHAPE, (30, 120), side * 0.65)
@@ -102,7 +102,7 @@ def test_a_point_marks_the_middle_and_ignores_the_rim(sample):
 def test_a_point_takes_nothing_from_a_boxed_neighbour(sample):
     boxes = [*planted.boxes((60, 60), radius=HALF), (60, 100, 60, 100)]
     made = sample([(60, 60), (60, 100)], boxes, ("wbc", "wbc"))
-    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    target = prepare(made, DIAMETER, DENSITY).target.numpy()
     assert target[60, 60] == NUCLEUS
     assert target[60, 79] == CYTOPLASM  # within the rim of the point
 
@@ -110,39 +110,39 @@ def test_a_point_takes_nothing_from_a_boxed_neighbour(sample):
 def test_a_box_much_smaller_than_the_others_is_ignored(sample):
     boxes = planted.boxes((60, 60), radius=HALF) + planted.boxes((110, 130), radius=7)
     made = sample([(60, 60), (110, 130)], boxes, ("wbc", "wbc"))
-    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    target = prepare(made, DIAMETER, DENSITY).target.numpy()
     around = planted.disc(SHAPE, (110, 130), 7)
     assert (target[around] == IGNORED).all()
     assert target[60, 60] == NUCLEUS
 
 
 def test_a_crop_marks_its_middle_alone(sample):
-    found = prepare(sample([(65, 75)], None, ("eosinophil",)), 0, DIAMETER, DENSITY)
+    found = prepare(sample([(65, 75)], None, ("eosinophil",)), DIAMETER, DENSITY)
     target = found.target.numpy()
     height, width = target.shape
     assert target[height // 2, width // 2] == CYTOPLASM
     assert set(np.unique(target)) == {CYTOPLASM, IGNORED}
-    assert found.places[0].centre == pytest.approx((height / 2, width / 2), abs=1)
+    assert found.locations[0].centre == pytest.approx((height / 2, width / 2), abs=1)
 
 
 def test_a_crop_of_none_is_all_outside(sample):
-    found = prepare(sample([], None, ("none",), red=((60, 70),)), 0, DIAMETER, DENSITY)
+    found = prepare(sample([], None, ("none",), red=((60, 70),)), DIAMETER, DENSITY)
     assert not found.target.any()
-    assert [place.name for place in found.places] == ["none"]
+    assert [place.name for place in found.locations] == ["none"]
 
 
 def test_a_field_without_labels_is_all_outside(sample):
-    found = prepare(sample([], [], ()), 0, DIAMETER, DENSITY)
+    found = prepare(sample([], [], ()), DIAMETER, DENSITY)
     assert not found.target.any()
-    assert found.places == ()
+    assert found.locations == ()
 
 
 def test_other_normalisations_reach_the_pixels(sample):
     made = sample([(60, 70)], planted.boxes((60, 70), radius=HALF), ("wbc",))
-    standard = prepare(made, 0, DIAMETER, {"name": "standard"})
+    standard = prepare(made, DIAMETER, {"name": "standard"})
     assert abs(float(standard.pixels.float().mean())) < 0.1
     assert float(standard.pixels.float().std()) > 0.9
-    assert torch.equal(standard.target, prepare(made, 0, DIAMETER, DENSITY).target)
+    assert torch.equal(standard.target, prepare(made, DIAMETER, DENSITY).target)
 
 
 @pytest.mark.parametrize(
@@ -186,18 +186,18 @@ def drawn(sample, ignore=None, nucleus=True):
 
 def test_masks_are_taken_as_they_were_drawn(sample):
     made = drawn(sample([(40, 45), (90, 110)], [], ()))
-    found = prepare(made, 3, DIAMETER, DENSITY)
+    found = prepare(made, DIAMETER, DENSITY)
     expected = np.zeros(SHAPE, np.uint8)
     expected[planted.disc(SHAPE, (40, 45), RADIUS + 1)] = DRAWN
     expected[planted.disc(SHAPE, (40, 45), RADIUS * 0.4)] = NUCLEUS
     np.testing.assert_array_equal(found.target.numpy(), expected)
-    assert [(p.sample, p.name) for p in found.places] == [(3, "monocyte"), (3, "none")]
-    assert found.places[0].centre == pytest.approx((40, 45))
+    assert [p.name for p in found.locations] == ["monocyte", "none"]
+    assert found.locations[0].centre == pytest.approx((40, 45))
 
 
 def test_nuclei_that_were_not_drawn_are_found_in_the_drawn_cells(sample):
     made = drawn(sample([(40, 45), (90, 110)], [], ()), nucleus=False)
-    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    target = prepare(made, DIAMETER, DENSITY).target.numpy()
     assert iou(target == NUCLEUS, planted.disc(SHAPE, (40, 45), RADIUS * 0.55)) > 0.8
     np.testing.assert_array_equal(target > 0, planted.disc(SHAPE, (40, 45), RADIUS + 1))
 
@@ -205,12 +205,12 @@ def test_nuclei_that_were_not_drawn_are_found_in_the_drawn_cells(sample):
 def test_what_nobody_reviewed_teaches_nothing(sample):
     right = np.arange(150) >= np.full((130, 1), 75)
     made = drawn(sample([(40, 45), (90, 110)], [], ()), ignore=right)
-    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    target = prepare(made, DIAMETER, DENSITY).target.numpy()
     np.testing.assert_array_equal(target == IGNORED, right)
 
 
 def test_boxes_to_ignore_teach_nothing(sample):
     made = replace(drawn(sample([(40, 45)], [], ())), ignored=planted.array([(10, 5, 30, 40.5)]))
-    target = prepare(made, 0, DIAMETER, DENSITY).target.numpy()
+    target = prepare(made, DIAMETER, DENSITY).target.numpy()
     assert (target[10:30, 5:41] == IGNORED).all()
     assert (target == IGNORED).sum() == 20 * 36

@@ -4,28 +4,34 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, OUTSIDE, Place, Prepared
-from napari_wbc_nca.methods.nca.windows import Windows
+from napari_wbc_nca.methods.nca.samples import (
+    CYTOPLASM,
+    IGNORED,
+    OUTSIDE,
+    CellLocation,
+    PreparedSample,
+)
+from napari_wbc_nca.methods.nca.windows import WindowSampler
 
 CLASSES = ("neutrophil", "basophil", "none")
 SIDE, SHAPE = 8, (96, 128)
 TYPED, UNTYPED, NONE = [True, False, False], [True, True, False], [False, False, True]
 
 
-def prepared(index=0, places=(), value=0.0, source="a", weight=1.0, target=None):
+def prepared(places=(), value=0.0, source="a", weight=1.0, target=None):
     """A sample of one colour, whose places are marked by discs unless `target` is given."""
     marked = torch.zeros(SHAPE, dtype=torch.uint8) if target is None else target
     found = []
     for (y, x), name in places:
-        found.append(Place(index, (y, x), name))
+        found.append(CellLocation((y, x), name))
         if name != "none" and target is None:
             marked[int(y) - 6 : int(y) + 6, int(x) - 6 : int(x) + 6] = CYTOPLASM
     pixels = torch.full((3, *SHAPE), value, dtype=torch.float16)
-    return Prepared(pixels, marked, tuple(found), source, f"group-{index}", weight)
+    return PreparedSample(pixels, marked, tuple(found), source, weight)
 
 
-def windows(samples, vary=False, classes=CLASSES, normalisation="density"):
-    return Windows(samples, classes, SIDE, {"name": normalisation}, vary=vary)
+def windows(samples, augment=False, classes=CLASSES, normalisation="density"):
+    return WindowSampler(samples, classes, SIDE, {"name": normalisation}, augment=augment)
 
 
 def draw(samples, count, seed=0, **more):
@@ -39,9 +45,9 @@ def share(batch, allowed):
 PLACES = [((30.0, 30.0), "neutrophil"), ((30.0, 90.0), "wbc"), ((70.0, 30.0), "none")]
 
 
-@pytest.mark.parametrize("vary", [False, True])
-def test_a_batch_has_the_shapes_it_promises(vary):
-    batch = draw([prepared(places=PLACES)], 5, vary=vary)
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_batch_has_the_shapes_it_promises(augment):
+    batch = draw([prepared(places=PLACES)], 5, augment=augment)
     assert batch.images.shape == (5, 3, SIDE, SIDE)
     assert batch.images.dtype == torch.float32
     assert torch.isfinite(batch.images).all()
@@ -84,8 +90,8 @@ def test_types_are_balanced_however_many_cells_they_have():
 
 def test_a_source_counts_by_the_root_of_its_cells():
     place = [((40.0, 40.0), "neutrophil")]
-    samples = [prepared(n, place, value=1.0, source="large") for n in range(9)]
-    samples.append(prepared(9, place, value=2.0, source="small"))
+    samples = [prepared(place, value=1.0, source="large") for _ in range(9)]
+    samples.append(prepared(place, value=2.0, source="small"))
     batch = draw(samples, 800, classes=("neutrophil", "none"))
     typed = batch.images[batch.allowed[:, 0], 0, 4, 4]
     assert float((typed == 1).float().mean()) == pytest.approx(3 / 4, abs=0.07)
@@ -93,15 +99,15 @@ def test_a_source_counts_by_the_root_of_its_cells():
 
 def test_a_weight_counts():
     place = [((40.0, 40.0), "neutrophil")]
-    samples = [prepared(0, place, value=1.0, weight=4.0), prepared(1, place, value=2.0)]
+    samples = [prepared(place, value=1.0, weight=4.0), prepared(place, value=2.0)]
     batch = draw(samples, 800, classes=("neutrophil", "none"))
     typed = batch.images[batch.allowed[:, 0], 0, 4, 4]
     assert float((typed == 1).float().mean()) == pytest.approx(4 / 5, abs=0.07)
 
 
-@pytest.mark.parametrize("vary", [False, True])
-def test_windows_of_none_show_no_cell(vary):
-    batch = draw([prepared(places=PLACES)], 300, vary=vary)
+@pytest.mark.parametrize("augment", [False, True])
+def test_windows_of_none_show_no_cell(augment):
+    batch = draw([prepared(places=PLACES)], 300, augment=augment)
     none = batch.targets[(batch.allowed == torch.tensor(NONE)).all(1)]
     assert len(none) > 50
     assert float((none != OUTSIDE).float().mean((1, 2)).max()) <= 0.02
@@ -121,11 +127,11 @@ def test_windows_of_cells_lie_on_their_cells():
 
 def test_one_seed_gives_one_batch():
     samples = [prepared(places=PLACES)]
-    first, second = draw(samples, 12, 3, vary=True), draw(samples, 12, 3, vary=True)
+    first, second = draw(samples, 12, 3, augment=True), draw(samples, 12, 3, augment=True)
     assert torch.equal(first.images, second.images)
     assert torch.equal(first.targets, second.targets)
     assert torch.equal(first.allowed, second.allowed)
-    assert not torch.equal(first.images, draw(samples, 12, 4, vary=True).images)
+    assert not torch.equal(first.images, draw(samples, 12, 4, augment=True).images)
 
 
 def test_a_window_as_it_lies_is_the_mean_of_its_fine_pixels():
@@ -137,12 +143,12 @@ def test_a_window_as_it_lies_is_the_mean_of_its_fine_pixels():
     torch.testing.assert_close(batch.images[batch.allowed[:, 0]][0], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("vary", [False, True])
-def test_absorptance_saturates_what_was_varied(vary):
+@pytest.mark.parametrize("augment", [False, True])
+def test_absorptance_saturates_what_was_varied(augment):
     sample = prepared(places=PLACES)
     sample.pixels[:] = 3 * torch.rand(3, *SHAPE, generator=torch.manual_seed(0)).half()
-    density = draw([sample], 9, vary=vary).images
-    absorptance = draw([sample], 9, vary=vary, normalisation="absorptance").images
+    density = draw([sample], 9, augment=augment).images
+    absorptance = draw([sample], 9, augment=augment, normalisation="absorptance").images
     torch.testing.assert_close(absorptance, 1 - torch.exp(-2 * density))
 
 
@@ -156,7 +162,7 @@ def test_what_lies_beyond_the_picture_is_ignored():
 def test_turning_and_staining_change_what_is_seen():
     sample = prepared(places=[((40.0, 60.0), "neutrophil")])
     sample.pixels[:] = torch.rand(3, *SHAPE, generator=torch.manual_seed(0)).half()
-    batch = draw([sample], 40, vary=True)
+    batch = draw([sample], 40, augment=True)
     seen = batch.images[batch.allowed[:, 0]]
     assert len(seen) > 5
     assert float((seen[1:] - seen[:1]).abs().mean((1, 2, 3)).min()) > 0.02

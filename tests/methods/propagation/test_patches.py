@@ -4,28 +4,32 @@ from dataclasses import replace
 
 import discs
 import numpy as np
-import planted
 import pytest
 import torch
 
 from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
-from napari_wbc_nca.methods.propagation.patches import Patches, presented, targets
-from napari_wbc_nca.methods.propagation.samples import prepare
+from napari_wbc_nca.methods.propagation.samples import (
+    PatchSampler,
+    network_input,
+    prepare,
+    targets,
+)
 
 PARAMS = PropagationTrainParams(diameter=24, sigma=3, patch_size=64, normalisation="density")
 
 
 def drawn(count=24, fine=1.0, **changes):
     params = replace(PARAMS, **changes)
-    _, fields = planted.run(prepare(discs.samples(4), ("wbc", "rbc"), params, fine))
-    return Patches(fields, params).draw(count, np.random.default_rng(0))
+    names = ("wbc", "rbc")
+    fields = [prepare(sample, names, names, params, fine) for sample in discs.samples(4)]
+    return PatchSampler(fields, params).draw(count, np.random.default_rng(0))
 
 
 def test_what_a_batch_holds():
     batch = drawn(5)
     assert batch.images.shape == (5, 3, 64, 64)
     assert batch.targets.shape == (5, 2, 64, 64)
-    assert batch.taught.tolist() == [[True, True]] * 5
+    assert batch.labelled.tolist() == [[True, True]] * 5
     assert batch.images.dtype == batch.targets.dtype == torch.float32
     assert batch.targets.amax() <= 1
 
@@ -63,12 +67,12 @@ def test_a_picture_smaller_than_a_patch_lies_in_zeros():
     assert (batch.targets.amax((2, 3)) > 0.9).all()
 
 
-def test_grey_is_the_mean_of_what_is_shown():
+def test_grey_is_the_mean_of_the_channels():
     pixels = torch.rand(3, 4, 5)
     density = 1 - torch.exp(-2 * pixels)
-    found = presented(pixels, {"name": "absorptance"}, "grey")
+    found = network_input(pixels, {"name": "absorptance"}, "grey")
     torch.testing.assert_close(found, density.mean(0, keepdim=True))
-    assert presented(pixels, {"name": "density"}, "rgb") is pixels
+    assert network_input(pixels, {"name": "density"}, "rgb") is pixels
 
 
 def test_the_same_seed_draws_the_same():

@@ -11,16 +11,17 @@ import pytest
 from napari_wbc_nca.cell_types import CELL_TO_BOX, RED_TO_WHITE_DIAMETER
 from napari_wbc_nca.datasets.readers import Sample
 from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
-from napari_wbc_nca.methods.propagation.patches import targets
 from napari_wbc_nca.methods.propagation.samples import (
-    kinds_of,
+    classes_of,
+    labelled_classes,
+    mean_squares,
     prepare,
     sample_factor,
     scale_is_known,
-    shares,
-    split,
+    targets,
 )
 
+NAMES = ("wbc", "rbc")
 PARAMS = PropagationTrainParams(diameter=24, sigma=3, patch_size=64)
 
 
@@ -31,19 +32,18 @@ def points(*places, names=("cell",), source="points"):
 
 def test_kinds_are_those_labelled_white_first():
     made = [*discs.samples(2), points((1, 2)), points((1, 2), names=("Platelets",))]
-    assert kinds_of(made) == ("wbc", "rbc", "platelet", "cell")
+    assert classes_of(made) == ("wbc", "rbc", "platelet", "cell")
 
 
 def test_nothing_labelled_is_refused():
     empty = Sample(Path("a.png"), planted.array([]), ())
     with pytest.raises(ValueError, match="no cell is labelled in any picture"):
-        kinds_of([empty, points((1, 2), names=("none",))])
+        classes_of([empty, points((1, 2), names=("none",))])
 
 
 def test_centres_are_where_the_cells_are_at_any_scale():
     (large,) = discs.samples(1, scale=2.0)
-    _, fields = planted.run(prepare([large], ("wbc", "rbc"), PARAMS, fine=1.5))
-    field = fields[0]
+    field = prepare(large, NAMES, NAMES, PARAMS, oversampling=1.5)
     red = (
         2 * 2 * discs.RED * CELL_TO_BOX / RED_TO_WHITE_DIAMETER
     )  # what the red cells say a white one's diameter is
@@ -58,7 +58,7 @@ def test_centres_are_where_the_cells_are_at_any_scale():
 def test_a_point_is_the_middle_of_a_pixel():
     white = np.full((20, 20, 3), 230, np.uint8)
     sample = replace(points((7, 3)), pixels=white)
-    _, (field,) = planted.run(prepare([sample], ("cell",), PARAMS))
+    field = prepare(sample, ("cell",), ("cell",), PARAMS)
     assert field.centres[0].tolist() == [[7, 3]]
 
 
@@ -67,8 +67,9 @@ def test_a_source_teaches_the_kinds_that_it_labels():
         *discs.samples(1),
         replace(points((5, 5), names=("wbc",)), pixels=discs.samples(1)[0].pixels),
     ]
-    _, fields = planted.run(prepare(made, ("wbc", "rbc"), PARAMS))
-    assert [field.taught.tolist() for field in fields] == [[True, True], [True, False]]
+    labelled = labelled_classes(made)
+    fields = [prepare(sample, NAMES, labelled[sample.source], PARAMS) for sample in made]
+    assert [field.labelled.tolist() for field in fields] == [[True, True], [True, False]]
 
 
 @pytest.mark.parametrize(
@@ -99,13 +100,7 @@ def test_a_scale_that_is_known_wins():
     assert not scale_is_known([points((5, 5))], 24)
 
 
-def test_groups_stay_together():
-    kept, held = split(discs.samples(10), 0.4, seed=0)
-    assert len(held) == 4
-    assert {s.group for s in kept}.isdisjoint({s.group for s in held})
-
-
 def test_shares_are_the_mean_squares_of_the_targets():
-    _, fields = planted.run(prepare(discs.samples(2), ("wbc", "rbc"), PARAMS))
+    fields = [prepare(sample, NAMES, NAMES, PARAMS) for sample in discs.samples(2)]
     drawn = np.stack([targets(f.shape, f.centres, 3).numpy() for f in fields])
-    assert shares(fields, 3) == pytest.approx((drawn**2).mean((0, 2, 3)), rel=0.05)
+    assert mean_squares(fields, 3) == pytest.approx((drawn**2).mean((0, 2, 3)), rel=0.05)

@@ -10,8 +10,7 @@ import torch
 
 from napari_wbc_nca.io.weights import WeightsError, load, save
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
-from napari_wbc_nca.methods.propagation.patches import Batch, targets
-from napari_wbc_nca.methods.propagation.samples import prepare
+from napari_wbc_nca.methods.propagation.samples import prepare, targets
 from napari_wbc_nca.methods.propagation.scale import estimate
 from napari_wbc_nca.methods.propagation.train import f_measures, squared_error, train
 from napari_wbc_nca.types import Image
@@ -170,19 +169,19 @@ def test_widths_that_are_no_numbers_are_refused():
 def test_only_what_is_taught_counts_in_the_loss():
     target = torch.rand(2, 2, 4, 4)
     found = torch.rand(2, 2, 4, 4)
-    taught = torch.tensor([[True, False], [True, True]])
-    batch = Batch(torch.zeros(2, 3, 4, 4), target, taught)
+    labelled = torch.tensor([[True, False], [True, True]])
     squares = ((found - target) ** 2).mean((2, 3))
     expected = (squares[0, 0] * 2 + squares[1, 0] * 2 + squares[1, 1] * 5) / 3
-    loss = squared_error(found, batch, torch.tensor([2.0, 5.0]))
+    loss = squared_error(found, target, labelled, torch.tensor([2.0, 5.0]))
     torch.testing.assert_close(loss, expected)
 
 
 def test_the_f_measure_of_maps():
-    _, fields = planted.run(prepare(discs.samples(3), ("wbc", "rbc"), TINY))
+    names = ("wbc", "rbc")
+    fields = [prepare(sample, names, names, TINY) for sample in discs.samples(3)]
     maps = [targets(field.shape, field.centres, 4).numpy() for field in fields]
     assert f_measures(maps, fields, TINY, 0.5) == [1, 1]
     maps[0][0] = 0
     assert f_measures(maps, fields, TINY, 0.5) == [pytest.approx(2 * 2 / 5), 1]
-    untaught = [replace(field, taught=np.asarray([True, False])) for field in fields]
-    assert f_measures(maps, untaught, TINY, 0.5)[1] is None
+    partly = [replace(field, labelled=np.asarray([True, False])) for field in fields]
+    assert f_measures(maps, partly, TINY, 0.5)[1] is None

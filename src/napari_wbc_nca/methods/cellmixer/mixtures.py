@@ -1,4 +1,4 @@
-"""Mixtures of homogeneous pictures, drawn from a seed: what the network learns from."""
+"""Mixtures of homogeneous pictures, drawn from a seed, with augmentation."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from napari_wbc_nca.ops.mixing import (
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
-    from napari_wbc_nca.methods.cellmixer.samples import Picture
+    from napari_wbc_nca.methods.cellmixer.samples import HomogeneousPicture
 
 
 _HALF = 0.5
 
 
 class Augment:
-    """Flips, quarter turns, size, focus, noise, contrast and brightness, each at a chance of half.
+    """Random flips, quarter turns, scale, blur, noise and contrast, each with probability 0.5.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Augment:
         self.light = Compose(list(_lights(params, unit)))
 
     def __call__(self, image: Pixels, labels: Labels, seed: int) -> tuple[Pixels, Labels]:
-        """The same crop and labels for the same `seed`, varied alike where they must be.
+        """Augment a crop and its labels alike; the same `seed` gives the same result.
 
         Parameters
         ----------
@@ -132,16 +132,16 @@ def _without_meta() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A crop to learn from.
+    """A crop, or a mixture of two, to train on.
 
     Attributes
     ----------
     image
         ``(3, h, w)`` float32.
     present
-        ``(classes, h, w)`` uint8: 1 where a class is seen.
+        ``(classes, h, w)`` uint8: 1 where a pixel shows the class.
     known
-        ``(h, w)`` uint8: 0 where nothing is to be learnt.
+        ``(h, w)`` uint8: 0 where a pixel is left out of the loss.
     numbers
         Classes of the pictures it was made of, one or two.
     """
@@ -152,8 +152,8 @@ class Mixture:
     numbers: tuple[int, ...]
 
 
-class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Crops and mixtures of crops; item `n` is the same in whatever process it is made.
+class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Crops and mixtures of crops; item `n` depends on the seed alone, not on the process.
 
     Parameters
     ----------
@@ -165,24 +165,24 @@ class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         Height and width of a crop; smaller pictures go on as their mirror image.
     params
         Shares of mixtures, λ, overlaps and augmentations.
-    vary
-        False leaves crops as they are mixed, for validation and for looking at.
+    augment
+        False leaves out the augmentation, for validation and previews.
     """
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[HomogeneousPicture],
         classes: int,
         side: int,
         params: CellmixerTrainParams,
-        vary: bool = True,
+        augment: bool = True,
     ) -> None:
         self.classes, self.side, self.params = classes, side, params
         self.pictures = {
             number: [picture for picture in pictures if picture.number == number]
             for number in sorted({picture.number for picture in pictures})
         }
-        self.augment = Augment(params, contrast_of(pictures)) if vary else None
+        self.augment = Augment(params, contrast_of(pictures)) if augment else None
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Image, classes present and known pixels as tensors."""
@@ -190,34 +190,34 @@ class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return tuple(map(torch.from_numpy, (made.image, made.present, made.known)))  # type: ignore[return-value]
 
     def draw(self, index: int) -> Mixture:
-        """Mixture number `index` of this seed."""
+        """Draw mixture number `index` of this seed."""
         random = np.random.default_rng((self.params.seed, index))
-        numbers = self._numbers(random)
+        numbers = self._draw_classes(random)
         crops = [self._crop(self._picture(number, random), random) for number in numbers]
         image, labels = self._mixed(crops, random) if len(crops) == 2 else self._single(*crops[0])
         if self.augment is not None:
             image, labels = self.augment(image, labels, int(random.integers(2**31)))
         return Mixture(image, *self._targets(labels), numbers)
 
-    def _numbers(self, random: np.random.Generator) -> tuple[int, ...]:
-        """Classes of the pictures that are mixed: one alone, twice the same, or two."""
-        known = list(self.pictures)
-        first = int(random.choice(known))
+    def _draw_classes(self, random: np.random.Generator) -> tuple[int, ...]:
+        """Draw the classes of a mixture: one alone, twice the same, or two."""
+        classes = list(self.pictures)
+        first = int(random.choice(classes))
         if random.random() >= self.params.mixed_share:
             return (first,)
-        others = [number for number in known if number != first]
+        others = [number for number in classes if number != first]
         if not others or random.random() < self.params.same_class_share:
             return (first, first)
         return (first, int(random.choice(others)))
 
-    def _picture(self, number: int, random: np.random.Generator) -> Picture:
+    def _picture(self, number: int, random: np.random.Generator) -> HomogeneousPicture:
         among = self.pictures[number]
         return among[int(random.integers(len(among)))]
 
     def _crop(
-        self, picture: Picture, random: np.random.Generator
+        self, picture: HomogeneousPicture, random: np.random.Generator
     ) -> tuple[Pixels, Labels, Statistics | None]:
-        """A part of `side` pixels, with the background it is to be referred to."""
+        """Crop a square of `side` pixels, with the statistics of its background."""
         rows, columns = (_span(size, self.side, random) for size in picture.mask.shape)
         pixels, labels = picture.pixels[:, rows, columns], picture.mask[rows, columns]
         if labels.shape != (self.side, self.side):
@@ -249,15 +249,15 @@ class Mixtures(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return image, np.concatenate((present, known[None]))
 
     def _targets(self, labels: Labels) -> tuple[Labels, Labels]:
-        """Classes present and known pixels, from one label a pixel or from several."""
+        """Split labels into the classes present and the known pixels."""
         if len(labels) > 1:
             return labels[:-1], labels[-1]
         numbers = np.arange(self.classes, dtype=np.uint8)[:, None, None]
         return (labels == numbers).astype(np.uint8), (labels[0] != IGNORED).astype(np.uint8)
 
 
-def contrast_of(pictures: Sequence[Picture]) -> float:
-    """Typical standard deviation of a picture, in the units that the network sees."""
+def contrast_of(pictures: Sequence[HomogeneousPicture]) -> float:
+    """Median standard deviation of the pictures, in the units of the network's input."""
     found = []
     for picture in pictures:
         scale = 1.0 if picture.statistics is None else float(picture.statistics.std.mean())

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from napari_wbc_nca.methods.params import PredictParams
+from napari_wbc_nca.methods.params import Epochs, PredictParams, SamplesPerEpoch, TrainParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import Bounds
-from napari_wbc_nca.types import Device
 
 Network = Literal["unet", "dinov2"]
 RECIPES: Mapping[str, Mapping[str, Any]] = {
@@ -28,7 +27,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "cross_entropy_weight": 0.0,
     },
 }
-"""How each network trains where nothing else is asked for; DINOv2 as in the paper."""
+"""Network to its training parameters where they are left open; DINOv2's are the paper's."""
 _OPEN: Mapping[str, Any] = {
     "crop_size": 0,
     "optimiser": "auto",
@@ -58,9 +57,23 @@ class CellmixerParams(PredictParams):
 
 
 @dataclass(frozen=True)
-class CellmixerTrainParams(ForegroundParams):
+class CellmixerTrainParams(TrainParams, ForegroundParams):
     """How a network is trained from homogeneous populations; the foreground's fields come first."""
 
+    epochs: Epochs = 40
+    samples_per_epoch: SamplesPerEpoch = 512
+    learning_rate: Annotated[
+        float,
+        Bounds(f"Step size at the start; 0 takes {_recipes('learning_rate')}", low=0, high=1),
+    ] = _OPEN["learning_rate"]
+    learning_rate_decay: Annotated[
+        float,
+        Bounds(
+            f"Factor of the step size, each step; 0 takes {_recipes('learning_rate_decay')}",
+            low=0,
+            high=1,
+        ),
+    ] = _OPEN["learning_rate_decay"]
     populations: Annotated[
         str, Bounds("Classes to learn, joined by commas; all that are labelled where empty")
     ] = ""
@@ -117,27 +130,10 @@ class CellmixerTrainParams(ForegroundParams):
     pixel_size: Annotated[
         float, Bounds("Side of a model pixel; 0 where it is unknown", "µm", low=0, high=100)
     ] = 0.0
-    epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 40
-    samples_per_epoch: Annotated[
-        int, Bounds("Crops drawn an epoch; 0 takes one a picture", low=0)
-    ] = 512
-    batch_size: Annotated[int, Bounds("Crops a step", low=1, high=1024)] = 16
     optimiser: Annotated[
         Literal["auto", "adam", "sgd"],
         Bounds("'sgd' with momentum 0.9; 'auto' takes it for DINOv2, as the paper, else Adam"),
     ] = _OPEN["optimiser"]
-    learning_rate: Annotated[
-        float,
-        Bounds(f"Step size at the start; 0 takes {_recipes('learning_rate')}", low=0, high=1),
-    ] = _OPEN["learning_rate"]
-    learning_rate_decay: Annotated[
-        float,
-        Bounds(
-            f"Factor of the step size, each step; 0 takes {_recipes('learning_rate_decay')}",
-            low=0,
-            high=1,
-        ),
-    ] = _OPEN["learning_rate_decay"]
     tversky_alpha: Annotated[
         float, Bounds("Weight α of false positives in the Tversky loss", low=0, high=10)
     ] = 0.5
@@ -168,18 +164,7 @@ class CellmixerTrainParams(ForegroundParams):
     noise: Annotated[
         float, Bounds("Standard deviation of the noise", "of the cells' contrast", low=0, high=2)
     ] = 0.05
-    max_grad_norm: Annotated[
-        float, Bounds("Norm at which gradients are clipped; 0 does not", low=0)
-    ] = 1.0
-    validation_share: Annotated[
-        float, Bounds("Share of each class's pictures kept for validation", low=0, high=0.9)
-    ] = 0.1
-    patience: Annotated[
-        int, Bounds("Epochs without improvement before stopping; 0 never stops", low=0)
-    ] = 0
     workers: Annotated[int, Bounds("Processes that mix; 0 mixes in this one", low=0, high=64)] = 0
-    seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
-    device: Annotated[Device, Bounds("Where the network trains")] = "auto"
 
 
 def by_recipe(params: CellmixerTrainParams, network: Network) -> CellmixerTrainParams:
@@ -187,8 +172,8 @@ def by_recipe(params: CellmixerTrainParams, network: Network) -> CellmixerTrainP
 
     Examples
     --------
-    >>> made = by_recipe(CellmixerTrainParams(crop=70), "dinov2")
-    >>> made.network, made.crop, made.optimiser
+    >>> made = by_recipe(CellmixerTrainParams(crop_size=70), "dinov2")
+    >>> made.network, made.crop_size, made.optimiser
     ('dinov2', 70, 'sgd')
     """
     left = [name for name, value in _OPEN.items() if getattr(params, name) == value]

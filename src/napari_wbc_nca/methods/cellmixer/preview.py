@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from napari_wbc_nca.io.images import in_colours
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.cellmixer.mixtures import Mixture, Mixtures
+from napari_wbc_nca.methods.cellmixer.mixtures import Mixture, MixtureDataset
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams, by_recipe
-from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare, seen
+from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare, read_foreground
 from napari_wbc_nca.ops.mixing import IGNORED
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Image
@@ -75,7 +75,7 @@ def preview_mixtures(
     classes = classes_of(samples, params.populations)
     side = by_recipe(params, "unet" if params.network == "auto" else params.network).crop_size
     pictures = yield from prepare(_few(samples), params, classes, side)
-    mixtures = Mixtures(pictures, len(classes), side, params, vary)
+    mixtures = MixtureDataset(pictures, len(classes), side, params, vary)
     made = [mixtures.draw(index) for index in range(count)]
     labels = [_numbers(mixture) for mixture in made]
     images = np.stack([np.moveaxis(m.image, 0, -1) for m in made])
@@ -116,7 +116,7 @@ def preview_foreground(
         factor = diameter / params.diameter
     elif params.diameter and params.pixel_size and pixel_size:
         factor = params.pixel_size / pixel_size
-    mask = seen(np.asarray(to_rgb(image.pixels)), factor, params)[1]
+    mask = read_foreground(np.asarray(to_rgb(image.pixels)), factor, params)[1]
     rows, columns = (
         np.minimum(((np.arange(side) + 0.5) / factor).astype(int), size - 1)
         for side, size in zip(image.shape, mask.shape, strict=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
-    from napari_wbc_nca.methods.cellmixer.samples import Picture
+    from napari_wbc_nca.methods.cellmixer.samples import HomogeneousPicture
     from napari_wbc_nca.types import Checkpoint, Image
 
 
@@ -52,7 +52,7 @@ def piece_diameters(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     return np.asarray(kept if len(kept) else found[found >= _SMALLEST])
 
 
-def diameters(pictures: Sequence[Picture], classes: Sequence[str]) -> dict[str, float]:
+def diameters(pictures: Sequence[HomogeneousPicture], classes: Sequence[str]) -> dict[str, float]:
     """Typical diameter in model pixels of each class's cells, from their foreground."""
     found: Mapping[str, list[Any]] = {name: [] for name in classes[1:]}
     for picture in pictures:

@@ -14,144 +14,156 @@ from monai.losses.tversky import TverskyLoss
 from torch import nn
 from torch.utils.data import DataLoader
 
-from napari_wbc_nca.methods.cellmixer.mixtures import Mixtures
+from napari_wbc_nca.methods.cellmixer.mixtures import MixtureDataset
 from napari_wbc_nca.methods.cellmixer.network import make, probabilities, start
 from napari_wbc_nca.methods.cellmixer.params import by_recipe
 from napari_wbc_nca.methods.cellmixer.samples import (
-    Picture,
+    HomogeneousPicture,
+    HomogeneousSampler,
     classes_of,
     normalisation_of,
-    prepare,
 )
 from napari_wbc_nca.methods.cellmixer.scale import diameters
-from napari_wbc_nca.methods.trainer import Trainer
-from napari_wbc_nca.params import as_dict, check
-from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.methods.trainer import Trainer, start_from
 from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.samples import Sample
     from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
-    from napari_wbc_nca.methods.trainer import TrainingState
-
-
-def losses(
-    logits: torch.Tensor, present: torch.Tensor, known: torch.Tensor, params: CellmixerTrainParams
-) -> dict[str, torch.Tensor]:
-    r"""Tversky loss, cross-entropy, and their sum ``loss``.
-
-    .. math:: 1 - \frac{TP}{TP + \alpha FP + \beta FN}
-
-    for each class over the known pixels of the batch, then averaged over classes; Salehi et al.,
-    *Tversky loss function for image segmentation using 3D fully convolutional deep networks*
-    (2017).
-
-    Parameters
-    ----------
-    logits
-        ``(B, classes, h, w)``.
-    present
-        ``(B, classes, h, w)``: 1 where a class is seen.
-    known
-        ``(B, h, w)``: 0 where nothing is to be learnt.
-    params
-        Weights of the two, and α and β.
-    """
-    several = params.overlap_label == "both"
-    seen = known[:, None].to(logits.dtype)
-    target = present.to(logits.dtype)
-    tversky = TverskyLoss(alpha=params.tversky_alpha, beta=params.tversky_beta, batch=True)(
-        probabilities(logits, several) * seen, target * seen
-    )
-    if several:
-        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
-    else:
-        each = F.cross_entropy(logits, target, reduction="none")
-    entropy = (each * seen[:, 0]).sum() / seen.sum().clamp(min=1)
-    return {
-        "loss": tversky + params.cross_entropy_weight * entropy,
-        "tversky_loss": tversky,
-        "cross_entropy": entropy,
-    }
-
-
-_VALIDATED = 4  # batches
-_MOMENTUM = 0.9
+    from napari_wbc_nca.progress import Progress
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
+_VALIDATION_BATCHES = 4
+_MOMENTUM = 0.9
+_NOMINAL_PIXEL_SIZE = 1.0  # µm, written where it is unknown
 
-class MixerLoop(Trainer):
-    """Training of a network on mixtures.
 
-    Parameters
-    ----------
-    network
-        ``(B, 3, h, w)`` to ``(B, classes, h, w)``.
-    params
-        Everything about the training.
-    learn, held
-        Pictures to learn from, and to validate on.
-    classes
-        Number of classes, the background included.
-    side
-        Of a crop in model pixels.
-    state_file
-        As in :class:`~napari_wbc_nca.methods.trainer.Trainer`.
+def train(
+    samples: Sequence[Sample],
+    params: CellmixerTrainParams,
+    init: Checkpoint | None = None,
+    state_file: Path | None = None,
+) -> Generator[Progress, None, Checkpoint]:
+    """Train a network that gives each pixel a class, on mixtures of homogeneous pictures.
+
+    *CellMixer: Annotation-free Semantic Cell Segmentation of Heterogeneous Cell Populations*.
+    Parameters are those of :class:`~napari_wbc_nca.methods.trainer.Trainer`; `samples` are
+    pictures of one class each, or fields with boxes or masks, of which
+    :mod:`napari_wbc_nca.methods.cellmixer.crops` makes such pictures.
     """
+    return (yield from CellmixerTrainer(samples, params, init, state_file).train())
 
+
+class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
+    """Training of a network on mixtures; see :class:`~napari_wbc_nca.methods.trainer.Trainer`."""
+
+    method = "cellmixer"
+    compatible = ("cellmixer",)
     params: CellmixerTrainParams
 
     def __init__(
         self,
-        network: nn.Module,
+        samples: Sequence[Sample],
         params: CellmixerTrainParams,
-        learn: Sequence[Picture],
-        held: Sequence[Picture],
-        classes: int,
-        side: int,
-        state_file: Path | None,
+        init: Checkpoint | None = None,
+        state_file: Path | None = None,
     ) -> None:
-        self.count = params.samples_per_epoch or len(learn)
-        self.mixtures = Mixtures(learn, classes, side, params)
-        self.checked = Mixtures(held, classes, side, params, vary=False) if held else None
-        super().__init__(network, params, state_file)
+        _check_values(params)
+        super().__init__(samples, params, init, state_file)
+        self.samples = [s for s in samples if s.boxes is not None or s.kinds[0] in self.classes]
+        self.remark = f" ({self.params.network})"
+        side = self.params.crop_size
+        self.homogeneous = HomogeneousSampler(self.samples, self.params, self.classes, side)
 
-    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+    def find_classes(self) -> tuple[str, ...]:
+        """Classes of the samples, or of the model that training starts from, background first."""
+        if self.init is None:
+            return classes_of(self.samples, self.params.populations)
+        known = self.init.classes[1:]
+        found = {kind for sample in self.samples for kind in sample.kinds}
+        if missing := set(known) - found:
+            raise ValueError(
+                f"{self.init.name} knows {', '.join(known)}, but {', '.join(sorted(missing))} is "
+                "not labelled in the samples; add pictures of it, or train without a model to "
+                "start from"
+            )
+        return self.init.classes
+
+    def inherit(self, init: Checkpoint) -> CellmixerTrainParams:
+        """Replace the parameters that `init` decides."""
+        own = {name: value for name, value in init.normalisation.items() if name != "name"}
+        return replace(
+            self.params,
+            normalisation=init.normalisation["name"],
+            diameter=init.diameter if init.card.get("scale") == "cells" else 0.0,
+            overlap_label="both" if init.card.get("several") else "second",
+            **own,
+        )
+
+    def build_network(self) -> tuple[dict[str, Any], nn.Module]:
+        """Build the network, and complete the parameters by its recipe."""
+        if self.init is None:
+            network, architecture = start(self.params, len(self.classes))
+        else:
+            architecture = dict(self.init.architecture)
+            network = make(architecture)
+            start_from(network, self.init)
+        self.params = by_recipe(self.params, architecture["network"])
+        return architecture, network
+
+    def labels(self, sample: Sample) -> Sequence[str]:
+        """Classes of a sample's cells."""
+        return sample.kinds
+
+    def prepare(self, sample: Sample, held: bool) -> list[HomogeneousPicture]:
+        """Make the homogeneous pictures of a sample."""
+        return self.homogeneous.pictures(sample)
+
+    def set_items(self, learn: list[HomogeneousPicture], held: list[HomogeneousPicture]) -> None:
+        """Mix the pictures."""
+        self.homogeneous.check_classes(learn)
+        self.typical = diameters([*learn, *held], self.classes)
+        self.count = self.params.samples_per_epoch or len(learn)
+        size = (len(self.classes), self.params.crop_size, self.params)
+        self.mixtures = MixtureDataset(learn, *size)
+        self.held_mixtures = MixtureDataset(held, *size, augment=False) if held else None
+
+    def optimiser(self, module: nn.Module) -> torch.optim.Optimizer:
         """Adam, or stochastic gradient descent with momentum."""
         if self.params.optimiser == "sgd":
             rate = self.params.learning_rate
-            return torch.optim.SGD(network.parameters(), rate, momentum=_MOMENTUM)
-        return super().optimiser(network)
+            return torch.optim.SGD(module.parameters(), rate, momentum=_MOMENTUM)
+        return super().optimiser(module)
 
-    def epoch(self) -> Generator[Progress, None, dict[str, float]]:
-        """Train on as many crops as an epoch has."""
-        found: list[dict[str, float]] = []
-        for image, present, known in self._batches(self.mixtures, self.state.epoch * self.count):
-            values = losses(self.learner(image), present, known, self.params)
-            self.step(values["loss"])
-            found.append({name: float(value.detach()) for name, value in values.items()})
-            message = f"Training, batch {len(found)} ({self.params.network})"
-            yield Progress(self.state.epoch, self.params.epochs, message)
-        return {name: float(np.mean([values[name] for values in found])) for name in found[0]}
+    def batches(self) -> Iterator[Batch]:
+        """Batches of one epoch; each epoch mixes other numbers."""
+        batches = max(self.count // self.params.batch_size, 1)
+        first = self.state.epoch * self.count
+        return self._load(self.mixtures, first, batches, self.params.workers)
 
-    def step(self, loss: torch.Tensor) -> None:
-        """Learn from a batch's loss, with gradients no longer than `clip`."""
-        self.adam.zero_grad()
-        self.fabric.backward(loss)
-        if self.params.max_grad_norm:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.params.max_grad_norm)
-        self.adam.step()
-        self.decay.step()
+    def _load(
+        self, mixtures: MixtureDataset, first: int, batches: int, workers: int = 0
+    ) -> Iterator[Batch]:
+        """Batches of the mixtures from number `first` on."""
+        size = self.params.batch_size
+        numbers = range(first, first + batches * size)
+        for batch in DataLoader(mixtures, size, sampler=numbers, num_workers=workers):
+            image, present, known = map(self.fabric.to_device, batch)
+            yield image, present, known
 
-    @torch.no_grad()
+    def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
+        """Tversky loss, cross-entropy, and their weighted sum."""
+        image, present, known = batch
+        return losses(self.learner(image), present, known, self.params)
+
     def validate(self) -> dict[str, float]:
         """Loss, and mean IoU of the cells' classes, on mixtures of the pictures held out."""
-        if self.checked is None:
+        if self.held_mixtures is None:
             return {}
         shared = joined = torch.zeros(())
         found = []
-        for image, present, known in self._batches(self.checked, 0, _VALIDATED):
+        for image, present, known in self._load(self.held_mixtures, 0, _VALIDATION_BATCHES):
             logits = self.learner(image)
             found.append(float(losses(logits, present, known, self.params)["loss"]))
             top = probabilities(logits, self.params.overlap_label == "both").argmax(1, keepdim=True)
@@ -165,119 +177,68 @@ class MixerLoop(Trainer):
             "validation_iou": float(overlap.mean()) if len(overlap) else 0.0,
         }
 
-    def _batches(self, mixtures: Mixtures, start: int, most: int = 0) -> Iterator[Batch]:
-        """Batches of the mixtures from number `start` on."""
-        batch = self.params.batch_size
-        count = most * batch if most else max(self.count // batch, 1) * batch
-        loader = DataLoader(
-            mixtures,
-            batch,
-            sampler=range(start, start + count),
-            num_workers=self.params.workers if not most else 0,
+    def make_checkpoint(self) -> Checkpoint:
+        """Return the trained model, with the typical diameter of each class."""
+        params = self.params
+        boxed = any(sample.boxes is not None for sample in self.samples)
+        scaled = params.diameter > 0 and boxed
+        return Checkpoint(
+            method=self.method,
+            architecture=self.architecture,
+            weights=self.weights(),
+            classes=self.classes,
+            diameter=params.diameter if scaled else max(self.typical.values()),
+            pixel_size=params.pixel_size or _NOMINAL_PIXEL_SIZE,
+            window=params.crop_size,
+            normalisation=normalisation_of(params),
+            card={
+                "scale": "cells" if scaled else "pixels",
+                "pixel_size_known": params.pixel_size > 0,
+                "several": params.overlap_label == "both",
+                "diameters": self.typical,
+                **self.card(),
+            },
         )
-        for image, present, known in loader:
-            move = self.fabric.to_device
-            yield move(image), move(present), move(known)
 
 
-_NOMINAL = 1.0  # µm a model pixel, written where it is unknown
+def losses(
+    logits: torch.Tensor, present: torch.Tensor, known: torch.Tensor, params: CellmixerTrainParams
+) -> dict[str, torch.Tensor]:
+    r"""Compute Tversky loss, cross-entropy, and their weighted sum ``loss``.
 
+    .. math:: 1 - \frac{TP}{TP + \alpha FP + \beta FN}
 
-def train(
-    samples: Sequence[Sample],
-    params: CellmixerTrainParams,
-    init: Checkpoint | None = None,
-    state_file: Path | None = None,
-) -> Generator[Progress, None, Checkpoint]:
-    """Train a network that gives each pixel a class, on mixtures of homogeneous pictures.
-
-    *CellMixer: Annotation-free Semantic Cell Segmentation of Heterogeneous Cell Populations*.
+    for each class over the known pixels of the batch, then averaged over classes; Salehi et al.,
+    *Tversky loss function for image segmentation using 3D fully convolutional deep networks*
+    (2017).
 
     Parameters
     ----------
-    samples
-        Pictures of one class each, or fields with boxes; see
-        :mod:`napari_wbc_nca.methods.cellmixer.boxes`.
+    logits
+        ``(B, classes, h, w)``.
+    present
+        ``(B, classes, h, w)``: 1 where a pixel shows the class.
+    known
+        ``(B, h, w)``: 0 where a pixel is left out of the loss.
     params
-        Foreground, mixtures, network and everything about its training.
-    init
-        Model to start from; its classes, architecture and normalisation are kept.
-    state_file
-        Written after each epoch; training goes on from it where it exists, and removes it at
-        the end.
-
-    Yields
-    ------
-    Progress
-        After each prepared sample and each epoch, with the losses.
-
-    Raises
-    ------
-    ValueError
-        When there is nothing to learn from, or `init` does not fit.
+        Weights of the two, and α and β.
     """
-    check(params)
-    _check_values(params)
-    if init is not None:
-        params = _as(init, params)
-    classes = classes_of(samples, params.populations) if init is None else init.classes
-    if init is not None:
-        _check_fit(init, samples)
-    torch.manual_seed(params.seed)
-    if init is None:
-        network, architecture = start(params, len(classes))
-    else:
-        architecture = dict(init.architecture)
-        network = make(architecture)
-        network.load_state_dict({k: torch.tensor(v) for k, v in init.weights.items()})
-    params = by_recipe(params, architecture["network"])
-    side = params.crop_size
-    pictures = yield from prepare(samples, params, classes, side)
-    learn, held = split(pictures, params.validation_share, params.seed)
-    loop = MixerLoop(network, params, learn, held, len(classes), side, state_file)
-    yield from loop.epochs()
-    typical = diameters(pictures, classes)
-    scaled = params.diameter > 0 and any(sample.boxes is not None for sample in samples)
-    return Checkpoint(
-        method="cellmixer",
-        architecture=architecture,
-        weights={k: v.detach().cpu().numpy().copy() for k, v in network.state_dict().items()},
-        classes=classes,
-        diameter=params.diameter if scaled else max(typical.values()),
-        pixel_size=params.pixel_size or _NOMINAL,
-        window=side,
-        normalisation=normalisation_of(params),
-        card={
-            "scale": "cells" if scaled else "pixels",
-            "pixel_size_known": params.pixel_size > 0,
-            "several": params.overlap_label == "both",
-            "diameters": typical,
-            **_record(samples, params, loop.state, init),
-        },
+    several = params.overlap_label == "both"
+    weight = known[:, None].to(logits.dtype)
+    target = present.to(logits.dtype)
+    tversky = TverskyLoss(alpha=params.tversky_alpha, beta=params.tversky_beta, batch=True)(
+        probabilities(logits, several) * weight, target * weight
     )
-
-
-def split(
-    pictures: Sequence[Picture], share: float, seed: int
-) -> tuple[list[Picture], list[Picture]]:
-    """Hold out a share of each class's groups; a class of one group keeps it.
-
-    A group stays on one side; where pictures of several classes are of one, the class with
-    fewest pictures decides.
-    """
-    held: set[str] = set()
-    kept: set[str] = set()
-    numbers = [picture.number for picture in pictures]
-    for number in sorted(set(numbers), key=numbers.count):
-        groups = sorted({picture.group for picture in pictures if picture.number == number})
-        free = [group for group in groups if group not in held | kept]
-        wanted = round(share * len(groups)) - len(held.intersection(groups))
-        order = np.random.default_rng((seed, number)).permutation(free)
-        most = max(0, min(wanted, len(groups) - len(held.intersection(groups)) - 1))
-        held.update(order[:most].tolist())
-        kept.update(order[most:].tolist())
-    learn = [picture for picture in pictures if picture.group not in held]
-    return learn, [picture for picture in pictures if picture.group in held]
+    if several:
+        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
+    else:
+        each = F.cross_entropy(logits, target, reduction="none")
+    entropy = (each * weight[:, 0]).sum() / weight.sum().clamp(min=1)
+    return {
+        "loss": tversky + params.cross_entropy_weight * entropy,
+        "tversky_loss": tversky,
+        "cross_entropy": entropy,
+    }
 
 
 def _check_values(params: CellmixerTrainParams) -> None:
@@ -288,51 +249,6 @@ def _check_values(params: CellmixerTrainParams) -> None:
         )
     if params.min_lambda > params.max_lambda:
         raise ValueError(
-            f"lowest_share is {params.min_lambda:g} and highest_share {params.max_lambda:g}; "
-            "the first must not exceed the second"
+            f"min_lambda is {params.min_lambda:g} and max_lambda {params.max_lambda:g}; the first "
+            "must not exceed the second"
         )
-
-
-def _check_fit(init: Checkpoint, samples: Sequence[Sample]) -> None:
-    """Refuse a checkpoint that training of these samples cannot start from."""
-    if init.method != "cellmixer":
-        raise ValueError(
-            f"{init.name} is a model of {init.method}; start from a model of cellmixer, or train "
-            "anew"
-        )
-    found = {kind for sample in samples for kind in sample.kinds}
-    if missing := set(init.classes[1:]) - found:
-        raise ValueError(
-            f"{init.name} knows {', '.join(init.classes[1:])}, but {', '.join(sorted(missing))} "
-            "is not labelled in the samples; add pictures of it, or train anew"
-        )
-
-
-def _as(init: Checkpoint, params: CellmixerTrainParams) -> CellmixerTrainParams:
-    """Parameters with what a checkpoint that training starts from has settled."""
-    own = {name: value for name, value in init.normalisation.items() if name != "name"}
-    return replace(
-        params,
-        normalisation=init.normalisation["name"],
-        diameter=init.diameter if init.card.get("scale") == "cells" else 0.0,
-        overlap_label="both" if init.card.get("several") else "second",
-        **own,
-    )
-
-
-def _record(
-    samples: Sequence[Sample],
-    params: CellmixerTrainParams,
-    state: TrainingState,
-    init: Checkpoint | None,
-) -> dict[str, Any]:
-    """What a reader of the card must know."""
-    sources = sorted({sample.source for sample in samples})
-    return {
-        "data": {name: sum(s.source == name for s in samples) for name in sources},
-        "params": as_dict(params),
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch,
-        "validation": state.history[state.best_epoch - 1] if state.history else {},
-        "parent": {"name": init.name, "sha256": init.sha256} if init else None,
-    }

@@ -5,13 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from napari_wbc_nca.methods.params import PredictParams
+from napari_wbc_nca.methods.params import (
+    Epochs,
+    LearningRate,
+    LearningRateDecay,
+    PredictParams,
+    TrainParams,
+)
 from napari_wbc_nca.params import Bounds
-from napari_wbc_nca.types import Device
 
 Locate = Literal["evidence", "detector", "points", "boxes", "whole"]
 
 ProjectionName = Literal["model", "pca", "evidence", "centre", "grown"]
+
+Channels = Annotated[int, Bounds("Channels of the state", low=4, high=512)]
+Hidden = Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)]
+Steps = Annotated[int, Bounds("Steps of a rollout", low=1, high=256)]
+# A fit standardises features over windows, so a batch needs two.
+NcaBatchSize = Annotated[int, Bounds("Windows per optimiser step", low=2, high=1024)]
+FocalGamma = Annotated[
+    float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
+]
+Checkpointing = Annotated[bool, Bounds("Recompute states in the backward pass to save memory")]
 
 
 @dataclass(frozen=True)
@@ -39,15 +54,18 @@ class NcaParams(PredictParams):
 
 
 @dataclass(frozen=True)
-class NcaTrainParams:
+class NcaTrainParams(TrainParams):
     """How a network of `nca_wss` is trained; the paper's size by default."""
 
-    channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 32
-    hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 32
-    steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 32
+    batch_size: NcaBatchSize = 32
+    learning_rate: LearningRate = 1e-4
+    learning_rate_decay: LearningRateDecay = 0.9999
+    channels: Channels = 32
+    hidden: Hidden = 32
+    steps: Steps = 32
     pooling: Annotated[
         Literal["method", "parts"],
-        Bounds("'method' pools as its paper does; 'parts' tells cell, nucleus and cytoplasm apart"),
+        Bounds("'method' pools as its paper does; 'parts' pools cell, nucleus and cytoplasm apart"),
     ] = "method"
     fire_rate: Annotated[float, Bounds("Share of cells updated a step", low=0.01, high=1)] = 0.5
     window: Annotated[int, Bounds("Side of a window", "model px", low=16, high=512)] = 64
@@ -60,23 +78,12 @@ class NcaTrainParams:
         Literal["pca", "evidence", "centre", "grown", "best"],
         Bounds("Projection the model uses by default; 'best' on masks held out for validation"),
     ] = "grown"
-    epochs: Annotated[int, Bounds("Epochs at most; 0 only fits", low=0, high=100_000)] = 128
-    samples_per_epoch: Annotated[
-        int, Bounds("Windows drawn an epoch; 0 takes one a sample", low=0)
-    ] = 0
-    batch_size: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 32
     typed_share: Annotated[
         float, Bounds("Share of windows that show a cell of known type", low=0, high=1)
     ] = 0.4
-    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-4
-    learning_rate_decay: Annotated[
-        float, Bounds("Factor of the step size, each step", low=0.5, high=1)
-    ] = 0.9999
-    focal_gamma: Annotated[
-        float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
-    ] = 2.0
+    focal_gamma: FocalGamma = 2.0
     pixel_loss_weight: Annotated[
-        float, Bounds("Weight of the loss of the centre projection", low=0, high=100)
+        float, Bounds("Weight of the loss of the readout of cell and nucleus", low=0, high=100)
     ] = 1.0
     readout_fit_windows: Annotated[
         int, Bounds("Windows that the readout of pixels is fitted to first; 0 does not", low=0)
@@ -88,35 +95,20 @@ class NcaTrainParams:
         bool, Bounds("Learn nothing from cells that the border cuts")
     ] = False
     classifier_fit_windows: Annotated[
-        int, Bounds("Windows that the classifier is fitted anew to at the end; 0 does not", low=0)
+        int, Bounds("Windows that the classifier is fitted to at the end; 0 does not", low=0)
     ] = 0
-    max_grad_norm: Annotated[float, Bounds("Norm at which gradients are clipped", low=0)] = 1.0
-    validation_share: Annotated[
-        float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
-    ] = 0.1
-    patience: Annotated[
-        int, Bounds("Epochs without improvement before stopping; 0 never stops", low=0)
-    ] = 0
-    gradient_checkpointing: Annotated[
-        bool, Bounds("Recompute states in the backward pass to save memory")
-    ] = False
-    seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
-    device: Annotated[Device, Bounds("Where the network trains")] = "auto"
+    gradient_checkpointing: Checkpointing = False
 
 
 @dataclass(frozen=True)
 class NcaMaxTrainParams(NcaTrainParams):
     """How a network of `nca_max` is trained; the paper's size by default."""
 
-    channels: Annotated[int, Bounds("Channels of the state", low=4, high=512)] = 128
-    hidden: Annotated[int, Bounds("Width of the update's hidden layer", low=4, high=1024)] = 128
-    steps: Annotated[int, Bounds("Steps of a rollout", low=1, high=256)] = 64
-    epochs: Annotated[int, Bounds("Epochs at most; 0 only fits", low=0, high=100_000)] = 32
-    batch_size: Annotated[int, Bounds("Windows a step", low=2, high=1024)] = 16
-    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 4e-4
-    focal_gamma: Annotated[
-        float, Bounds("Exponent of the focal loss; 0 is cross-entropy", low=0, high=10)
-    ] = 0.0
-    gradient_checkpointing: Annotated[
-        bool, Bounds("Recompute states in the backward pass to save memory")
-    ] = True
+    epochs: Epochs = 32
+    batch_size: NcaBatchSize = 16
+    learning_rate: LearningRate = 4e-4
+    channels: Channels = 128
+    hidden: Hidden = 128
+    steps: Steps = 64
+    focal_gamma: FocalGamma = 0.0
+    gradient_checkpointing: Checkpointing = True

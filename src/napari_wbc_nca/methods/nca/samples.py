@@ -1,4 +1,4 @@
-"""Labels at the model's scale: what a mask, a box, a point or a class says about the pixels."""
+"""Samples at the model's scale, with a target for each pixel made from their labels."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.cell_types import CELL_TO_BOX, CELL_TO_CROP, RED_TO_WHITE_DIAMETER
+from napari_wbc_nca.cell_types import CELL_TO_BOX, CELL_TO_CROP, NONE, RED_TO_WHITE_DIAMETER
 from napari_wbc_nca.datasets.masks import read_mask_arrays
-from napari_wbc_nca.datasets.readers import NONE, Sample, read_rgb
-from napari_wbc_nca.methods.field import FINE
-from napari_wbc_nca.ops import stain
+from napari_wbc_nca.datasets.samples import Sample, box_sides, read_rgb
+from napari_wbc_nca.methods.field import FINE, Field
 from napari_wbc_nca.ops.regions import nucleus_region, region_in_box
-from napari_wbc_nca.ops.tiling import resample, resampled_shape
+from napari_wbc_nca.ops.tiling import resample
 
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.samples import Masks
 
 OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED, DRAWN = 0, 1, 2, 3, 4
-"""What a pixel is known to be; the last is cytoplasm that somebody drew."""
-_CONTEXT = 1.8  # side of the window in which a region is told apart, in boxes
+"""Target of a pixel; the last is cytoplasm in a drawn mask."""
+_CONTEXT = 1.8  # side of the window in which a box is segmented, in boxes
 _SMALLEST = 0.4  # boxes below this share of the largest are too odd to learn a region from
 
 Form = Literal["box", "point", "crop"]
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """A labelled cell: index of its sample, centre ``(y, x)`` in prepared pixels, class."""
+class CellLocation:
+    """Centre ``(y, x)`` of a labelled cell in prepared pixels, and its class."""
 
-    sample: int
     centre: tuple[float, float]
     name: str
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedSample:
     """A sample at the model's scale times `FINE`.
 
     Attributes
@@ -49,36 +47,31 @@ class Prepared:
         ``(3, Y, X)`` float16, stain-normalised.
     target
         ``(Y, X)`` uint8: `OUTSIDE`, `CYTOPLASM`, `NUCLEUS`, `IGNORED` or `DRAWN`.
-    places
-        Labelled cells, red cells and other things that are none included.
-    source, group, weight
+    locations
+        Labelled cells, red cells and other objects of class ``none`` included.
+    source, weight
         As in the sample.
     """
 
     pixels: torch.Tensor
     target: torch.Tensor
-    places: tuple[Place, ...]
+    locations: tuple[CellLocation, ...]
     source: str
-    group: str
     weight: float
 
 
-def prepare(
-    sample: Sample, index: int, diameter: float, normalisation: Mapping[str, Any]
-) -> Prepared:
-    """Bring a sample to the model's scale and find the pixels that its labels speak of.
+def prepare(sample: Sample, diameter: float, normalisation: Mapping[str, Any]) -> PreparedSample:
+    """Bring a sample to the model's scale and make the target of each pixel from its labels.
 
-    A mask is taken as it was drawn. A
-    box becomes a region by its colours (:func:`~napari_wbc_nca.ops.regions.region_in_box`). Of a
-    point, the middle is the cell's and the rim is ignored. Of a crop that is known by its class
-    alone, the middle is the cell's and the rest is ignored, or all is outside if it shows none.
+    A mask is taken as it was drawn. A box becomes a region by its colours
+    (:func:`~napari_wbc_nca.ops.regions.region_in_box`). Of a point, the middle is the cell and the
+    rim is ignored. Of a crop with a class but no box, the middle is the cell and the rest is
+    ignored, or all is outside where its class is ``none``.
 
     Parameters
     ----------
     sample
-        Picture with weak labels.
-    index
-        Position among the samples, kept in its places.
+        Picture with labels.
     diameter
         Diameter of a typical cell in model pixels.
     normalisation
@@ -88,45 +81,40 @@ def prepare(
     shape = rgb.shape[:2]
     boxes = np.asarray([[0, 0, *shape]], np.float32) if sample.boxes is None else sample.boxes
     factor = sample_diameter(sample, shape) / (diameter * FINE)
-    size = resampled_shape(shape, factor)
-    fine = resample(lambda y, x: rgb[y, x], shape, factor, range(size[0]), range(size[1]))
-    light = stain.sample_field(rgb)
-    density = stain.fit_background(light)(fine, (0, 0), size)
-    pixels = density
-    if normalisation["name"] not in ("density", "absorptance"):
-        pixels = stain.fit_normalisation(normalisation, light)(fine, (0, 0), size)
-    target = np.zeros(size, np.uint8)
-    places = []
+    field = Field(rgb, factor, {"name": "density"})
+    part = (range(field.shape[0]), range(field.shape[1]))
+    pixels = field.read(part)
+    density = pixels.numpy().transpose(1, 2, 0)
+    if normalisation["name"] not in ("density", "absorptance"):  # absorptance: after the stain
+        pixels = Field(rgb, factor, normalisation).read(part)
+    target = np.zeros(field.shape, np.uint8)
+    locations = []
     for box, name in zip(boxes / factor, sample.names, strict=True):
         centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
-        places.append(Place(index, centre, name))
+        locations.append(CellLocation(centre, name))
         if name != NONE and sample.masks is None:
-            _mark(target, density, box, _form(sample, box), diameter * FINE)
+            _mark_label(target, density, box, _form(sample, box), diameter * FINE)
     if sample.masks is not None:
-        _mark_drawn(target, density, sample, sample.masks, shape, factor)
+        _mark_masks(target, density, sample, sample.masks, shape, factor)
     for box in () if sample.ignored is None else sample.ignored / factor:
         _part(target, box)[...] = IGNORED
-    return Prepared(
-        torch.from_numpy(np.moveaxis(pixels, -1, 0).astype(np.float16)),
+    return PreparedSample(
+        pixels.to(torch.float16),
         torch.from_numpy(target),
-        tuple(places),
+        tuple(locations),
         sample.source,
-        sample.group,
         sample.weight,
     )
 
 
 def sample_diameter(sample: Sample, shape: tuple[int, ...]) -> float:
-    """Diameter in pixels of the sample's largest white blood cell, or the best guess at it."""
+    """Estimate the diameter in pixels of the sample's largest white blood cell from its labels."""
     if sample.diameter:
         return sample.diameter
     if sample.boxes is None:
         return CELL_TO_CROP * min(shape[:2])
-    height, width = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
-    cut = (sample.boxes[:, :2] <= 1).any(1) | (
-        sample.boxes[:, 2:] >= np.subtract(shape[:2], 1)
-    ).any(1)
-    sides = np.where(cut, np.maximum(height, width), np.sqrt(height * width)) * CELL_TO_BOX
+    sides, _ = box_sides(sample.boxes, shape)
+    sides *= CELL_TO_BOX
     white = np.asarray([name != NONE for name in sample.names], bool)
     if (sides[white] > 0).any():
         return float(sides[white].max())
@@ -141,14 +129,14 @@ def _form(sample: Sample, box: npt.NDArray[Any]) -> Form:
     return "box" if (box[2:] > box[:2]).all() else "point"
 
 
-def _mark(
+def _mark_label(
     target: npt.NDArray[np.uint8],
     density: npt.NDArray[Any],
     box: npt.NDArray[Any],
     form: Form,
     diameter: float,
 ) -> None:
-    """Write what one cell's label says into `target`."""
+    """Write the target of one cell with a box, a point or a class into `target`."""
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
     if form == "crop":
         target[:] = IGNORED
@@ -160,10 +148,10 @@ def _mark(
     elif 2 * half.max() < _SMALLEST * diameter:
         target[_disk(target.shape, centre, float(half.max()) * 1.2)] = IGNORED
     else:
-        _mark_region(target, density, centre, half)
+        _mark_box(target, density, centre, half)
 
 
-def _mark_drawn(
+def _mark_masks(
     target: npt.NDArray[np.uint8],
     density: npt.NDArray[Any],
     sample: Sample,
@@ -171,7 +159,7 @@ def _mark_drawn(
     shape: tuple[int, ...],
     factor: float,
 ) -> None:
-    """Write the cells that somebody drew into `target`, and what nobody looked at as ignored."""
+    """Write the masks of a sample into `target`, and its unreviewed pixels as ignored."""
     drawn = read_mask_arrays(masks, shape)
     white = [n for n, name in zip(masks.labels, sample.names, strict=True) if name != NONE]
 
@@ -191,7 +179,7 @@ def _mark_drawn(
 
 
 def _nuclei(density: npt.NDArray[Any], cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Nuclei by their darkness, in cells that were drawn without."""
+    """Segment nuclei by their density, in masks of cells without nuclei."""
     nuclei = np.zeros_like(cells)
     pieces, _ = ndi.label(cells)
     for number, part in enumerate(ndi.find_objects(pieces), start=1):
@@ -200,18 +188,18 @@ def _nuclei(density: npt.NDArray[Any], cells: npt.NDArray[np.bool_]) -> npt.NDAr
 
 
 def _part(target: npt.NDArray[np.uint8], box: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """The pixels of `target` that a box touches."""
-    low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    """Part of `target` that a box touches."""
+    low, high = np.maximum(np.floor(box[:2]), 0).astype(int), np.ceil(box[2:]).astype(int)
     return target[low[0] : high[0], low[1] : high[1]]
 
 
-def _mark_region(
+def _mark_box(
     target: npt.NDArray[np.uint8],
     density: npt.NDArray[Any],
     centre: npt.NDArray[Any],
     half: npt.NDArray[Any],
 ) -> None:
-    """Write the region and nucleus that the colours in a box speak of."""
+    """Segment cell and nucleus in a box by their colours, and write them into `target`."""
     reach = round(float(half.max()) * _CONTEXT)
     corner = np.round(centre - reach).astype(int)
     inside = tuple(

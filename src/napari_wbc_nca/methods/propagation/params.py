@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from napari_wbc_nca.methods.params import PredictParams
+from napari_wbc_nca.methods.params import Epochs, MaxGradNorm, PredictParams, TrainParams
 from napari_wbc_nca.params import Bounds
-from napari_wbc_nca.types import Device
 
 Saliency = Literal["model", "stain", "inverse", "generic"]
 
@@ -70,15 +69,17 @@ class PropagationParams(PredictParams):
 
 
 @dataclass(frozen=True)
-class PropagationTrainParams:
+class PropagationTrainParams(TrainParams):
     """How a detector is trained from centroids."""
 
+    epochs: Epochs = 500
+    max_grad_norm: MaxGradNorm = 0.0
     widths: Annotated[
         str,
         Bounds("Channels of the encoder's levels, joined by '-'; the paper's: 64-128-256-512-512"),
     ] = "16-32-64-128"
     colour: Annotated[
-        Literal["rgb", "grey"], Bounds("Whether the network sees colours or brightness")
+        Literal["rgb", "grey"], Bounds("Input of the network: colours or brightness")
     ] = "rgb"
     normalisation: Annotated[
         Literal["absorptance", "density", "density_even", "standard", "maximum"],
@@ -97,24 +98,7 @@ class PropagationTrainParams:
     max_scale_factor: Annotated[
         float, Bounds("Greatest factor by which patches are scaled", low=1, high=4)
     ] = 1.8
-    epochs: Annotated[int, Bounds("Epochs at most", low=1, high=100_000)] = 500
-    samples_per_epoch: Annotated[
-        int, Bounds("Patches drawn an epoch; 0 takes one a sample", low=0)
-    ] = 0
-    batch_size: Annotated[int, Bounds("Patches a step", low=1, high=1024)] = 16
-    learning_rate: Annotated[float, Bounds("Adam's step size", low=0, high=1)] = 1e-3
-    learning_rate_decay: Annotated[
-        float, Bounds("Factor of the step size, each step", low=0.5, high=1)
-    ] = 1.0
     match_distance: Annotated[
         float,
         Bounds("Distance up to which a peak is a centroid's, in validation", "model px", low=0),
     ] = 10.0
-    validation_share: Annotated[
-        float, Bounds("Share of the groups kept for validation", low=0, high=0.9)
-    ] = 0.1
-    patience: Annotated[
-        int, Bounds("Epochs without improvement before stopping; 0 never stops", low=0)
-    ] = 0
-    seed: Annotated[int, Bounds("Seed of everything random", low=0)] = 0
-    device: Annotated[Device, Bounds("Where the network trains")] = "auto"

@@ -1,14 +1,15 @@
-"""Pictures and their centroids at the model's scale: what a detector learns from."""
+"""Pictures and their centroids at the model's scale, and sampling of training patches."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from napari_wbc_nca.cell_types import (
     CELL_TO_BOX,
@@ -20,43 +21,42 @@ from napari_wbc_nca.cell_types import (
     WBC,
     detection_class,
 )
-from napari_wbc_nca.datasets.readers import Sample, read_rgb
-from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.datasets.samples import Sample, box_sides, read_rgb
+from napari_wbc_nca.methods.field import Field, shown
+from napari_wbc_nca.methods.nca.windows import augment_stain
+from napari_wbc_nca.ops.centroids import likelihood_map
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
 
-_RULERS = 4  # red cells from which on they, rather than the white ones, tell the scale
+_RED_CELLS = 4  # red cells from which on they, rather than the white ones, give the scale
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedField:
-    """A picture at, or finer than, the model's scale, and where its cells are.
+    """A picture at, or finer than, the model's scale, with its centroids.
 
     Attributes
     ----------
     pixels
-        ``(3, Y, X)`` float16, stain-normalised, but not yet as they are shown.
-    fine
+        ``(3, Y, X)`` float16, stain-normalised, before the saturation of ``absorptance``.
+    oversampling
         Pixels per model pixel.
     centres
-        For each kind ``(N, 2)`` y, x; the middle of the first pixel is (0, 0).
+        For each class ``(N, 2)`` y, x; the middle of the first pixel is (0, 0).
     sides
-        For each kind ``(N, 2)`` height and width of the boxes; 0 of points.
-    taught
-        ``(kinds,)`` bool: whether the picture's source labels that kind at all.
-    source, group, weight
+        For each class ``(N, 2)`` height and width of the boxes; 0 of points.
+    labelled
+        ``(classes,)`` bool: whether the picture's source labels that class at all.
+    weight
         As in the sample.
     """
 
     pixels: torch.Tensor
-    fine: float
+    oversampling: float
     centres: tuple[npt.NDArray[np.float64], ...]
     sides: tuple[npt.NDArray[np.float64], ...]
-    taught: npt.NDArray[np.bool_]
-    source: str
-    group: str
+    labelled: npt.NDArray[np.bool_]
     weight: float
 
     @property
@@ -65,8 +65,8 @@ class AnnotatedField:
         return int(self.pixels.shape[1]), int(self.pixels.shape[2])
 
 
-def kinds_of(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """Kinds in the order of the outputs: white, red, platelets, others by name.
+def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """List the classes in the order of the outputs: white, red, platelets, others by name.
 
     Raises
     ------
@@ -82,46 +82,39 @@ def kinds_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     return (*(kind for kind in first if kind in found), *sorted(found - set(first)))
 
 
+def labelled_classes(samples: Sequence[Sample]) -> dict[str, set[str]]:
+    """Collect the classes that each source labels; a picture without one of them shows none."""
+    found: dict[str, set[str]] = {}
+    for sample in samples:
+        found.setdefault(sample.source, set()).update(map(detection_class, sample.kinds))
+    return found
+
+
 def prepare(
-    samples: Sequence[Sample],
-    kinds: Sequence[str],
+    sample: Sample,
+    classes: Sequence[str],
+    labelled: Container[str],
     params: PropagationTrainParams,
-    fine: float = 1.0,
-) -> Generator[Progress, None, list[AnnotatedField]]:
-    """Bring all samples to one scale.
+    oversampling: float = 1.0,
+) -> AnnotatedField:
+    """Bring a sample to the model's scale, with the centroids of each class.
 
     Parameters
     ----------
-    samples
-        Pictures with points or boxes.
-    kinds
+    sample
+        Picture with points or boxes.
+    classes
         In the order of the network's outputs.
+    labelled
+        Classes that the sample's source labels.
     params
         Scale and normalisation.
-    fine
+    oversampling
         Pixels per model pixel.
     """
-    labelled: dict[str, set[str]] = {}
-    for sample in samples:
-        labelled.setdefault(sample.source, set()).update(map(detection_class, sample.kinds))
-    fields = []
-    for number, sample in enumerate(samples, start=1):
-        taught = np.asarray([kind in labelled[sample.source] for kind in kinds])
-        fields.append(_field(sample, kinds, taught, params, fine))
-        yield Progress(number, len(samples), "Reading centroids")
-    return fields
-
-
-def _field(
-    sample: Sample,
-    kinds: Sequence[str],
-    taught: npt.NDArray[np.bool_],
-    params: PropagationTrainParams,
-    fine: float,
-) -> AnnotatedField:
     rgb = read_rgb(sample)
-    factor = sample_factor(sample, rgb.shape, params.diameter) / fine
-    # What saturates is varied first, and shown afterwards.
+    factor = sample_factor(sample, rgb.shape, params.diameter) / oversampling
+    # Stain is varied before absorptance saturates it.
     name = "density" if params.normalisation == "absorptance" else params.normalisation
     view = Field(rgb, factor, {"name": name})
     pixels = view.read((range(view.shape[0]), range(view.shape[1])))
@@ -135,21 +128,19 @@ def _field(
     own = np.asarray([detection_class(kind) for kind in sample.kinds])
     return AnnotatedField(
         pixels.to(torch.float16),
-        fine,
-        tuple(centres[own == kind] for kind in kinds),
-        tuple(sides[own == kind] / factor for kind in kinds),
-        taught,
-        sample.source,
-        sample.group,
+        oversampling,
+        tuple(centres[own == name] for name in classes),
+        tuple(sides[own == name] / factor for name in classes),
+        np.asarray([name in labelled for name in classes]),
         sample.weight,
     )
 
 
 def sample_factor(sample: Sample, shape: tuple[int, ...], diameter: float) -> float:
-    """Picture pixels per model pixel.
+    """Estimate the picture pixels per model pixel from boxes.
 
-    Red cells, all of one size, tell the scale where some are boxed, else white cells, else
-    whatever is. Pictures that only have points keep their scale, unless it is known.
+    Red cells, all of one size, decide where some are boxed, else white cells, else all others.
+    Pictures that only have points keep their scale, unless it is known.
 
     Parameters
     ----------
@@ -166,14 +157,10 @@ def sample_factor(sample: Sample, shape: tuple[int, ...], diameter: float) -> fl
         return sample.diameter / diameter
     if sample.boxes is None:
         return CELL_TO_CROP * min(shape[:2]) / diameter
-    height, width = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
-    cut = (sample.boxes[:, :2] <= 1).any(1) | (
-        sample.boxes[:, 2:] >= np.subtract(shape[:2], 1)
-    ).any(1)
-    sides = np.where(cut, np.maximum(height, width), np.sqrt(height * width))
+    sides, cut = box_sides(sample.boxes, shape)
     kinds = np.asarray([detection_class(kind) for kind in sample.kinds])
     red = sides[(kinds == RBC) & ~cut & (sides > 0)]
-    if len(red) >= _RULERS:
+    if len(red) >= _RED_CELLS:
         return float(np.median(red)) * CELL_TO_BOX / RED_TO_WHITE_DIAMETER / diameter
     for wanted, ratio in (
         (kinds == WBC, 1.0),
@@ -186,32 +173,134 @@ def sample_factor(sample: Sample, shape: tuple[int, ...], diameter: float) -> fl
 
 
 def scale_is_known(samples: Sequence[Sample], diameter: float) -> bool:
-    """Whether pictures are brought to one size of cells, rather than kept as they are."""
+    """Return whether pictures are brought to one size of cells, rather than kept as they are."""
     return bool(diameter) and any(
         sample.diameter or sample.boxes is None or (sample.boxes[:, 2:] > sample.boxes[:, :2]).any()
         for sample in samples
     )
 
 
-def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Samples to learn from and to validate on; a group stays on one side."""
-    groups = [f"{sample.source}/{sample.group or sample.path}" for sample in samples]
-    held: set[str] = set()
-    room = share * len(samples)
-    for group in np.random.default_rng(seed).permutation(sorted(set(groups))):
-        if (size := groups.count(group)) <= room:
-            held.add(group)
-            room -= size
-    kept = [sample for sample, group in zip(samples, groups, strict=True) if group not in held]
-    return kept, [sample for sample, group in zip(samples, groups, strict=True) if group in held]
-
-
-def shares(fields: Sequence[AnnotatedField], sigma: float) -> npt.NDArray[Any]:
-    """``(kinds,)`` mean square of each kind's likelihood over the pixels that teach it.
+def mean_squares(fields: Sequence[AnnotatedField], sigma: float) -> npt.NDArray[Any]:
+    """Compute the ``(classes,)`` mean square of each class's likelihood over its labelled pixels.
 
     A Gaussian's square has the integral :math:`π σ^2`.
     """
-    taught = np.stack([field.taught for field in fields])
-    area = taught.T @ np.asarray([float(np.prod(field.shape)) / field.fine**2 for field in fields])
+    labelled = np.stack([field.labelled for field in fields])
+    area = labelled.T @ [float(np.prod(field.shape)) / field.oversampling**2 for field in fields]
     count = np.sum([[len(c) for c in field.centres] for field in fields], axis=0)
     return np.asarray(np.pi * sigma**2 * count / np.maximum(area, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Patches to learn from.
+
+    Attributes
+    ----------
+    images
+        ``(B, C, h, w)`` float32, as the network sees them; zeros beyond a picture's border.
+    targets
+        ``(B, classes, h, w)`` float32 likelihood.
+    labelled
+        ``(B, classes)`` bool: whether the class is labelled in the patch.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    labelled: torch.Tensor
+
+
+class PatchSampler:
+    """Sampler of patches around random cells.
+
+    A patch is turned by a multiple of 90°, flipped, and varied in scale and stain. Its Gaussians
+    are scaled with it: the width of a trained detector's peaks gives the size of its cells.
+
+    Parameters
+    ----------
+    fields
+        What to draw from.
+    params
+        Side, scaling, σ, colours and normalisation.
+    """
+
+    def __init__(self, fields: Sequence[AnnotatedField], params: PropagationTrainParams) -> None:
+        self.fields, self.params = fields, params
+        weights = np.asarray([field.weight for field in fields])
+        self._probabilities = weights / weights.sum()
+
+    def draw(self, count: int, random: np.random.Generator) -> Batch:
+        """Draw `count` patches."""
+        chosen = random.choice(len(self.fields), count, p=self._probabilities)
+        patches = [self._patch(self.fields[number], random) for number in chosen]
+        images, targets = (torch.stack(parts) for parts in zip(*patches, strict=True))
+        labelled = np.stack([self.fields[number].labelled for number in chosen])
+        return Batch(images, targets, torch.from_numpy(labelled))
+
+    def _patch(
+        self, field: AnnotatedField, random: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        params = self.params
+        spread = np.log(params.max_scale_factor)
+        scale = float(np.exp(np.clip(random.normal(0, spread / 2), -spread, spread)))
+        side = max(1, round(params.patch_size * field.oversampling / scale))
+        origin = _origin(field, side, random)
+        pixels = _cut(field.pixels, origin, side).float()
+        if side != params.patch_size:
+            pixels = F.interpolate(
+                pixels[None], (params.patch_size,) * 2, mode="bilinear", antialias=True
+            )[0]
+        ratio = params.patch_size / side
+        centres = [(own - origin + 0.5) * ratio - 0.5 for own in field.centres]
+        target = targets((params.patch_size,) * 2, centres, params.sigma * scale)
+        image = augment_stain(pixels, random)
+        image = network_input(image, {"name": params.normalisation}, params.colour)
+        return _rotate(image, target, random)
+
+
+def _origin(field: AnnotatedField, side: int, random: np.random.Generator) -> npt.NDArray[np.int_]:
+    """Draw the first pixel of a patch around a cell; a smaller picture lies anywhere in it."""
+    classes = [centres for centres in field.centres if len(centres)]
+    size = np.asarray(field.shape)
+    if classes:
+        centres = classes[random.integers(len(classes))]
+        inside = centres[random.integers(len(centres))]
+    else:
+        inside = random.uniform(0, size)
+    low, high = np.minimum(0, size - side), np.maximum(0, size - side)
+    first = random.uniform(inside - side, inside)
+    first = np.where(size < side, random.uniform(low, high + 1), first)
+    return np.asarray(np.clip(np.rint(first), low, high), int)
+
+
+def _cut(pixels: torch.Tensor, origin: npt.NDArray[np.int_], side: int) -> torch.Tensor:
+    """Cut a square of `pixels`, with zeros beyond their border."""
+    low, high = np.maximum(origin, 0), np.minimum(origin + side, pixels.shape[1:])
+    part = pixels[:, low[0] : high[0], low[1] : high[1]]
+    before, after = low - origin, origin + side - high
+    return F.pad(part, (int(before[1]), int(after[1]), int(before[0]), int(after[0])))
+
+
+def targets(
+    shape: tuple[int, int], centres: Sequence[npt.NDArray[Any]], sigma: float
+) -> torch.Tensor:
+    """Render the ``(classes, h, w)`` likelihood of each class's centres."""
+    return torch.from_numpy(np.stack([likelihood_map(shape, own, sigma) for own in centres]))
+
+
+def network_input(
+    pixels: torch.Tensor, normalisation: Mapping[str, Any], colour: str
+) -> torch.Tensor:
+    """Convert normalised ``(3, h, w)`` pixels to the network's ``(C, h, w)`` input."""
+    values = shown(pixels, normalisation)
+    return values if colour == "rgb" else values.mean(0, keepdim=True)
+
+
+def _rotate(
+    image: torch.Tensor, target: torch.Tensor, random: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn both by the same multiple of 90°, and flip them."""
+    quarter, flip = int(random.integers(4)), bool(random.integers(2))
+    turned = [torch.rot90(part, quarter, (1, 2)) for part in (image, target)]
+    first, second = (part.flip(2) if flip else part for part in turned)
+    return first, second

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import planted
 import pytest
 import torch
 from monai.losses import FocalLoss
 
-from napari_wbc_nca.methods.nca.losses import centre_loss, focal_loss
+from napari_wbc_nca.methods.nca.fit import fit_classifier, focal_loss, readout_loss
+from napari_wbc_nca.methods.nca.params import NcaTrainParams
 from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE
+from napari_wbc_nca.methods.nca.windows import Batch
+from napari_wbc_nca.models.nca import NCA
 
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (7, 4)))
 SETS = [[True, True, False, False], [False, False, False, True], [True, True, True, True]]
@@ -70,7 +76,7 @@ def some_target():
     return target
 
 
-def test_centre_loss_is_the_formula():
+def test_readout_loss_is_the_formula():
     target = some_target()
     readout = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 5, 6, 2)))
     entropy, dice = 0.0, 0.0
@@ -83,12 +89,48 @@ def test_centre_loss_is_the_formula():
         shared = (p * wanted * known).sum()
         dice += 1 - (2 * shared + 1) / ((p * known).sum() + (wanted & known).sum() + 1)
     expected = entropy / readout.numel() + 0.3 * dice / 2
-    assert float(centre_loss(readout, target)) == pytest.approx(expected)
+    assert float(readout_loss(readout, target)) == pytest.approx(expected)
 
 
-def test_centre_loss_does_not_see_ignored_pixels():
+def test_readout_loss_does_not_see_ignored_pixels():
     target = some_target()
     readout = torch.zeros(2, 5, 6, 2, requires_grad=True)
-    centre_loss(readout, target).backward()
+    readout_loss(readout, target).backward()
     assert not readout.grad[target == IGNORED].any()
     assert (readout.grad[target != IGNORED] != 0).all()
+
+
+PARAMS = NcaTrainParams(classifier_fit_windows=128, batch_size=32, focal_gamma=0.0)
+
+
+class Stained:
+    """Windows whose colour is their class."""
+
+    def draw(self, count, random):
+        names = torch.from_numpy(random.integers(0, 3, count))
+        images = torch.zeros(count, 3, 8, 8)
+        images[torch.arange(count), names] = 1
+        return Batch(images, torch.zeros(count, 8, 8), torch.eye(3, dtype=torch.bool)[names])
+
+
+def network():
+    torch.manual_seed(0)
+    return NCA(8, 8, 2, classes=3, head=16).eval()
+
+
+def test_the_classifier_learns_and_the_automaton_stays():
+    learnt, before = network(), network().state_dict()
+    planted.run(fit_classifier(learnt, Stained(), PARAMS))
+    batch = Stained().draw(64, np.random.default_rng(9))
+    found = learnt(batch.images).argmax(1)
+    assert batch.allowed[torch.arange(64), found].float().mean() > 0.95
+    for name, value in learnt.state_dict().items():
+        assert torch.equal(value, before[name]) != name.startswith(("fc2", "fc3")), name
+
+
+def test_one_seed_gives_one_classifier():
+    first, second = network(), network()
+    for one in (first, second):
+        torch.manual_seed(3)
+        planted.run(fit_classifier(one, Stained(), replace(PARAMS, seed=3)))
+    assert torch.equal(first.fc2.weight, second.fc2.weight)

@@ -1,4 +1,4 @@
-"""Homogeneous cuts of fields with boxes."""
+"""Homogeneous crops of fields with boxes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.datasets.samples import Sample
-from napari_wbc_nca.methods.cellmixer import boxes
+from napari_wbc_nca.methods.cellmixer import crops
 from napari_wbc_nca.ops.mixing import IGNORED
 
 WHITE, RED, SMALL = (40, 40, 60, 60), (5, 5, 15, 15), (80, 10, 84, 14)
@@ -38,7 +38,7 @@ def cut():
     for y0, x0, y1, x1 in FIELD.boxes.astype(int):
         mask[y0:y1, x0:x1] = True
     mask[90:95, 90:95] = True  # debris that nobody boxed
-    return list(boxes.cuts(FIELD, mask, NUMBERS, "rbc", 1.0, 40))
+    return list(crops.Cropper(FIELD, NUMBERS, "rbc", 1.0, 40).box_crops(mask))
 
 
 def test_red_cells_are_cut_where_no_white_box_reaches(cut):
@@ -78,20 +78,20 @@ def test_in_a_crop_of_a_white_cell_only_the_inside_of_its_box_is_white(cut):
 
 def test_all_boxes_tell_the_scale_each_by_its_kind():
     fields = [FIELD, sample(((0, 0, 40, 40), "wbc"), ((0, 0, 20, 20), "rbc"))]
-    sizes = boxes.relative_sizes(fields)
+    sizes = crops.relative_sizes(fields)
     assert sizes["wbc"] == 1
     assert sizes["rbc"] == pytest.approx(0.5)
     alone = sample(((0, 0, 30, 30), "rbc"))
-    assert boxes.factor(alone, sizes, 40) == pytest.approx(CELL_TO_BOX * 60 / 40)
-    assert boxes.factor(alone, sizes, 0) == 1
+    assert crops.scale_factor(alone, sizes, 40) == pytest.approx(CELL_TO_BOX * 60 / 40)
+    assert crops.scale_factor(alone, sizes, 0) == 1
 
 
 def test_points_have_no_scale():
     with pytest.raises(ValueError, match="points have no size"):
-        boxes.factor(sample(((5, 5, 5, 5), "wbc")), {}, 40)
+        crops.scale_factor(sample(((5, 5, 5, 5), "wbc")), {}, 40)
 
 
 def test_the_commonest_class_surrounds_the_others():
-    assert boxes.surrounding([FIELD], ("background", "wbc", "rbc")) == "rbc"
-    assert boxes.surrounding([FIELD], ("background", "wbc")) == "wbc"
-    assert boxes.surrounding([], ("background",)) == ""
+    assert crops.most_common_class([FIELD], ("background", "wbc", "rbc")) == "rbc"
+    assert crops.most_common_class([FIELD], ("background", "wbc")) == "wbc"
+    assert crops.most_common_class([], ("background",)) == ""
