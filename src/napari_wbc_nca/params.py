@@ -16,7 +16,7 @@ P = TypeVar("P")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a field means and which values it takes.
+    """Meaning and range of a field.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Parameter:
 
 
 def fields(cls: type) -> Iterator[Parameter]:
-    """Fields of a params dataclass, in their order."""
+    """Iterate over the fields of a params dataclass, in their order."""
     hints = get_type_hints(cls, include_extras=True)
     for item in dataclasses.fields(cls):
         hint = hints[item.name]
@@ -64,12 +64,12 @@ def fields(cls: type) -> Iterator[Parameter]:
 
 
 def check(params: P) -> P:
-    """Return `params` unchanged when every field is within its bounds.
+    """Check that every field is within its bounds, and return `params`.
 
     Raises
     ------
     ValueError
-        Naming the field, what came and what was expected.
+        Naming the field, its value and the values it takes.
     """
     for item in fields(type(params)):
         value = getattr(params, item.name)
@@ -84,7 +84,7 @@ def check(params: P) -> P:
 
 
 def from_mapping(cls: type[P], values: Mapping[str, Any]) -> P:
-    """Checked `cls` from names and values, all others at their defaults.
+    """Make a checked `cls` of names and values, all others at their defaults.
 
     Raises
     ------
@@ -99,12 +99,12 @@ def from_mapping(cls: type[P], values: Mapping[str, Any]) -> P:
 
 
 def as_dict(params: Any) -> dict[str, Any]:
-    """Every field and its value, for provenance."""
+    """Convert params to names and values, for provenance."""
     return {item.name: getattr(params, item.name) for item in fields(type(params))}
 
 
 def integers(text: str) -> tuple[int, ...]:
-    """Numbers that a text field lists, joined by ``-``.
+    """Parse whole numbers joined by ``-``.
 
     Raises
     ------

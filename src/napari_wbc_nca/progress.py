@@ -1,4 +1,4 @@
-"""Progress of a long computation, and generators that yield it."""
+"""Progress of long computations, and generators that yield it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """A step of a long computation.
+    """Progress of a long computation.
 
     Attributes
     ----------
     done, total
         Work finished and work known, in the computation's own unit.
     message
-        What is being done, for people.
+        Current activity, for people.
     cells
         Cells finished since the last progress; what a cancelled run keeps.
     values

@@ -1,4 +1,4 @@
-"""What flows between the parts: image, checkpoint, cell, segmentation, progress."""
+"""Data that the packages exchange: image, checkpoint, cell, segmentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What an image's numbers mean.
+    """Meaning of an image's numbers.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Image:
     source
         File the pixels came from; None for arrays in memory.
     contrast
-        What the numbers of the whole image mean; None where it was not checked. A part of a
+        Meaning of the whole image's numbers; None where the image was not checked. A part of a
         checked image keeps it.
     """
 
@@ -63,7 +63,7 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Trained weights with everything that is needed to run them.
+    """Trained weights and all that is needed to run them.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Checkpoint:
     normalisation
         Name of the stain normalisation, and its constants.
     card
-        Data, licence, seed, epochs, metrics: what a reader must know.
+        Data, licence, seed, epochs, metrics.
     name
         Name under which the model is offered.
     sha256
@@ -106,26 +106,26 @@ class Checkpoint:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One finished cell, in pixels of the image it was found in.
+    """Segmented cell, in pixels of its image.
 
     Attributes
     ----------
     centre
-        Located centre ``(y, x)``.
+        Detected centre ``(y, x)``.
     origin
         Row and column of the masks' first pixel in the image.
     mask, nucleus
         ``(h, w)`` bool; the nucleus lies inside the mask.
     response
-        ``(h, w)`` float32 in 0–1: how surely a pixel is the cell's; decides overlaps.
+        ``(h, w)`` float32 in 0–1: likelihood that a pixel is the cell's; decides overlaps.
     label_class
         Class name.
     probabilities
         Class name to probability, in the checkpoint's order.
     confidence
-        0–1: how far the mask and the class can be trusted; doubtful cells come first in a review.
+        Of mask and class, 0–1; cells of low confidence come first in a review.
     maps
-        Name to ``(h, w)`` float32 map, when maps were asked for.
+        Name to ``(h, w)`` float32 map, where maps were requested.
     """
 
     centre: tuple[float, float]
@@ -155,9 +155,9 @@ class Segmentation:
     maps
         Name to ``(Y, X)`` float32 map.
     provenance
-        Everything needed to run this again.
+        Settings and versions that reproduce the result.
     kept
-        What a method needs to change a part of the result without all of it; never saved.
+        State of the method for updating a part of the result; never saved.
     """
 
     labels: Mapping[str, Any]
