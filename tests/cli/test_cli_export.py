@@ -113,3 +113,30 @@ def test_folder_without_labels_is_refused(wbc, tmp_path):
     done = wbc("export", tmp_path, "-o", tmp_path / "out", "-f", "tiff")
     assert done.status == 1
     assert "no NAME_labels.tif in it; give label images, or what segment wrote" in done.err
+
+
+def test_format_that_cannot_be_written_is_named_and_the_others_written(wbc, labelled):
+    folder, _ = labelled
+    done = wbc(
+        *("export", folder / "s1_labels.tif", "--image", folder / "s1.png"),
+        *("-o", folder / "out", "-f", "all"),
+    )
+    assert done.status == 1
+    assert "Not written: crops: s1: the size of its pixels is unknown" in done.out + done.err
+    assert {path.name for path in (folder / "out").iterdir()} == set(FORMATS) - {"crops"}
+
+
+def test_import_without_any_cell_is_refused_and_what_is_left_out_is_said(wbc, labelled):
+    folder, _ = labelled
+    line = {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[1, 1], [2, 2]]}}
+    (folder / "x.geojson").write_text(json.dumps(line))
+    done = wbc("import", folder / "x.geojson", "-o", folder / "in", "--image", folder / "s1.png")
+    assert done.status == 1
+    assert "no cell in it; x.geojson: 1 objects with LineString" in " ".join(done.err.split())
+    assert not (folder / "in").exists()
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [4, 5]}}
+    point["properties"] = {"classification": "monocyte"}
+    (folder / "x.geojson").write_text(json.dumps([line, point]))
+    done = wbc("import", folder / "x.geojson", "-o", folder / "in", "--image", folder / "s1.png")
+    assert done.status == 0, done.err
+    assert "Note: x.geojson: 1 objects with LineString" in done.out

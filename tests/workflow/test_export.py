@@ -487,3 +487,25 @@ def test_imported_labels_are_written_as_segment_does(tmp_path):
     assert table["area_px"].tolist() == [16, 21]
     with pytest.raises(ExportError, match=r"image_labels\.tif exists; choose another folder"):
         write_imported(items, tmp_path / "in", "x")
+
+
+# Formats that cannot be written
+
+
+def test_all_formats_but_those_that_cannot_be_written(tmp_path):
+    image = Image(np.zeros((20, 20, 3), np.uint8), "a")
+    done = export(np.eye(20, dtype=int), tmp_path, "all", image)
+    assert set(done.folders) == set(FORMATS) - {"crops"}
+    assert "size of its pixels is unknown" in done.failed["crops"]
+    assert {path.name for path in tmp_path.iterdir()} == set(done.folders)
+    done = export(np.eye(20, dtype=int), tmp_path / "b", "all")
+    assert set(done.failed) == {name for name, form in FORMATS.items() if form.needs == "image"}
+
+
+def test_format_that_fails_keeps_its_earlier_export(tmp_path):
+    image = Image(np.zeros((20, 20, 3), np.uint8), "a")
+    export(np.eye(20, dtype=int), tmp_path, "crops", image, pixel_size=1.0)
+    before = left_in(tmp_path / "crops")
+    done = export(np.eye(20, dtype=int), tmp_path, ["tiff", "crops"], image, force=True)
+    assert list(done.failed) == ["crops"]
+    assert left_in(tmp_path / "crops") == before

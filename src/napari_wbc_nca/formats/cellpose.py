@@ -22,8 +22,8 @@ from napari_wbc_nca.formats.files import (
     make_folder,
     read_cells,
     read_picture,
-    rgb,
     split_of,
+    to_colours,
     write_cells,
     write_tiff,
 )
@@ -47,7 +47,7 @@ def write(
     for one in items:
         place = make_folder(folder / one.split)
         if one.pixels is not None:
-            write_tiff(place / f"{one.name}.tif", rgb(one, hide=True), one.pixel_size)
+            write_tiff(place / f"{one.name}.tif", to_colours(one, hide=True), one.pixel_size)
         write_tiff(place / f"{one.name}{MASKS}", one.labels, one.pixel_size)
         write_cells(place / f"{one.name}{CELLS}", one.cells)
         with (place / f"{one.name}{SEG}").open("wb") as file:

@@ -17,8 +17,8 @@ from napari_wbc_nca.formats.files import (
     make_folder,
     read_cells,
     read_picture,
-    rgb,
     split_of,
+    to_colours,
     write_cells,
     write_png,
 )
@@ -42,15 +42,17 @@ def write(
     import pandas as pd
 
     for split in dict.fromkeys(one.split for one in items):
-        place, tables = make_folder(folder / split), []
+        place = make_folder(folder / split)
+        tables = []
         for one in (one for one in items if one.split == split):
             file = f"{one.name}.png"
-            write_png(place / file, rgb(one, hide=True))
+            write_png(place / file, to_colours(one, hide=True))
             tables.append(place_cells(one).assign(image=file))
             if not len(one.cells):
-                tables.append(pd.DataFrame({"image": [file]}))
-        table = pd.concat([pd.DataFrame(columns=COLUMNS, dtype=object), *tables])
-        write_cells(place / TABLE, table)
+                tables[-1] = pd.DataFrame({"image": [file]}, dtype=object)
+        table = pd.concat(tables)
+        others = [name for name in table if name not in COLUMNS]
+        write_cells(place / TABLE, table.reindex(columns=[*COLUMNS, *others]))
 
 
 def place_cells(one: Item) -> pd.DataFrame:

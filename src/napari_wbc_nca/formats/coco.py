@@ -23,8 +23,8 @@ from napari_wbc_nca.formats.files import (
     make_folder,
     read_json,
     read_picture,
-    rgb,
     split_of,
+    to_colours,
     write_json,
     write_png,
 )
@@ -74,7 +74,7 @@ def _write(items: Sequence[Item], classes: Sequence[str], folder: Path, *, polyg
         for number, one in enumerate(mine, start=1):
             file = f"{one.name}.png"
             if one.pixels is not None:
-                write_png(folder / "images" / split / file, rgb(one, hide=True))
+                write_png(folder / "images" / split / file, to_colours(one, hide=True))
             height, width = one.shape
             images.append({"id": number, "file_name": file, "height": height, "width": width})
             found = _annotations(one, classes, polygons=polygons)
@@ -253,7 +253,7 @@ def _segmentation(annotation: Mapping[str, Any], shape: tuple[int, int]) -> dict
     listed = segment if isinstance(segment, list) else []
     flat = [listed] if listed and not isinstance(listed[0], list) else listed
     polygons = [polygon for polygon in flat if len(polygon) >= 6 and len(polygon) % 2 == 0]
-    box = annotation.get("bbox") or ()
+    box: Sequence[float] = annotation.get("bbox") or ()
     if not polygons and len(box) == 4 and box[2] > 0 and box[3] > 0:
         left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
         polygons = [[left, top, right, top, right, bottom, left, bottom]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.formats.centroids import centres, points
-from napari_wbc_nca.formats.files import read_cells, rgb, write_cells, write_png
+from napari_wbc_nca.formats.files import read_cells, to_colours, write_cells, write_png
 from napari_wbc_nca.formats.items import ExportError, Item
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def write(
     for one in items:
         side, at = _side(one, params), centres(one)
         margin = side // 2 + 1
-        padded = np.pad(rgb(one), ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+        padded = np.pad(
+            to_colours(one), ((margin, margin), (margin, margin), (0, 0)), mode="symmetric"
+        )
         files = []
         for (label, name), centre in zip(one.classes().items(), at, strict=True):
             top, left = (round(middle + 0.5 - side / 2) + margin for middle in centre)

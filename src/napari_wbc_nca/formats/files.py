@@ -16,7 +16,7 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from napari_wbc_nca.formats.items import ExportError
+from napari_wbc_nca.formats.items import LARGEST, ExportError
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import (
     NameIndex,
@@ -25,7 +25,7 @@ from napari_wbc_nca.io._files import (
     write_reason,
 )
 from napari_wbc_nca.io.pixels import contrast, to_rgb
-from napari_wbc_nca.io.tables import TableError, read_table, to_frame
+from napari_wbc_nca.io.tables import Table, TableError, number, read_table, to_frame
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -109,6 +109,8 @@ def read_cells(path: Path) -> pd.DataFrame | None:
     ExportError
         When it is no table, or a label is no positive integer.
     """
+    import pandas as pd
+
     if not path.exists():
         return None
     try:
@@ -117,15 +119,22 @@ def read_cells(path: Path) -> pd.DataFrame | None:
         raise ExportError(str(error)) from error
     frame = to_frame(table).rename(columns=str.lower)
     frame = frame.loc[:, ~frame.columns.duplicated()]
-    if "label" not in frame:
+    column = next((name for name in table.columns if name.lower() == "label"), None)
+    if column is None:
         return frame
-    labels = frame["label"].dropna()
-    for row, label in labels[labels != ""].items():
-        if isinstance(label, str) or label < 1 or label % 1:
-            raise ExportError(
-                f"{table.where(row)}: label is {str(label)!r}; expected an integer above 0"
-            )
-    return frame if len(labels) < len(frame) else frame.astype({"label": np.int64})
+    texts = [row[column] for row in table.rows]
+    labels = [_read_label(str(text), table, at) for at, text in enumerate(texts)]
+    return frame.assign(label=pd.array(labels, "int64" if all(labels) else "Int64"))
+
+
+def _read_label(text: str, table: Table, row: int) -> int | None:
+    try:
+        label = number(text) if text else 1
+    except ValueError:
+        label = 0
+    if label < 1 or label % 1 or label > LARGEST:
+        raise ExportError(f"{table.where(row)}: label is {text!r}; expected an integer above 0")
+    return int(label) if text else None
 
 
 def write_tiff(path: Path, pixels: npt.NDArray[Any], pixel_size: float | None) -> None:
@@ -193,7 +202,7 @@ GREY = 114
 """Brightness of what nobody reviewed, for trainers that cannot be told to ignore pixels."""
 
 
-def rgb(item: Item, *, hide: bool = False) -> npt.NDArray[np.uint8]:
+def to_colours(item: Item, *, hide: bool = False) -> npt.NDArray[np.uint8]:
     """Convert the picture of an item to colours: ``(Y, X, 3)`` uint8, whatever its depth.
 
     Parameters

@@ -21,7 +21,7 @@ from napari_wbc_nca.formats.items import (
     note_hidden,
     table_from_rows,
 )
-from napari_wbc_nca.io.images import read_labels
+from napari_wbc_nca.io import images
 from napari_wbc_nca.ops.outlines import Polygon, fill_polygons
 
 GEOJSON = ".geojson"
@@ -108,9 +108,11 @@ def read_regions(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
             split_geometry(one.get("geometry", one), str(path)) for one in read_features(path)
         ]
         return region_mask([polygon for polygons, _ in shapes for polygon in polygons], shape)
-    mask, _ = read_labels(path)
-    if mask.ndim == 3:
-        mask = mask.max(axis=-1)
+    try:
+        mask, _ = images.read_labels(path)
+    except images.ImageError:  # regions drawn in colours on black
+        mask = np.asarray(images.read(path).pixels)
+        mask = mask.max(axis=-1) if mask.ndim == 3 else mask
     if mask.shape != shape:
         raise ExportError(
             f"{path} is {mask.shape[0]} × {mask.shape[1]} pixels and the labels are "

@@ -99,12 +99,14 @@ class Item:
         """List the cells in the order of the table."""
         from pandas import isna
 
-        core = zip(*(self.cells[name].tolist() for name in COLUMNS), strict=True)
+        labels, kinds, origins = (self.cells[name].tolist() for name in COLUMNS)
         names = [name for name in self.cells if name not in COLUMNS]
         others = self.cells[names].to_dict("records") if names else [{}] * len(self.cells)
         return [
-            Cell(*row, {str(k): v for k, v in more.items() if not isna(v) and v != ""})
-            for row, more in zip(core, others, strict=True)
+            Cell(
+                label, kind, origin, {str(k): v for k, v in more.items() if not isna(v) and v != ""}
+            )
+            for label, kind, origin, more in zip(labels, kinds, origins, others, strict=True)
         ]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.formats.files import read_json, read_picture, rgb, write_json, write_png
+from napari_wbc_nca.formats.files import read_json, read_picture, to_colours, write_json, write_png
 from napari_wbc_nca.formats.items import ExportError, Item, class_map, item, table_from_rows
 from napari_wbc_nca.io.images import read_labels
 
@@ -44,7 +44,7 @@ def write(
     place = folder / FOLDER
     for one in items:
         end = _TEST[one.split]
-        write_png(place / f"images{end}" / f"{one.name}_0000{END}", rgb(one))
+        write_png(place / f"images{end}" / f"{one.name}_0000{END}", to_colours(one))
         write_png(place / f"labels{end}" / f"{one.name}{END}", class_map(one, classes))
     labels = {"background": 0} | {name: 1 + index for index, name in enumerate(classes)}
     if any(one.ignore is not None for one in items):

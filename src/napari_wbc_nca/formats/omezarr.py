@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.cell_types import colours, rgb
-from napari_wbc_nca.formats.files import make_folder, split_of
+from napari_wbc_nca.cell_types import colours
+from napari_wbc_nca.cell_types import rgb as numbers
+from napari_wbc_nca.formats.files import make_folder, split_of, to_colours
 from napari_wbc_nca.formats.items import ExportError, Item, item, table_from_rows
 from napari_wbc_nca.io._files import plain
 from napari_wbc_nca.io.images import read as read_image
@@ -37,12 +38,13 @@ def write(
     """Write a group for each image, in a folder for each split."""
     import zarr
 
-    palette = {name: [*rgb(colour), 255] for name, colour in colours(classes).items()}
+    palette = {name: [*numbers(colour), 255] for name, colour in colours(classes).items()}
     for one in items:
         path = make_folder(folder / one.split) / f"{one.name}{END}"
         root = zarr.create_group(str(path), zarr_format=2)
         if one.pixels is not None:
-            planes = np.asarray(one.pixels)
+            alpha = one.pixels.ndim == 3 and one.pixels.shape[-1] == 4  # few read it
+            planes = to_colours(one) if alpha else np.asarray(one.pixels)
             planes = np.moveaxis(planes, -1, 0) if planes.ndim == 3 else planes
             _pyramid(root, planes, one, average=True)
         shown = {CELLS: one.labels}
@@ -147,7 +149,8 @@ def _read(path: Path, pixels: Any) -> Item:
 def _attributes(group: Any) -> dict[str, Any]:
     """Attributes of a group: from version 0.5 on they are below ``ome``."""
     found: dict[str, Any] = plain(dict(group.attrs))
-    return found.get("ome", found)
+    below: dict[str, Any] = found.get("ome", found)
+    return below
 
 
 def _read_plane(group: Any) -> npt.NDArray[Any]:

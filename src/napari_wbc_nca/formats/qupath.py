@@ -103,7 +103,7 @@ def _read(path: Path, pixels: Any) -> Item:
     for feature in read_features(path):
         polygons, points = split_geometry(feature.get("geometry"), str(path))
         properties = feature.get("properties") or {}
-        kind, nature = _class_name(properties), _object_type(properties)
+        kind, nature = _class_name(properties), _object_type(feature)
         if kind == IGNORE:
             hidden += polygons
         elif nature in _CONTAINERS or kind.endswith("*"):
@@ -137,8 +137,10 @@ def _read(path: Path, pixels: Any) -> Item:
     return replace(one, ignore=ignore, split=split_of(path.parent))
 
 
-def _object_type(properties: Mapping[str, Any]) -> str:
-    found = properties.get("objectType") or properties.get("object_type") or ""
+def _object_type(feature: Mapping[str, Any]) -> str:
+    """Type of an object, which older versions write as its id."""
+    properties = feature.get("properties") or {}
+    found = properties.get("objectType") or properties.get("object_type") or feature.get("id")
     return str(found).lower().removeprefix("path").removesuffix("object")
 
 

@@ -134,6 +134,7 @@ _ENDS = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".png": "tiff",
+    ".txt": "yolo",
 }
 """Format by what the name of a file ends with."""
 _MARKS = (

@@ -32,8 +32,11 @@ from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import read_labels
 from napari_wbc_nca.io.omezarr import is_zarr
 from napari_wbc_nca.io.results import LABELS, RECORD
+from napari_wbc_nca.types import Image
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from napari_wbc_nca.formats.params import ExportParams
 
 CELL, NUCLEUS = LABELS["cell"], LABELS["nucleus"]
@@ -111,8 +114,8 @@ def find_label_images(paths: Sequence[str | Path]) -> list[Path]:
 
 def read_segmentation(
     path: str | Path,
-    image: str | Path | None = None,
-    cells: str | Path | None = None,
+    image: str | Path | Image | None = None,
+    cells: str | Path | pd.DataFrame | None = None,
     pixel_size: float | None = None,
 ) -> Item:
     """Read a label image and the files that lie beside it.
@@ -122,9 +125,9 @@ def read_segmentation(
     path
         Label image, such as ``NAME_labels.tif``.
     image
-        Image file; the one that ``NAME.json`` names where None.
+        Image or its file; the one that ``NAME.json`` names where None.
     cells
-        Table of cells; ``NAME_cells.csv`` where None.
+        Table of cells or its file; ``NAME_cells.csv`` where None.
     pixel_size
         Side of a pixel in µm; that of the image or of the record where None.
 
@@ -138,22 +141,23 @@ def read_segmentation(
     stem = path.name.removesuffix(CELL) if path.name.endswith(CELL) else path.stem
     run = _read_record(path.with_name(f"{stem}{RECORD}"))
     source = run.get("input", {}).get("source")
-    picture = _find_picture(path, source) if image is None else Path(image)
-    shown = None if picture is None else images.read(picture)
-    table = read_cells(Path(cells) if cells is not None else path.with_name(f"{stem}{CELLS}"))
-    if cells is not None and table is None:
+    picture = _find_picture(path, source) if image is None else image
+    shown = images.read(picture) if isinstance(picture, (str, Path)) else picture
+    if isinstance(cells, (str, Path)) and not Path(cells).exists():
         raise ExportError(f"{cells} does not exist; check the path")
+    listed = path.with_name(f"{stem}{CELLS}") if cells is None else cells
+    table = read_cells(Path(listed)) if isinstance(listed, (str, Path)) else listed
     size = pixel_size or _pixel_size(run) or (shown.pixel_size if shown else None) or own_size
     name = stem if shown is None or path.name.endswith(CELL) else shown.name
     record = {
         "title": name,
-        "source": None if picture is None else str(picture),
-        "sha256": None if picture is None else file_sha256(picture),
+        "source": shown.source if shown else None,
+        "sha256": file_sha256(shown.source) if shown else None,
         "labels": {"source": str(path), "sha256": file_sha256(path)},
         **run_record(run),
     }
     one = item(name, labels, table, shown.pixels if shown else None, size, record)
-    if source and picture is None:
+    if source and shown is None:
         note = f"{name}: its image {source} is not found, so that no picture is written; give it"
         one = replace(one, notes=(note,))
     nuclei = path.with_name(f"{stem}{NUCLEUS}")
@@ -178,6 +182,7 @@ def _find_picture(labels: Path, source: str | None) -> Path | None:
     """Image of a record: where it was, or beside the labels, whatever system it was on."""
     if not source:
         return None
-    if (place := Path(source)).is_file() or is_zarr(place):
+    place = Path(source)
+    if place.is_absolute() and (place.is_file() or is_zarr(place)):
         return place
-    return find_picture(labels.parent, source)
+    return find_picture(labels.parent, source) or (place if place.is_file() else None)

@@ -19,8 +19,8 @@ from napari_wbc_nca.formats.files import (
     find_picture,
     make_folder,
     read_picture,
-    rgb,
     split_of,
+    to_colours,
     write_png,
 )
 from napari_wbc_nca.formats.geometry import CellShape, draw_cells
@@ -60,7 +60,7 @@ def _write(
     for one in items:
         split = one.split or "train"
         if one.pixels is not None:
-            write_png(folder / "images" / split / f"{one.name}.png", rgb(one, hide=True))
+            write_png(folder / "images" / split / f"{one.name}.png", to_colours(one, hide=True))
         lines = [
             " ".join([str(classes.index(name)), *(f"{n:.8f}" for n in numbers[one.name][label])])
             for label, name in one.classes().items()
@@ -103,8 +103,13 @@ def _segments(one: Item) -> Numbers:
 def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a data set; a box becomes a rectangle, an outline the cell."""
     place = path.parent if path.is_file() else path
-    classes = _read_classes(place)
-    files = [file for file in sorted(place.rglob("*")) if _is_label_file(file)]
+    if path.suffix.lower() == ".txt":
+        above = (place, *place.parents[:2])
+        places = (one for one in above if any(map(_names_classes, one.glob("*"))))
+        classes, files = _read_classes(next(places, place)), [path]
+    else:
+        classes = _read_classes(place)
+        files = [file for file in sorted(place.rglob("*")) if _is_label_file(file)]
     found = [(file, _find_picture(file)) for file in files]
     items = [
         _read(file, picture, classes, pixels)
@@ -143,6 +148,10 @@ def _read_classes(place: Path) -> Mapping[int, str]:
     if configs:
         raise ExportError(f"{configs[0]} names no classes; expected a list under names")
     raise ExportError(f"{place}: no {CONFIG} or classes.txt; give the folder of a YOLO data set")
+
+
+def _names_classes(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml") or path.name in ("classes.txt", "obj.names")
 
 
 def _is_label_file(path: Path) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels, Shapes
 
-from napari_wbc_nca.formats.files import rgb
+from napari_wbc_nca.formats.files import to_colours
 from napari_wbc_nca.formats.geometry import region_mask
 from napari_wbc_nca.formats.items import ExportError, Item, cell_measurements, item, keep_reviewed
 from napari_wbc_nca.formats.provenance import run_record
@@ -208,7 +208,7 @@ def show(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Lay
         place = _place(one, image if fits else None)
         shown = image if fits else None
         if not fits and one.pixels is not None:
-            shown = viewer.add_image(rgb(one), name=one.name, **place)
+            shown = viewer.add_image(to_colours(one), name=one.name, **place)
             added.append(shown)
         made = {"source_id": uuid4().hex if shown is None else str(shown.unique_id)}
         table = cell_measurements(one)

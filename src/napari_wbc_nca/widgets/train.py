@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_wbc_nca.cell_types import WBC, canonical
 from napari_wbc_nca.datasets.samples import Sample
-from napari_wbc_nca.formats.files import rgb
+from napari_wbc_nca.formats.files import to_colours
 from napari_wbc_nca.formats.items import item
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.progress import Progress
@@ -126,7 +126,7 @@ def _sample(
     name: str, pixels: Any, places: npt.NDArray[np.float64], kinds: Sequence[str]
 ) -> Sample:
     shape = pixels.shape[:2]
-    picture = rgb(item(name, np.zeros(shape, np.uint8), pixels=np.asarray(pixels)))
+    picture = to_colours(item(name, np.zeros(shape, np.uint8), pixels=np.asarray(pixels)))
     middles = (places + 0.5).astype(np.float32)  # napari counts from the middle of a pixel
     return Sample(
         Path(name),

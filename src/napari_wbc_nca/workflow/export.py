@@ -19,8 +19,8 @@ from napari_wbc_nca.formats.files import (
     PROGRAM,
     RECORD,
     read_cells,
-    rgb,
     stage_folders,
+    to_colours,
     write_png,
     write_record,
 )
@@ -136,7 +136,8 @@ def collect_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) 
             raise ExportError(
                 f"{labels} holds {len(files)} label images; give them one by one with their image"
             )
-        return [read_segmentation(file, image, cells, pixel_size or None) for file in files]
+        shown = None if image is None else _as_image(image)
+        return [read_segmentation(file, shown, cells, pixel_size or None) for file in files]
     return [_item_of_arrays(labels, image, cells, pixel_size)]
 
 
@@ -195,7 +196,7 @@ def training_sample(one: Item) -> Sample:
             f"{one.name} has labels but no picture; open the picture that they were drawn on"
         )
     masks = Masks(one.labels, (), nuclei_of_cells(one), one.ignore)
-    found = sample_from_masks(Path(one.name), masks, one.classes(), one.shape, rgb(one))
+    found = sample_from_masks(Path(one.name), masks, one.classes(), one.shape, to_colours(one))
     return replace(found, group=one.name, source="layers")
 
 
@@ -399,7 +400,7 @@ def write_imported(
         raise ExportError(f"{there[0]} exists; choose another folder, or replace it with --force")
     written: list[Path] = []
     for name, one in zip(names, items, strict=True):
-        pixels = np.full((*one.shape, 3), 255, np.uint8) if one.pixels is None else rgb(one)
+        pixels = np.full((*one.shape, 3), 255, np.uint8) if one.pixels is None else to_colours(one)
         entry = {
             "program": f"{PROGRAM} {version(PROGRAM)}",
             "imported": str(source),
