@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_wbc_nca.cli.segment import find_inputs, names
+from napari_wbc_nca.cli.segment import find_inputs, name_outputs
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from napari_wbc_nca.cli.segment import find_inputs, names
     ],
 )
 def test_outputs_have_names_of_their_own(paths, expected):
-    assert list(names(map(Path, paths)).values()) == expected
+    assert list(name_outputs(map(Path, paths)).values()) == expected
 
 
 def test_names_differ_however_alike_the_paths_are():
     paths = [*map(Path, ("1/s/x.png", "2/s/x.png", "x.png.tif", "q/s_x.png.tif", "Q/X.PNG.tif"))]
-    found = names(paths)
+    found = name_outputs(paths)
     assert list(found) == paths
     assert len({name.lower() for name in found.values()}) == len(paths)
 

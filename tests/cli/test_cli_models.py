@@ -42,6 +42,13 @@ def test_info_is_json(wbc, models):
     assert (done.status, json.loads(done.out)) == (0, INFO)
 
 
+def test_info_counts_the_training_images(wbc, models, monkeypatch):
+    card = {"licence": "MIT", "images": ["0a", "0b"]}
+    monkeypatch.setattr(model_store, "info", lambda _: {**INFO, "card": card})
+    shown = json.loads(wbc("models", "info", "tiny").out)
+    assert shown["card"] == {"licence": "MIT", "images": 2}
+
+
 def test_info_of_an_unknown_model(wbc, models):
     done = wbc("models", "info", "other")
     assert done.status == 2

@@ -43,6 +43,8 @@ def info(model: Annotated[str, typer.Argument(help="Name of a model, or a file."
         found = model_store.info(model)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    if "images" in found.get("card", {}):  # hundreds of ids, which nobody reads
+        found["card"] = {**found["card"], "images": len(found["card"]["images"])}
     console.say(json.dumps(found, indent=2, ensure_ascii=False, default=str))
 
 

@@ -54,11 +54,10 @@ def find_inputs(arguments: Sequence[str]) -> Inputs:
         path = Path(argument).expanduser()
         if path.is_dir() and not omezarr.is_zarr(path):
             images = list(filter(_is_input, sorted(path.iterdir())))
-            why = "there is no image in this folder; give images, or a folder that holds some"
+            why = "there is no image in this folder; give images, or a folder with images"
         elif not path.exists() and glob.has_magic(argument):
-            images = list(
-                filter(_is_input, map(Path, sorted(glob.glob(str(path), recursive=True))))
-            )
+            matches = sorted(glob.glob(str(path), recursive=True))
+            images = list(filter(_is_input, map(Path, matches)))
             why = "no image matches this pattern; check the path"
         else:
             images, why = [path], ""
@@ -68,7 +67,7 @@ def find_inputs(arguments: Sequence[str]) -> Inputs:
     once: dict[Path, Path] = {}
     for path in found:
         once.setdefault(path.resolve(), path)
-    inputs.files = names(once.values())
+    inputs.files = name_outputs(once.values())
     return inputs
 
 
@@ -76,12 +75,12 @@ def _is_input(path: Path) -> bool:
     return omezarr.is_zarr(path) or (is_picture(path) and not path.name.endswith(SUFFIXES))
 
 
-def names(paths: Iterable[Path]) -> dict[Path, str]:
+def name_outputs(paths: Iterable[Path]) -> dict[Path, str]:
     """Name the outputs of each image: its stem, or more of its path where stems are equal.
 
     Examples
     --------
-    >>> [*names([Path("a/x.png"), Path("b/x.png"), Path("b/y.png")]).values()]
+    >>> [*name_outputs([Path("a/x.png"), Path("b/x.png"), Path("b/y.png")]).values()]
     ['a_x.png', 'b_x.png', 'y']
     """
     order = list(paths)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.datasets import readers
-from napari_wbc_nca.datasets.samples import Sample, image_id, read_rgb
+from napari_wbc_nca.datasets.samples import LabelError, Sample, image_id, read_rgb
 from napari_wbc_nca.datasets.splits import NO_VALIDATION, group_of, hold_out_groups
 from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
@@ -119,8 +120,10 @@ def run_training(
         samples, request.params, init=request.init, state_file=request.state_file
     )
     # An evaluation says which of its images the model was trained on.
-    earlier = request.init.card.get("images", []) if request.init else []
-    images = {*earlier, *(image_id(read_rgb(sample)) for sample in samples)}
+    images = set(request.init.card.get("images", [])) if request.init else set()
+    for sample in samples:
+        with suppress(LabelError):  # removed since it was trained on
+            images.add(image_id(read_rgb(sample)))
     return replace(trained, card={**trained.card, "images": sorted(images)})
 
 
