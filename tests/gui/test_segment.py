@@ -328,3 +328,15 @@ def test_form_is_narrow_and_every_field_has_a_name_and_a_tooltip(viewer, widget)
         assert found.accessibleName(), found
         assert found.toolTip() or found.parent().toolTip(), found.accessibleName()
     assert all(button.text() for button in widget.findChildren(QPushButton))
+
+
+def test_notes_of_a_run_are_shown(viewer, widget, click, finish, monkeypatch):
+    def noted(*given):
+        made = assemble(*given)
+        return replace(made, provenance={**made.provenance, "notes": ["1 point gave no cell"]})
+
+    monkeypatch.setattr(squares, "assemble", noted)
+    viewer.add_image(smear((10, 10)), name="smear")
+    click(widget.button)
+    finish(widget)
+    assert text(widget.status) == "1 cell: 1 lymphocyte\n1 point gave no cell"

@@ -1,4 +1,4 @@
-"""What CellMixer takes for foreground in the open image, and mixes from a folder."""
+"""Preview of CellMixer's training: foreground of the open image, mixtures from a folder."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ PREVIEW = "napari_wbc_nca.methods.cellmixer.preview"
 COUNT = 12
 """Mixtures that are shown."""
 SEVERAL, WHITE = "several classes", "#ffffff"
-"""What pixels are called, and their colour, where cells of different classes overlap."""
+"""Class and colour of pixels where cells of different classes overlap."""
 OWN = {field.name for field in fields(CellmixerTrainParams)} - {"populations"}
-"""Parameters that a model keeps of its training, but for what only its own pictures have."""
+"""Training parameters that the card of a model keeps, apart from those of its pictures."""
 
 
 class CellmixerPreview(Controls):
-    """Look at the foreground and at mixtures before training.
+    """Previews the foreground and mixtures before training.
 
     Parameters
     ----------
@@ -61,11 +61,15 @@ class CellmixerPreview(Controls):
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         self.shown = QCheckBox("Foreground of the image")
-        self.shown.setToolTip("Show what training would take for cells, as you change how")
+        self.shown.setToolTip(
+            "Show what training takes for cells, as you change the parameters"
+        )
         self.mixtures = QPushButton("Preview mixtures…")
         self.mixtures.setToolTip("Choose a folder of populations, one folder each, and mix some")
         self.defaults = QPushButton("Defaults")
-        self.defaults.setToolTip("Take what a training from nothing has, not the chosen model's")
+        self.defaults.setToolTip(
+            "Take the defaults of a training from scratch"
+        )
         self.scale = QLabel()
         self.scale.setWordWrap(True)
         self.scale.setVisible(False)
@@ -120,7 +124,7 @@ class CellmixerPreview(Controls):
         index = current_index(source, self.host.viewer.dims.point)
         params, scale = self._params(), self.host.form.scale.params()
         self._place = (source, index)
-        self._tell_scale(params, any(scale.values()) or pixel_size(source) is not None)
+        self._show_scale(params, any(scale.values()) or pixel_size(source) is not None)
         self._foreground.ask(lambda: foreground_of(source, index, params, scale))
 
     def on_close(self) -> None:
@@ -172,7 +176,7 @@ class CellmixerPreview(Controls):
         for name, widget in self.params.widgets.items():
             widget.value = values[name]
 
-    def _tell_scale(self, params: CellmixerTrainParams, known: bool) -> None:
+    def _show_scale(self, params: CellmixerTrainParams, known: bool) -> None:
         """Say what is missing to see the image at the scale of a model of cells."""
         self.scale.setVisible(bool(params.diameter) and not known)
         self.scale.setText(
@@ -252,7 +256,7 @@ def mixed_rows(made: Preview) -> pd.DataFrame:
 
 
 def mixed_colours(made: Preview) -> DirectLabelColormap:
-    """Colours of the mixtures' labels, overlaps or not: another colormap would be drawn anew."""
+    """Colours of the mixtures' labels, overlaps or not: another colormap would be drawn again."""
     names = (*made.classes[1:], SEVERAL)
     rows = pd.DataFrame({"label": range(1, len(names) + 1), "class": names})
     return colormap(rows, class_colours(rows.iloc[:-1]) | {SEVERAL: WHITE})

@@ -1,4 +1,4 @@
-"""The form of the Evaluate widget: which models, against which cells."""
+"""Form of the Evaluate widget: one model or two, the known cells, and criteria."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EvaluateForm(Form):
         fields = QWidget()
         form = form_layout(fields)
         for name, text, widget in (
-            ("data", "Against", self.data),
+            ("data", "Known cells", self.data),
             ("labels", "Labels", self.labels),
             ("reviewed", "Reviewed", self.reviewed),
             ("folder", "Folder", self.folder),

@@ -1,4 +1,4 @@
-"""The Export widget: corrected labels out to other programs, and back in."""
+"""The Export widget: write labels in the formats of other programs, and read them."""
 
 from __future__ import annotations
 

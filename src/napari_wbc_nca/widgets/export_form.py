@@ -1,10 +1,9 @@
-"""The form of the Export widget: which layers, which formats, and how."""
+"""Form of the Export widget: layers, formats, folder and options."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from napari.layers import Image, Labels, Layer
 from qtpy.QtWidgets import (
@@ -22,7 +21,7 @@ from napari_wbc_nca.widgets.layer_boxes import LayerBox, LayerList, ReviewedBox
 from napari_wbc_nca.widgets.layout import PathRow, Section, add_row, choice_box, form_layout, row
 from napari_wbc_nca.widgets.params_form import ParamsForm
 
-OWN = "each its own"
+OWN = "the one they were made from"
 OPTIONS = ("validation", "test", "split_by", "seed", "crop", "pixel_size", "annotator")
 FIRST = ("coco", "qupath")
 """Formats that are ticked at first."""
@@ -41,7 +40,9 @@ class ExportForm(Form):
         )
         self.formats = {name: _format(name) for name in FORMATS}
         self.folder = PathRow("Folder of the exports", folder=True)
-        self.params = ParamsForm(ExportParams, (*OPTIONS, "force"))
+        self.params = ParamsForm(
+            ExportParams, (*OPTIONS, "force"), captions={"force": "Replace files"}
+        )
         self.groups = PathRow("CSV of image and slide, patient or split", folder=False)
         self._arrange()
         self.image_mode.currentIndexChanged.connect(self._show_rows)
@@ -95,7 +96,7 @@ class ExportForm(Form):
         return found
 
     def shared_image(self) -> Image | None:
-        """Image of all labels; None where each has its own."""
+        """Image of all labels; None where each layer is exported with the one it was made from."""
         return None if self.image_mode.currentText() == OWN else self.image.layer
 
     def values(self) -> ExportParams:
@@ -114,7 +115,7 @@ class ExportForm(Form):
         add_row(form, "Image", self.image_mode)
         form.addRow("", self.image)
         add_row(form, "Reviewed", self.reviewed)
-        add_row(form, "Formats", self._grid())
+        form.addRow(self._grid())
         add_row(form, "Folder", self.folder)
         self.params.add_to(form, ("force",))
         self.rows.addWidget(fields)
@@ -126,7 +127,7 @@ class ExportForm(Form):
 
     def _grid(self) -> QWidget:
         box = QWidget()
-        box.setToolTip("Each format gets a folder of its own")
+        box.setToolTip("Each format gets a folder")
         grid = QGridLayout(box)
         grid.setContentsMargins(0, 0, 0, 0)
         for number, check in enumerate(self.formats.values()):
@@ -147,8 +148,9 @@ class ExportForm(Form):
 def _format(name: str) -> QCheckBox:
     form = FORMATS[name]
     box = QCheckBox(form.title)
-    told: dict[str, Any] = {"left out": "leaves out cells that nobody reviewed"}
-    said = told.get(form.ignores, f"what nobody reviewed: {form.ignores}")
-    box.setToolTip(f"{form.title}, in the folder {name}; {said}")
+    rest = f"what nobody reviewed: {form.ignores}"
+    if form.ignores == "left out":
+        rest = "leaves out cells that nobody reviewed"
+    box.setToolTip(f"{form.title}, in the folder {name}; {rest}")
     box.setChecked(name in FIRST)
     return box

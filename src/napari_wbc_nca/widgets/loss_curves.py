@@ -24,9 +24,9 @@ class LossCurves(FigureCanvasQTAgg):
     def __init__(self) -> None:
         super().__init__(Figure(layout="constrained"))  # type: ignore[no-untyped-call]
         self.setMinimumHeight(_HEIGHT)
-        self.setMinimumWidth(200)
+        self.setMinimumWidth(1)
         self.setAccessibleName("Losses by epoch")
-        self.setToolTip("Losses by epoch: validation tells how the model does on unseen pictures")
+        self.setToolTip("Losses by epoch; validation: on pictures that the model is not trained on")
         self.values: dict[str, tuple[list[int], list[float]]] = {}
         self.start()
 

@@ -1,4 +1,4 @@
-"""Centroids over the image while their threshold is chosen, before any cell is cut."""
+"""Preview of the detector: centroids over the image while the threshold is chosen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHEAP = ("kinds", "min_likelihood", "min_distance")
 
 
 class PropagationPreview(Controls):
-    """Show the centroids that a run would find.
+    """Previews the centroids that a run would find.
 
     Parameters
     ----------

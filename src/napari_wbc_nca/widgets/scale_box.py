@@ -28,7 +28,7 @@ AUTOMATIC, PIXEL_SIZE, DIAMETER = "automatic", "pixel size", "cell diameter"
 class ScaleBox(QWidget):
     """Details of where the scale comes from, and a button that asks for an estimate.
 
-    The choice itself, `mode`, is a widget of its own, for the row above.
+    The choice itself, `mode`, stands in the row above.
     """
 
     changed = Signal()

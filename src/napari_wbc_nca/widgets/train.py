@@ -1,4 +1,4 @@
-"""The Train widget: corrected cells in, a better model out."""
+"""The Train widget: train a model from corrected layers, points or a folder."""
 
 from __future__ import annotations
 
@@ -158,6 +158,7 @@ class TrainWidget(RunWidget):
         self.pause.setToolTip("Wait, so that the computer is free for other work")
         self.pause.setVisible(False)
         self.curves = LossCurves()
+        self.curves.setVisible(False)  # until there is a training
         self.notes = text_label()
         self._epochs = 0
         self.add(self.form, self.button, self.progress, self.pause)
@@ -228,6 +229,7 @@ class TrainWidget(RunWidget):
         self.pause.setVisible(running)
         self.pause.setText("Pause")
         if running:
+            self.curves.setVisible(True)
             self.notes.setText("")
 
     def _data(self) -> list[Sample] | Path:

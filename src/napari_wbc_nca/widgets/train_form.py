@@ -1,4 +1,4 @@
-"""The form of the Train widget: what is learnt from, what is begun with, and how."""
+"""Form of the Train widget: training data, the model that it starts from, and parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
-TEACH, SCRATCH = "teach a model further", "from scratch"
+FINETUNE, SCRATCH = "by fine-tuning a model", "from scratch"
 MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "device")
 """Parameters that are always shown; the others stand under Advanced."""
 
@@ -40,10 +40,10 @@ class TrainForm(Form):
         self.labels = LayerList(Labels, "Corrected cells, with classes among their features")
         self.points = LayerList(Points, "One point on each cell")
         self.reviewed = ReviewedBox(
-            "What was reviewed in full; all else teaches nothing, and is not background"
+            "What was reviewed in full; pixels outside are ignored in training"
         )
         self.folder = PathRow("Folder of labelled pictures, an export, or a .toml", folder=True)
-        self.start = choice_box((TEACH, SCRATCH), "Where the training begins")
+        self.start = choice_box((FINETUNE, SCRATCH), "Where the training begins")
         self.model = ModelBox()
         self.methods = choice_box((), "Method of the new model")
         for name, method in registry.METHODS.items():
@@ -70,8 +70,8 @@ class TrainForm(Form):
 
     @property
     def start_model(self) -> str:
-        """Name or file of the model that is taught further; empty where none is."""
-        return self.model.model if self.start.currentText() == TEACH else ""
+        """Name or file of the model that is fine-tuned; empty where none is."""
+        return self.model.model if self.start.currentText() == FINETUNE else ""
 
     @property
     def method(self) -> str:
@@ -109,7 +109,7 @@ class TrainForm(Form):
             ("points", "Points", self.points),
             ("reviewed", "Reviewed", self.reviewed),
             ("folder", "Folder", self.folder),
-            ("start", "Begin", self.start),
+            ("start", "Train", self.start),
             ("model", "Model", self.model),
             ("methods", "Method", self.methods),
             ("name", "Name", self.name),
@@ -150,14 +150,14 @@ class TrainForm(Form):
         return registry.get(self.method).train_params()
 
     def _show_rows(self, index: int = 0) -> None:
-        teach, source = bool(self.start_model), self.source
+        finetune, source = bool(self.start_model), self.source
         shown = {
             "labels": source == LABELS,
             "points": source == POINTS,
             "reviewed": source == LABELS,
             "folder": source == FOLDER,
-            "model": teach,
-            "methods": not teach,
+            "model": finetune,
+            "methods": not finetune,
         }
         for name, on in shown.items():
             for widget in self._rows[name]:
