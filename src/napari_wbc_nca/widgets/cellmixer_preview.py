@@ -61,15 +61,11 @@ class CellmixerPreview(Controls):
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         self.shown = QCheckBox("Foreground of the image")
-        self.shown.setToolTip(
-            "Show what training takes for cells, as you change the parameters"
-        )
+        self.shown.setToolTip("Show what training takes for cells, as you change the parameters")
         self.mixtures = QPushButton("Preview mixtures…")
         self.mixtures.setToolTip("Choose a folder of populations, one folder each, and mix some")
         self.defaults = QPushButton("Defaults")
-        self.defaults.setToolTip(
-            "Take the defaults of a training from scratch"
-        )
+        self.defaults.setToolTip("Take the defaults of a training from scratch")
         self.scale = QLabel()
         self.scale.setWordWrap(True)
         self.scale.setVisible(False)

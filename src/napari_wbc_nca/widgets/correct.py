@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_warning
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.class_colours import add_class, classes_of, colour_of
@@ -21,6 +21,7 @@ from napari_wbc_nca.widgets.correction_keys import (
 from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED, rows
+from napari_wbc_nca.widgets.layout import text_label
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -44,7 +45,7 @@ class CorrectWidget(ViewerWidget):
         super().__init__(napari_viewer)
         bind_keys()
         self.layer: Labels | None = None
-        self.title, self.hint, self.cell, self.counts = (_text() for _ in range(4))
+        self.title, self.hint, self.cell, self.counts = (text_label() for _ in range(4))
         self.hint.setText(HINT)
         self.buttons = {name: self._button(name) for name in OPERATIONS}
         self.classes: list[QPushButton] = []
@@ -167,9 +168,3 @@ def origins(layer: Labels) -> str:
     """How many cells are as the program made them, corrected, or drawn by a person."""
     counts = Counter(follow(layer).table["origin"])
     return " · ".join(f"{counts[name]} {name}" for name in (AUTO, EDITED, ADDED))
-
-
-def _text() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    return label
