@@ -280,9 +280,7 @@ def prepare(image: Image) -> Image:
     if image.contrast is not None:
         return image
     try:
-        pixels = channels_last(image.pixels)
-        if pixels.shape[2] == 4 and _is_cmyk(image.source):
-            pixels = _cmyk_to_rgb(pixels)
+        pixels = without_cmyk(channels_last(image.pixels), image.source)
         check_type(pixels.dtype)
         if min(pixels.shape[:2]) < SMALLEST:
             raise ImageError(
@@ -299,24 +297,31 @@ def prepare(image: Image) -> Image:
     return replace(image, pixels=pixels, contrast=meaning)
 
 
-def _is_cmyk(source: str | None) -> bool:
-    """Whether four channels that another program read from a file are cyan to black."""
-    if source is None or not Path(source).is_file():
-        return False
-    try:
-        with _open_picture(Path(source)) as picture:
-            return picture.mode == "CMYK"
-    except (OSError, ValueError, SyntaxError):
-        return False
+def without_cmyk(pixels: Any, source: str | None) -> Any:
+    """Convert pixels that another program read from a CMYK file to RGB; others are kept.
 
+    Such programs, napari's own reader among them, take the fourth ink for alpha.
 
-def _cmyk_to_rgb(pixels: Any) -> Any:
+    Raises
+    ------
+    ImageError
+        When they are lazy or not of 8 bits.
+    """
     from PIL import Image as Pictures
 
-    if is_lazy(pixels) or pixels.dtype != np.uint8:
+    if pixels.shape[-1] != 4 or source is None or not Path(source).is_file():
+        return pixels
+    try:
+        with _open_picture(Path(source)) as picture:
+            mode = picture.mode
+    except (OSError, ValueError, SyntaxError):  # no picture that Pillow reads
+        return pixels
+    if mode != "CMYK":
+        return pixels
+    if is_lazy(pixels) or pixels.dtype != np.uint8 or pixels.ndim != 3:
         raise ImageError("its colours are CMYK, meant for printing; convert it to RGB")
-    picture = Pictures.frombytes("CMYK", pixels.shape[1::-1], pixels.tobytes())
-    return np.asarray(picture.convert("RGB"))
+    converted = Pictures.frombytes("CMYK", pixels.shape[1::-1], pixels.tobytes()).convert("RGB")
+    return np.asarray(converted)
 
 
 def check(image: Image) -> Image:

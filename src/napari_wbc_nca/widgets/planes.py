@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pint
 from napari.utils.transforms import Affine
-from PIL import Image as PictureFile
 
-from napari_wbc_nca.io import images
+from napari_wbc_nca.io.images import without_cmyk
 from napari_wbc_nca.io.pixels import as_array
 from napari_wbc_nca.types import Image
 
@@ -71,44 +69,21 @@ def source_of(layer: Layer) -> Source:
 
     An axis of three or four before or after the plane holds channels: ``(3, Y, X)`` is an RGB
     image, not a stack of three.
+
+    Raises
+    ------
+    ImageError
+        For a CMYK file that cannot be converted.
     """
     # A zarr array becomes a dask array: indexing it would read it whole.
     pixels = as_array(layer.data[0] if layer.multiscale else layer.data)
     if layer.rgb:
-        return Source(layer, _as_shown(layer, pixels), pixels.shape[:-3], None)
+        return Source(layer, without_cmyk(pixels, layer.source.path), pixels.shape[:-3], None)
     if pixels.ndim >= 3 and pixels.shape[-1] in (3, 4):
         return Source(layer, pixels, pixels.shape[:-3], -1)
     if pixels.ndim >= 3 and pixels.shape[-3] in (3, 4):
         return Source(layer, np.moveaxis(pixels, -3, -1), pixels.shape[:-3], -3)
     return Source(layer, pixels, pixels.shape[:-2], None)
-
-
-def _as_shown(layer: Layer, pixels: Any) -> Any:
-    """Pixels of an RGB layer; those of a CMYK file as RGB, since napari takes black for alpha.
-
-    Raises
-    ------
-    ValueError
-        When the file is CMYK and no longer what the layer shows.
-    """
-    path = layer.source.path
-    if pixels.shape[-1] != 4 or not path or not _is_cmyk(Path(path)):
-        return pixels
-    read = images.read(path).pixels
-    if read.shape[:2] != pixels.shape[:2]:
-        raise ValueError(
-            f"{layer.name} is a CMYK picture, whose black napari shows as transparency. Save it as "
-            "RGB and open that."
-        )
-    return read
-
-
-def _is_cmyk(path: Path) -> bool:
-    try:
-        with PictureFile.open(path) as picture:
-            return bool(picture.mode == "CMYK")
-    except (OSError, ValueError):  # no picture that Pillow reads
-        return False
 
 
 def current_index(source: Source, point: Sequence[float]) -> Index:
