@@ -26,7 +26,7 @@ from napari_wbc_nca.evaluation.ground_truth import (
     read_images,
 )
 from napari_wbc_nca.evaluation.params import EvaluateParams
-from napari_wbc_nca.methods.field import Field, finer_part
+from napari_wbc_nca.methods.field import Field, fine_part
 from napari_wbc_nca.methods.nca.fit import readout_loss
 from napari_wbc_nca.methods.nca.samples import PreparedSample, prepare
 from napari_wbc_nca.methods.nca.windows import WindowSampler
@@ -104,13 +104,13 @@ def _cells(network: UNet, name: str, target: EvaluationImage) -> list[float]:
         view = Field(rgb, float(np.sqrt(4 * mask.sum() / np.pi)) / DIAMETER, {"name": name})
         middle = ndi.center_of_mass(mask)
         part = view.window(tuple((m + 0.5) / view.factor - 0.5 for m in middle), SIDE)
-        around = finer_part(part, view.finer().shape)
+        around = fine_part(part, view.fine_density().shape)
         with torch.inference_mode():
             response = network(view.read(part)[None])[0, 0].sigmoid().numpy()
-        box = view.box(part)
+        box = view.image_part(part)
         sharp = view.interpolate(response, part, 1, box)
         at = (middle[0] - box[0].start, middle[1] - box[1].start)
-        fine = view.interpolate(response, part, view.finer().factor, around)
+        fine = view.interpolate(response, part, view.fine_density().factor, around)
         found = np.zeros_like(mask)
         found[box[0].start : box[0].stop, box[1].start : box[1].stop] = mask_from_response(
             sharp, otsu_threshold(fine), at

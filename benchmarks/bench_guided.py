@@ -18,7 +18,7 @@ import torch
 from napari_wbc_nca.methods.propagation.contribution import (
     Centroid,
     Contribution,
-    Traced,
+    ForwardPass,
     contributions,
     region_radius,
     rivals,
@@ -83,7 +83,7 @@ def main() -> None:
     start = time.process_time()
     guide = GuidedUNet(net)
     trace = guide.activations(image)
-    traced = Traced(trace, torch.sigmoid(trace.logits).numpy(), (0, 0))
+    traced = ForwardPass(trace, torch.sigmoid(trace.logits).numpy(), (0, 0))
     forward = time.process_time() - start
     steps = contributions(guide, traced, found, list(found), shape, options.sigma, params)
     maps: dict[int, Contribution] = run_to_end(steps)

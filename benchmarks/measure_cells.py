@@ -17,10 +17,11 @@ import numpy as np
 from napari_wbc_nca.cell_types import detection_class
 from napari_wbc_nca.datasets.readers import read, read_rgb
 from napari_wbc_nca.io import model_store
-from napari_wbc_nca.methods.propagation.detect import detect, view_of
+from napari_wbc_nca.methods.field import open_field
+from napari_wbc_nca.methods.propagation.detect import detect
 from napari_wbc_nca.methods.propagation.network import load
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.methods.propagation.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.ops.metrics import f1, match_points
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
@@ -34,9 +35,9 @@ def main(model: str, data: str, every: int, output: str | None) -> None:
     network = load(checkpoint, "cpu")
     counts = np.zeros((len(checkpoint.classes), 3), int)
     for sample in read(data, CLASSES)[::every]:
-        rgb = read_rgb(sample).astype(np.float32)
-        diameter = run_to_end(image_diameter(Image(rgb), rgb, network, checkpoint, params))
-        view = view_of(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
+        _, field = open_field(Image(read_rgb(sample)), checkpoint)
+        diameter = run_to_end(image_diameter(field, network, checkpoint, params))
+        view = field.rescaled(diameter / checkpoint.diameter)
         peaks = run_to_end(detect(network, view, checkpoint, params))
         kinds = np.asarray([detection_class(kind) for kind in sample.kinds])
         for number, kind in enumerate(checkpoint.classes):

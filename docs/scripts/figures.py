@@ -17,7 +17,7 @@ import torch
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.overlay import draw
-from napari_wbc_nca.methods.field import Field, Part, finer_part
+from napari_wbc_nca.methods.field import Field, Part, fine_part
 from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
 from napari_wbc_nca.ops.growth import convex_pieces, grow_region, stained_mask
@@ -87,8 +87,8 @@ def steps() -> Figure:
 def grown() -> Figure:
     """How a response grows: what it marks, stained matter and its pieces, and what is kept."""
     network, view, part = first_cell()
-    fine = view.finer()
-    around = finer_part(part, fine.shape)
+    fine = view.fine_density()
+    around = fine_part(part, fine.shape)
     with torch.inference_mode():
         state = network.rollout(view.read(part)[None])
         coarse = PROJECTIONS["centre"](network, state)[0].numpy()

@@ -48,11 +48,11 @@ def detector(opened, monkeypatch):
     card = {"sigma": 5.0, "least": {"wbc": 0.4, "rbc": 0.4}, "scale": "cells"}
     docked = opened(method="propagation", classes=("wbc", "rbc"), card=card)
 
-    def respond(image, checkpoint, params):
-        yield Progress(0, 1, "Looking for cells")
-        return preview.Response(values, 2.0, 20.0, checkpoint)
+    def map_likelihood(image, checkpoint, params):
+        yield Progress(0, 1, "Finding cells")
+        return preview.LikelihoodMap(values, 2.0, 20.0, checkpoint)
 
-    monkeypatch.setattr(preview, "respond", respond)
+    monkeypatch.setattr(preview, "map_likelihood", map_likelihood)
     return docked
 
 
@@ -82,8 +82,8 @@ def test_preview_looks_again_at_another_plane_and_another_scale(
     viewer, detector, click, settle, monkeypatch
 ):
     seen = []
-    real = preview.respond
-    monkeypatch.setattr(preview, "respond", lambda *args: seen.append(args) or real(*args))
+    real = preview.map_likelihood
+    monkeypatch.setattr(preview, "map_likelihood", lambda *args: seen.append(args) or real(*args))
     viewer.add_image(np.stack([smear(), smear()]), name="stack")
     controls = detector.preview.current
     click(controls.shown)

@@ -5,7 +5,7 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.field import Field, finer_part
+from napari_wbc_nca.methods.field import Field, fine_part
 
 DENSITY = {"name": "density"}
 FIELD = planted.smear((40, 60))
@@ -52,7 +52,7 @@ def test_the_smallest_field_has_two_pixels():
 def test_positions_are_those_of_pixel_centres():
     view = Field(FIELD, 4.0, DENSITY)
     assert view.to_image((0, 0)) == (1.5, 1.5)
-    assert view.box((range(2, 5), range(0, 1))) == (range(8, 20), range(4))
+    assert view.image_part((range(2, 5), range(0, 1))) == (range(8, 20), range(4))
 
 
 def test_an_interpolated_map_keeps_its_place():
@@ -69,15 +69,15 @@ def test_an_interpolated_map_keeps_its_place():
 
 
 def test_a_finer_view_has_the_density_whatever_the_network_sees():
-    finer = Field(FIELD, 2.0, {"name": "standard"}).finer()
+    finer = Field(FIELD, 2.0, {"name": "standard"}).fine_density()
     assert finer.shape == (120, 160)
-    part = finer_part((range(10, 20), range(70, 80)), finer.shape)
+    part = fine_part((range(10, 20), range(70, 80)), finer.shape)
     assert part == (range(20, 40), range(140, 160))
     np.testing.assert_array_equal(finer.read(part), Field(FIELD, 1.0, DENSITY).read(part))
 
 
 def test_a_finer_part_stays_inside_the_field():
-    assert finer_part((range(3), range(5, 9)), (5, 17)) == (range(5), range(10, 17))
+    assert fine_part((range(3), range(5, 9)), (5, 17)) == (range(5), range(10, 17))
 
 
 def test_absorptance_is_the_saturated_density():
@@ -100,7 +100,7 @@ class Counting:
 
 def test_the_sample_of_a_field_is_read_once():
     field = Counting(FIELD)
-    view = Field(field, 2.0, DENSITY).rescaled(3.0).finer()
+    view = Field(field, 2.0, DENSITY).rescaled(3.0).fine_density()
     assert field.reads == 1
     part = (range(10), range(12))
     np.testing.assert_array_equal(view.read(part), Field(FIELD, 1.5, DENSITY).read(part))

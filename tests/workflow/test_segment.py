@@ -12,6 +12,7 @@ from PIL import Image as Picture
 
 from napari_wbc_nca.io import results, weights
 from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image, Segmentation
 from napari_wbc_nca.workflow.segment import assemble, estimate_diameter, run, segment
@@ -127,6 +128,14 @@ def test_a_cancelled_run_keeps_its_cells():
     assert found.provenance["points"] == points.tolist()
     whole = segment(image, CHECKPOINT, points=points[:2], locate="points", **GIVEN)
     assert_same(found, whole)
+
+
+def test_a_cancelled_run_has_the_labels_of_its_method():
+    image, params = Image(FIELD), PropagationParams(**GIVEN)
+    detector = replace(CHECKPOINT, method="propagation", classes=("wbc",))
+    found = assemble([], image, detector, params)
+    assert found.labels.keys() == {"cell", "contribution"}
+    assert {"likelihood", "peak_y", "peak_x"} <= set(found.cells.columns)
 
 
 def test_the_estimated_diameter_is_what_a_run_uses():

@@ -1,32 +1,71 @@
-"""A field as the network sees it: at the model's scale, stain-normalised, read in parts."""
+"""A field at a model's scale, normalised as its network needs it, and read in parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_wbc_nca.io.images import prepare, require_colours
+from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.methods import registry
 from napari_wbc_nca.ops import stain
+from napari_wbc_nca.ops.foreground import foreground
+from napari_wbc_nca.ops.foreground_params import ForegroundParams
+from napari_wbc_nca.ops.mixing import Pixels, Statistics, background_statistics, standardise
 from napari_wbc_nca.ops.tiling import resample, resampled_shape
+from napari_wbc_nca.params import fields
+from napari_wbc_nca.types import Checkpoint, Image
 
 Part = tuple[range, range]
+"""Rows and columns."""
+Slices = tuple[slice, slice]
 
 FINE = 2
-"""Fine pixels per model pixel: weak labels become regions, and responses masks, at that scale."""
-
+"""Fine pixels per model pixel: boxes become regions, and responses masks, at that scale."""
+BACKGROUND = "background"
+"""CellMixer's normalisation by the background's statistics; also the name of the first class."""
+BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+"""Normalisation that leaves brightness, in 0–1."""
+DENSITY = {"name": "density"}
+"""Normalisation to optical density against the fitted background."""
 
 _SATURATION = 2.0
+_NORMAL, _MIN_DEVIATION = 1.4826, 1e-3  # deviation over median distance; smallest deviation
+_SIDE = 512  # model pixels up to twice which all of a field counts for its background
 
 
-def shown(values: torch.Tensor, normalisation: Mapping[str, Any]) -> torch.Tensor:
-    r"""What the network is shown of normalised, and in training varied, pixels.
+def open_field(image: Image, checkpoint: Checkpoint) -> tuple[Image, Field]:
+    """Check an image and normalise it as a checkpoint's network needs it.
+
+    Returns
+    -------
+    image
+        With its channels last and its contrast judged.
+    field
+        At the image's own scale; :meth:`Field.rescaled` brings it to the model's.
+
+    Raises
+    ------
+    ImageError
+        For an image that cannot be used, saying what to do.
+    """
+    image = prepare(image)
+    if registry.get(checkpoint.method).colours:
+        require_colours(image)
+    return image, Field(to_rgb(image), 1, checkpoint.normalisation)
+
+
+def saturate(values: torch.Tensor, normalisation: Mapping[str, Any]) -> torch.Tensor:
+    r"""Saturate normalised pixels where the normalisation asks for it.
 
     For ``absorptance`` the optical density saturates, :math:`1 - e^{-2d}`, the share of light
-    that twice the stain would absorb: pale and dark stains come closer to each other. All other
-    normalisations are shown as they are.
+    that twice the stain would absorb: pale and dark stains come closer to each other. Pixels of
+    all other normalisations stay as they are. Training varies stains before this step.
     """
     if normalisation["name"] == "absorptance":
         return 1 - torch.exp(-_SATURATION * values)
@@ -34,7 +73,7 @@ def shown(values: torch.Tensor, normalisation: Mapping[str, Any]) -> torch.Tenso
 
 
 class Field:
-    """A field at the model's scale.
+    """A field at one scale, in one normalisation.
 
     Parameters
     ----------
@@ -43,7 +82,9 @@ class Field:
     factor
         Image pixels per model pixel.
     normalisation
-        Of the checkpoint; fitted to a sample of the whole field.
+        Of the checkpoint. Stains are fitted to a sample of the whole field; ``maximum`` divides
+        by the field's largest value, ``background`` takes the background's mean and deviation
+        at this scale.
     sample
         See :func:`napari_wbc_nca.ops.stain.sample_field`; read from the field where None.
 
@@ -51,6 +92,8 @@ class Field:
     ----------
     shape
         Height and width in model pixels.
+    source_shape
+        Height and width of the image.
     """
 
     def __init__(
@@ -64,33 +107,50 @@ class Field:
         self.source_shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         height, width = resampled_shape(self.source_shape, factor)
         self.shape = (max(height, 2), max(width, 2))
-        self._sample = stain.sample_field(rgb) if sample is None else sample
-        self._normalise = stain.fit_normalisation(normalisation, self._sample)
+        self.sample = stain.sample_field(rgb) if sample is None else sample
+        if normalisation["name"] == "maximum" and "maximum" not in normalisation:
+            self.normalisation = {**normalisation, "maximum": float(np.asarray(rgb.max()))}
 
-    def rescaled(self, factor: float) -> Field:
-        """The same field with `factor` image pixels per model pixel; its sample is kept."""
-        return Field(self.rgb, factor, self.normalisation, self._sample)
+    def rescaled(self, factor: float, normalisation: Mapping[str, Any] | None = None) -> Field:
+        """Return the field at `factor` image pixels per model pixel; its sample is kept.
 
-    def finer(self) -> Field:
-        """Optical density of the same field with `FINE` pixels per model pixel."""
-        return Field(self.rgb, self.factor / FINE, {"name": "density"}, self._sample)
+        `normalisation` replaces the field's own where it is given.
+        """
+        return Field(self.rgb, factor, normalisation or self.normalisation, self.sample)
+
+    def fine_density(self) -> Field:
+        """Return the optical density of the field at `FINE` pixels per model pixel."""
+        return self.rescaled(self.factor / FINE, DENSITY)
 
     def read(self, part: Part) -> torch.Tensor:
-        """``(3, h, w)`` float32 of some rows and columns."""
-        colours = resample(self._source, self.source_shape, self.factor, *part)
-        normalised = self._normalise(colours, (part[0].start, part[1].start), self.shape)
-        pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(normalised, -1, 0)))
-        return shown(pixels, self.normalisation)
+        """Read the pixels of `part` as the network needs them: ``(3, h, w)`` float32."""
+        pixels = self._read(part)
+        if self._statistics is not None:
+            pixels = standardise(pixels, self._statistics)
+        return saturate(torch.from_numpy(pixels), self.normalisation)
+
+    def read_pixels(self, part: Part) -> npt.NDArray[np.float32]:
+        """Read `part` with its channels last: ``(h, w, 3)`` float32."""
+        return self.read(part).numpy().transpose(1, 2, 0)
+
+    def normalised_sample(self) -> npt.NDArray[np.float32]:
+        """Return the sample of the field, normalised: ``(h, w, 3)`` float32."""
+        return self._normalise(self.sample, (0, 0), self.sample.shape[:2])
 
     def window(self, centre: tuple[float, float], side: int) -> Part:
-        """Rows and columns of a window around `centre`, moved inside the field where it fits."""
+        """Return the window of `side` around `centre`, moved inside the field where it fits."""
         rows, columns = (
             _span(middle, side, size) for middle, size in zip(centre, self.shape, strict=True)
         )
         return rows, columns
 
-    def box(self, part: Part) -> Part:
-        """Image pixels that `part` covers."""
+    @property
+    def whole(self) -> Part:
+        """All rows and columns."""
+        return range(self.shape[0]), range(self.shape[1])
+
+    def image_part(self, part: Part) -> Part:
+        """Return the image pixels that `part` covers."""
         rows, columns = (
             range(int(span.start * self.factor), min(size, round(span.stop * self.factor)))
             for span, size in zip(part, self.source_shape, strict=True)
@@ -98,43 +158,75 @@ class Field:
         return rows, columns
 
     def to_image(self, centre: tuple[float, float]) -> tuple[float, float]:
-        """A position in model pixels as one in image pixels."""
+        """Convert a position in model pixels to image pixels."""
         return (centre[0] + 0.5) * self.factor - 0.5, (centre[1] + 0.5) * self.factor - 0.5
 
     def from_image(self, centre: tuple[float, float]) -> tuple[float, float]:
-        """A position in image pixels as one in model pixels."""
+        """Convert a position in image pixels to model pixels."""
         return (centre[0] + 0.5) / self.factor - 0.5, (centre[1] + 0.5) / self.factor - 0.5
 
     def interpolate(
-        self, values: npt.NDArray[Any], part: Part, factor: float, wanted: Part
+        self, values: npt.NDArray[Any], part: Part, factor: float, target: Part
     ) -> npt.NDArray[np.float32]:
-        """A map of `part`, at other pixels of the field.
+        """Interpolate a map of `part` at other pixels of the field.
 
         Parameters
         ----------
         values
             ``(len(rows), len(columns))`` of `part`.
         part
-            Rows and columns of this view.
+            Rows and columns of this field.
         factor
-            Image pixels per wanted pixel; 1 for the image's own.
-        wanted
-            Rows and columns of the wanted pixels.
+            Image pixels per target pixel; 1 for the image's own.
+        target
+            Rows and columns of the target pixels.
         """
         return resample(
             lambda y, x: values[y, x, None],
             (len(part[0]), len(part[1])),
             factor / self.factor,
-            *wanted,
+            *target,
             origin=(part[0].start, part[1].start),
         )[..., 0]
+
+    @cached_property
+    def _normalise(self) -> stain.Normalise:
+        own = self.normalisation["name"] == BACKGROUND
+        return stain.fit_normalisation(BRIGHTNESS if own else self.normalisation, self.sample)
+
+    @cached_property
+    def _statistics(self) -> Statistics | None:
+        """Mean and deviation of the background, over parts that do not depend on any tile.
+
+        Where the foreground leaves nothing, as on an empty field, whose noise it takes for cells,
+        most of the field is taken for background.
+        """
+        if self.normalisation["name"] != BACKGROUND:
+            return None
+        names = [field.name for field in fields(ForegroundParams)]
+        params = ForegroundParams(
+            **{name: self.normalisation[name] for name in names if name in self.normalisation}
+        )
+        parts = [self._read(part) for part in _background_parts(self.shape)]
+        masks = [foreground(_channels_last(pixels), params).astype(np.uint8) for pixels in parts]
+        known = map(background_statistics, parts, masks)
+        found = [statistics for statistics in known if statistics is not None]
+        if not found:
+            found = [_robust_statistics(pixels) for pixels in parts]
+        mean, std = (np.mean(values, 0) for values in zip(*found, strict=True))
+        return Statistics(mean, std)
+
+    def _read(self, part: Part) -> Pixels:
+        colours = resample(self._source, self.source_shape, self.factor, *part)
+        normalised = self._normalise(colours, (part[0].start, part[1].start), self.shape)
+        return np.ascontiguousarray(np.moveaxis(normalised, -1, 0))
 
     def _source(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
         return np.asarray(self.rgb[rows, columns])
 
 
-def finer_part(part: Part, shape: tuple[int, int]) -> Part:
-    """Rows and columns of a finer view of `shape` that the model pixels of `part` cover."""
+def fine_part(part: Part, shape: tuple[int, int]) -> Part:
+    """Return the pixels of a fine field of `shape` that the model pixels of `part` cover."""
     rows, columns = (
         range(FINE * span.start, min(FINE * span.stop, size))
         for span, size in zip(part, shape, strict=True)
@@ -142,6 +234,40 @@ def finer_part(part: Part, shape: tuple[int, int]) -> Part:
     return rows, columns
 
 
+def as_part(slices: Slices) -> Part:
+    """Convert slices to rows and columns."""
+    return range(slices[0].start, slices[0].stop), range(slices[1].start, slices[1].stop)
+
+
+def as_slices(part: Part, outer: Part | None = None) -> Slices:
+    """Convert rows and columns to slices of the field, or of the part `outer` of it."""
+    y, x = (0, 0) if outer is None else (outer[0].start, outer[1].start)
+    rows, columns = part
+    return slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
+
+
 def _span(middle: float, side: int, size: int) -> range:
     start = max(0, min(round(middle - side / 2), size - side))
     return range(start, min(start + side, size))
+
+
+def _channels_last(pixels: Pixels) -> Pixels:
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+
+
+def _robust_statistics(pixels: Pixels) -> Statistics:
+    """Median, and the deviation that the median distance from it would have in normal noise."""
+    middle = np.median(pixels, axis=(1, 2))
+    spread = np.median(np.abs(pixels - middle[:, None, None]), axis=(1, 2))
+    return Statistics(middle, np.maximum(_NORMAL * spread, _MIN_DEVIATION))
+
+
+def _background_parts(shape: tuple[int, int]) -> list[Part]:
+    """All of a small field, else nine parts spread evenly."""
+    spans = [
+        [range(size)]
+        if size <= 2 * _SIDE
+        else [range(start, start + _SIDE) for start in (0, (size - _SIDE) // 2, size - _SIDE)]
+        for size in shape
+    ]
+    return [(rows, columns) for rows in spans[0] for columns in spans[1]]

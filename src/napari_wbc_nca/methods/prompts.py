@@ -1,66 +1,171 @@
-"""Centroids that a user gave, in pixels of the image."""
+"""Points and boxes by which a user marks cells.
+
+A position counts from the middle of the first pixel, which is (0, 0), as in napari. A box is
+half-open, ``[y0, y1) × [x0, x1)``: its sides are edges of pixels, so that ``(0, 0, 10, 10)``
+holds the pixels 0 to 9, and its centre ``(y0 + y1 - 1) / 2`` is 4.5.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Places = npt.NDArray[Any]
+from napari_wbc_nca.methods.field import DENSITY, Field
+from napari_wbc_nca.ops.graphcut import fit_saliency
+
+Points = npt.NDArray[Any]
+"""``(N, 2)`` y, x in pixels."""
+Boxes = npt.NDArray[Any]
+"""``(N, 4)`` y0, x0, y1, x1 in pixels."""
+
+EMPTY = "they lie on empty background"
+"""Why a prompt gives no cell."""
+COVERED = "cells around them left no pixels"
+"""Why a prompt gives no cell."""
+
+_STAINED = 0.5  # saliency from which on matter is stained
+_COLUMNS = {"points": "y, x", "boxes": "y0, x0, y1, x1"}
 
 
-def given(
-    locate: str, points: Places | None, boxes: Places | None, shape: tuple[int, int]
-) -> Places:
-    """``(N, 2)`` y, x of points, or of the middles of boxes, which lie inside the image.
+def prompt_centres(
+    locate: str,
+    points: Points | None,
+    boxes: Boxes | None,
+    shape: tuple[int, int],
+    automatic: str = "detector",
+) -> Points | None:
+    """Return the centres of cells that a user marked.
 
     Parameters
     ----------
     locate
-        ``points`` or ``boxes``.
+        ``points`` or ``boxes``; for all others there are no centres.
     points, boxes
-        ``(N, 2)`` y, x and ``(N, 4)`` y0, x0, y1, x1 in pixels.
+        ``(N, 2)`` y, x and ``(N, 4)`` y0, x0, y1, x1 in pixels. Boxes are checked whatever
+        `locate` is, since they also tell the scale.
     shape
         Height and width of the image.
+    automatic
+        Value of `locate` that finds cells without prompts, for the message.
+
+    Returns
+    -------
+    ``(N, 2)`` y, x in pixels; None where `locate` does not ask for prompts
 
     Raises
     ------
     ValueError
-        When what `locate` asks for is missing, of a wrong shape, or outside the image.
+        For prompts that are missing, of a wrong shape, empty or inverted, or outside the image.
     """
+    if boxes is not None:
+        boxes = check_boxes(boxes, shape)
+    if locate not in _COLUMNS:
+        return None
     values = points if locate == "points" else boxes
     if values is None or len(values) == 0:
         raise ValueError(
-            f"locate is {locate!r}, but no {locate} were given; add {locate} on the cells, or "
-            "locate by 'detector'"
+            f"locate is {locate!r}, but no {locate} were given; add {locate} around the cells, "
+            f"or locate by {automatic!r}"
         )
-    array = np.asarray(values, np.float64)
-    columns = 2 if locate == "points" else 4
-    if array.ndim != 2 or array.shape[1] != columns:
-        raise ValueError(
-            f"{locate} have shape {array.shape}; expected (N, {columns}), "
-            f"{'y, x' if columns == 2 else 'y0, x0, y1, x1'} in pixels"
-        )
-    # A point is the middle of a pixel, an edge of a box lies between pixels.
-    middles = array if columns == 2 else (array[:, :2] + array[:, 2:] - 1) / 2
-    return inside(middles, shape)
+    return check_points(values, shape) if locate == "points" else box_centres(values)
 
 
-def inside(places: Places, shape: tuple[int, int]) -> Places:
-    """`places`, when all of them lie in an image of `shape`.
+def check_points(points: npt.ArrayLike, shape: tuple[int, int]) -> Points:
+    """Return points as ``(N, 2)`` float64, when all of them lie in an image of `shape`.
 
     Raises
     ------
     ValueError
-        When one does not.
+        For points of a wrong shape or outside the image; NaN is outside.
     """
-    # Written so that NaN is outside.
-    outside = ~((places >= -0.5) & (places <= np.subtract(shape, 0.5))).all(1)
-    if outside.any():
-        first = places[outside][0].round(1).tolist()
+    array = _as_table("points", points)
+    _check_inside("points", array, shape)
+    return array
+
+
+def check_boxes(boxes: npt.ArrayLike, shape: tuple[int, int]) -> Boxes:
+    """Return boxes as ``(N, 4)`` float64, when their centres lie in an image of `shape`.
+
+    Raises
+    ------
+    ValueError
+        For boxes of a wrong shape, outside the image, or without height or width; those whose
+        sides are exchanged have none.
+    """
+    array = _as_table("boxes", boxes)
+    _check_inside("boxes", box_centres(array), shape)
+    if not (array[:, 2:] > array[:, :2]).all():
+        raise ValueError("a box has no height or width; expected y0 < y1 and x0 < x1 in pixels")
+    return array
+
+
+def box_centres(boxes: Boxes) -> Points:
+    """Return the ``(N, 2)`` centres of half-open boxes ``(N, 4)``."""
+    return np.asarray((boxes[:, :2] + boxes[:, 2:] - 1) / 2, np.float64)
+
+
+def _as_table(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    array, columns = np.asarray(values, np.float64), _COLUMNS[name]
+    count = columns.count(",") + 1
+    if array.size == 0:
+        return array.reshape(0, count)
+    if array.ndim != 2 or array.shape[1] != count:
         raise ValueError(
-            f"{int(outside.sum())} of {len(places)} centroids lie outside the image of {shape} "
+            f"{name} have shape {array.shape}; expected (N, {count}), {columns} in pixels"
+        )
+    return array
+
+
+def _check_inside(name: str, centres: Points, shape: tuple[int, int]) -> None:
+    # Written so that NaN is outside.
+    outside = ~((centres >= -0.5) & (centres <= np.subtract(shape, 0.5))).all(1)
+    if outside.any():
+        first = centres[outside][0].round(1).tolist()
+        raise ValueError(
+            f"{int(outside.sum())} of {len(centres)} {name} lie outside the image of {shape} "
             f"(height, width) pixels, the first at {first}; move or remove them"
         )
-    return places
+
+
+def on_background(view: Field, centres: Points, radius: float) -> npt.NDArray[np.bool_]:
+    """Tell which centres lie on empty background, without stained matter around them.
+
+    The mean density of a disk is compared with the level that separates matter from background
+    in the whole field (:func:`~napari_wbc_nca.ops.graphcut.fit_saliency`).
+
+    Parameters
+    ----------
+    view
+        Field of a stained smear, at any scale.
+    centres
+        ``(N, 2)`` in pixels of `view`.
+    radius
+        Of the disk, in the same pixels.
+    """
+    density = view.rescaled(view.factor, DENSITY)
+    stained = fit_saliency("stain", density.normalised_sample())
+    side = 2 * max(1, round(radius)) + 1
+    empty = np.zeros(len(centres), bool)
+    for number, (y, x) in enumerate(centres):
+        rows, columns = part = density.window((y + 0.5, x + 0.5), side)
+        away = np.hypot(np.asarray(rows)[:, None] - y, np.asarray(columns) - x)
+        disk = away <= max(radius, away.min())
+        mean = density.read_pixels(part)[disk].mean(0)
+        empty[number] = float(stained(mean[None, None])[0, 0]) < _STAINED
+    return empty
+
+
+def prompt_notes(name: str, count: int, reasons: Mapping[str, int]) -> list[str]:
+    """Say how many of `count` prompts gave no cell, and why.
+
+    Examples
+    --------
+    >>> prompt_notes("points", 5, {"they lie on empty background": 2, "nothing was left": 0})
+    ['2 of 5 points gave no cell: they lie on empty background']
+    """
+    return [
+        f"{lost} of {count} {name} gave no cell: {why}" for why, lost in reasons.items() if lost
+    ]

@@ -24,11 +24,19 @@ class Method:
         ``"module:function"`` of the two generators every method has.
     predict_params, train_params
         Frozen dataclasses that own their parameters.
+    labels
+        Names of its label images; those of ``contribution`` come with peaks in the table.
+    colours
+        Whether it needs an image with colours.
+    background
+        How many of a model's first classes are background, and so no cell's.
+    network
+        ``"module:function"`` of ``load(checkpoint, device)``.
     estimate
-        ``"module:function"`` of the generator that estimates a cell's diameter in an image.
+        ``"module:function"`` of the generator that estimates a cell's diameter in a field.
     update
-        ``"module:function"`` of the generator that makes a part of a result anew; empty where
-        the method cannot.
+        ``"module:function"`` of the generator that computes a part of a result again; empty
+        where the method cannot.
     """
 
     name: str
@@ -37,7 +45,11 @@ class Method:
     train: str
     predict_params: type
     train_params: type
-    estimate: str = "napari_wbc_nca.methods.nca.scale:estimate"
+    labels: tuple[str, ...] = ("cell", "nucleus")
+    colours: bool = True
+    background: int = 0
+    network: str = "napari_wbc_nca.methods.nca.network:build"
+    estimate: str = "napari_wbc_nca.methods.nca.scale:search_diameter"
     update: str = ""
 
 
@@ -67,8 +79,11 @@ METHODS = {
             "napari_wbc_nca.methods.propagation.train:train",
             PropagationParams,
             PropagationTrainParams,
-            estimate="napari_wbc_nca.methods.propagation.scale:estimate",
-            update="napari_wbc_nca.methods.propagation.update:update",
+            labels=("cell", "contribution"),
+            colours=False,
+            network="napari_wbc_nca.methods.propagation.network:load",
+            estimate="napari_wbc_nca.methods.propagation.scale:search_diameter",
+            update="napari_wbc_nca.methods.propagation.predict:update",
         ),
         Method(
             "cellmixer",
@@ -77,7 +92,11 @@ METHODS = {
             "napari_wbc_nca.methods.cellmixer.train:train",
             CellmixerParams,
             CellmixerTrainParams,
-            estimate="napari_wbc_nca.methods.cellmixer.scale:estimate",
+            labels=("cell", "class"),
+            colours=False,
+            background=1,
+            network="napari_wbc_nca.methods.cellmixer.network:load",
+            estimate="napari_wbc_nca.methods.cellmixer.scale:search_diameter",
         ),
     )
 }

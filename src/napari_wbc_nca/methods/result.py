@@ -1,4 +1,4 @@
-"""From finished cells to a segmentation."""
+"""A segmentation from finished cells: label images, table, maps and notes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.ops.labels import cell_table, write_labels
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.overlaps import local_slices, mask_box, resolve_overlaps
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from napari_wbc_nca.methods.params import PredictParams
+
+CONTRIBUTION = "contribution"
+"""Name of a cell's map of what its pixels contribute, where no other cell's contribute more."""
 
 _CHUNK = 1024
 _MAPPED = 20  # cells up to which each gets maps of its own
+
+CellKey = tuple[tuple[float, float], str]
+
+
+def cell_key(cell: Cell) -> CellKey:
+    """Return what identifies a cell in a field: its centre and its class."""
+    return cell.centre, cell.label_class
 
 
 def collect(
@@ -27,8 +40,10 @@ def collect(
     checkpoint: Checkpoint,
     params: PredictParams,
     diameter: float | None = None,
+    labels: Mapping[CellKey, int] | None = None,
+    notes: Sequence[str] = (),
 ) -> Segmentation:
-    """Labels without overlaps, table and maps of the cells of one image.
+    """Resolve overlaps and make the labels, table and maps of one image.
 
     Label images are zarr arrays in a temporary folder where the image is lazy.
 
@@ -37,25 +52,49 @@ def collect(
     cells
         In any order.
     image, checkpoint, params
-        What they were found in, with and by.
+        Those that the cells were found with; the checkpoint's method says which label images
+        there are.
     diameter
         Diameter in pixels that was used; kept in the provenance.
+    labels
+        Integers that some cells have already; the others get the ones above, in raster order.
+    notes
+        Sentences for the user, such as how many prompts gave no cell; kept in the provenance.
     """
-    settled = resolve_overlaps(cells, image.shape)
-    labels = {name: blank(image) for name in ("cell", "nucleus")}
-    write_labels(settled, labels["cell"], labels["nucleus"])
-    pixel_size = params.pixel_size or image.pixel_size
+    disjoint = resolve_overlaps(cells, image.shape)
+    numbers = assign_labels(disjoint, labels or {})
+    images = {name: blank(image) for name in registry.get(checkpoint.method).labels}
+    highest = blank(image, "float32") if CONTRIBUTION in images else None
+    for cell, number in zip(disjoint, numbers, strict=True):
+        _paint(cell, number, images, checkpoint.classes)
+        if highest is not None:
+            noise = getattr(params, "min_contribution", 0.0)
+            _paint_contribution(cell, number, images[CONTRIBUTION], highest, noise)
+    frame = _table(disjoint, numbers, checkpoint, params.pixel_size or image.pixel_size)
     found = {} if diameter is None else {"diameter": float(diameter)}
+    if notes:
+        found |= {"notes": list(notes)}
     return Segmentation(
-        labels=labels,
-        cells=cell_table(settled, checkpoint.classes, pixel_size),
-        maps=_maps(settled, image) if params.maps else {},
-        provenance={**found, "cells": len(settled), "complete": True},
+        labels=images,
+        cells=frame,
+        maps=_maps(disjoint, numbers, image, highest is None) if params.maps else {},
+        provenance={**found, "cells": len(disjoint), "complete": True},
     )
 
 
+def assign_labels(cells: Sequence[Cell], labels: Mapping[CellKey, int]) -> list[int]:
+    """Return the integer of each cell: the one it has already, or the next that is free."""
+    following = max(labels.values(), default=0)
+    numbers = []
+    for cell in cells:
+        if cell_key(cell) not in labels:
+            following += 1
+        numbers.append(labels.get(cell_key(cell), following))
+    return numbers
+
+
 def blank(image: Image, dtype: str = "uint32") -> Any:
-    """Zeros as large as an image: NumPy for NumPy, zarr in a temporary folder where it is lazy."""
+    """Return zeros as large as an image: NumPy, or zarr in a temporary folder where it is lazy."""
     if isinstance(image.pixels, np.ndarray):
         return np.zeros(image.shape, dtype)
     import zarr
@@ -67,16 +106,64 @@ def blank(image: Image, dtype: str = "uint32") -> Any:
     return array
 
 
-def _maps(cells: Sequence[Cell], image: Image) -> Mapping[str, Any]:
-    """The response of all cells in one map, and each cell's own maps by its label."""
-    maps = {"response": blank(image, "float32")}
-    for cell in cells:
+def _paint(cell: Cell, number: int, images: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """Write a cell's mask, nucleus and class into those label images that there are."""
+    part = mask_box(cell)
+    inside = local_slices(cell, part)
+    for name, mask, value in (
+        ("cell", cell.mask, number),
+        ("nucleus", cell.nucleus, number),
+        ("class", cell.mask, classes.index(cell.label_class)),
+    ):
+        if name in images:
+            block = np.asarray(images[name][part])
+            block[mask[inside]] = value
+            images[name][part] = block
+
+
+def _paint_contribution(cell: Cell, number: int, owner: Any, highest: Any, noise: float) -> None:
+    """Give a cell the pixels where its contribution is the highest so far."""
+    part, values = _extent(cell), cell.maps[CONTRIBUTION]
+    before, block = np.asarray(highest[part]), np.asarray(owner[part])
+    block[(values > noise) & (values > before)] = number
+    owner[part] = block
+    highest[part] = np.maximum(before, values)
+
+
+def _extent(cell: Cell) -> tuple[slice, slice]:
+    """Rows and columns of the image that a cell's arrays span."""
+    y, x = (slice(at, at + size) for at, size in zip(cell.origin, cell.mask.shape, strict=True))
+    return y, x
+
+
+def _table(
+    cells: Sequence[Cell], numbers: Sequence[int], checkpoint: Checkpoint, size: float | None
+) -> pd.DataFrame:
+    method = registry.get(checkpoint.method)
+    frame = cell_table(cells, checkpoint.classes[method.background :], size)
+    frame["label"] = np.asarray(numbers, np.int64)
+    if CONTRIBUTION in method.labels:
+        frame["likelihood"] = np.array([cell.confidence for cell in cells], np.float64)
+        for axis, name in enumerate(("peak_y", "peak_x")):
+            frame[name] = np.array([cell.centre[axis] for cell in cells], np.float64)
+    return frame.sort_values("label", ignore_index=True)
+
+
+def _maps(
+    cells: Sequence[Cell], numbers: Sequence[int], image: Image, with_response: bool
+) -> dict[str, Any]:
+    """Response of all cells in one map where it is wanted, and maps of the first cells."""
+    maps = {"response": blank(image, "float32")} if with_response else {}
+    for cell in cells if with_response else ():
         part = mask_box(cell)
         response = cell.response[local_slices(cell, part)]
         maps["response"][part] = np.maximum(np.asarray(maps["response"][part]), response)
-    for label, cell in enumerate(cells[:_MAPPED], start=1):
-        part = mask_box(cell)
+    for cell, number in list(zip(cells, numbers, strict=True))[:_MAPPED]:
         for name, values in cell.maps.items():
-            own = maps[f"cell {label} {name}"] = blank(image, "float32")
+            if name == CONTRIBUTION:
+                title, part = f"{name} {number}", _extent(cell)
+            else:
+                title, part = f"cell {number} {name}", mask_box(cell)
+            own = maps[title] = blank(image, "float32")
             own[part] = values[local_slices(cell, part)]
     return maps

@@ -66,7 +66,7 @@ class PropagationPreview(Controls):
         params, model = self._params(), self.host.form.model.model
         if params is not None:
             self._place = (source, index)
-            self._say("Looking for cells…")
+            self._say("Finding cells…")
             self._live.ask(lambda: respond(source, index, model, params))
 
     def on_close(self) -> None:
@@ -149,9 +149,11 @@ class PropagationPreview(Controls):
 
 
 def respond(source: Source, index: Index, model: str, params: Any) -> Generator[Any, None, Any]:
-    """Likelihood of a plane by a detector; runs in a thread."""
+    """Map the likelihood of a plane; runs in a thread."""
     from napari_wbc_nca.io import model_store
     from napari_wbc_nca.methods.propagation import preview
 
     yield None
-    return (yield from preview.respond(source.image(index), model_store.resolve(model), params))
+    return (
+        yield from preview.map_likelihood(source.image(index), model_store.resolve(model), params)
+    )

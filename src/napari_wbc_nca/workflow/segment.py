@@ -15,7 +15,9 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
+from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.result import collect
+from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import choose_device
 from napari_wbc_nca.params import as_dict, check, from_mapping
 from napari_wbc_nca.progress import Progress, run_to_end
@@ -113,9 +115,17 @@ def _given(*places: npt.NDArray[Any] | None) -> dict[str, Any]:
 def estimate_diameter(
     image: Image, checkpoint: Checkpoint, params: PredictParams
 ) -> Generator[Progress, None, float]:
-    """Diameter in pixels that a run with these parameters would use, step by step."""
-    estimate = registry.load(registry.get(checkpoint.method).estimate)
-    return float((yield from estimate(image, checkpoint, params)))
+    """Estimate the diameter in pixels that a run with these parameters would use.
+
+    Raises
+    ------
+    ImageError
+        For an image that cannot be used, saying what to do.
+    """
+    image, field = open_field(image, checkpoint)
+    load = registry.load(registry.get(checkpoint.method).network)
+    network = load(checkpoint, params.device)
+    return (yield from image_diameter(field, network, checkpoint, params, image.pixel_size))
 
 
 def provenance(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.methods.cellmixer.connected_cells import connect_pixels, paint_tile
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
-from napari_wbc_nca.methods.cellmixer.pieces import connect, paint
 
 NAMES = ("background", "large", "small")
 FACTOR = 5
@@ -14,9 +14,11 @@ def painted(classes, sure=0.9, plain=None):
     """Classes and cells of a class map, five times as large."""
     plain = np.zeros(classes.shape, bool) if plain is None else plain
     maps = [np.where(classes == n, sure, (1 - sure) / 2).astype(np.float32) for n in range(3)]
-    pieces = connect(classes, plain, NAMES, {"large": 20.0, "small": 14.0}, CellmixerParams())
+    pieces = connect_pixels(
+        classes, plain, NAMES, {"large": 20.0, "small": 14.0}, CellmixerParams()
+    )
     tile = tuple(slice(0, size * FACTOR) for size in classes.shape)
-    found, cells, _ = paint(maps, pieces, FACTOR, tile)
+    found, cells, _ = paint_tile(maps, pieces, FACTOR, tile)
     return found, cells
 
 

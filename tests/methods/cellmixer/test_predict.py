@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods.cellmixer import scale
+from napari_wbc_nca.methods.cellmixer.connected_cells import connect_pixels
 from napari_wbc_nca.methods.cellmixer.network import load
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
-from napari_wbc_nca.methods.cellmixer.pieces import connect
 from napari_wbc_nca.methods.cellmixer.predict import predict
-from napari_wbc_nca.methods.cellmixer.scale import estimate, piece_diameters
-from napari_wbc_nca.methods.cellmixer.sliding_window import spans, weights
+from napari_wbc_nca.methods.cellmixer.scale import piece_diameters
+from napari_wbc_nca.methods.cellmixer.sliding_window import blending_weights, window_spans
+from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
+from napari_wbc_nca.workflow.segment import estimate_diameter
 
 
 @pytest.fixture
@@ -69,6 +71,8 @@ def test_what_was_planted_gets_its_class_and_one_cell_each(planted):
     assert found.cells["label"].tolist() == [1, 2]
     assert cells[DARK] == 1
     assert cells[BRIGHT] == 2
+    assert found.provenance["cells"] == 2
+    assert "regions" not in found.provenance
     area = found.cells["area_px"].to_numpy()
     np.testing.assert_allclose(area, np.pi * 49, rtol=0.25)
     assert [(cells == n).sum() for n in (1, 2)] == area.tolist()
@@ -98,16 +102,16 @@ def test_a_larger_picture_of_the_same_cells_gives_the_same_cells(planted):
 
 def test_scale_is_given_known_or_that_of_the_training(planted):
     image = Image(field(), pixel_size=0.5)
-    assert run_to_end(estimate(image, planted, CellmixerParams(diameter=33))) == 33
-    assert run_to_end(estimate(image, planted, CellmixerParams())) == 14
+    assert run_to_end(estimate_diameter(image, planted, CellmixerParams(diameter=33))) == 33
+    assert run_to_end(estimate_diameter(image, planted, CellmixerParams())) == 14
     known = replace(planted, pixel_size=1.0, card=planted.card | {"pixel_size_known": True})
-    assert run_to_end(estimate(image, known, CellmixerParams())) == 28
+    assert run_to_end(estimate_diameter(image, known, CellmixerParams())) == 28
 
 
 def test_scale_of_a_model_of_cells_is_estimated(planted):
     model = replace(planted, card=planted.card | {"scale": "cells"})
     large = np.kron(field(), np.ones((3, 3), np.uint8))
-    found = run_to_end(estimate(Image(large), model, CellmixerParams()))
+    found = run_to_end(estimate_diameter(Image(large), model, CellmixerParams()))
     assert found == pytest.approx(42, rel=0.2)
 
 
@@ -124,7 +128,9 @@ def test_each_class_tells_the_scale_alike(planted, monkeypatch):
 
     monkeypatch.setattr(scale, "class_maps", seen)
     rgb = np.repeat(field()[..., None], 3, -1)
-    score, ratio = run_to_end(scale._measure(rgb, 14, None, planted, CellmixerParams()))
+    score, ratio = run_to_end(
+        scale._measure(Field(rgb, 1, planted.normalisation), 14, None, planted, CellmixerParams())
+    )
     sizes = np.log([piece_diameters(own)[0] / 14 for own in (large, few)])
     assert ratio == pytest.approx(np.exp(sizes.mean()))
     assert score == pytest.approx(2 / 3 * np.exp(-np.abs(sizes).mean()))
@@ -153,9 +159,9 @@ def test_an_empty_field_has_no_cells(planted):
 
 def test_windows_cover_a_field_and_their_weights_sum_to_one():
     for size, overlap in ((100, 0.5), (101, 0.25), (32, 0.5), (33, 0.0), (7, 0.9)):
-        found = spans(size, 32, overlap)
+        found = window_spans(size, 32, overlap)
         total = np.zeros(size)
-        for span, weight in zip(found, weights(found, size), strict=True):
+        for span, weight in zip(found, blending_weights(found, size), strict=True):
             assert len(span) == min(size, 32)
             total[span.start : span.stop] += weight
         np.testing.assert_allclose(total, 1, atol=1e-6)
@@ -168,7 +174,7 @@ def test_pieces_are_numbered_by_place_without_specks_and_holes():
     classes[5:17, 30:42] = 2
     classes[2, 2] = 1  # speck
     params = CellmixerParams()
-    found = connect(
+    found = connect_pixels(
         classes,
         np.zeros_like(classes, bool),
         ("background", "a", "b"),
@@ -180,7 +186,7 @@ def test_pieces_are_numbered_by_place_without_specks_and_holes():
     assert found.labels[24, 9] == 2
     assert found.filled.sum() == 4
     assert found.labels[2, 2] == 0
-    open_ = connect(
+    open_ = connect_pixels(
         classes,
         np.zeros_like(classes, bool),
         ("background", "a", "b"),
@@ -197,7 +203,7 @@ def test_what_is_left_of_a_hole_is_no_piece():
     classes[5:15, 5:15] = 2  # a ring of background lies between both classes
     classes[8:12, 8:12] = 0
     sizes = {"a": 40.0, "b": 40.0}
-    found = connect(
+    found = connect_pixels(
         classes,
         np.zeros_like(classes, bool),
         ("background", "a", "b"),
@@ -207,6 +213,24 @@ def test_what_is_left_of_a_hole_is_no_piece():
     assert all(found.boxes)
     for label, number in enumerate(found.numbers, start=1):
         assert (classes[found.labels == label] == number).any()
+
+
+def test_clumps_are_regions_and_no_cell_count(planted):
+    pixels = field((200, 200))
+    y, x = np.ogrid[:200, :200]
+    for column in range(40, 170, 11):  # bright cells that touch in a row
+        pixels[np.hypot(y - 140, x - column) < 7] = 190
+    found = run_to_end(predict(Image(pixels), planted, CellmixerParams()))
+    assert found.provenance["cells"] == found.cells["class"].tolist().count("granular") == 1
+    regions = found.provenance["regions"]
+    assert regions.keys() == {"mottled"}
+    assert regions["mottled"]["regions"] == found.cells["class"].tolist().count("mottled") == 2
+    share = (found.labels["class"] == 2).mean()
+    assert regions["mottled"]["area_share"] == pytest.approx(share, rel=0.2)
+    assert found.provenance["notes"] == [
+        f"mottled: 2 connected regions, {share:.0%} of the image; touching cells are not "
+        "separated, so this is no cell count"
+    ]
 
 
 def test_diameter_of_a_clump_is_that_of_a_cell():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.nca.cells import Segmenter
+from napari_wbc_nca.methods.nca.cells import CellSegmenter
 from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.params import NcaParams
 
@@ -20,8 +20,8 @@ def cells(field, *centres, checkpoint=CHECKPOINT, **changes):
     """Cells at `centres`, image pixels, of a field whose model pixels are two wide."""
     view = Field(field, 2.0, checkpoint.normalisation)
     network = build(checkpoint, "cpu")
-    segmenter = Segmenter(network, checkpoint, replace(PARAMS, **changes), view)
-    return planted.run(segmenter.cells([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))[1]
+    segmenter = CellSegmenter(network, checkpoint, replace(PARAMS, **changes), view)
+    return planted.run(segmenter.segment([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))[1][0]
 
 
 def full(cell, shape):
@@ -111,8 +111,8 @@ def test_progress_never_falls_back_and_follows_the_looks(turns):
     centres = [(50, 60), (90, 100), (30, 130), (60, 30)]
     view = Field(planted.smear(*centres), 2.0, CHECKPOINT.normalisation)
     params = replace(PARAMS, batch_size=2, tta_rotations=turns)
-    segmenter = Segmenter(build(CHECKPOINT, "cpu"), CHECKPOINT, params, view)
-    yielded, _ = planted.run(segmenter.cells([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))
+    segmenter = CellSegmenter(build(CHECKPOINT, "cpu"), CHECKPOINT, params, view)
+    yielded, _ = planted.run(segmenter.segment([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))
     shares = planted.shares(yielded, "Segmenting cells")
     assert shares == sorted(shares)
     assert shares[-1] == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.nca.locate import dense, locate
+from napari_wbc_nca.methods.nca.locate import cell_probability, locate
 from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
 
@@ -42,8 +42,8 @@ def test_centres_do_not_depend_on_tiles(network, view, tile):
 
 def test_progress_is_one_phase_that_never_falls_back(network, view):
     yielded, _ = found(network, view, tile=40)
-    assert {progress.message for progress in yielded} == {"Looking for cells"}
-    shares = planted.shares(yielded, "Looking for cells")
+    assert {progress.message for progress in yielded} == {"Finding cells"}
+    shares = planted.shares(yielded, "Finding cells")
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0, 1)
     assert len(set(shares)) >= 5  # four tiles, each at least begun and ended
@@ -55,17 +55,17 @@ def test_an_empty_field_has_no_cells(network):
 
 
 def test_a_part_looks_as_in_the_whole(network, view):
-    _, whole = planted.run(dense(network, view, (range(60), range(80)), 0, 0.5))
-    _, part = planted.run(dense(network, view, (range(13, 41), range(22, 60)), 0, 0.5))
+    _, whole = planted.run(cell_probability(network, view, (range(60), range(80)), 0, 0.5))
+    _, part = planted.run(cell_probability(network, view, (range(13, 41), range(22, 60)), 0, 0.5))
     np.testing.assert_array_equal(part, whole[13:41, 22:60])
     assert part.dtype == np.float32
 
 
 def test_the_seed_and_the_fire_rate_reach_the_rollout(network, view):
     part = (range(60), range(80))
-    _, first = planted.run(dense(network, view, part, 0, 0.5))
+    _, first = planted.run(cell_probability(network, view, part, 0, 0.5))
     for seed, fire_rate in ((1, 0.5), (0, 0.9)):
-        _, other = planted.run(dense(network, view, part, seed, fire_rate))
+        _, other = planted.run(cell_probability(network, view, part, seed, fire_rate))
         assert (first != other).any()
 
 
@@ -74,7 +74,7 @@ def test_a_network_without_readout_is_looked_at_by_its_evidence(network, view):
     state = network.rollout(view.read(part)[None])
     for readout, name in ((network.centre, "centre"), (None, "evidence")):
         network.centre = readout
-        _, seen = planted.run(dense(network, view, part, 0, 0.5))
+        _, seen = planted.run(cell_probability(network, view, part, 0, 0.5))
         np.testing.assert_array_equal(seen, PROJECTIONS[name](network, state)[0])
 
 

@@ -103,6 +103,23 @@ def test_boxes_give_one_cell_each_and_the_scale():
     assert found.provenance["diameter"] == pytest.approx(0.92 * 26, abs=0.01)
 
 
+def test_boxes_that_are_inverted_are_refused_whatever_locates_the_cells():
+    with pytest.raises(ValueError, match="a box has no height or width; expected y0 < y1"):
+        predict(boxes=[[40, 40, 10, 60]], diameter=0)
+
+
+def test_prompts_on_empty_background_give_no_cell_and_a_note():
+    points = np.asarray([(80, 70), (100, 145), (24, 30)])
+    found = predict(points=points, locate="points")
+    assert len(found.cells) == 2
+    assert found.provenance["notes"] == ["1 of 3 points gave no cell: they lie on empty background"]
+    assert_same(found, predict(points=points[[0, 2]], locate="points"))
+    boxes = planted.boxes((100, 145), radius=10)
+    found = predict(boxes=np.asarray(boxes), locate="boxes")
+    assert found.cells.empty
+    assert found.provenance["notes"] == ["1 of 1 boxes gave no cell: they lie on empty background"]
+
+
 def test_the_whole_image_is_one_cell():
     crop = planted.smear((30, 30), shape=(60, 60))
     found = predict(crop, locate="whole")

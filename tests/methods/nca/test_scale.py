@@ -10,8 +10,9 @@ from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.params import NcaParams
-from napari_wbc_nca.methods.nca.scale import estimate, image_diameter
+from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.types import Image
+from napari_wbc_nca.workflow.segment import estimate_diameter
 
 CHECKPOINT = planted.checkpoint()
 PARAMS = NcaParams(device="cpu")
@@ -22,7 +23,7 @@ FIELD = planted.smear((40, 40))
 def diameter(params=PARAMS, pixel_size=None, boxes=None, rgb=FIELD):
     network = build(CHECKPOINT, "cpu")
     field = Field(rgb, 1, CHECKPOINT.normalisation)
-    return planted.run(image_diameter(field, pixel_size, network, CHECKPOINT, params, boxes))[1]
+    return planted.run(image_diameter(field, network, CHECKPOINT, params, pixel_size, boxes))[1]
 
 
 def test_a_given_diameter_wins_over_everything():
@@ -51,7 +52,7 @@ def test_the_scale_of_a_field_is_estimated(radius):
         red=((far, 2 * far), (3 * far, 2.3 * far)),
     )
     image = Image(field)
-    yielded, found = planted.run(estimate(image, CHECKPOINT, PARAMS))
+    yielded, found = planted.run(estimate_diameter(image, CHECKPOINT, PARAMS))
     assert found == pytest.approx(2 * radius, rel=0.2)
     assert {progress.message for progress in yielded} == {"Estimating the scale"}
     shares = planted.shares(yielded, "Estimating the scale")
@@ -79,4 +80,4 @@ def test_an_estimate_is_the_same_for_lazy_pixels():
 
 def test_an_image_that_cannot_be_used_is_refused():
     with pytest.raises(ValueError, match="shape"):
-        planted.run(estimate(Image(np.zeros((2, 3, 4, 5))), CHECKPOINT, PARAMS))
+        planted.run(estimate_diameter(Image(np.zeros((2, 3, 4, 5))), CHECKPOINT, PARAMS))

@@ -7,7 +7,7 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.propagation.detect import view_of
+from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.propagation.network import build, card
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.ops.centroids import likelihood_map
@@ -58,7 +58,7 @@ def _picture(random):
         shape=SHAPE,
         red=tuple(c for c, own in zip(centres, white, strict=True) if not own),
     )
-    view = view_of(smear.astype(np.float32), 1, {"name": "density"})
+    view = Field(smear.astype(np.float32), 1, {"name": "density"})
     pixels = view.read((range(SHAPE[0]), range(SHAPE[1])))
     kinds = (places[white] - 0.5, places[~white] - 0.5)
     return pixels, torch.from_numpy(np.stack([likelihood_map(SHAPE, own, SIGMA) for own in kinds]))

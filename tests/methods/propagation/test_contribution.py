@@ -5,7 +5,7 @@ import pytest
 
 from napari_wbc_nca.methods.propagation.contribution import (
     Centroid,
-    Traced,
+    ForwardPass,
     region_radius,
     rivals,
     signal,
@@ -21,7 +21,7 @@ CENTRES = {0: Centroid(20, 20, 0), 1: Centroid(20, 27, 0), 2: Centroid(48, 2, 0)
 @pytest.fixture
 def traced():
     values = likelihood_map(SHAPE, [(c.y, c.x) for c in CENTRES.values()], SIGMA)
-    return Traced(SimpleNamespace(), values[None], (0, 0))
+    return ForwardPass(SimpleNamespace(), values[None], (0, 0))
 
 
 def signals(traced, **changes):

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods import nca_wss
+from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca import locate
 from napari_wbc_nca.methods.nca.params import NcaParams
-from napari_wbc_nca.methods.propagation.detect import detect, likelihood, seen, view_of
+from napari_wbc_nca.methods.propagation.detect import detect, likelihood, read_channels
 from napari_wbc_nca.methods.propagation.network import load
 from napari_wbc_nca.types import Image
 
@@ -19,7 +20,7 @@ WHITE, RED = ((40.0, 50.0), (80.0, 110.0)), ((40.0, 80.0), (100.0, 30.0))
 
 @pytest.fixture
 def view():
-    return view_of(planted.smear(*WHITE, red=RED).astype(np.float32), 1, {"name": "density"})
+    return Field(planted.smear(*WHITE, red=RED).astype(np.float32), 1, {"name": "density"})
 
 
 def found(view, checkpoint, params):
@@ -64,15 +65,15 @@ def test_a_higher_threshold_finds_less(view, detector, params):
 
 
 def test_nothing_is_found_in_an_empty_field(detector, params):
-    empty = view_of(np.full((50, 60, 3), 230, np.float32), 1, {"name": "density"})
+    empty = Field(np.full((50, 60, 3), 230, np.float32), 1, {"name": "density"})
     assert found(empty, detector, params) == []
 
 
 def test_the_maximum_is_that_of_the_whole_field():
     pixels = np.full((900, 900, 3), 40, np.float32)
     pixels[1, 1] = 80  # no sample has it
-    view = view_of(pixels, 1, {"name": "maximum"})
-    grey = seen(view, (range(3), range(4)), 1)
+    view = Field(pixels, 1, {"name": "maximum"})
+    grey = read_channels(view, (range(3), range(4)), 1)
     assert grey.shape == (1, 3, 4)
     assert grey[0, 1, 1] == 1
     assert grey[0, 0, 0] == 0.5

@@ -113,8 +113,8 @@ def test_points_say_where_cells_are(image, detector, params):
     [
         (None, "no points were given"),
         ([[1, 2, 3]], r"shape \(1, 3\); expected \(N, 2\)"),
-        ([[5, 500]], "1 of 1 centroids lie outside the image"),
-        ([[np.nan, 5]], "1 of 1 centroids lie outside the image"),
+        ([[5, 500]], "1 of 1 points lie outside the image"),
+        ([[np.nan, 5]], "1 of 1 points lie outside the image"),
     ],
 )
 def test_points_that_cannot_be_used_are_refused(image, detector, params, points, message):
@@ -146,10 +146,22 @@ def test_every_variant_cuts_the_white_cells_out(image, detector, params, changes
 def test_two_thousand_cells(detector, params):
     random = np.random.default_rng(0)
     points = random.uniform(0, (399, 499), (2000, 2))
-    field = Image(planted.smear(shape=(400, 500)))
+    grid = np.stack(np.meshgrid(range(12, 400, 25), range(12, 500, 25)), -1).reshape(-1, 2)
+    field = Image(planted.smear(*grid.tolist(), shape=(400, 500)))
     _, found = run(field, detector, replace(params, locate="points", diameter=48), points=points)
     assert 100 < len(found.cells) <= 2000
     assert found.labels["cell"].max() == found.cells["label"].max()
+
+
+def test_points_on_empty_background_give_no_cell_and_a_note(image, detector, params):
+    here = replace(params, locate="points")
+    points = np.asarray([WHITE[1], (10.0, 140.0), RED[1], (110.0, 80.0)]) - 0.5
+    _, found = run(image, detector, here, points=points)
+    assert found.cells["class"].tolist() == ["wbc", "rbc"]
+    assert found.provenance["notes"] == ["2 of 4 points gave no cell: they lie on empty background"]
+    _, alone = run(image, detector, here, points=points[[0, 2]])
+    np.testing.assert_array_equal(found.labels["cell"], alone.labels["cell"])
+    assert "notes" not in alone.provenance
 
 
 def test_it_can_be_cancelled_at_any_step(image, detector, params):

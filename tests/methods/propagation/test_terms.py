@@ -2,8 +2,8 @@ import numpy as np
 import planted
 import pytest
 
+from napari_wbc_nca.methods.propagation.graph_cut import ENERGIES, CutWindow, cut_cell
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.methods.propagation.terms import TERMS, Window, cut_out
 from napari_wbc_nca.ops import graphcut, stain
 from napari_wbc_nca.ops.metrics import iou
 
@@ -28,20 +28,20 @@ def window(**changes):
         "own": own,
     }
     given |= {"rival": rival, "middle": (47.5, 47.5), "others": np.asarray(RED) - 0.5, "sigma": 6.0}
-    return Window(**{**given, **changes})
+    return CutWindow(**{**given, **changes})
 
 
 def test_colours_and_necks_give_the_whole_cell_though_others_contribute_to_its_rim():
     truth = disc(CENTRE, 24)
-    found = iou(cut_out(window(), "colour", PropagationParams()), truth)
+    found = iou(cut_cell(window(), "colour", PropagationParams()), truth)
     assert found > 0.9
-    assert found > iou(cut_out(window(), "paper", PropagationParams()), truth)
+    assert found > iou(cut_cell(window(), "paper", PropagationParams()), truth)
 
 
-@pytest.mark.parametrize("terms", sorted(TERMS))
+@pytest.mark.parametrize("terms", sorted(ENERGIES))
 def test_a_cell_to_which_nothing_contributes_is_cut_out_around_its_centroid(terms):
     none = np.zeros(SHAPE, np.float32)
-    mask = cut_out(window(own=none, rival=none), terms, PropagationParams())
+    mask = cut_cell(window(own=none, rival=none), terms, PropagationParams())
     assert mask[48, 48]
 
 
@@ -54,4 +54,4 @@ def test_a_cell_alone_in_its_window_needs_no_others():
         rival=np.zeros(SHAPE, np.float32),
         others=np.empty((0, 2)),
     )
-    assert iou(cut_out(alone, "colour", PropagationParams()), disc(CENTRE, 24)) > 0.9
+    assert iou(cut_cell(alone, "colour", PropagationParams()), disc(CENTRE, 24)) > 0.9

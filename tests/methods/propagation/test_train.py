@@ -11,9 +11,9 @@ import torch
 from napari_wbc_nca.io.weights import WeightsError, load, save
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 from napari_wbc_nca.methods.propagation.samples import prepare, targets
-from napari_wbc_nca.methods.propagation.scale import estimate
 from napari_wbc_nca.methods.propagation.train import f_measures, squared_error, train
 from napari_wbc_nca.types import Image
+from napari_wbc_nca.workflow.segment import estimate_diameter
 
 TINY = PropagationTrainParams(
     widths="6-8-12",
@@ -75,7 +75,7 @@ def test_the_checkpoint_says_how_it_was_made(learnt, tmp_path):
 def test_what_was_learnt_tells_the_scale(learnt, scale):
     (sample,) = discs.samples(1, seed=9, scale=scale)
     params = PropagationParams(device="cpu")
-    _, diameter = planted.run(estimate(Image(sample.pixels), learnt[1], params))
+    _, diameter = planted.run(estimate_diameter(Image(sample.pixels), learnt[1], params))
     truth = 2 * discs.RED * scale * 0.92 / 0.49
     assert diameter == pytest.approx(truth, rel=0.25)
 
@@ -83,9 +83,9 @@ def test_what_was_learnt_tells_the_scale(learnt, scale):
 def test_a_given_scale_is_taken(learnt):
     image = Image(discs.samples(1)[0].pixels, pixel_size=0.135)
     given = PropagationParams(device="cpu", diameter=31)
-    assert planted.run(estimate(image, learnt[1], given))[1] == 31
+    assert planted.run(estimate_diameter(image, learnt[1], given))[1] == 31
     sized = replace(given, diameter=0.0)
-    assert planted.run(estimate(image, learnt[1], sized))[1] == 48  # 24 px of 0.27 µm
+    assert planted.run(estimate_diameter(image, learnt[1], sized))[1] == 48  # 24 px of 0.27 µm
 
 
 def test_points_alone_keep_the_pictures_scale():
@@ -95,7 +95,9 @@ def test_points_alone_keep_the_pictures_scale():
     _, checkpoint = run([dots])
     assert checkpoint.card["scale"] == "pixels"
     assert checkpoint.card["least"] == {"wbc": 125 / 255, "rbc": 125 / 255}
-    found = planted.run(estimate(Image(sample.pixels), checkpoint, PropagationParams(device="cpu")))
+    found = planted.run(
+        estimate_diameter(Image(sample.pixels), checkpoint, PropagationParams(device="cpu"))
+    )
     assert found[1] == checkpoint.diameter
 
 

@@ -6,8 +6,7 @@ import planted
 import pytest
 
 from napari_wbc_nca.methods.propagation import contribution
-from napari_wbc_nca.methods.propagation.predict import predict
-from napari_wbc_nca.methods.propagation.update import update
+from napari_wbc_nca.methods.propagation.predict import predict, update
 from napari_wbc_nca.types import Image
 
 WHITE = ((40.0, 50.0), (80.0, 110.0), (80.0, 200.0))
@@ -110,7 +109,7 @@ def test_what_cannot_be_changed_is_refused(image, detector, given):
     previous = predicted(image, detector, given, *WHITE)
     with pytest.raises(ValueError, match=r"no cell 9; cells have the labels \[1, 2, 3\]"):
         updated(previous, image, detector, given, removed=[9])
-    with pytest.raises(ValueError, match="1 of 1 centroids lie outside the image"):
+    with pytest.raises(ValueError, match="1 of 1 points lie outside the image"):
         updated(previous, image, detector, given, added=points((5, 900)))
     with pytest.raises(ValueError, match="keeps nothing to change"):
         updated(replace(previous, kept=None), image, detector, given)

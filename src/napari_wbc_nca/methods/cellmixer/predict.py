@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io.images import in_colours
-from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.cellmixer.field import ReferencedField
+from napari_wbc_nca.methods.cellmixer.connected_cells import (
+    PLAIN,
+    ConnectedCells,
+    connect_pixels,
+    paint_tile,
+)
 from napari_wbc_nca.methods.cellmixer.network import load
-from napari_wbc_nca.methods.cellmixer.pieces import PLAIN, Pieces, connect, paint
-from napari_wbc_nca.methods.cellmixer.scale import image_diameter
 from napari_wbc_nca.methods.cellmixer.sliding_window import class_maps
+from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.result import blank
+from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.tiling import tiles
 from napari_wbc_nca.progress import Progress
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint, Image
 
 _REPORTED = 64  # cells in one progress
+_DRAWN = 1024  # side of the tiles in which labels are drawn, in image pixels
+_CLUMP = 2.5  # typical cells whose area a region has at least that is a clump of several
+_CLUMPED = 0.2  # share of a class's area in clumps from which on its regions are not counted
 
 
 def predict(
@@ -34,7 +40,7 @@ def predict(
     points: Any = None,
     boxes: Any = None,
 ) -> Generator[Progress, None, Segmentation]:
-    """Give each pixel of an image a class, and number the connected cells.
+    """Classify each pixel of an image, and label the connected cells.
 
     Parameters
     ----------
@@ -43,9 +49,9 @@ def predict(
     checkpoint
         Of `cellmixer`.
     params
-        How; see :class:`~napari_wbc_nca.methods.cellmixer.params.CellmixerParams`.
+        See :class:`~napari_wbc_nca.methods.cellmixer.params.CellmixerParams`.
     points, boxes
-        Not used: all of the field is looked at.
+        Not used: the whole field is classified.
 
     Yields
     ------
@@ -56,55 +62,111 @@ def predict(
     -------
     Segmentation
         Labels ``class``, which is 1 + the number of the class among those that are not the
-        background, and ``cell``; maps ``probability CLASS``.
+        background, and ``cell``; maps ``probability CLASS``. The provenance names in ``regions``
+        the classes of which touching cells are not separated; ``cells`` counts the others.
 
     Raises
     ------
     ValueError
         For an image that cannot be used, saying what to do.
     """
-    image = in_colours(image)
-    rgb, network = to_rgb(image.pixels), load(checkpoint, params.device)
-    diameter = yield from image_diameter(rgb, image.pixel_size, network, checkpoint, params)
-    field = ReferencedField(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
+    image, field = open_field(image, checkpoint)
+    network = load(checkpoint, params.device)
+    diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
+    view = field.rescaled(diameter / checkpoint.diameter)
     lazy = not isinstance(image.pixels, np.ndarray)
-    maps = yield from class_maps(network, field, checkpoint, params, lazy)
-    top, plain = np.zeros(field.shape, np.uint8), np.zeros(field.shape, bool)
-    for tile in tiles(field.shape, params.tile, 0):
-        values = [np.asarray(own[tile.core]) for own in maps]
-        top[tile.core], plain[tile.core] = np.argmax(values, axis=0), values[0] >= PLAIN
-    pieces = connect(top, plain, checkpoint.classes, checkpoint.card["diameters"], params)
-    labels = {name: blank(image) for name in ("cell", "class")}
-    wanted = checkpoint.classes if params.maps else ()
-    shown = {f"probability {name}": blank(image, "float32") for name in wanted}
-    parts = [tile.core for tile in tiles(image.shape, params.tile, 0)]
-    for done, part in enumerate(parts, start=1):
-        labels["class"][part], labels["cell"][part], found = paint(maps, pieces, field.factor, part)
-        for own, values in zip(shown.values(), found, strict=False):
-            own[part] = values
-        yield Progress(done, len(parts), "Drawing the cells")
+    maps = yield from class_maps(network, view, checkpoint, params, lazy)
+    connected = _connect(maps, view.shape, checkpoint, params)
+    labels, shown = yield from _draw(maps, connected, view.factor, image, checkpoint, params)
     cells: dict[int, Cell] = {}
-    for label, cell in _cells(pieces, maps, labels["cell"], field.factor, checkpoint.classes):
+    for label, cell in _cells(connected, maps, labels["cell"], view.factor, checkpoint.classes):
         cells[label] = cell
         if len(cells) % _REPORTED == 0:
             latest = tuple(cells.values())[-_REPORTED:]
-            yield Progress(label, len(pieces.numbers), "Measuring the cells", latest)
-    rows = cell_table(
-        list(cells.values()), checkpoint.classes[1:], params.pixel_size or image.pixel_size
-    )
+            yield Progress(label, len(connected.numbers), "Measuring the cells", latest)
+    size = params.pixel_size or image.pixel_size
+    rows = cell_table(list(cells.values()), checkpoint.classes[1:], size)
+    found: dict[str, Any] = {"diameter": diameter, "cells": len(cells), "complete": True}
+    if regions := clumped_regions(connected, checkpoint):
+        found["cells"] -= sum(region["regions"] for region in regions.values())
+        found |= {"regions": regions, "notes": [_note(*item) for item in regions.items()]}
     return Segmentation(
         labels=labels,
         cells=rows.assign(label=np.fromiter(cells, np.int64, len(cells))),
         maps=shown,
-        provenance={"diameter": round(diameter, 2), "cells": len(cells), "complete": True},
+        provenance=found,
     )
 
 
+def clumped_regions(
+    connected: ConnectedCells, checkpoint: Checkpoint
+) -> dict[str, dict[str, float]]:
+    """Describe the classes whose connected regions hold several touching cells.
+
+    A region larger than `_CLUMP` typical cells is a clump. A class of whose area clumps have
+    `_CLUMPED` or more is described by its number of ``regions``, which is no cell count, and its
+    ``area_share`` of the image.
+    """
+    areas = np.bincount(connected.labels.ravel(), minlength=len(connected.numbers) + 1)[1:]
+    numbers, found = np.asarray(connected.numbers), {}
+    for number, name in enumerate(checkpoint.classes[1:], start=1):
+        own = areas[numbers == number]
+        single = np.pi / 4 * checkpoint.card["diameters"].get(name, 0.0) ** 2
+        clumps = own[own > _CLUMP * single]
+        if single and clumps.sum() >= _CLUMPED * max(own.sum(), 1):
+            share = float(own.sum() / connected.labels.size)
+            found[name] = {"regions": len(own), "area_share": round(share, 4)}
+    return found
+
+
+def _note(name: str, region: Mapping[str, float]) -> str:
+    return (
+        f"{name}: {region['regions']} connected regions, {region['area_share']:.0%} of the image; "
+        "touching cells are not separated, so this is no cell count"
+    )
+
+
+def _connect(
+    maps: Sequence[Any], shape: tuple[int, int], checkpoint: Checkpoint, params: CellmixerParams
+) -> ConnectedCells:
+    """Connect the pixels of each class, which is the likeliest at each model pixel."""
+    top, plain = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    for tile in tiles(shape, params.tile, 0):
+        values = [np.asarray(own[tile.core]) for own in maps]
+        top[tile.core], plain[tile.core] = np.argmax(values, axis=0), values[0] >= PLAIN
+    return connect_pixels(top, plain, checkpoint.classes, checkpoint.card["diameters"], params)
+
+
+def _draw(
+    maps: Sequence[Any],
+    connected: ConnectedCells,
+    factor: float,
+    image: Image,
+    checkpoint: Checkpoint,
+    params: CellmixerParams,
+) -> Generator[Progress, None, tuple[dict[str, Any], dict[str, Any]]]:
+    """Draw cells, classes and, where they are wanted, probabilities at the image's pixels."""
+    labels = {name: blank(image) for name in ("cell", "class")}
+    wanted = checkpoint.classes if params.maps else ()
+    shown = {f"probability {name}": blank(image, "float32") for name in wanted}
+    parts = [tile.core for tile in tiles(image.shape, min(params.tile, _DRAWN), 0)]
+    for done, part in enumerate(parts, start=1):
+        labels["class"][part], labels["cell"][part], found = paint_tile(
+            maps, connected, factor, part
+        )
+        for own, values in zip(shown.values(), found, strict=False):
+            own[part] = values
+        yield Progress(done, len(parts), "Drawing the cells")
+    return labels, shown
+
+
 def _cells(
-    pieces: Pieces, maps: Sequence[Any], labels: Any, factor: float, names: Sequence[str]
+    connected: ConnectedCells, maps: Sequence[Any], labels: Any, factor: float, names: Sequence[str]
 ) -> Iterator[tuple[int, Cell]]:
-    """Number and cell of each piece that has a pixel in the image."""
-    for label, (number, box) in enumerate(zip(pieces.numbers, pieces.boxes, strict=True), start=1):
+    """Label and cell of each region that has a pixel in the image."""
+    for label, (number, box) in enumerate(
+        zip(connected.numbers, connected.boxes, strict=True), start=1
+    ):
         part = tuple(
             slice(max(0, int((s.start - 1) * factor)), min(size, int((s.stop + 1) * factor) + 1))
             for s, size in zip(box, labels.shape, strict=True)
@@ -112,7 +174,7 @@ def _cells(
         mask = np.asarray(labels[part]) == label
         if not mask.any():
             continue
-        inside = pieces.labels[box] == label
+        inside = connected.labels[box] == label
         means = [float(np.asarray(own[box])[inside].mean()) for own in maps]
         rows, columns = np.nonzero(mask)
         yield (

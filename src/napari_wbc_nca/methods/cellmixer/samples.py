@@ -12,7 +12,7 @@ import numpy as np
 from napari_wbc_nca.io.images import in_colours, read
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.cellmixer import crops
-from napari_wbc_nca.methods.cellmixer.field import BACKGROUND, ReferencedField, as_picture, whole
+from napari_wbc_nca.methods.field import BACKGROUND, BRIGHTNESS, Field
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import Labels, Pixels, Statistics, background_statistics
@@ -201,8 +201,7 @@ def read_foreground(rgb: Any, factor: float, params: CellmixerTrainParams) -> tu
     -------
     The pixels, and the ``(Y, X)`` bool mask of their foreground.
     """
-    plain = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     own = params.normalisation == BACKGROUND
-    field = ReferencedField(rgb, factor, plain if own else {"name": params.normalisation})
-    pixels = field.read(whole(field.shape))
-    return pixels, foreground(as_picture(pixels), params)
+    field = Field(rgb, factor, BRIGHTNESS if own else {"name": params.normalisation})
+    pixels = field.read_pixels(field.whole)
+    return np.moveaxis(pixels, -1, 0), foreground(np.ascontiguousarray(pixels), params)

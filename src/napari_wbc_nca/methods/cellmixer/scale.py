@@ -1,4 +1,4 @@
-"""How large a white blood cell, or any typical cell, is in an image."""
+"""Estimation of the diameter of typical cells, of all classes and in an image."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.io.images import in_colours
-from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.cellmixer.field import ReferencedField
-from napari_wbc_nca.methods.cellmixer.network import load
 from napari_wbc_nca.methods.cellmixer.sliding_window import class_maps
 from napari_wbc_nca.progress import Progress
 
@@ -22,7 +18,8 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
     from napari_wbc_nca.methods.cellmixer.samples import HomogeneousPicture
-    from napari_wbc_nca.types import Checkpoint, Image
+    from napari_wbc_nca.methods.field import Field
+    from napari_wbc_nca.types import Checkpoint
 
 
 _SMALLEST = 3.0
@@ -30,7 +27,7 @@ _SMALLEST = 3.0
 
 
 def piece_diameters(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Diameter of each piece of a mask by its thickest place, so that a clump counts as a cell.
+    """Measure each piece of a mask at its thickest place, so that a clump counts as a cell.
 
     Pieces that the border cuts are left out, unless there are no others.
 
@@ -53,7 +50,7 @@ def piece_diameters(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 
 def diameters(pictures: Sequence[HomogeneousPicture], classes: Sequence[str]) -> dict[str, float]:
-    """Typical diameter in model pixels of each class's cells, from their foreground."""
+    """Measure the typical diameter in model pixels of each class's cells, from their foreground."""
     found: Mapping[str, list[Any]] = {name: [] for name in classes[1:]}
     for picture in pictures:
         name = classes[picture.number]
@@ -68,51 +65,30 @@ _LADDER = tuple(1.2**rung for rung in range(1, 11))
 _OTHERS = 0.2
 """Share of the cells' area that the kinds smaller than the largest have at least in a field."""
 _TRACE = 0.01
-"""Share that they are given where there are none, so that looks at the largest still differ."""
+"""Share of theirs where there are none, so that scores of the largest alone still differ."""
 _STEP = 1.25  # largest ratio of two estimates that follow each other
 _ROUNDS = 2
 
 
-def estimate(
-    image: Image, checkpoint: Checkpoint, params: CellmixerParams
+def search_diameter(
+    field: Field, network: nn.Module, checkpoint: Checkpoint, params: CellmixerParams
 ) -> Generator[Progress, None, float]:
-    """Diameter in image pixels that a run with these parameters uses."""
-    image = in_colours(image)
-    rgb, network = to_rgb(image.pixels), load(checkpoint, params.device)
-    return (yield from image_diameter(rgb, image.pixel_size, network, checkpoint, params))
+    """Estimate the diameter in image pixels by the scale at which cells are as in training.
 
-
-def image_diameter(
-    rgb: Any,
-    pixel_size: float | None,
-    network: nn.Module,
-    checkpoint: Checkpoint,
-    params: CellmixerParams,
-) -> Generator[Progress, None, float]:
-    """Diameter as given, else by the pixel size, else estimated, else that of the model.
-
-    A model that was trained on pictures as they are takes an image as it is. One that was
-    trained on cells of one size looks at the field at several scales, measures what it takes for
-    cells, and keeps the scale at which they are as large as it knows them, and it is surest.
+    The field is classified at several scales; the best is that at which the cells of each class
+    are as large as the model knows them, and the classes are most certain.
     """
-    if params.diameter:
-        return params.diameter
-    size = params.pixel_size or pixel_size
-    if size and checkpoint.card.get("pixel_size_known"):
-        return checkpoint.diameter * checkpoint.pixel_size / size
-    if checkpoint.card.get("scale") != "cells":
-        return checkpoint.diameter
-    shorter = min(rgb.shape[:2])
+    shorter = min(field.source_shape)
     guesses = [shorter / count for count in _LADDER]
     best = (-1.0, checkpoint.diameter, 1.0)
     for number, guess in enumerate(guesses):
         yield Progress(number, len(guesses), "Estimating the scale")
-        score, ratio = yield from _measure(rgb, guess, network, checkpoint, params)
+        score, ratio = yield from _measure(field, guess, network, checkpoint, params)
         best = max(best, (score, guess, ratio))
     for _ in range(_ROUNDS):
         score, diameter, ratio = best
         guess = diameter * min(max(ratio, 1 / _STEP), _STEP)
-        found, ratio = yield from _measure(rgb, guess, network, checkpoint, params)
+        found, ratio = yield from _measure(field, guess, network, checkpoint, params)
         if found <= score:
             break
         best = (found, guess, ratio)
@@ -120,12 +96,12 @@ def image_diameter(
 
 
 def _measure(
-    rgb: Any, guess: float, network: nn.Module, checkpoint: Checkpoint, params: CellmixerParams
+    field: Field, guess: float, network: nn.Module, checkpoint: Checkpoint, params: CellmixerParams
 ) -> Generator[Progress, None, tuple[float, float]]:
-    """How well a guess fits, and by which factor the cells are larger than it says."""
-    field = ReferencedField(rgb, guess / checkpoint.diameter, checkpoint.normalisation)
+    """Score a diameter of cells, and measure by which factor the cells are larger."""
+    view = field.rescaled(guess / checkpoint.diameter)
     quick = replace(params, overlap=0.0)
-    maps = yield from class_maps(network, field, checkpoint, quick, lazy=False)
+    maps = yield from class_maps(network, view, checkpoint, quick, lazy=False)
     top = np.argmax(maps, axis=0)
     certainty = np.max(maps, axis=0)
     known = checkpoint.card["diameters"]
@@ -141,15 +117,14 @@ def _measure(
     # and fit, and the few that are left of the red ones do not.
     ratios = np.array(list(logs.values()))
     fit = float(certainty[top > 0].mean() * np.exp(-np.abs(ratios).mean()))
-    seen = len(logs) / len(known)
-    return seen * _mixed(areas, known) * fit, float(np.exp(ratios.mean()))
+    share = len(logs) / len(known)
+    return share * _mixed(areas, known) * fit, float(np.exp(ratios.mean()))
 
 
 def _mixed(areas: Mapping[str, int], known: Mapping[str, float]) -> float:
-    """How much of a field, up to 1, speaks against all being taken for the largest cells.
+    """Score up to 1 whether the smaller kinds have their share of a field.
 
-    That is what a look too fine sees. Looks at which the smaller kinds have their share are not
-    told apart by it.
+    At too fine a scale all cells are taken for the largest kind.
     """
     smaller = [name for name, size in known.items() if size < max(known.values())]
     if not smaller:

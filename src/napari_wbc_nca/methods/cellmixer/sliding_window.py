@@ -22,8 +22,8 @@ from napari_wbc_nca.types import Image
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_wbc_nca.methods.cellmixer.field import ReferencedField
     from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
+    from napari_wbc_nca.methods.field import Field
     from napari_wbc_nca.types import Checkpoint
 
 Weights = npt.NDArray[np.float32]
@@ -34,7 +34,7 @@ _UNET_SIDE = 256
 
 def class_maps(
     network: nn.Module,
-    field: ReferencedField,
+    field: Field,
     checkpoint: Checkpoint,
     params: CellmixerParams,
     lazy: bool,
@@ -69,10 +69,11 @@ def class_maps(
     side = checkpoint.window
     if checkpoint.architecture["network"] == "unet":
         side = max(side, _UNET_SIDE)
-    rows, columns = (spans(size, side, params.overlap) for size in field.shape)
+    rows, columns = (window_spans(size, side, params.overlap) for size in field.shape)
     places = [(y, x) for y in range(len(rows)) for x in range(len(columns))]
     down, across = (
-        weights(found, size) for found, size in zip((rows, columns), field.shape, strict=True)
+        blending_weights(found, size)
+        for found, size in zip((rows, columns), field.shape, strict=True)
     )
     several = bool(checkpoint.card.get("several"))
     for start in range(0, len(places), params.batch_size):
@@ -83,11 +84,11 @@ def class_maps(
             share = down[y][:, None] * across[x]
             for own, value in zip(maps, values, strict=True):
                 own[part] = np.asarray(own[part]) + share * value
-        yield Progress(start + len(batch), len(places), "Looking at the field")
+        yield Progress(start + len(batch), len(places), "Classifying the field")
     return maps
 
 
-def spans(size: int, side: int, overlap: float) -> list[range]:
+def window_spans(size: int, side: int, overlap: float) -> list[range]:
     """Windows of `side` that cover `size` pixels, each sharing `overlap` with the one before.
 
     Examples
@@ -102,7 +103,7 @@ def spans(size: int, side: int, overlap: float) -> list[range]:
     return [range(start, start + side) for start in starts]
 
 
-def weights(found: Sequence[range], size: int) -> list[Weights]:
+def blending_weights(found: Sequence[range], size: int) -> list[Weights]:
     """Share of each window at each of its pixels; those of all windows at a pixel sum to 1."""
     total = np.zeros(size)
     shapes = []
@@ -118,11 +119,11 @@ def weights(found: Sequence[range], size: int) -> list[Weights]:
 
 @torch.inference_mode()
 def _run(
-    network: nn.Module, field: ReferencedField, parts: Sequence[tuple[range, range]], several: bool
+    network: nn.Module, field: Field, parts: Sequence[tuple[range, range]], several: bool
 ) -> npt.NDArray[np.float32]:
     """Probabilities ``(B, classes, h, w)`` of some windows."""
     device = next(network.parameters()).device
-    images = torch.from_numpy(np.stack([field.read(part) for part in parts])).to(device)
+    images = torch.stack([field.read(part) for part in parts]).to(device)
     return np.asarray(probabilities(network(images), several).float().cpu().numpy())
 
 

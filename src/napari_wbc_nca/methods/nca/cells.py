@@ -1,8 +1,8 @@
-"""From located centres to finished cells."""
+"""Classification of windows, and segmentation of the cells in their middle."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -12,41 +12,117 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.datasets.readers import NONE
-from napari_wbc_nca.methods.field import finer_part
-from napari_wbc_nca.methods.nca.classify import Looker
+from napari_wbc_nca.cell_types import NONE
+from napari_wbc_nca.methods.field import fine_part
 from napari_wbc_nca.methods.nca.projection import (
     GROWN,
     PROJECTIONS,
     Projection,
     nucleus_or_evidence,
 )
+from napari_wbc_nca.methods.prompts import COVERED, EMPTY, on_background, prompt_notes
 from napari_wbc_nca.models.lrp import relevance
 from napari_wbc_nca.ops.growth import grow_region
 from napari_wbc_nca.ops.regions import nucleus_region
 from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold
-from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Cell, Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field, Part
-    from napari_wbc_nca.methods.nca.classify import Seen, Window
     from napari_wbc_nca.methods.nca.locate import Centre
     from napari_wbc_nca.methods.nca.params import NcaParams
     from napari_wbc_nca.models.nca import NCA
 
+
 Map = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.float64]
+Report = Callable[[float], Progress]
+"""Progress from the share of a batch that is done, 0–1."""
 
 _MAPPED_CHANNELS = 3  # most relevant channels shown of a cell
 _EPSILON = 1e-6  # of the relevance propagation
-_SMALLEST = 0.5  # least diameter of a cell that was looked for, in typical diameters
-_SURE = 0.7  # probability of nucleus that a tenth of such a cell has at least
+_SMALLEST = 0.5  # least diameter of a cell that the network found, in typical diameters
+_CERTAIN = 0.7  # probability of nucleus that a tenth of such a cell has at least
 _RING = 3  # width of the surroundings a mask is compared with, in thirtieths of its window
+_PROMPT = 1 / 6  # radius around a prompt that is searched for stained matter, in diameters
 
 
 @dataclass(frozen=True, eq=False)
-class Segmenter:
-    """What turns centres into cells: a network, its checkpoint, parameters and a field."""
+class WindowPrediction:
+    """Classification of the window around one centre.
+
+    Attributes
+    ----------
+    part
+        Rows and columns of the window in model pixels.
+    state
+        ``(h, w, C)`` state of the automaton after its last step.
+    probabilities
+        ``(classes,)``.
+    """
+
+    part: Part
+    state: torch.Tensor
+    probabilities: Probabilities
+
+
+@dataclass(frozen=True, eq=False)
+class WindowClassifier:
+    """Classifies windows of a field by a network, its checkpoint and parameters."""
+
+    network: NCA
+    checkpoint: Checkpoint
+    params: NcaParams
+    view: Field
+
+    def classify(
+        self, centres: Sequence[Centre], report: Report
+    ) -> Generator[Progress, None, list[WindowPrediction]]:
+        """Classify the windows around `centres`: the mean over rotations by 90° each.
+
+        Other cells fire in each rotation; the states are those of the first.
+
+        Parameters
+        ----------
+        centres
+            In model pixels.
+        report
+            Makes progress of the share that is done.
+        """
+        count = self.params.tta_rotations
+        parts = [self.view.window(centre, self.checkpoint.window) for centre in centres]
+        images = torch.stack([self.view.read(part) for part in parts])
+        images = images.to(next(self.network.parameters()).device)
+        origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
+        first, rotations = images, []
+        for rotation in range(count):
+            steps = self.network.rollout_steps(
+                torch.rot90(images, rotation, (2, 3)).contiguous(),
+                self.params.seed,
+                origin,
+                fire_rate=self.params.fire_rate,
+            )
+            states = yield from map_progress(
+                steps, lambda step, done=rotation: report((done + step[0] / step[1]) / count)
+            )
+            first = states if rotation == 0 else first
+            rotations.append(self._probabilities(states))
+        mean = np.mean(rotations, axis=0)
+        return [WindowPrediction(*one) for one in zip(parts, first, mean, strict=True)]
+
+    def _probabilities(self, states: torch.Tensor) -> Probabilities:
+        """``(N, classes)`` probabilities of ``(N, h, w, C)`` states, the same however many."""
+        with torch.inference_mode():
+            found = torch.cat([self.network.classify(state[None]) for state in states])
+        sigmoid = self.checkpoint.card.get("activation") == "sigmoid"
+        found = found.cpu().double()  # after the move: not every device knows double precision
+        return np.asarray((found.sigmoid() if sigmoid else found.softmax(1)).numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class CellSegmenter:
+    """Segments the cells at located centres by a network, its checkpoint and parameters."""
 
     network: NCA
     checkpoint: Checkpoint
@@ -55,38 +131,81 @@ class Segmenter:
 
     @cached_property
     def fine(self) -> Field:
-        """The field where responses become masks."""
-        return self.view.finer()
+        """The field at whose pixels responses become masks."""
+        return self.view.fine_density()
 
-    def cells(self, centres: Sequence[Centre]) -> Generator[Progress, None, list[Cell]]:
-        """Cells at `centres` (model pixels), a batch of windows at a time."""
-        looker = Looker(self.network, self.checkpoint, self.params, self.view)
+    @cached_property
+    def _classifier(self) -> WindowClassifier:
+        return WindowClassifier(self.network, self.checkpoint, self.params, self.view)
+
+    def segment(
+        self, centres: Sequence[Centre]
+    ) -> Generator[Progress, None, tuple[list[Cell], list[str]]]:
+        """Segment the cells at `centres` (model pixels), a batch of windows at a time.
+
+        Returns
+        -------
+        cells
+            In the order of their centres.
+        notes
+            How many prompts of a user gave no cell, and why.
+        """
+        prompted = self.params.locate in ("points", "boxes")
+        given, lost = len(centres), {EMPTY: 0, COVERED: 0}
+        if prompted:
+            centres = yield from self._without_empty(centres)
+            lost[EMPTY] = given - len(centres)
         finished: list[Cell] = []
         for first in range(0, len(centres), self.params.batch_size):
             some = centres[first : first + self.params.batch_size]
-            seen = yield from looker.at(some, partial(self._progress, first, len(centres)))
-            found = [self._cell(c, one, centres) for c, one in zip(some, seen, strict=True)]
-            done = tuple(cell for cell in found if cell is not None)
+            predictions = yield from self._classifier.classify(
+                some, partial(self._progress, first, len(centres))
+            )
+            done: list[Cell] = []
+            for centre, prediction in zip(some, predictions, strict=True):
+                cell = self._cell(centre, prediction, centres)
+                done += [] if cell is None else [cell]
+                yield self._progress(first, len(centres), 1)
             finished += done
-            yield Progress(first + len(some), len(centres), "Segmenting cells", cells=done)
-        return finished
+            lost[COVERED] += len(some) - len(done)
+            total = first + len(some)
+            yield Progress(total, len(centres), "Segmenting cells", cells=tuple(done))
+        notes = prompt_notes(self.params.locate, given, lost) if prompted else []
+        return finished, notes
+
+    def _without_empty(self, centres: Sequence[Centre]) -> Generator[Progress, None, list[Centre]]:
+        """Leave out prompts on background where the network finds no cell, either."""
+        radius = _PROMPT * self.checkpoint.diameter
+        empty = on_background(self.view, np.asarray(centres), radius)
+        if NONE in self.checkpoint.classes:
+            none = self.checkpoint.classes.index(NONE)
+            for number in np.flatnonzero(empty):
+                (prediction,) = yield from self._classifier.classify(
+                    [centres[number]], lambda share: self._progress(0, len(centres), 0)
+                )
+                empty[number] = prediction.probabilities[none] > 0.5
+        return [centre for centre, own in zip(centres, empty, strict=True) if not own]
 
     def _progress(self, first: int, count: int, share: float) -> Progress:
         """Progress within the batch that begins with centre `first` of `count`."""
         batch = min(self.params.batch_size, count - first)
         return Progress(first + int(share * batch), count, "Segmenting cells")
 
-    def _cell(self, centre: Centre, seen: Seen, centres: Sequence[Centre]) -> Cell | None:
-        """The cell at `centre`; None where the network sees no white blood cell."""
-        state, part = seen.window.state, seen.window.part
-        probabilities = dict(zip(self.checkpoint.classes, seen.chances.tolist(), strict=True))
+    def _cell(
+        self, centre: Centre, prediction: WindowPrediction, centres: Sequence[Centre]
+    ) -> Cell | None:
+        """Segment the cell at `centre`; None where the network finds no white blood cell."""
+        state, part = prediction.state, prediction.part
+        probabilities = dict(
+            zip(self.checkpoint.classes, prediction.probabilities.tolist(), strict=True)
+        )
         if self.params.locate == "evidence" and probabilities.get(NONE, 0.0) > 0.5:
             return None
         name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
-        around = finer_part(part, self.fine.shape)
-        density = self.fine.read(around).numpy().transpose(1, 2, 0)
+        around = fine_part(part, self.fine.shape)
+        density = self.fine.read_pixels(around)
         response = self._response(state, part, around, density)
-        box, middle = self.fine.box(around), self.view.to_image(centre)
+        box, middle = self.fine.image_part(around), self.view.to_image(centre)
         corner = (box[0].start, box[1].start)
         sharp = self.fine.interpolate(response, around, 1, box)
         own = _nearest(sharp.shape, middle, [self.view.to_image(c) for c in centres], corner)
@@ -105,7 +224,7 @@ class Segmenter:
             label_class=name,
             probabilities=probabilities,
             confidence=probabilities[name] * _contrast(sharp, mask),
-            maps=self._maps(seen.window, name, box) if self.params.maps else {},
+            maps=self._maps(prediction, name, box) if self.params.maps else {},
         )
 
     def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
@@ -135,8 +254,7 @@ class Segmenter:
     ) -> bool:
         """Whether a mask is large enough and holds a nucleus, which red cells do not.
 
-        Cells that a user pointed at are not doubted. Without a readout of nuclei, the evidence
-        is asked instead.
+        Cells that a user marked always pass. Without a readout of nuclei, the evidence decides.
         """
         if self.params.locate != "evidence":
             return True
@@ -144,9 +262,9 @@ class Segmenter:
         values = self.fine.interpolate(dark, around, 1, box)[mask]
         width = 2 * np.sqrt(mask.sum() / np.pi) / self.view.factor
         large = width >= _SMALLEST * self.checkpoint.diameter
-        return bool(large and np.quantile(values, 0.9) >= _SURE)
+        return bool(large and np.quantile(values, 0.9) >= _CERTAIN)
 
-    def _maps(self, window: Window, name: str, box: Part) -> dict[str, Map]:
+    def _maps(self, window: WindowPrediction, name: str, box: Part) -> dict[str, Map]:
         """Most relevant channels for class `name`, in their order, scaled to 0–1."""
         network, target = self.network, self.checkpoint.classes.index(name)
         layers = (network.fc2, network.fc3)

@@ -1,4 +1,4 @@
-"""Where the cells of a field are, and how large: the network applied densely."""
+"""Centres of the white blood cells of a field, from the automaton's probability map."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from scipy import ndimage as ndi
 
 from napari_wbc_nca.cell_types import WBC
 from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.field import as_part, as_slices
 from napari_wbc_nca.methods.nca.projection import best
-from napari_wbc_nca.methods.propagation.detect import detect, view_of
+from napari_wbc_nca.methods.propagation.detect import detect
 from napari_wbc_nca.methods.propagation.network import load
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.ops.tiling import Tile, tiles
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 Centre = tuple[float, float]
 T = TypeVar("T")
 
+DETECTOR = "smear-cells"
+"""Name of the bundled detector."""
+
 _SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameters
 _APART = 0.6  # least distance of two peaks, in diameters
 _LEAST = 0.45  # least probability of a peak
@@ -39,7 +43,7 @@ def locate(
     """Find the white blood cells of a field, tile by tile.
 
     The probability of a cell is smoothed over an eighth of a diameter; its peaks are moved to
-    the centre of the probability around them. What is found does not depend on the tiles.
+    the centre of the probability around them. Tiles do not change the result.
 
     Parameters
     ----------
@@ -63,40 +67,37 @@ def locate(
     parts = list(tiles(view.shape, tile, reach))
     centres: list[Centre] = []
     for number, part in enumerate(parts):
-        steps = dense(network, view, _ranges(part.halo), seed, fire_rate)
-        probability = yield from nested(steps, number, len(parts), "Looking for cells")
+        steps = cell_probability(network, view, as_part(part.halo), seed, fire_rate)
+        probability = yield from part_progress(steps, number, len(parts), "Finding cells")
         centres += _peaks(probability, diameter, part)
     return sorted(centres)
 
 
-def dense(
+def cell_probability(
     network: NCA, view: Field, part: Part, seed: int, fire_rate: float
 ) -> Generator[tuple[int, int], None, npt.NDArray[np.float32]]:
-    """Probability of a cell at each model pixel of `part`, as in a rollout of the whole field.
+    """Compute the probability of a cell at each model pixel of `part`.
 
-    Yields steps done and steps in all; :func:`nested` makes progress of them.
+    It is that of a rollout of the whole field. Yields steps done and steps in all, of which
+    :func:`part_progress` makes progress.
     """
     halo = network.steps + 2
-    outer = tuple(
+    rows, columns = (
         range(max(0, span.start - halo), min(size, span.stop + halo))
         for span, size in zip(part, view.shape, strict=True)
     )
-    image = view.read((outer[0], outer[1]))[None].to(next(network.parameters()).device)
-    origin = torch.tensor([[outer[0].start, outer[1].start]])
+    image = view.read((rows, columns))[None].to(next(network.parameters()).device)
+    origin = torch.tensor([[rows.start, columns.start]])
     state = yield from network.rollout_steps(image, seed, origin, fire_rate=fire_rate)
     with torch.inference_mode():
         response = best(network, state)[0].cpu().numpy()
-    inner = tuple(
-        slice(span.start - around.start, span.stop - around.start)
-        for span, around in zip(part, outer, strict=True)
-    )
-    return np.ascontiguousarray(response[inner])
+    return np.ascontiguousarray(response[as_slices(part, (rows, columns))])
 
 
-def nested(
+def part_progress(
     steps: Generator[tuple[int, int], None, T], number: int, count: int, message: str
 ) -> Generator[Progress, None, T]:
-    """Progress of a phase of `count` parts, in its part `number`; the share done never falls.
+    """Convert steps of part `number` of `count` to progress whose share never falls.
 
     Parameters
     ----------
@@ -108,12 +109,12 @@ def nested(
         Name of the phase.
     """
 
-    def tell(step: tuple[int, int]) -> Progress:
+    def progress(step: tuple[int, int]) -> Progress:
         done, total = step
         return Progress(number * total + done, count * total, message)
 
     yield Progress(number, count, message)
-    return (yield from map_progress(steps, tell))
+    return (yield from map_progress(steps, progress))
 
 
 def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:
@@ -148,23 +149,15 @@ def _offset(smooth: npt.NDArray[np.float32], peak: tuple[int, int], radius: int)
     return float(down / weight.sum()), float(across / weight.sum())
 
 
-def _ranges(part: tuple[slice, slice]) -> Part:
-    return range(part[0].start, part[0].stop), range(part[1].start, part[1].stop)
-
-
-DETECTOR = "smear-cells"
-"""Name of the bundled detector."""
-
-
-def detected(
+def locate_by_detector(
     view: Field, diameter: float, params: NcaParams
 ) -> Generator[Progress, None, list[Centre]]:
-    """Centres in pixels of `view`, in raster order.
+    """Find white blood cells by the bundled detector `DETECTOR`, in raster order.
 
     Parameters
     ----------
     view
-        The field at the scale of the automaton.
+        The field at the automaton's scale; the centres are in its pixels.
     diameter
         Of a white blood cell in image pixels.
     params
@@ -172,7 +165,7 @@ def detected(
     """
     checkpoint = model_store.resolve(DETECTOR)
     network = load(checkpoint, params.device)
-    own = view_of(view.rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
+    own = view.rescaled(diameter / checkpoint.diameter, checkpoint.normalisation)
     chosen = PropagationParams(kinds=WBC, tile=params.tile)
     peaks = yield from detect(network, own, checkpoint, chosen)
     return [view.from_image(own.to_image((peak.y, peak.x))) for peak in peaks]

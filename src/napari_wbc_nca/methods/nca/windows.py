@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from napari_wbc_nca.cell_types import NONE, WBC
-from napari_wbc_nca.methods.field import FINE, shown
+from napari_wbc_nca.methods.field import FINE, saturate
 from napari_wbc_nca.methods.nca.samples import IGNORED, OUTSIDE, CellLocation, PreparedSample
 
 _UNTYPED = 0.4  # share of cells of unknown type among what is left; the rest shows none
@@ -160,7 +160,7 @@ class WindowSampler:
         marked = torch.where(torch.from_numpy(inside), target, IGNORED).to(torch.uint8)
         if self.augment:
             image = torch.lerp(image, augment_stain(image, random), self.stain_augmentation)
-        return shown(image, self.normalisation), marked
+        return saturate(image, self.normalisation), marked
 
 
 def _balance(

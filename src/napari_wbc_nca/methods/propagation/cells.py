@@ -1,4 +1,4 @@
-"""The cells of one field while they are made, and what is kept to change them later."""
+"""Instances of one field: contributions and cuts of its cells, kept for later changes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from scipy.spatial import cKDTree
 from napari_wbc_nca.methods.propagation.contribution import (
     Centroid,
     Contribution,
-    Traced,
+    ForwardPass,
     contributions,
     region_radius,
 )
-from napari_wbc_nca.methods.propagation.detect import around, seen
-from napari_wbc_nca.methods.propagation.instances import Cutter
+from napari_wbc_nca.methods.propagation.detect import field_tiles, read_channels, with_halo
+from napari_wbc_nca.methods.propagation.graph_cut import GraphCutter
 from napari_wbc_nca.methods.propagation.network import sigma_of
 from napari_wbc_nca.models.guided_backprop import GuidedUNet
-from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell
 
@@ -30,27 +29,26 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field, Part
     from napari_wbc_nca.methods.propagation.params import PropagationParams
     from napari_wbc_nca.models.unet import UNet
+    from napari_wbc_nca.ops.tiling import Tile
     from napari_wbc_nca.types import Checkpoint
-
-_SMALLEST_TILE = 128  # model pixels
 
 
 @dataclass(eq=False)
-class Found:
-    """Cells of a field by their numbers, and what they were made from.
+class Instances:
+    """Cells of a field by their numbers, and what they were computed from.
 
     Attributes
     ----------
     diameter
         Of a white blood cell in image pixels, as it was used.
     centroids
-        Of all cells, the kinds that were not asked for included: they are rivals.
+        Of all cells; those of kinds that were not selected are rivals.
     likelihoods
         ``(kinds,)`` likelihood of each kind at the centroids.
     contributions
-        Of the cells that were needed.
+        Of the cells, as far as they were needed.
     cells
-        Those that were asked for; None where nothing was left of one.
+        Those of the selected kinds; None where nothing was left of one.
     labels
         Integer of each cell that the label images hold.
     """
@@ -62,9 +60,9 @@ class Found:
     cells: dict[int, Cell | None] = field(default_factory=dict)
     labels: dict[int, int] = field(default_factory=dict)
 
-    def copy(self) -> Found:
-        """One that can be changed; the cells themselves never are."""
-        return Found(
+    def copy(self) -> Instances:
+        """Return a copy whose mappings can be changed; the cells themselves never are."""
+        return Instances(
             self.diameter,
             dict(self.centroids),
             dict(self.likelihoods),
@@ -74,8 +72,8 @@ class Found:
         )
 
 
-class Maker:
-    """Makes the cells of a field from their centroids.
+class InstanceBuilder:
+    """Builds the cells of a field from their centroids.
 
     Parameters
     ----------
@@ -106,10 +104,10 @@ class Maker:
         self.sigma = sigma_of(checkpoint)
         self.reach = region_radius(self.sigma) + network.halo
         self._guide = GuidedUNet(network)
-        self._cutter = Cutter(view, checkpoint, params)
+        self._cutter = GraphCutter(view, checkpoint, params)
 
-    def make(
-        self, found: Found, renewed: Iterable[int], recut: Iterable[int]
+    def build(
+        self, found: Instances, renewed: Iterable[int], recut: Iterable[int]
     ) -> Generator[Progress, None, None]:
         """Compute contributions and cut cells, tile by tile; `found` is filled.
 
@@ -130,8 +128,7 @@ class Maker:
         near = self.near(found.centroids)
         missing, waiting = set(renewed), sorted(recut)
         total = len(missing) + len(waiting)
-        side = max(_SMALLEST_TILE, round(self.params.tile / self.view.factor))
-        for tile in tiles(self.view.shape, side, 0):
+        for tile in field_tiles(self.network, self.view, self.params):
             own = sorted(n for n in missing if _holds(tile, found.centroids[n].pixel))
             done = total - len(missing) - len(waiting)
             if own:
@@ -149,7 +146,7 @@ class Maker:
                     del found.contributions[number]
 
     def near(self, centroids: dict[int, Centroid]) -> dict[int, list[int]]:
-        """For each cell those whose contributions may meet its window; itself left out."""
+        """Return for each cell the others whose contributions may meet its window."""
         numbers = list(centroids)
         if not numbers:
             return {}
@@ -162,33 +159,33 @@ class Maker:
         }
 
     def beside(
-        self, found: Found, numbers: Iterable[int], changed: Sequence[Contribution]
+        self, found: Instances, numbers: Iterable[int], changed: Sequence[Contribution]
     ) -> set[int]:
-        """Those of some cells whose windows one of the `changed` contributions reaches into."""
+        """Return the cells into whose windows one of the `changed` contributions reaches."""
         boxes = _boxes([contribution.box for contribution in changed])
         windows = {
             n: self._cutter.window(found.contributions[n], found.centroids[n]) for n in numbers
         }
         return {n for n, window in windows.items() if _meet(boxes, _boxes([window])).any()}
 
-    def traced(self, part: Part) -> Traced:
-        """Forward pass of a part of the field, and of what its values depend on."""
-        outer = around(part, self.network, self.view.shape)
+    def forward(self, part: Part) -> ForwardPass:
+        """Run the network on a part of the field, and on what its values depend on."""
+        outer = with_halo(part, self.network, self.view.shape)
         device = self.network.head.weight.device
-        pixels = seen(self.view, outer, self.network.channels_in).to(device)
+        pixels = read_channels(self.view, outer, self.network.channels_in).to(device)
         trace = self._guide.activations(pixels)
         likelihood = torch.sigmoid(trace.logits).cpu().numpy()
-        return Traced(trace, likelihood, (outer[0].start, outer[1].start))
+        return ForwardPass(trace, likelihood, (outer[0].start, outer[1].start))
 
-    def _propagate(self, found: Found, own: Sequence[int]) -> Generator[Progress, None, None]:
-        """Contributions of some cells of a tile."""
+    def _propagate(self, found: Instances, own: Sequence[int]) -> Generator[Progress, None, None]:
+        """Compute the contributions of some cells of a tile."""
         pixels = np.asarray([found.centroids[n].pixel for n in own])
         low, high = pixels.min(0) - self.reach, pixels.max(0) + self.reach + 1
         rows, columns = (
             range(max(0, int(first)), min(size, int(last)))
             for first, last, size in zip(low, high, self.view.shape, strict=True)
         )
-        traced = self.traced((rows, columns))
+        traced = self.forward((rows, columns))
         yield Progress(0, len(own), "Propagating from the detections")
         for number in own:
             y, x = np.subtract(found.centroids[number].pixel, traced.corner)
@@ -198,13 +195,14 @@ class Maker:
         )
         found.contributions.update((yield from steps))
 
-    def _cut(self, found: Found, ready: Sequence[int]) -> Generator[Progress, None, None]:
-        """Cells whose rivals' contributions are all there."""
+    def _cut(self, found: Instances, ready: Sequence[int]) -> Generator[Progress, None, None]:
+        """Cut the cells whose rivals' contributions are all there."""
         numbers = np.asarray(list(found.contributions))
         boxes = _boxes([c.box for c in found.contributions.values()])
         for first in range(0, len(ready), self.params.batch_size):
             some = ready[first : first + self.params.batch_size]
-            for n in some:
+            for number, n in enumerate(some, first):
+                yield Progress(number, len(ready), "Cutting out cells")
                 window = self._cutter.window(found.contributions[n], found.centroids[n])
                 rivals = numbers[_meet(boxes, _boxes([window])) & (numbers != n)]
                 found.cells[n] = self._cutter.cell(

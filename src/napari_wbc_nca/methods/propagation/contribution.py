@@ -74,7 +74,7 @@ class Contribution:
 
 
 @dataclass(frozen=True, eq=False)
-class Traced:
+class ForwardPass:
     """A part of a field after its forward pass.
 
     Attributes
@@ -116,7 +116,7 @@ def rivals(centroids: Mapping[int, Centroid], sigma: float) -> dict[int, list[in
 
 def contributions(
     guide: GuidedUNet,
-    traced: Traced,
+    traced: ForwardPass,
     centroids: Mapping[int, Centroid],
     wanted: Sequence[int],
     field: tuple[int, int],
@@ -206,7 +206,7 @@ def signal(
     number: int,
     centroids: Mapping[int, Centroid],
     near: Sequence[int],
-    traced: Traced,
+    traced: ForwardPass,
     sigma: float,
     params: PropagationParams,
 ) -> Float:
@@ -255,7 +255,7 @@ def _component(values: Float, middle: int) -> npt.NDArray[np.bool_]:
     return np.asarray(parts == parts[middle, middle])
 
 
-def _around(traced: Traced, kind: int, corner: Corner, side: int) -> Float:
+def _around(traced: ForwardPass, kind: int, corner: Corner, side: int) -> Float:
     """``(side, side)`` likelihood of a square of the field; NaN outside the part."""
     square = np.full((side, side), np.nan, np.float32)
     plane = traced.likelihood[kind]

@@ -1,30 +1,31 @@
-"""Detection: the likelihood of a field's pixels, and its peaks."""
+"""Detection of cells: peaks of the likelihood that the U-Net gives each pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.propagation.network import apart_of, least_of
+from napari_wbc_nca.methods.field import as_part, as_slices
+from napari_wbc_nca.methods.propagation.network import min_distance_of, min_likelihood_of
 from napari_wbc_nca.ops.centroids import find_peaks
-from napari_wbc_nca.ops.tiling import tiles
+from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from napari_wbc_nca.methods.field import Part
+    from napari_wbc_nca.methods.field import Field, Part
     from napari_wbc_nca.methods.propagation.params import PropagationParams
     from napari_wbc_nca.models.unet import UNet
     from napari_wbc_nca.types import Checkpoint
 
 Float = npt.NDArray[np.float32]
+
+_SMALLEST_TILE = 128  # model pixels
+_LARGEST_TILE = 512  # model pixels; a forward pass of it takes about half a second
 
 
 @dataclass(frozen=True)
@@ -47,33 +48,14 @@ class Detection:
     likelihood: float
 
 
-def view_of(rgb: Any, factor: float, normalisation: Mapping[str, Any]) -> Field:
-    """A field as a detector sees it.
-
-    Parameters
-    ----------
-    rgb
-        ``(Y, X, 3)`` in 0–255; NumPy or dask.
-    factor
-        Image pixels per model pixel.
-    normalisation
-        Of the checkpoint; ``maximum`` divides by the largest value of the whole field.
-    """
-    if normalisation["name"] == "maximum":
-        largest = rgb.max()
-        largest = largest.compute() if hasattr(largest, "compute") else largest
-        normalisation = {**normalisation, "maximum": float(largest)}
-    return Field(rgb, factor, normalisation)
-
-
-def seen(view: Field, part: Part, channels: int) -> torch.Tensor:
-    """``(channels, h, w)`` of some rows and columns: colours, or their mean where it is one."""
+def read_channels(view: Field, part: Part, channels: int) -> torch.Tensor:
+    """Read ``(channels, h, w)`` of `part`: colours, or their mean where it is one channel."""
     pixels = view.read(part)
     return pixels if channels == pixels.shape[0] else pixels.mean(0, keepdim=True)
 
 
-def around(part: Part, network: UNet, shape: tuple[int, int]) -> Part:
-    """What must be read for the values of `part` to be those of the whole field.
+def with_halo(part: Part, network: UNet, shape: tuple[int, int]) -> Part:
+    """Return what must be read for the values of `part` to be those of the whole field.
 
     It begins on the network's stride grid.
     """
@@ -87,29 +69,26 @@ def around(part: Part, network: UNet, shape: tuple[int, int]) -> Part:
     return rows, columns
 
 
-def inside(part: Part, outer: Part) -> tuple[slice, slice]:
-    """Place of `part` in `outer`."""
-    y, x = (
-        slice(span.start - first.start, span.stop - first.start)
-        for span, first in zip(part, outer, strict=True)
-    )
-    return y, x
+def field_tiles(network: UNet, view: Field, params: PropagationParams, halo: int = 0) -> list[Tile]:
+    """Return the tiles of a field; none is so large that a run could not be cancelled soon."""
+    side = min(max(round(params.tile / view.factor), _SMALLEST_TILE), _LARGEST_TILE)
+    return list(tiles(view.shape, max(network.stride, side), halo))
 
 
 @torch.inference_mode()
 def likelihood(network: UNet, view: Field, part: Part) -> Float:
-    """``(kinds, h, w)`` likelihood of some rows and columns, as in a pass over the whole field."""
-    outer = around(part, network, view.shape)
+    """Compute the ``(kinds, h, w)`` likelihood of `part`, as in a pass over the whole field."""
+    outer = with_halo(part, network, view.shape)
     first = next(network.parameters())
-    pixels = seen(view, outer, network.channels_in)[None].to(first.device)
-    found = torch.sigmoid(network(pixels))[0, :, *inside(part, outer)]
+    pixels = read_channels(view, outer, network.channels_in)[None].to(first.device)
+    found = torch.sigmoid(network(pixels))[0, :, *as_slices(part, outer)]
     return np.ascontiguousarray(found.cpu().numpy())
 
 
 def detect(
     network: UNet, view: Field, checkpoint: Checkpoint, params: PropagationParams
 ) -> Generator[Progress, None, list[Detection]]:
-    """Find the cells of a field, tile by tile; what is found does not depend on the tiles.
+    """Find the cells of a field, tile by tile; tiles do not change the result.
 
     Parameters
     ----------
@@ -118,7 +97,7 @@ def detect(
     view
         The field at the model's scale.
     checkpoint
-        Tells the least likelihood of each kind.
+        Holds the least likelihood of each kind.
     params
         Kinds, least likelihood, least distance, and side of a tile.
 
@@ -132,27 +111,25 @@ def detect(
     ValueError
         For a kind that the detector does not know.
     """
-    wanted = [checkpoint.classes.index(kind) for kind in kinds_of(checkpoint, params)]
-    apart = max(params.min_distance, apart_of(checkpoint))
-    reach = 2 * int(np.ceil(apart)) + 2
-    side = max(network.stride, round(params.tile / view.factor))
-    parts = list(tiles(view.shape, side, reach))
+    selected = [checkpoint.classes.index(kind) for kind in selected_kinds(checkpoint, params)]
+    distance = max(params.min_distance, min_distance_of(checkpoint))
+    parts = field_tiles(network, view, params, 2 * int(np.ceil(distance)) + 2)
     found: list[Detection] = []
     for number, tile in enumerate(parts):
-        yield Progress(number, len(parts), "Looking for cells")
-        rows, columns = (range(span.start, span.stop) for span in tile.halo)
-        values = likelihood(network, view, (rows, columns))
-        for kind in wanted:
-            least = params.min_likelihood or least_of(checkpoint, checkpoint.classes[kind])
-            for y, x in find_peaks(values[kind], least, apart).tolist():
+        yield Progress(number, len(parts), "Finding cells")
+        rows, columns = part = as_part(tile.halo)
+        values = likelihood(network, view, part)
+        for kind in selected:
+            least = params.min_likelihood or min_likelihood_of(checkpoint, checkpoint.classes[kind])
+            for y, x in find_peaks(values[kind], least, distance).tolist():
                 place = (y + rows.start, x + columns.start)
                 if all(c.start <= p < c.stop for p, c in zip(place, tile.core, strict=True)):
                     found.append(Detection(*place, kind, float(values[kind, y, x])))
     return sorted(found, key=lambda detection: (detection.y, detection.x, detection.kind))
 
 
-def kinds_of(checkpoint: Checkpoint, params: PropagationParams) -> list[str]:
-    """Kinds that are wanted, in the order of the outputs.
+def selected_kinds(checkpoint: Checkpoint, params: PropagationParams) -> list[str]:
+    """Return the kinds that the parameters select, in the order of the outputs.
 
     Raises
     ------

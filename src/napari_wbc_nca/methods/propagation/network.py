@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.models.unet import UNet
     from napari_wbc_nca.types import Checkpoint, Device
 
-LEAST = 125 / 255
+PUBLISHED_MIN_LIKELIHOOD = 125 / 255
 """Likelihood above which the published code takes a peak for a cell."""
 
 
@@ -56,7 +56,7 @@ def sigma_of(checkpoint: Checkpoint) -> float:
     return float(checkpoint.card["sigma"])
 
 
-def apart_of(checkpoint: Checkpoint) -> float:
+def min_distance_of(checkpoint: Checkpoint) -> float:
     """Least distance in model pixels of two peaks of a kind; that of the published code else."""
     return float(checkpoint.card.get("apart", 2.0))
 
@@ -66,7 +66,7 @@ def width_of(checkpoint: Checkpoint) -> float:
     return float(checkpoint.card.get("width", 1.0))
 
 
-def least_of(checkpoint: Checkpoint, kind: str) -> float:
+def min_likelihood_of(checkpoint: Checkpoint, kind: str) -> float:
     """Likelihood above which a peak of a kind is a cell."""
     return float(checkpoint.card["least"][kind])
 

@@ -1,4 +1,4 @@
-"""Centroids before any cell is cut: the likelihood once, its peaks by whatever is asked for."""
+"""Preview of the centroids: the likelihood map once, its peaks by changing parameters."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_wbc_nca.io.images import in_colours
-from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.propagation.detect import kinds_of, likelihood, view_of
-from napari_wbc_nca.methods.propagation.network import least_of, load
-from napari_wbc_nca.methods.propagation.scale import image_diameter
+from napari_wbc_nca.methods.field import as_part, open_field
+from napari_wbc_nca.methods.propagation.detect import field_tiles, likelihood, selected_kinds
+from napari_wbc_nca.methods.propagation.network import load, min_likelihood_of
+from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.ops.centroids import find_peaks
-from napari_wbc_nca.ops.tiling import tiles
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Response:
-    """What a detector answers to a field.
+class LikelihoodMap:
+    """Likelihood of each kind in a field.
 
     Attributes
     ----------
@@ -46,39 +44,38 @@ class Response:
     checkpoint: Checkpoint
 
 
-def respond(
+def map_likelihood(
     image: Image, checkpoint: Checkpoint, params: PropagationParams
-) -> Generator[Progress, None, Response]:
-    """Likelihood of a whole field, tile by tile.
+) -> Generator[Progress, None, LikelihoodMap]:
+    """Compute the likelihood of a whole field, tile by tile.
 
     Raises
     ------
     ValueError
         For an image that cannot be used, saying what to do.
     """
-    image = in_colours(image)
-    network, rgb = load(checkpoint, params.device), to_rgb(image.pixels)
-    diameter = yield from image_diameter(image, rgb, network, checkpoint, params)
-    view = view_of(rgb, diameter / checkpoint.diameter, checkpoint.normalisation)
+    image, field = open_field(image, checkpoint)
+    network = load(checkpoint, params.device)
+    diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
+    view = field.rescaled(diameter / checkpoint.diameter)
     values = np.empty((len(checkpoint.classes), *view.shape), np.float32)
-    parts = list(tiles(view.shape, max(network.stride, round(params.tile / view.factor)), 0))
+    parts = field_tiles(network, view, params)
     for number, tile in enumerate(parts):
-        yield Progress(number, len(parts), "Looking for cells")
-        rows, columns = (range(span.start, span.stop) for span in tile.core)
-        values[:, *tile.core] = likelihood(network, view, (rows, columns))
-    return Response(values, view.factor, diameter, checkpoint)
+        yield Progress(number, len(parts), "Finding cells")
+        values[:, *tile.core] = likelihood(network, view, as_part(tile.core))
+    return LikelihoodMap(values, view.factor, diameter, checkpoint)
 
 
-def centroids(response: Response, params: PropagationParams) -> pd.DataFrame:
-    """Centroids ``y``, ``x`` in image pixels with ``class`` and ``likelihood``.
+def centroids(likelihood_map: LikelihoodMap, params: PropagationParams) -> pd.DataFrame:
+    """Find the peaks: ``y``, ``x`` in image pixels, ``class`` and ``likelihood``.
 
     They are those that prediction finds by the same parameters.
     """
     rows: list[tuple[Any, ...]] = []
-    for kind in kinds_of(response.checkpoint, params):
-        values = response.values[response.checkpoint.classes.index(kind)]
-        least = params.min_likelihood or least_of(response.checkpoint, kind)
+    for kind in selected_kinds(likelihood_map.checkpoint, params):
+        values = likelihood_map.values[likelihood_map.checkpoint.classes.index(kind)]
+        least = params.min_likelihood or min_likelihood_of(likelihood_map.checkpoint, kind)
         for y, x in find_peaks(values, least, params.min_distance).tolist():
-            place = ((at + 0.5) * response.factor - 0.5 for at in (y, x))
+            place = ((at + 0.5) * likelihood_map.factor - 0.5 for at in (y, x))
             rows.append((*place, kind, float(values[y, x])))
     return pd.DataFrame(rows, columns=["y", "x", "class", "likelihood"])

@@ -22,7 +22,7 @@ from napari_wbc_nca.cell_types import (
     detection_class,
 )
 from napari_wbc_nca.datasets.samples import Sample, box_sides, read_rgb
-from napari_wbc_nca.methods.field import Field, shown
+from napari_wbc_nca.methods.field import Field, saturate
 from napari_wbc_nca.methods.nca.windows import augment_stain
 from napari_wbc_nca.ops.centroids import likelihood_map
 
@@ -292,7 +292,7 @@ def network_input(
     pixels: torch.Tensor, normalisation: Mapping[str, Any], colour: str
 ) -> torch.Tensor:
     """Convert normalised ``(3, h, w)`` pixels to the network's ``(C, h, w)`` input."""
-    values = shown(pixels, normalisation)
+    values = saturate(pixels, normalisation)
     return values if colour == "rgb" else values.mean(0, keepdim=True)
 
 

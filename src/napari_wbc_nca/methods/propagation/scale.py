@@ -1,4 +1,4 @@
-"""How large a white blood cell is in an image: given, computed, or estimated."""
+"""Estimation of the diameter of white blood cells by a detector."""
 
 from __future__ import annotations
 
@@ -9,143 +9,92 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.cell_types import CELL_TO_BOX
-from napari_wbc_nca.io.images import in_colours
-from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.methods.nca.scale import sampled, typical
-from napari_wbc_nca.methods.propagation.detect import likelihood, view_of
-from napari_wbc_nca.methods.propagation.network import (
-    load,
-    scaled_by_cells,
-    sigma_of,
-    width_of,
-)
+from napari_wbc_nca.methods.propagation.detect import likelihood
+from napari_wbc_nca.methods.propagation.network import sigma_of, width_of
+from napari_wbc_nca.methods.scale import FINEST, sample_parts, weighted_median
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.progress import Progress
-from napari_wbc_nca.types import Checkpoint, Image
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field
     from napari_wbc_nca.methods.propagation.params import PropagationParams
     from napari_wbc_nca.models.unet import UNet
+    from napari_wbc_nca.types import Checkpoint
 
 _SHORT = (64, 112, 196, 343, 600, 1050)  # shorter sides of a field that are tried, in model px
-_FINEST = 12.0  # least diameter in image pixels that is looked for
 _LEAST = 0.3  # likelihood of a peak whose width is measured
-_FAINT = 0.2  # likelihood of a peak that counts for how sure a look is
-_GOOD = 0.3  # how good a look is after which worse ones may end the search
-_SPREAD = 0.5  # deviation of the logarithm of a size at which a look is worth 0.6 of its best
-_WORSE = 2  # finer looks that are worse than the best, after which there are no more
-_ROUNDS = 2  # looks at the scale that was found
+_FAINT = 0.2  # likelihood of a peak that counts for the certainty of a scale
+_GOOD = 0.3  # score of a scale after which worse ones may end the search
+_SPREAD = 0.5  # deviation of the logarithm of a size at which a score is 0.6 of its best
+_WORSE = 2  # finer scales that are worse than the best, after which there are no more
+_ROUNDS = 2  # refinements of the best scale
 
 
-def estimate(
-    image: Image, checkpoint: Checkpoint, params: PropagationParams
+def search_diameter(
+    field: Field, network: UNet, checkpoint: Checkpoint, params: PropagationParams
 ) -> Generator[Progress, None, float]:
-    """Diameter in image pixels that a run with these parameters uses."""
-    image = in_colours(image)
-    network = load(checkpoint, params.device)
-    rgb = to_rgb(image.pixels)
-    return (yield from image_diameter(image, rgb, network, checkpoint, params))
+    """Estimate the diameter in image pixels from the widths of the peaks of the likelihood.
 
-
-def image_diameter(
-    image: Image,
-    rgb: Any,
-    network: UNet,
-    checkpoint: Checkpoint,
-    params: PropagationParams,
-    boxes: Any = None,
-) -> Generator[Progress, None, float]:
-    """Diameter as given, else by the pixel size, else by the boxes, else estimated.
-
-    A detector whose pictures kept their scale sees an image as it is, unless the diameter is
-    given. Others were trained with Gaussians that grow with the cells: how wide their peaks are
-    tells how far a look is from their scale. The field is looked at from coarse to fine, and the
-    look whose peaks are surest and most like those of training is followed up.
-
-    Parameters
-    ----------
-    image, rgb
-        The field, and its colours in 0–255.
-    network, checkpoint
-        Of the detector.
-    params
-        May tell the diameter or the size of a pixel.
-    boxes
-        ``(N, 4)`` in pixels, where the user drew some.
+    Detectors are trained with Gaussians that grow with the cells: how wide their peaks are gives
+    how far a field is from their scale. Fields from coarse to fine are scored; that whose peaks
+    are surest and most like those of training is refined.
     """
-    if params.diameter:
-        return params.diameter
-    if not scaled_by_cells(checkpoint):
-        return checkpoint.diameter
-    size = params.pixel_size or image.pixel_size
-    if size:
-        return checkpoint.diameter * checkpoint.pixel_size / size
-    if boxes is not None and len(boxes):
-        sides = np.asarray(boxes, float)[:, 2:] - np.asarray(boxes, float)[:, :2]
-        return CELL_TO_BOX * float(np.median(np.sqrt(sides.prod(1))))
-    return (yield from _estimated(view_of(rgb, 1, checkpoint.normalisation), network, checkpoint))
-
-
-def _estimated(
-    field: Field, network: UNet, checkpoint: Checkpoint
-) -> Generator[Progress, None, float]:
-    """Best diameter among several looks, made finer by looking there again."""
-    looks = list(_looks(field.source_shape, checkpoint.diameter))
-    best, diameter, at = 0.0, looks[0], 0
-    for number, guess in enumerate(looks):
+    guesses = list(_guesses(field.source_shape, checkpoint.diameter))
+    best, diameter, at = 0.0, guesses[0], 0
+    for number, guess in enumerate(guesses):
         if best > _GOOD and number - at > _WORSE:
             break
-        yield Progress(number, len(looks) + _ROUNDS, "Estimating the scale")
-        score, found = _measure(field, guess, network, checkpoint)
+        report = Progress(number, len(guesses) + _ROUNDS, "Estimating the scale")
+        score, found = yield from _measure(field, guess, network, checkpoint, report)
         if score > best:
             best, diameter, at = score, found, number
     for number in range(_ROUNDS if best else 0):
-        yield Progress(len(looks) + number, len(looks) + _ROUNDS, "Estimating the scale")
-        _, diameter = _measure(field, diameter, network, checkpoint)
+        report = Progress(len(guesses) + number, len(guesses) + _ROUNDS, "Estimating the scale")
+        _, diameter = yield from _measure(field, diameter, network, checkpoint, report)
     return diameter
 
 
-def _looks(shape: tuple[int, int], diameter: float) -> Iterator[float]:
-    """Diameters in image pixels to begin with, from large to small."""
-    yield max(diameter * min(shape) / _SHORT[0], _FINEST)
+def _guesses(shape: tuple[int, int], diameter: float) -> Iterator[float]:
+    """Diameters in image pixels that are tried, from large to small."""
+    yield max(diameter * min(shape) / _SHORT[0], FINEST)
     for short in _SHORT[1:]:
         guess = diameter * min(shape) / short
-        if guess < _FINEST:
+        if guess < FINEST:
             return
         yield guess
 
 
 def _measure(
-    field: Field, guess: float, network: UNet, checkpoint: Checkpoint
-) -> tuple[float, float]:
-    """How good a look is that takes cells to be `guess` wide, and how wide they seem there.
+    field: Field, guess: float, network: UNet, checkpoint: Checkpoint, report: Progress
+) -> Generator[Progress, None, tuple[float, float]]:
+    """Score a diameter of cells, and measure the one that the peaks there stand for.
 
-    All peaks count for how sure the look is, also those too close to others to be measured: at a
-    wrong scale a few cells can look just like others, but not most of them.
+    All peaks count for the score, also those too close to others to be measured: at a wrong
+    scale a few cells can look just like others, but not most of them.
     """
     view = field.rescaled(guess / checkpoint.diameter)
     sigma = sigma_of(checkpoint)
     found: list[tuple[float, float]] = []
     heights: list[float] = []
-    for part in sampled(view.shape):
+    yield report
+    for part in sample_parts(view.shape):
         for values in likelihood(network, view, part):
             found += widths(values, sigma)
             heights += values[tuple(find_peaks(values, _FAINT, sigma / 2).T)].tolist()
+        yield report
     if not found:
         return 0.0, guess
     ratios, weights = np.asarray(found).T
-    ratio = typical(ratios, weights) / width_of(checkpoint)
-    sure = float(np.square(heights).sum() / np.sum(heights))
-    return sure * float(np.exp(-0.5 * (np.log(ratio) / _SPREAD) ** 2)), guess * ratio
+    ratio = weighted_median(ratios, weights) / width_of(checkpoint)
+    certainty = float(np.square(heights).sum() / np.sum(heights))
+    return certainty * float(np.exp(-0.5 * (np.log(ratio) / _SPREAD) ** 2)), guess * ratio
 
 
 def widths(values: npt.NDArray[Any], sigma: float) -> list[tuple[float, float]]:
-    r"""Width of each peak relative to `sigma`, and its height.
+    r"""Measure the width of each peak relative to `sigma`, and its height.
 
     A Gaussian is above half its height on :math:`2π \ln 2 \, σ^2` pixels. Peaks that run
-    together above half their height tell nothing.
+    together above half their height are left out.
     """
     places = find_peaks(values, _LEAST, sigma / 2)
     found = []

@@ -13,7 +13,7 @@ from torch import nn
 
 from napari_wbc_nca.cell_types import detection_class
 from napari_wbc_nca.methods.propagation.network import (
-    LEAST,
+    PUBLISHED_MIN_LIKELIHOOD,
     build,
     card,
     scaled_by_cells,
@@ -156,7 +156,7 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
     def validate(self) -> dict[str, float]:
         """F-measure of the peaks of the fields held out; one minus its mean is the loss."""
         maps = [self._likelihood(field) for field in self.held]
-        scores = f_measures(maps, self.held, self.params, LEAST)
+        scores = f_measures(maps, self.held, self.params, PUBLISHED_MIN_LIKELIHOOD)
         known = [score for score in scores if score is not None]
         if not known:
             return {}
@@ -184,14 +184,16 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
     def _thresholds(self, maps: Sequence[npt.NDArray[np.float32]]) -> list[float]:
         """Likelihood threshold of each class with the best F-measure on the fields held out."""
         if not maps:
-            return [LEAST] * len(self.classes)
+            return [PUBLISHED_MIN_LIKELIHOOD] * len(self.classes)
         tried = [f_measures(maps, self.held, self.params, float(least)) for least in _THRESHOLDS]
         best = []
         for scores in zip(*tried, strict=True):
             values = np.asarray([np.nan if score is None else score for score in scores])
             # Of thresholds that do equally well, the one in the middle.
             good = np.flatnonzero(values >= np.nanmax(values, initial=0) - 1e-9)
-            best.append(float(_THRESHOLDS[good[len(good) // 2]]) if len(good) else LEAST)
+            best.append(
+                float(_THRESHOLDS[good[len(good) // 2]]) if len(good) else PUBLISHED_MIN_LIKELIHOOD
+            )
         return best
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""From the probability of each class to connected cells, at the model's scale and the image's."""
+"""Connected cells of a class map, at the model's scale and at the image's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAIN = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class Pieces:
+class ConnectedCells:
     """Connected cells in model pixels.
 
     Attributes
@@ -46,14 +46,14 @@ class Pieces:
     boxes: tuple[Slices, ...]
 
 
-def connect(
+def connect_pixels(
     classes: npt.NDArray[np.uint8],
     plain: npt.NDArray[np.bool_],
     names: Sequence[str],
     diameters: Mapping[str, float],
     params: CellmixerParams,
-) -> Pieces:
-    """Connected cells of a class map.
+) -> ConnectedCells:
+    """Connect the pixels of each class to cells.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def connect(
     position[[old for *_, old in order]] = np.arange(1, len(order) + 1)
     labels = position[found]
     boxes = tuple(ndi.find_objects(labels, len(order)))
-    return Pieces(labels, filled, tuple(number for _, _, number, _ in order), boxes)
+    return ConnectedCells(labels, filled, tuple(number for _, _, number, _ in order), boxes)
 
 
 def _mostly(mask: npt.NDArray[np.bool_], marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -105,10 +105,10 @@ def _mostly(mask: npt.NDArray[np.bool_], marked: npt.NDArray[np.bool_]) -> npt.N
     return np.asarray(np.concatenate([[0.0], share])[pieces] > 0.5)
 
 
-def paint(
-    maps: Sequence[Any], pieces: Pieces, factor: float, tile: Slices
+def paint_tile(
+    maps: Sequence[Any], pieces: ConnectedCells, factor: float, tile: Slices
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
-    """Class, cell and probabilities of each image pixel of a tile.
+    """Draw class, cell and probabilities of each image pixel of a tile.
 
     A pixel's class is that of the interpolated probabilities, and its cell the nearest one of that
     class. In and around a filled hole, and where no cell of that class is near, both are those of

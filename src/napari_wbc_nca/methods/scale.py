@@ -1,0 +1,83 @@
+"""The diameter of a white blood cell in an image: given, computed, or estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wbc_nca.cell_types import CELL_TO_BOX
+from napari_wbc_nca.methods import registry
+from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Checkpoint
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.field import Field, Part
+    from napari_wbc_nca.methods.params import PredictParams
+
+FINEST = 12.0
+"""Least diameter in image pixels that is searched for."""
+
+_SIDE = 256  # side of the parts by which a large field is sampled, in model pixels
+
+
+def image_diameter(
+    field: Field,
+    network: Any,
+    checkpoint: Checkpoint,
+    params: PredictParams,
+    pixel_size: float | None = None,
+    boxes: npt.NDArray[Any] | None = None,
+) -> Generator[Progress, None, float]:
+    """Return the diameter of a cell in image pixels by the first source there is.
+
+    These are: the parameters' diameter; the pixel size, of the parameters or the image, where
+    the model's own is known; the median of the boxes; the method's estimate from the field. A
+    model that was trained on images at their own scale takes an image as it is, unless the
+    diameter is given.
+
+    Parameters
+    ----------
+    field
+        At the image's own scale.
+    network, checkpoint
+        Of the model.
+    params
+        May hold the diameter or the pixel size.
+    pixel_size
+        Of the image in µm, where it is known.
+    boxes
+        ``(N, 4)`` y0, x0, y1, x1 in pixels, where the user drew some.
+    """
+    if params.diameter:
+        return params.diameter
+    scaled = checkpoint.card.get("scale", "cells") == "cells"
+    size = params.pixel_size or pixel_size
+    if size and checkpoint.card.get("pixel_size_known", scaled):
+        return checkpoint.diameter * checkpoint.pixel_size / size
+    if not scaled:
+        return checkpoint.diameter
+    if boxes is not None and len(boxes):
+        sides = np.asarray(boxes, float)[:, 2:] - np.asarray(boxes, float)[:, :2]
+        return CELL_TO_BOX * float(np.median(np.sqrt(sides.prod(1))))
+    estimate = registry.load(registry.get(checkpoint.method).estimate)
+    return float((yield from estimate(field, network, checkpoint, params)))
+
+
+def weighted_median(values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> float:
+    """Return the weighted median, one of `values`."""
+    return float(np.quantile(values, 0.5, weights=weights, method="inverted_cdf"))
+
+
+def sample_parts(shape: tuple[int, int]) -> list[Part]:
+    """Return the whole of a small field, else nine parts spread evenly over it."""
+    if max(shape) <= 3 * _SIDE:
+        return [(range(shape[0]), range(shape[1]))]
+    spans = [sorted({max(0, round(f * (size - _SIDE))) for f in (0.0, 0.5, 1.0)}) for size in shape]
+    return [
+        (range(y, min(y + _SIDE, shape[0])), range(x, min(x + _SIDE, shape[1])))
+        for y in spans[0]
+        for x in spans[1]
+    ]
