@@ -13,12 +13,12 @@ Threshold = Literal["otsu", "otsu_log", "triangle", "fixed", "adaptive"]
 
 @dataclass(frozen=True)
 class ForegroundParams:
-    """How cells are told from the empty background of a picture; lengths are in its pixels."""
+    """Segmentation of cells from the empty background; lengths are in pixels of the picture."""
 
     response: Annotated[
         Response,
         Bounds(
-            "What speaks for a cell: 'edges' is the paper's Sobel magnitude, 'contrast' the "
+            "Response to cells: 'edges' is the paper's Sobel magnitude, 'contrast' the "
             "distance from the background's colour, 'both' the larger of the two"
         ),
     ] = "edges"

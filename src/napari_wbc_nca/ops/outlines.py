@@ -22,7 +22,7 @@ def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     """Trace the outlines of every cell, one polygon a connected piece.
 
     Pieces are connected by edges of pixels, so that polygons are simple: pixels that only touch
-    at a corner belong to two of them. Outer rings run clockwise as they are seen, y downwards.
+    at a corner belong to two of them. Outer rings run clockwise, y downwards.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def _rings(pieces: npt.NDArray[Any]) -> tuple[list[Ring], list[int]]:
 
     Each side of a pixel that faces another piece is an edge with its pixel on the right. At a
     corner where two edges of a piece go on, the left one is taken: it stays with the same pixel
-    outside, so that a hole that touches another only at a corner has a ring of its own.
+    outside, so that a hole that touches another only at a corner has a separate ring.
     """
     padded = np.pad(pieces, 1)
     around = [padded[:-1, 1:], padded[1:, 1:], padded[1:, :-1], padded[:-1, :-1]]
@@ -96,11 +96,11 @@ def _walk(follower: list[int], heads: int) -> tuple[npt.NDArray[Any], npt.NDArra
     """Edges ring by ring, and where each ring ends; each begins at one of the first `heads`."""
     order: list[int] = []
     ends: list[int] = []
-    seen = bytearray(len(follower))
+    visited = bytearray(len(follower))
     for head in range(heads):
         at = head
-        while not seen[at]:
-            seen[at] = 1
+        while not visited[at]:
+            visited[at] = 1
             order.append(at)
             at = follower[at]
         if len(order) > (ends[-1] if ends else 0):
