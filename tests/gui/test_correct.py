@@ -18,8 +18,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from squares import MANIFEST
 
+from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.correct import CorrectWidget
-from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
+from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, HIDE_KEY, OPERATIONS
 from napari_wbc_nca.widgets.features_table import UNKNOWN
 
 CLASSES = ("neutrophil", "lymphocyte", "monocyte")
@@ -102,6 +103,11 @@ def hands(viewer, layer):
 
 def column(layer, name):
     return dict(zip(layer.features["index"], layer.features[name], strict=True))
+
+
+def names_of(docked):
+    """Classes that are offered, without their keys."""
+    return [button.text().split("  ")[0] for button in docked.classes]
 
 
 def true_areas(layer):
@@ -282,18 +288,55 @@ def test_button_tips_hold_the_keys(docked, layer):
         tip = docked.buttons[name].toolTip()
         assert operation.tip in tip
         assert f"({coerce_keybinding(operation.key)})" in tip
-    assert [button.text() for button in docked.classes] == list(CLASSES)
-    assert "Alt+1" in docked.classes[0].toolTip()
+        text = docked.buttons[name].text()
+        assert text == f"{operation.title}\n{coerce_keybinding(operation.key)}"
+    assert names_of(docked) == list(CLASSES)
+    assert "Alt+1" in docked.classes[0].text()
 
 
 def test_another_class_is_offered_and_given(docked, layer, hands):
     QTest.keyClicks(docked.new_class, "blast")
     QTest.keyClick(docked.new_class, Qt.Key.Key_Return)
-    assert [button.text() for button in docked.classes] == [*CLASSES, "blast"]
+    assert names_of(docked) == [*CLASSES, "blast"]
     hands.point((40, 40))
     hands.key("Alt-4")
     assert column(layer, "class")[1] == "blast"
-    assert [button.text() for button in docked.classes] == [*CLASSES, "blast"]
+    assert names_of(docked) == [*CLASSES, "blast"]
+
+
+def test_labels_are_hidden_while_the_key_is_held(viewer, layer, hands):
+    hidden = viewer.add_labels(squares(), visible=False)
+    viewer.layers.selection.active = layer
+    hands.native.setFocus()
+    QTest.keyPress(hands.native, Qt.Key.Key_H)
+    assert not layer.visible
+    QTest.keyRelease(hands.native, Qt.Key.Key_H)
+    assert layer.visible
+    assert not hidden.visible
+
+
+def test_selected_cell_is_outlined(viewer, docked, layer, hands):
+    def marked():
+        """Box of the outline in the world, when it is to be seen."""
+        line = outline_selection(viewer).line.line
+        return np.ptp(line.pos, axis=0).round().tolist() if line.visible else None
+
+    layer.selected_label = 1
+    assert marked() == [43, 43]
+    layer.selected_label = 5
+    assert marked() == [54, 43]
+    hands.point((80, 150))
+    hands.key("Alt-K")
+    assert marked() == [43, 43]
+    layer.selected_label = 3
+    assert marked() is None
+    layer.selected_label = 2
+    assert marked() is not None
+    layer.visible = False
+    assert marked() is None
+    layer.visible = True
+    viewer.layers.selection.active = None
+    assert marked() is None
 
 
 def test_lines_do_not_pan_and_give_the_mouse_back(viewer, layer, hands):
@@ -472,8 +515,9 @@ def test_no_key_of_ours_takes_the_place_of_one_of_napari(viewer, layer):
     from napari.utils.action_manager import action_manager
     from napari.utils.shortcuts import default_shortcuts
 
-    ours = {coerce_keybinding(key) for key in (*CLASS_KEYS, *(o.key for o in OPERATIONS.values()))}
-    assert len(ours) == len(CLASS_KEYS) + len(OPERATIONS)
+    keys = (*CLASS_KEYS, HIDE_KEY, *(operation.key for operation in OPERATIONS.values()))
+    ours = {coerce_keybinding(key) for key in keys}
+    assert len(ours) == len(CLASS_KEYS) + len(OPERATIONS) + 1
     defaults = {
         coerce_keybinding(key)
         for action, keys in default_shortcuts.items()

@@ -7,6 +7,7 @@ import json
 import dots
 import numpy as np
 import pytest
+from hands import Hands
 from imageio.v3 import imwrite
 from npe2 import PluginManifest
 from squares import CHECKPOINT, MANIFEST, assemble, smear, square_cells
@@ -17,6 +18,8 @@ from napari_wbc_nca.io.images import read as read_image
 from napari_wbc_nca.io.results import write
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.types import Image
+from napari_wbc_nca.widgets.export_items import image_of
+from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.reader import get_reader
 
 
@@ -89,6 +92,79 @@ def test_record_opens_image_and_labels_at_their_scale(viewer, outputs):
         assert np.allclose(layer.scale, 0.1)
         assert str(layer.units[0]) == "micrometer"
     assert layers[0].rgb
+
+
+def rewrite(outputs, text, encoding="utf-8"):
+    """Write the table of the outputs as another program would."""
+    (outputs / "field_cells.csv").write_bytes(text.encode(encoding))
+    return outputs / "field_labels.tif"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1", "utf-16"])
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_tables_that_excel_saved_open(outputs, separator, encoding):
+    rows = ["label", "class", "note"], ["1", "01", "über"], ["2", "NA", ""]
+    path = rewrite(outputs, "\r\n".join(separator.join(row) for row in rows), encoding)
+    ((_, options, _),) = layers_of(path).values()
+    assert list(options["features"]["index"]) == [1, 2]
+    assert list(options["features"]["class"]) == ["01", "NA"]
+    assert list(options["features"]["note"]) == ["über", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("class\nmonocyte\n", "no column label"),
+        ("label,class\none,monocyte\n", "no column label"),
+        ("label,class\n1,a,b,c\n", "put texts that hold the separator in quotation marks"),
+    ],
+)
+def test_labels_open_without_a_table_that_cannot_be_read(viewer, outputs, notes, text, message):
+    (layer,) = viewer.open(rewrite(outputs, text), plugin="napari-wbc-nca")
+    assert layer.data[60, 80] == 2
+    assert message in notes[0]
+    assert list(layer.features["class"]) == ["unknown", "unknown"]
+
+
+def test_table_with_gaps_opens_and_is_corrected(viewer, outputs):
+    path = rewrite(outputs, "label;class;age;area_um2\n1;;3;1,5\n2;wbc;;2\n2;rbc;4;\n")
+    (layer,) = viewer.open(path, plugin="napari-wbc-nca")
+    follow(layer).classify(2, "monocyte")
+    layer.undo()
+    assert list(layer.features["class"]) == ["unknown", "wbc"]
+    assert layer.features["age"].isna().tolist() == [False, True]
+
+
+def test_cells_that_were_opened_are_ready_for_corrections(viewer, outputs):
+    layers = viewer.open(outputs / "field.json", plugin="napari-wbc-nca")
+    image, cells, nuclei = layers
+    assert cells.contour == 2
+    viewer.reset_view()
+    hands = Hands(viewer)
+    viewer.layers.selection.active = cells
+    hands.point((2, 2))
+    hands.key("Alt-D")
+    assert set(np.unique(cells.data)) == {0, 2}
+    assert nuclei.get_color(1)[3] == 0
+    assert image_of(cells, viewer.layers) is image
+
+
+def test_record_made_on_windows_opens_the_image_beside_it(outputs):
+    (outputs.parent / "field.png").rename(outputs / "Field 1.png")
+    path = outputs / "field.json"
+    record = json.loads(path.read_text())
+    record["input"]["source"] = "C:\\Users\\me\\smears\\Field 1.png"
+    path.write_text(json.dumps(record), encoding="utf-8-sig")
+    assert list(layers_of(path)) == ["Field 1", "field_labels", "field_nuclei"]
+
+
+@pytest.mark.parametrize("broken", [None, "text", 3, {"source": 4, "pixel_size": "big"}])
+def test_record_of_another_type_opens_the_labels(outputs, broken):
+    path = outputs / "field.json"
+    record = json.loads(path.read_text()) | {"input": broken, "parameters": broken}
+    path.write_text(json.dumps(record))
+    assert list(layers_of(path)) == ["field_labels", "field_nuclei"]
 
 
 @pytest.fixture

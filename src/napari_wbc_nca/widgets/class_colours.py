@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 
-NEW = "#ffffff"
-"""Cells that a person added, whose class nobody knows yet."""
+NEW = "#ffffffff"
+"""Colour of cells of unknown class, such as those that a person added."""
+HIDDEN = "#00000000"
+"""Colour of the background, and of what is not shown."""
+OUTLINE = 2
+"""Width of the outlines of cells, in pixels of the image."""
 
 
 def class_colours(table: pd.DataFrame) -> dict[str, str]:
@@ -41,8 +45,13 @@ def colormap(table: pd.DataFrame, classes: Mapping[str, str]) -> DirectLabelColo
         int(label): classes[name]
         for label, name in zip(table["label"], table["class"], strict=True)
     }
-    rest: dict[int | None, str] = {None: NEW, 0: "transparent"}
+    rest: dict[int | None, str] = {None: NEW, 0: HIDDEN}
     return DirectLabelColormap(color_dict=rest | cells)
+
+
+def show_outlines(layer: Labels) -> None:
+    """Show cells by their outlines, which part cells that touch and leave the stain in sight."""
+    layer.contour, layer.opacity = OUTLINE, 1.0
 
 
 def class_rows(provenance: Mapping[str, Any]) -> pd.DataFrame:
@@ -92,7 +101,6 @@ def tally(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-_UNKNOWN_COLOUR = to_hex(NEW, keep_alpha=True)
 _WIDE = 4
 """Bytes of a label from which on napari sends colours to the screen, not labels."""
 
@@ -122,58 +130,52 @@ def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
     Parameters
     ----------
     layer
-        Labels layer, with its features up to date.
+        Labels layer; its features may be those from before the change or after it.
     classes
         Label to the class it has become.
     """
     colormap = layer.colormap
     if not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
         return
-    default = None in colormap.color_dict and _hex(colormap, None) == _UNKNOWN_COLOUR
-    if default:  # they are in the right colour without being listed
-        listed = colormap.color_dict
-        classes = {k: name for k, name in classes.items() if name != UNKNOWN or k in listed}
-    twins = {name: _twin(layer, colormap, name, classes) for name in set(classes.values())}
-    wanted = {k: class_colour(colormap, twins[name], name) for k, name in classes.items()}
-    known = colormap.color_dict
-    changed = {k: c for k, c in wanted.items() if k not in known or _hex(colormap, k) != c}
+    # As text, which napari reads once a colour, not once a label.
+    known = {label: as_hex(colour) for label, colour in colormap.color_dict.items()}
+    if known.get(None) == NEW:  # labels that are not listed have this colour already
+        classes = {k: name for k, name in classes.items() if name != UNKNOWN or k in known}
+    chosen = layer_colours(layer, without=classes)
+    for name in classes.values():
+        if name not in chosen:
+            chosen[name] = _free_colour(name, set(known.values()))
+    changed = {k: chosen[name] for k, name in classes.items() if known.get(k) != chosen[name]}
     if changed:
-        # Made of text, which napari reads once a colour, not once a label.
-        colours = {label: _hex(colormap, label) for label in colormap.color_dict}
-        layer.colormap = DirectLabelColormap(color_dict=colours | changed)
+        layer.colormap = DirectLabelColormap(color_dict=known | changed)
 
 
-def colour_of(layer: Labels, name: str) -> str:
-    """Colour ``#rrggbb`` in which a layer shows a class; empty where it shows no cell of it."""
-    colormap = layer.colormap
-    if not isinstance(colormap, DirectLabelColormap):
-        return ""
-    twin = _twin(layer, colormap, name, {})
-    return "" if twin is None else _hex(colormap, twin)[:7]
+def layer_colours(layer: Labels, without: Collection[int] = ()) -> dict[str, str]:
+    """Return the colour ``#rrggbbaa`` of each class that a layer coloured by class shows.
+
+    Parameters
+    ----------
+    layer
+        Labels layer; the result is empty where it is coloured otherwise.
+    without
+        Labels whose colours do not count.
+    """
+    colormap, table = layer.colormap, layer.features
+    found: dict[str, str] = {}
+    if not isinstance(colormap, DirectLabelColormap) or "class" not in table:
+        return found
+    for label, name in zip(table["index"].tolist(), table["class"].tolist(), strict=True):
+        if name not in found and label in colormap.color_dict and label not in without:
+            found[name] = as_hex(colormap.color_dict[label])
+    return {UNKNOWN: NEW} | found
 
 
-def class_colour(colormap: DirectLabelColormap, twin: int | None, name: str) -> str:
-    """Colour of a class: that of another cell of it, else one that no cell has yet."""
-    if twin is not None:
-        return _hex(colormap, twin)
+def _free_colour(name: str, taken: Collection[str]) -> str:
+    """Return the colour of a class that no cell has had yet."""
     if name == UNKNOWN:
-        return _UNKNOWN_COLOUR
-    taken = {_hex(colormap, label) for label in colormap.color_dict}
-    choices = [
-        to_hex(c, keep_alpha=True) for c in ((COLOURS[name],) if name in COLOURS else OTHER_COLOURS)
-    ]
+        return NEW
+    choices = [as_hex(c) for c in ((COLOURS[name],) if name in COLOURS else OTHER_COLOURS)]
     return next((colour for colour in choices if colour not in taken), choices[0])
-
-
-def _twin(
-    layer: Labels, colormap: DirectLabelColormap, name: str, changing: Mapping[int, str]
-) -> int | None:
-    """A cell that has had a class, and its colour, for longer."""
-    table = layer.features
-    for label in table["index"].to_numpy()[(table["class"] == name).to_numpy()].tolist():
-        if label in colormap.color_dict and label not in changing:
-            return int(label)
-    return None
 
 
 def _extend(colormap: DirectLabelColormap, label: int, twin: int) -> None:
@@ -196,8 +198,9 @@ def _extend(colormap: DirectLabelColormap, label: int, twin: int) -> None:
     colormap._cache_other.clear()
 
 
-def _hex(colormap: DirectLabelColormap, label: int | None) -> str:
-    return str(to_hex(colormap.color_dict[label], keep_alpha=True))
+def as_hex(colour: Any) -> str:
+    """Return a colour, in any form that Matplotlib takes, as ``#rrggbbaa``."""
+    return str(to_hex(colour, keep_alpha=True))
 
 
 NO_CELLS = {NONE, BACKGROUND, UNKNOWN}

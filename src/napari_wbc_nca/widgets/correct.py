@@ -11,8 +11,10 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
 from napari_wbc_nca.widgets.base import ViewerWidget
-from napari_wbc_nca.widgets.class_colours import add_class, classes_of, colour_of
+from napari_wbc_nca.widgets.canvas_lines import outline_selection
+from napari_wbc_nca.widgets.class_colours import add_class, classes_of, layer_colours
 from napari_wbc_nca.widgets.correction_keys import (
+    HIDE,
     bind_keys,
     keys_of,
     start_classification,
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 HINT = (
-    "Point at a cell and press a key. Buttons work on the selected cell; "
-    "pick one with napari's picker (5)."
+    "Point at a cell and press a key. Buttons work on the selected cell, which is outlined; "
+    "select one with napari's picker (5). Hold {keys} to hide the labels."
 )
 
 
@@ -44,9 +46,10 @@ class CorrectWidget(ViewerWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         bind_keys()
+        outline_selection(napari_viewer)
         self.layer: Labels | None = None
         self.title, self.hint, self.cell, self.counts = (text_label() for _ in range(4))
-        self.hint.setText(HINT)
+        self.hint.setText(HINT.format(keys=keys_of(HIDE)))
         self.buttons = {name: self._button(name) for name in OPERATIONS}
         self.classes: list[QPushButton] = []
         self.class_box = QWidget()
@@ -71,12 +74,12 @@ class CorrectWidget(ViewerWidget):
             self._take(layer)
 
     def on_close(self) -> None:
-        """Hear of the layer no more."""
+        """Disconnect from the layer."""
         self._connect(None)
 
     def _button(self, name: str) -> QPushButton:
         operation = OPERATIONS[name]
-        button = QPushButton(operation.title)
+        button = QPushButton()
         button.setAccessibleDescription(operation.tip)
         button.clicked.connect(lambda: start_operation(self.viewer, name, self.layer))
         return button
@@ -117,6 +120,7 @@ class CorrectWidget(ViewerWidget):
         layer = self.layer
         for name, button in self.buttons.items():
             button.setEnabled(layer is not None)
+            button.setText(f"{OPERATIONS[name].title}\n{keys_of(name)}")
             button.setToolTip(f"{OPERATIONS[name].tip} ({keys_of(name)})")
         self.new_class.setEnabled(layer is not None)
         self.title.setText(f"<b>{layer.name}</b>" if layer is not None else "Select a Labels layer")
@@ -125,20 +129,21 @@ class CorrectWidget(ViewerWidget):
         self._show_classes([] if layer is None else classes_of(layer))
 
     def _show_classes(self, names: list[str]) -> None:
-        if [button.text() for button in self.classes] != names:
+        texts = [_class_text(number, name) for number, name in enumerate(names, start=1)]
+        if [button.text() for button in self.classes] != texts:
             for button in self.classes:
                 button.deleteLater()
             self.classes = [
                 self._class_button(number, name) for number, name in enumerate(names, start=1)
             ]
+        colours = {} if self.layer is None else layer_colours(self.layer)
         for button, name in zip(self.classes, names, strict=True):
-            colour = (colour_of(self.layer, name) if self.layer is not None else "") or "gray"
+            colour = colours.get(name, "gray")[:7]
             button.setStyleSheet(f"text-align: left; border-left: 8px solid {colour};")
 
     def _class_button(self, number: int, name: str) -> QPushButton:
-        button = QPushButton(name)
-        key = f" ({keys_of(f'class_{number}')})" if number <= len(CLASS_KEYS) else ""
-        button.setToolTip(f"The cell is a {name}{key}")
+        button = QPushButton(_class_text(number, name))
+        button.setToolTip(f"Give the selected cell, or that under the mouse, the class {name}")
         button.clicked.connect(lambda: start_classification(self.viewer, number, self.layer))
         self.class_grid.addWidget(button, (number - 1) // 2, (number - 1) % 2)
         return button
@@ -153,6 +158,11 @@ class CorrectWidget(ViewerWidget):
             return
         self.new_class.clear()
         self._show()
+
+
+def _class_text(number: int, name: str) -> str:
+    """Return the text of a class's button: its name and its keys."""
+    return f"{name}  {keys_of(f'class_{number}')}" if number <= len(CLASS_KEYS) else name
 
 
 def describe(layer: Labels) -> str:

@@ -5,7 +5,7 @@ They stand in napari's preferences, where they can be changed, and in none of it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,9 +22,11 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import show_warning
 
 from napari_wbc_nca.ops.labels import COLUMNS
-from napari_wbc_nca.widgets.class_colours import classes_of
+from napari_wbc_nca.widgets.canvas_lines import Pixels, Stroke
+from napari_wbc_nca.widgets.class_colours import classes_of, show_outlines
 from napari_wbc_nca.widgets.correction_operations import (
     CLASS_KEYS,
+    HIDE_KEY,
     LINE,
     OPERATIONS,
     classify,
@@ -34,7 +36,6 @@ from napari_wbc_nca.widgets.correction_operations import (
 from napari_wbc_nca.widgets.correction_target import active_labels, shown_plane
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_widget import adapt_features_widget
-from napari_wbc_nca.widgets.line_tool import Pixels, Stroke
 
 _STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
 """Operation and line that a viewer waits for."""
@@ -108,13 +109,16 @@ def _wait(viewer: Viewer, layer: Labels, name: str) -> None:
 
 
 PACKAGE = "napari-wbc-nca"
+HIDE = "hide_labels"
+"""Name of the action that hides the labels while its key is held."""
 
 
 def make_correctable(layer: Labels) -> None:
-    """Have the features of a layer that was just made follow its pixels, and bind the keys.
+    """Outline the cells of a layer that was just made, and have its features follow its pixels.
 
     Labels on disk whose table lacks what following needs are left until they are corrected.
     """
+    show_outlines(layer)
     if isinstance(layer.data, np.ndarray) or set(COLUMNS) <= set(layer.features):
         follow(layer, fresh=True)
     bind_keys()
@@ -127,6 +131,8 @@ def bind_keys() -> None:
         _bind(name, operation.key, f"{operation.title}: {operation.tip}", _starter(name))
     for number, key in enumerate(CLASS_KEYS, start=1):
         _bind(f"class_{number}", key, f"Give the cell class {number}", _classifier(number))
+    _bind(HIDE, HIDE_KEY, "Hide all labels while the key is held", hide_labels)
+    adapt_features_widget()
 
 
 def action_name(name: str) -> str:
@@ -164,60 +170,35 @@ def _classifier(number: int) -> Callable[[Any], None]:
     return run
 
 
+def hide_labels(layer: Labels) -> Iterator[None]:
+    """Hide all Labels layers until the key is released."""
+    viewer = _viewer()
+    shown = [x for x in (viewer.layers if viewer else [layer]) if isinstance(x, Labels)]
+    shown = [x for x in shown if x.visible]
+    for one in shown:
+        one.visible = False
+    yield
+    for one in shown:
+        one.visible = True
+
+
 def _viewer() -> Viewer | None:
     viewer: Viewer | None = current_viewer()
     return viewer
 
 
 bind_keys()  # who corrects from the menu finds the keys there too
-adapt_features_widget()
 
 
-def merge(viewer: Viewer) -> None:
-    """Make one cell of those under a line."""
-    start_operation(viewer, "merge")
+def _menu_command(name: str) -> Callable[[Viewer], None]:
+    """Return the command of the menu that does an operation."""
+
+    def run(viewer: Viewer) -> None:
+        start_operation(viewer, name)
+
+    return run
 
 
-def cut(viewer: Viewer) -> None:
-    """Split cells by a line."""
-    start_operation(viewer, "cut")
-
-
-def split(viewer: Viewer) -> None:
-    """Split cells by points."""
-    start_operation(viewer, "split")
-
-
-def delete(viewer: Viewer) -> None:
-    """Delete the selected cell."""
-    start_operation(viewer, "delete")
-
-
-def fill_holes(viewer: Viewer) -> None:
-    """Fill the selected cell's holes."""
-    start_operation(viewer, "fill_holes")
-
-
-def smooth(viewer: Viewer) -> None:
-    """Round the selected cell's outline."""
-    start_operation(viewer, "smooth")
-
-
-def grow(viewer: Viewer) -> None:
-    """Make the selected cell wider."""
-    start_operation(viewer, "grow")
-
-
-def shrink(viewer: Viewer) -> None:
-    """Make the selected cell narrower."""
-    start_operation(viewer, "shrink")
-
-
-def keep_largest(viewer: Viewer) -> None:
-    """Keep the selected cell's largest piece."""
-    start_operation(viewer, "keep_largest")
-
-
-def relabel(viewer: Viewer) -> None:
-    """Number all cells anew."""
-    start_operation(viewer, "relabel")
+merge, cut, split, delete, fill_holes, smooth, grow, shrink, keep_largest, relabel = map(
+    _menu_command, OPERATIONS
+)

@@ -71,6 +71,8 @@ _LIST = (
 OPERATIONS: Mapping[str, Operation] = MappingProxyType({item.name: item for item in _LIST})
 CLASS_KEYS = tuple(f"Alt-{number}" for number in range(1, 10))
 """Keys that give a cell the first, second, ... class of its layer."""
+HIDE_KEY = "H"
+"""Key that hides the labels while it is held."""
 
 _OF_CELL: Mapping[str, Callable[..., Edit]] = MappingProxyType(
     {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,22 @@ from napari_wbc_nca.formats.geometry import region_mask
 from napari_wbc_nca.formats.items import ExportError, Item, cell_measurements, item, keep_reviewed
 from napari_wbc_nca.formats.provenance import run_record
 from napari_wbc_nca.io._files import array_sha256, file_sha256
+from napari_wbc_nca.ops.labels import COLUMNS
+from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
+from napari_wbc_nca.widgets.correction_keys import make_correctable
+from napari_wbc_nca.widgets.linked_layers import link_layers
 from napari_wbc_nca.widgets.planes import (
     OURS,
     SHOWS,
+    Grid,
     Index,
     Source,
     current_index,
+    grid_of,
     on_plane,
     pixel_size,
+    placement,
     shows,
     source_of,
     to_plane,
@@ -41,33 +48,61 @@ _ROUND = 72
 
 
 def image_of(labels: Labels, layers: Sequence[Layer]) -> Image | None:
-    """Image layer that labels belong to.
+    """Find the image layer that labels belong to.
 
-    The one they were made from; else the topmost of their size, else the only one.
+    That which they were made from, by the layer, file or name that their metadata hold; for labels
+    that say nothing the image on whose pixels they lie, else the only one. None where there is
+    none.
+
+    Raises
+    ------
+    ExportError
+        Where several images are equally likely.
     """
     images = [layer for layer in layers if isinstance(layer, Image) and OURS not in layer.metadata]
-    known = labels.metadata.get(OURS, {}).get("source_id")
+    made = labels.metadata.get(OURS, {})
     for layer in images:
-        if known is not None and str(layer.unique_id) == known:
+        if str(layer.unique_id) == made.get("source_id"):
             return layer
-    for layer in reversed(images):
-        if _plane_shape(source_of(layer)) == tuple(labels.data.shape[-2:]):
+    paths = {_image_path(run) for run in made.get("provenance", ())} | {made.get("image_path")}
+    for layer in images:
+        if layer.source.path is not None and str(Path(layer.source.path).resolve()) in paths:
             return layer
-    return images[0] if len(images) == 1 else None
+    likely = [layer for layer in images if _lies_on(labels, layer)]
+    if "source" in made:
+        return next((layer for layer in likely if layer.name == made["source"]), None)
+    likely = likely or images
+    likely = [layer for layer in likely if layer.visible] or likely
+    if len(likely) > 1:
+        raise ExportError(
+            f"{labels.name} may have been drawn on any of {', '.join(x.name for x in likely)}; "
+            f"hide all images but the right one"
+        )
+    return likely[0] if likely else None
 
 
-def _plane_shape(source: Source) -> tuple[int, ...]:
-    planes = source.pixels.shape[len(source.lead) :]
-    return tuple(planes[:2])
+def _image_path(record: Mapping[str, Any]) -> str | None:
+    """Return the file of the image that the record of a run names."""
+    made = record.get("input")
+    path = made.get("source") if isinstance(made, dict) else None
+    return str(Path(path).resolve()) if isinstance(path, str) else None
+
+
+def _lies_on(labels: Labels, image: Image) -> bool:
+    """Return whether each pixel of a plane of labels is one of the image."""
+    source = source_of(image)
+    plane = tuple(labels.data.shape[-2:])
+    return grid_of(source, (0,) * len(source.lead), labels).fits(plane)
 
 
 def nuclei_of(labels: Labels, layers: Sequence[Layer]) -> Labels | None:
-    """Layer of the nuclei of a layer's cells: the topmost one made from the same image."""
-    known = labels.metadata.get(OURS, {}).get("source_id")
-    for layer in reversed(layers):
-        nuclei = isinstance(layer, Labels) and shows(layer) == "nucleus"
-        if nuclei and known is not None and layer.metadata[OURS].get("source_id") == known:
-            return layer if layer.data.shape == labels.data.shape else None
+    """Find the nuclei of a layer's cells: of the same run, else the topmost of the same image."""
+    nuclei = [x for x in layers if isinstance(x, Labels) and shows(x) == "nucleus"]
+    for key in ("run", "source_id"):
+        known = labels.metadata.get(OURS, {}).get(key)
+        for layer in reversed(nuclei):
+            if known is not None and layer.metadata[OURS].get(key) == known:
+                return layer if layer.data.shape == labels.data.shape else None
     return None
 
 
@@ -130,28 +165,43 @@ def items_of(
     """
     data = labels.data[0] if labels.multiscale else labels.data
     lead = tuple(data.shape[:-2])
-    features = pd.DataFrame(labels.features)
-    table = features if {"label", "index"} & set(features) else None
+    source = None if image is None else source_of(image)
     found = []
     for index in np.ndindex(*lead):
         # A copy: the export runs while the layer may be drawn on.
         plane = np.array(data[index])
-        if not lead or plane.any():
-            one = _item(labels, plane, index, table, image)
-            if nuclei is not None:
-                one = replace(one, nucleus=np.array(nuclei.data[index]))
-            region = None if reviewed is None else regions(labels, lead, index, reviewed, one.shape)
-            found.append(one if region is None else keep_reviewed(one, region))
+        if lead and not plane.any():
+            continue
+        at = () if source is None else _plane_of(source, labels, index)
+        grid = None if source is None else grid_of(source, at, labels)
+        if grid is not None and grid.fits(plane.shape):
+            grid = None  # nothing to do
+        one = _item(labels, plane, index, source, at, grid)
+        if nuclei is not None:
+            inner = np.array(nuclei.data[index])
+            one = replace(one, nucleus=inner if grid is None else grid.resample(inner))
+        if reviewed is not None:
+            region = regions(labels, lead, index, reviewed, plane.shape)
+            one = keep_reviewed(one, region if grid is None else grid.resample(region))
+        found.append(one)
     if not found:
         raise ExportError(f"{labels.name} has no cell on any plane; segment or draw some")
     return found
 
 
+def _plane_of(source: Source, labels: Labels, index: Index) -> Index:
+    """Return the plane of an image that a plane of labels lies on."""
+    return current_index(source, labels.data_to_world((*index, 0.0, 0.0))) if source.lead else ()
+
+
 def _item(
-    labels: Labels, plane: Any, index: Index, table: pd.DataFrame | None, image: Image | None
+    labels: Labels, plane: Any, index: Index, source: Source | None, at: Index, grid: Grid | None
 ) -> Item:
+    """Return a plane of labels with the image that it lies on, resampled where `grid` is given."""
     run = labels.metadata.get(OURS, {}).get("provenance") or [{}]
     name = "-".join([labels.name, *map(str, index)]) if len(labels.data.shape) > 2 else labels.name
+    features = pd.DataFrame(labels.features)
+    table = features if {"label", "index"} & set(features) else None
     entry: dict[str, Any] = {
         "title": name,
         "source": None,
@@ -159,16 +209,32 @@ def _item(
         "labels": {"source": labels.source.path, "sha256": array_sha256(plane)},
         **run_record(run[min(len(run) - 1, index[0] if index else 0)]),
     }
-    if image is None:
+    if source is None:
         return item(name, plane, table, record=entry)
-    source = source_of(image)
-    world = labels.data_to_world((*index, 0.0, 0.0))
-    shown = source.image(current_index(source, world) if source.lead else ())
+    if grid is not None:
+        plane = _resampled(plane, grid, labels.name, source.layer.name)
+        entry["labels"] |= {"resampled_to": list(grid.shape)}
+        table = None if table is None else table.drop(columns=COLUMNS, errors="ignore")
+    shown = source.image(at)
     if shown.source is not None:
         entry |= {"source": shown.source, "sha256": file_sha256(Path(shown.source))}
     else:
         entry |= {"source": None, "sha256": array_sha256(shown.pixels)}
     return item(name, plane, table, shown.pixels, pixel_size(source), entry)
+
+
+def _resampled(plane: npt.NDArray[Any], grid: Grid, labels: str, image: str) -> npt.NDArray[Any]:
+    """Return labels on the pixels of an image, all of whose cells must lie there."""
+    out = grid.resample(plane)
+    lost = np.setdiff1d(plane, out)
+    lost = lost[lost > 0]
+    if lost.size:
+        raise ExportError(
+            f"{labels} lies on other pixels than {image}, and {lost.size} of its cells (such as "
+            f"{lost[0]}) have no pixel there; give both layers the same scale and place, or choose "
+            f"the image that the cells were drawn on"
+        )
+    return out
 
 
 def regions(
@@ -204,37 +270,45 @@ def show(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Lay
     """
     added: list[Layer] = []
     for one in items:
-        fits = image is not None and _plane_shape(source_of(image)) == one.shape
-        place = _place(one, image if fits else None)
-        shown = image if fits else None
-        if not fits and one.pixels is not None:
+        shown = image if image is not None and _shows(image, one) else None
+        place = _place(one, shown)
+        if shown is None and one.pixels is not None:
             shown = viewer.add_image(to_colours(one), name=one.name, **place)
             added.append(shown)
         made = {"source_id": uuid4().hex if shown is None else str(shown.unique_id)}
-        table = cell_measurements(one)
+        labels = []
+        table = cell_measurements(one).drop(columns="index", errors="ignore")
         table.insert(0, "index", table["label"])
         look = {"features": table, "colormap": colormap(table, class_colours(table))}
         for kind, title, pixels, options in (
             ("ignore", "not reviewed", one.ignore, {"opacity": 0.3}),
             ("nucleus", "nuclei", one.nucleus, {"opacity": 0.5, **look}),
-            ("cell", "cells", one.labels, {"opacity": 0.5, **look}),
+            ("cell", "cells", one.labels, look),
         ):
             if pixels is not None:
                 data = pixels.astype(np.uint32 if kind != "ignore" else np.uint8)
                 own = {"name": f"{one.name} {title}", "metadata": {OURS: {SHOWS: kind, **made}}}
-                added.append(viewer.add_labels(data, **own, **options, **place))
+                labels.append(viewer.add_labels(data, **own, **options, **place))
+        make_correctable(labels[-1])
+        link_layers(labels[-1], labels[:-1])
+        outline_selection(viewer)
+        added += labels
     return added
+
+
+def _shows(image: Image, one: Item) -> bool:
+    """Return whether an image layer is the picture of an item, or may be."""
+    source = source_of(image)
+    if source.shape != one.shape:
+        return False
+    if one.pixels is None or source.lead:
+        return True
+    return np.array_equal(to_colours(one), to_colours(replace(one, pixels=source.image(()).pixels)))
 
 
 def _place(one: Item, image: Image | None) -> dict[str, Any]:
     if image is not None:
-        last = [image.ndim - 2, image.ndim - 1]
-        axes = source_of(image).axes[-2:] or last
-        return {
-            "scale": [image.scale[axis] for axis in axes],
-            "translate": [image.translate[axis] for axis in axes],
-            "units": [image.units[axis] for axis in axes],
-        }
+        return placement(source_of(image), None, flat=True)
     if one.pixel_size is None:
         return {}
     return {"scale": (one.pixel_size, one.pixel_size), "units": ("um", "um")}

@@ -269,13 +269,13 @@ class Follower:
         layer = self.layer
         if not changes:
             return
-        layer.features = replaced(layer.features, changes)
         classes = {
             label: row["class"]
             for label, row in changes.items()
             if row is not None and row["class"] != (old.get(label) or {}).get("class")
         }
-        recolour(layer, classes)
+        recolour(layer, classes)  # first: who follows the features sees the colours too
+        layer.features = replaced(layer.features, changes)
 
 
 def _box(row: Row) -> tuple[slice, slice]:

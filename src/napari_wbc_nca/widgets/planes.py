@@ -54,6 +54,12 @@ class Source:
         ndim = self.layer.ndim
         return [axis for axis in range(ndim) if axis - ndim != self.channel]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of each plane."""
+        height, width = self.pixels.shape[len(self.lead) :][:2]
+        return int(height), int(width)
+
     def planes(self) -> Iterator[Index]:
         """Positions of all planes."""
         yield from np.ndindex(*self.lead)
@@ -201,6 +207,80 @@ def on_plane(positions: npt.NDArray[np.float64], index: Index) -> npt.NDArray[np
     lead = positions[:, : len(index)]
     inside = np.logical_or(np.isnan(lead), np.round(lead) == np.asarray(index))
     return np.asarray(inside.all(axis=1), bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The pixels of an image's plane as places on a plane of another layer.
+
+    Attributes
+    ----------
+    shape
+        Height and width of the image.
+    matrix, offset
+        ``(2, 2)`` and ``(2,)``: pixel ``p`` of the image lies at ``matrix @ p + offset``.
+    """
+
+    shape: tuple[int, int]
+    matrix: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Return whether a plane of `shape` lies pixel by pixel on the image."""
+        corners = np.array([[y, x] for y in (0, self.shape[0]) for x in (0, self.shape[1])], float)
+        apart = corners @ self.matrix.T + self.offset - corners
+        return shape == self.shape and bool((np.abs(apart) < _HALF).all())
+
+    def resample(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return `plane` on the pixels of the image: each the nearest one, 0 outside."""
+        out = np.zeros(self.shape, plane.dtype)
+        columns = np.arange(self.shape[1])
+        for row in range(self.shape[0]):  # row by row: places of all pixels take much memory
+            at = np.outer(self.matrix[:, 0], np.full(columns.size, row))
+            at += np.outer(self.matrix[:, 1], columns) + self.offset[:, None]
+            y, x = np.floor(at + _HALF).astype(np.int64)
+            inside = (y >= 0) & (y < plane.shape[0]) & (x >= 0) & (x < plane.shape[1])
+            out[row, inside] = plane[y[inside], x[inside]]
+        return out
+
+
+_HALF = 0.5
+"""Part of a pixel by which two grids may lie apart and still have the same nearest pixels."""
+
+
+def grid_of(source: Source, index: Index, labels: Layer) -> Grid:
+    """Return where the pixels of an image's plane lie on the planes of a Labels layer.
+
+    Parameters
+    ----------
+    source, index
+        Image, and the position of its plane.
+    labels
+        Layer whose last two axes are y and x; scale, translation, rotation, shear and units of
+        both layers count.
+    """
+    layer, ndim = source.layer, labels.ndim
+    rates = _unit_ratios(source, labels)
+
+    def place(y: float, x: float) -> npt.NDArray[np.float64]:
+        inside = np.zeros(layer.ndim)
+        inside[source.axes] = [*index, y, x]
+        world = np.asarray(layer.data_to_world(inside), float)[source.axes][-ndim:] * rates
+        missing = (0.0,) * (ndim - len(world))
+        return np.asarray(labels.world_to_data((*missing, *world)), float)[-2:]
+
+    offset = place(0, 0)
+    return Grid(source.shape, np.stack([place(1, 0) - offset, place(0, 1) - offset], 1), offset)
+
+
+def _unit_ratios(source: Source, labels: Layer) -> npt.NDArray[np.float64]:
+    """Return units of the labels in one unit of the image, by axis; 1 where they are of no kind."""
+    units = [source.layer.units[axis] for axis in source.axes][-labels.ndim :]
+    pairs = zip(units, labels.units[-len(units) :], strict=True)
+    try:
+        return np.array([float((1 * one).to(other).magnitude) for one, other in pairs])
+    except pint.DimensionalityError:  # napari shows such layers as if their units were the same
+        return np.ones(len(units))
 
 
 def boxes_in(source: Source, shapes: Layer) -> npt.NDArray[np.float64]:

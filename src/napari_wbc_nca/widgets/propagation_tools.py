@@ -142,12 +142,13 @@ class PropagationTools(Controls):
             return  # another run has replaced the result meanwhile
         self._instances = after
         table = after.table()
+        self._place(rows, table)
         for name, layer in self._labels().items():
             for index in after.done:
                 self._paint(layer, before, after, index, name)
-            layer.features = merged(layer.features, before.table(), table)
-            layer.colormap = colormap(layer.features, class_colours(layer.features))
-        self._place(rows, table)
+            features = merged(layer.features, before.table(), table)
+            layer.colormap = colormap(features, class_colours(features))
+            layer.features = features
         self._result = replace(self._result, table=table)
         self.host.show_counts(self._result)
         self.hint.setText(READY)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import tifffile
+from napari import current_viewer
 from napari.utils.notifications import show_warning
 
 from napari_wbc_nca.formats.files import read_cells
@@ -17,16 +19,18 @@ from napari_wbc_nca.formats.items import ExportError
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io.results import LABELS, MAPS, RECORD, SUFFIXES, TABLE, read_map_names
 from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
-from napari_wbc_nca.widgets.planes import OURS, SHOWS
+from napari_wbc_nca.widgets.features_table import UNKNOWN
+from napari_wbc_nca.widgets.planes import OURS, SHOWS, shows
 
 if TYPE_CHECKING:
-    import pandas as pd
     from napari.types import LayerDataTuple
 
 PROGRAM = "napari-wbc-nca"
 LARGEST_RECORD = 2**20
 """Bytes above which a JSON file is none of ours, and is not read."""
 
+NEW = "new"
+"""Key in the metadata of layers that were just read."""
 Reader = Callable[[str | Sequence[str]], "list[LayerDataTuple]"]
 
 
@@ -41,8 +45,13 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def read(path: str | Sequence[str]) -> list[LayerDataTuple]:
-    """Layers of our outputs; see :func:`get_reader`."""
+    """Read layers of our outputs; see :func:`get_reader`."""
     paths = [path] if isinstance(path, str) else list(path)
+    if (viewer := current_viewer()) is not None:
+        from napari_wbc_nca.widgets.canvas_lines import outline_selection
+
+        viewer.layers.events.inserted.connect(_on_inserted)
+        outline_selection(viewer)
     return [layer for one in paths for layer in _read(Path(one))]
 
 
@@ -62,11 +71,12 @@ def _read(path: Path) -> list[LayerDataTuple]:
 
 
 def _whole(path: Path) -> list[LayerDataTuple]:
-    """Image, labels and maps that a record belongs to, at the scale it knows."""
+    """Read image, labels and maps that a record belongs to, at the scale it knows."""
     found = record(path) or {}
-    image, size = found.get("input", {}), found.get("parameters", {}).get("pixel_size")
-    size = size or image.get("pixel_size")
-    place = {"scale": (size, size), "units": ("um", "um")} if size else {}
+    image = _mapping(found, "input")
+    size = _mapping(found, "parameters").get("pixel_size") or image.get("pixel_size")
+    known = isinstance(size, int | float) and size > 0
+    place = {"scale": (size, size), "units": ("um", "um")} if known else {}
     layers: list[LayerDataTuple] = []
     source = _source(path, image.get("source"))
     if source is not None:
@@ -80,9 +90,15 @@ def _whole(path: Path) -> list[LayerDataTuple]:
 
 
 def _labels(path: Path, name: str) -> LayerDataTuple:
-    """Labels as they lie on the image's pixels, with their table as features."""
-    made = {OURS: {SHOWS: name, "source_id": str(_beside(path, RECORD))}}
-    options: dict[str, Any] = {"name": path.stem, "opacity": 0.5, "metadata": made}
+    """Read labels as they lie on the image's pixels, with their table as features."""
+    found = _beside(path, RECORD)
+    made: dict[str, Any] = {SHOWS: name, "source_id": str(found), NEW: True}
+    if (run := record(found)) is not None:
+        made["provenance"] = [run]
+        source = _source(found, _mapping(run, "input").get("source"))
+        if source is not None:
+            made["image_path"] = str(source.resolve())
+    options: dict[str, Any] = {"name": path.stem, "opacity": 0.5, "metadata": {OURS: made}}
     table = _class_table(path) if name == "class" else _cell_table(path)
     if table is not None:
         options |= {"features": table, "colormap": colormap(table, class_colours(table))}
@@ -90,7 +106,7 @@ def _labels(path: Path, name: str) -> LayerDataTuple:
 
 
 def _cell_table(path: Path) -> pd.DataFrame | None:
-    """Rows of the cells; None where the table is gone."""
+    """Read the rows of the cells; None, and a message, where there is no table that says them."""
     file = _beside(path, TABLE)
     if not file.exists():
         return None
@@ -102,14 +118,41 @@ def _cell_table(path: Path) -> pd.DataFrame | None:
     if table is None or "label" not in table:
         show_warning(f"{file}: no column label; the labels are opened without classes")
         return None
+    table = table[table["label"].notna()].astype({"label": np.int64})
+    # Without pandas' own missing integers, which neither napari nor NumPy compare.
+    gaps = [name for name in table if str(table[name].dtype) == "Int64"]
+    table = table.astype(dict.fromkeys(gaps, float)).drop(columns="index", errors="ignore")
+    names = table["class"] if "class" in table else pd.Series("", table.index, object)
+    table["class"] = names.where(names != "", UNKNOWN)
     table.insert(0, "index", table["label"])
-    return table
+    return table.drop_duplicates("index", ignore_index=True)
 
 
 def _class_table(path: Path) -> pd.DataFrame | None:
-    """Rows of the classes; None where the record is gone."""
-    found = record(_beside(path, RECORD))
-    return None if found is None else class_rows(found)
+    """Read the rows of the classes; None where the record does not say them."""
+    found = record(_beside(path, RECORD)) or {}
+    names = _mapping(found, "model").get("classes")
+    return class_rows(found) if isinstance(names, list) else None
+
+
+def _on_inserted(event: Any) -> None:
+    """Make the cells that were just read ready for corrections, as those of a run are."""
+    ours = event.value.metadata.get(OURS, {})
+    if not ours.pop(NEW, False):
+        return
+    from napari_wbc_nca.widgets.correction_keys import make_correctable
+    from napari_wbc_nca.widgets.linked_layers import link_layers
+
+    together = [
+        layer
+        for layer in event.source
+        if layer.metadata.get(OURS, {}).get("source_id") == ours["source_id"]
+    ]
+    cells = [layer for layer in together if shows(layer) == "cell"]
+    if event.value in cells:
+        make_correctable(event.value)
+    if cells:
+        link_layers(cells[-1], [layer for layer in together if layer is not cells[-1]])
 
 
 def _maps(path: Path) -> list[LayerDataTuple]:
@@ -131,7 +174,7 @@ def record(path: Path) -> dict[str, Any] | None:
     if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError:
         return None
     if isinstance(found, dict) and str(found.get("program", "")).startswith(PROGRAM):
@@ -147,9 +190,16 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
-def _source(path: Path, source: str | None) -> Path | None:
-    """Image of a record: where it was, or beside the record; None where it is gone."""
-    if source is None:
+def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return part of a record; empty where somebody made it something else."""
+    part = found.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _source(path: Path, source: Any) -> Path | None:
+    """Find the image of a record of any system: where it was, or beside the record, or above."""
+    if not isinstance(source, str) or not source:
         return None
-    places = (Path(source), path.with_name(Path(source).name))
-    return next((place for place in places if place.exists()), None)
+    name = PureWindowsPath(source).name
+    places = (Path(source), path.with_name(name), path.parent.parent / name)
+    return next((place for place in places if place.is_file()), None)

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ from napari.layers import Image
 
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.types import Segmentation
-from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
+from napari_wbc_nca.widgets.canvas_lines import outline_selection
+from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap, layer_colours
 from napari_wbc_nca.widgets.correction_keys import make_correctable
+from napari_wbc_nca.widgets.linked_layers import link_layers
 from napari_wbc_nca.widgets.planes import OURS, SHOWS, Index, placement
 
 if TYPE_CHECKING:
@@ -54,8 +57,20 @@ class Result:
     layers: dict[str, Layer]
     prints: dict[str, int | None]
 
+    @property
+    def cells(self) -> pd.DataFrame:
+        """Table of the cells as they are now, with all corrections."""
+        layer = self.layers.get("cell")
+        return self.table if layer is None else layer.features
+
+    def colours(self) -> dict[str, str]:
+        """Return the colour ``#rrggbb`` of each class of :attr:`cells`."""
+        shown = layer_colours(self.layers["cell"]) if "cell" in self.layers else {}
+        known = class_colours(self.cells)
+        return known | {name: colour[:7] for name, colour in shown.items()}
+
     def untouched(self, viewer: Viewer) -> bool:
-        """Whether all layers are still there and nobody changed them."""
+        """Return whether all layers are still there and nobody changed them."""
         return all(
             layer in viewer.layers
             and self.prints[name] is not None
@@ -98,31 +113,37 @@ def show(viewer: Viewer, request: Request, found: Found) -> Result:
     found
         Results by plane; planes without one stay empty.
     """
-    table = cells_table(request, found)
-    before, earlier = viewer.layers.selection.active, list(viewer.layers)
+    table, made = cells_table(request, found), _metadata(request, found)
+    before = viewer.layers.selection.active
+    earlier = _results_of(viewer, request)
     layers = {
-        name: _added(viewer, request, found, name, drawing)
+        name: _added(viewer, request, drawing, made | {SHOWS: name})
         for name, drawing in drawings(request, found, table).items()
     }
-    older = [layer for layer in earlier if any(_replaces(new, layer) for new in layers.values())]
-    for layer in older:
-        layer.visible = False
     if "cell" in layers:
         make_correctable(layers["cell"])
+        link_layers(layers["cell"], layers.values())
+        outline_selection(viewer)
+    for layer in earlier:
+        layer.visible = False
     # Ready for corrections, unless the user is busy with another layer.
-    busy = before is not None and before not in (request.source.layer, *older)
+    busy = before is not None and before not in (request.source.layer, *earlier)
     shown = [layers[item.name] for item in request.display.outputs if item.name in layers]
     top = next(iter(shown), next(reversed(layers.values()), before))
     viewer.layers.selection.active = before if busy else top
     return _result(request, table, layers)
 
 
-def _replaces(new: Layer, old: Layer) -> bool:
-    """Whether `new` shows the same of the same planes as `old`, a layer of an earlier run."""
-    made, before = new.metadata[OURS], old.metadata.get(OURS, {})
-    keys = ("source_id", SHOWS)
-    same = all(before.get(key) == made[key] for key in keys)
-    return same and new.ndim == old.ndim and np.allclose(new.translate, old.translate)
+def _results_of(viewer: Viewer, request: Request) -> list[Layer]:
+    """Return the layers of earlier runs on the same planes of the same image."""
+    own = {"source_id": str(request.source.layer.unique_id)}
+    planes = {str(index) for index in request.planes}
+    return [
+        layer
+        for layer in viewer.layers
+        if own.items() <= layer.metadata.get(OURS, {}).items()
+        and planes & set(layer.metadata[OURS].get("planes", ()))
+    ]
 
 
 def refresh(viewer: Viewer, result: Result, request: Request, found: Found) -> Result:
@@ -130,17 +151,18 @@ def refresh(viewer: Viewer, result: Result, request: Request, found: Found) -> R
 
     Maps are named by what they show: layers of those that are no more show the new ones.
     """
-    table = cells_table(request, found)
+    table, made = cells_table(request, found), _metadata(request, found)
     active = viewer.layers.selection.active
-    made = drawings(request, found, table)
-    layers = _kept(viewer, result, made)
-    for name, drawing in made.items():
-        layer = layers[name] if name in layers else _added(viewer, request, found, name, drawing)
+    wanted = drawings(request, found, table)
+    layers = _kept(viewer, result, wanted)
+    for name, drawing in wanted.items():
+        own = made | {SHOWS: name}
+        layer = layers[name] if name in layers else _added(viewer, request, drawing, own)
         layers[name] = layer
         layer.data = drawing.data
         for attribute, value in drawing.look.items():
             setattr(layer, attribute, value)
-        layer.metadata = _metadata(request, found, name)
+        layer.metadata = {OURS: own}
     if active in viewer.layers:
         viewer.layers.selection.active = active
     return _result(request, table, layers)
@@ -160,12 +182,12 @@ def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[s
     return layers
 
 
-def _added(viewer: Viewer, request: Request, found: Found, name: str, drawing: Drawing) -> Layer:
-    """A new layer in the place of what was segmented."""
+def _added(viewer: Viewer, request: Request, drawing: Drawing, made: Mapping[str, Any]) -> Layer:
+    """Add a layer in the place of what was segmented."""
     place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
-    own = place | {"metadata": _metadata(request, found, name)}
     add = getattr(viewer, f"add_{drawing.kind}")
-    layer: Layer = add(drawing.data, **drawing.look, **drawing.first, **own)
+    options = {**drawing.look, **drawing.first, **place}
+    layer: Layer = add(drawing.data, metadata={OURS: dict(made)}, **options)
     return layer
 
 
@@ -382,15 +404,15 @@ def fingerprint(layer: Layer) -> int | None:
     return zlib.crc32(np.ascontiguousarray(data).data, zlib.crc32(features.encode()))
 
 
-def _metadata(request: Request, found: Found, name: str) -> dict[str, Any]:
+def _metadata(request: Request, found: Found) -> dict[str, Any]:
+    """Return what ties the layers of a run together, and to what they were made from."""
     layer = request.source.layer
     return {
-        OURS: {
-            SHOWS: name,
-            "source": layer.name,
-            "source_id": str(layer.unique_id),
-            "model": request.model,
-            "params": as_dict(request.params),
-            "provenance": [dict(segmentation.provenance) for segmentation in found.values()],
-        }
+        "run": uuid4().hex,
+        "source": layer.name,
+        "source_id": str(layer.unique_id),
+        "planes": [str(index) for index in request.planes],
+        "model": request.model,
+        "params": as_dict(request.params),
+        "provenance": [dict(segmentation.provenance) for segmentation in found.values()],
     }

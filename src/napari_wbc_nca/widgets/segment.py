@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
+from qtpy.compat import isalive
 
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.base import Computation, RunWidget
-from napari_wbc_nca.widgets.class_colours import class_colours, legend, summary
+from napari_wbc_nca.widgets.class_colours import legend, summary
 from napari_wbc_nca.widgets.layout import big_button, text_label
 from napari_wbc_nca.widgets.method_controls import ControlsPlace
 from napari_wbc_nca.widgets.result_layers import Result, refresh, show
@@ -64,7 +65,9 @@ class SegmentWidget(RunWidget):
     def prepare(self) -> Computation:
         """Return the segmentation of what is chosen, into new layers."""
         request = self.form.request(self.viewer.dims.point)
-        self.result = self._first = None
+        self._connect(None)
+        self._first = None
+        self.legend.clear()
         return self._segmentation(request)
 
     def project(self, value: Any) -> None:
@@ -116,15 +119,16 @@ class SegmentWidget(RunWidget):
     def on_close(self) -> None:
         """Stop the computation and remove what only helps to choose."""
         super().on_close()
+        self._connect(None)
         self.circle.hide()
         for place in (self.preview, self.tools):
             place.choose("")
 
     def show_counts(self, result: Result, prefix: str = "") -> None:
-        """Say which cells `result` has."""
-        names = list(result.table["class"])
+        """Count the cells of `result` by class, as they are after all corrections."""
+        names = list(result.cells["class"])
         self.status.setText(prefix + summary(names, result.request.display.nothing))
-        self.legend.setText(legend(names, class_colours(result.table)))
+        self.legend.setText(legend(names, result.colours()))
 
     def _segmentation(self, request: Request) -> Computation:
         self._finished = Finished(request)
@@ -149,18 +153,32 @@ class SegmentWidget(RunWidget):
         if not found:
             return prefix + ("No cell was finished." if prefix else "")
         if self.result is not None and not prefix and self.result.untouched(self.viewer):
-            self.result = refresh(self.viewer, self.result, finished.request, found)
+            result = refresh(self.viewer, self.result, finished.request, found)
         else:
-            self.result = show(self.viewer, finished.request, found)
+            result = show(self.viewer, finished.request, found)
+        self._connect(result)
         self._first = self._first or finished
         if finished.request.source.layer is self.form.image.layer:
             self.form.scale.set_found(finished.diameter())
             self._draw_circle()
-        self.show_counts(self.result, prefix)
+        self.show_counts(result, prefix)
         self.tools.choose(finished.request.display.tools)
         for place in (self.preview, self.tools):
-            place.on_result(self.result, finished)
+            place.on_result(result, finished)
         return "\n".join([self.status.text(), *finished.notes()])
+
+    def _connect(self, result: Result | None) -> None:
+        """Keep the counts of `result` up to date from now on, and those of no other one."""
+        for old, new in ((self.result, False), (result, True)):
+            cells = None if old is None else old.layers.get("cell")
+            if cells is not None:
+                features = cells.events.features
+                (features.connect if new else features.disconnect)(self._on_features)
+        self.result = result
+
+    def _on_features(self, event: Any = None) -> None:
+        if self.result is not None and not self.running and isalive(self):
+            self.show_counts(self.result)
 
     def _on_method(self) -> None:
         self.button.setText(self.form.display.action)

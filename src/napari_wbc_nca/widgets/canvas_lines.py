@@ -1,0 +1,235 @@
+"""Lines over the picture: one that is drawn with the mouse, and the selected cell's outline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+from napari.layers import Labels
+from scipy import ndimage
+from skimage.measure import find_contours
+from vispy.scene.visuals import Line
+
+from napari_wbc_nca.widgets.correction_target import labels_source, to_pixel
+from napari_wbc_nca.widgets.planes import current_index
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from napari import Viewer
+
+STROKE, SELECTED = "#ff00ff", "#00e5ff"
+"""Colours of the line that is drawn, and of the selected cell's outline."""
+WIDTH = 3
+"""Width of lines on the screen, in pixels."""
+_MARGIN = 2
+"""Pixels between a cell and the outline that marks it, so that its own outline stays in sight."""
+
+Pixels = list[tuple[int, int]]
+
+
+class Stroke:
+    """Wait for one line over a Labels layer that is drawn with the mouse.
+
+    Parameters
+    ----------
+    viewer, layer
+        Where the line is drawn.
+    done
+        Called with the line's pixels, y and x.
+    closed
+        Called when the mouse is napari's again, whether a line was drawn or not.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        layer: Labels,
+        done: Callable[[Pixels], None],
+        closed: Callable[[], None],
+    ) -> None:
+        self.viewer, self.layer = viewer, layer
+        self._done, self._closed = done, closed
+        self._mode = layer.mode
+        layer.mode = "pan_zoom"
+        layer.mouse_pan = False
+        layer.cursor = "cross"
+        layer.mouse_drag_callbacks.append(self._drag)
+        layer.events.mode.connect(self._give_up)
+        viewer.layers.selection.events.active.connect(self._give_up)
+
+    def close(self) -> None:
+        """Give the mouse back."""
+        if self._drag not in self.layer.mouse_drag_callbacks:
+            return
+        self.layer.mouse_drag_callbacks.remove(self._drag)
+        self.layer.events.mode.disconnect(self._give_up)
+        self.viewer.layers.selection.events.active.disconnect(self._give_up)
+        if self.layer.mode == "pan_zoom":
+            self.layer.mouse_pan = True
+            self.layer.cursor = "standard"
+            self.layer.mode = self._mode
+        self._closed()
+
+    def _give_up(self, event: Any = None) -> None:
+        self.close()
+
+    def _drag(self, layer: Labels, event: Any) -> Iterator[None]:
+        if event.button != 1:
+            return
+        shown, world = line_of(self.viewer), [event.position]
+        try:
+            yield
+            while event.type == "mouse_move":
+                world.append(event.position)
+                shown.draw(np.array(world)[:, list(event.dims_displayed)])
+                yield
+        finally:
+            shown.hide()
+            self.close()
+        if len(world) > 1:  # a click alone cancels
+            self._done([to_pixel(layer, position) for position in world])
+
+
+class CanvasLine:
+    """A line over the picture of a viewer; nothing that the list of layers shows.
+
+    It is hidden rather than removed: taking it out of the picture would free buffers that the
+    drawing of other layers still refers to, and software OpenGL crashes on those.
+
+    Parameters
+    ----------
+    viewer
+        The line lies over its picture.
+    colour
+        Colour of the line.
+    """
+
+    def __init__(self, viewer: Viewer, colour: str) -> None:
+        # napari has no public way to draw a line that is not a layer.
+        scene = viewer.window._qt_viewer.canvas.view.scene
+        self.line = Line(pos=np.zeros((2, 2)), parent=scene, color=colour, width=WIDTH, method="gl")
+        self.line.order = 10**6
+        self.line.visible = False
+
+    def draw(self, points: npt.NDArray[np.float64], ends: Sequence[int] = ()) -> None:
+        """Show the line through `points`.
+
+        Parameters
+        ----------
+        points
+            ``(N, 2)`` of the displayed axes in the world.
+        ends
+            Numbers of points after which the line is broken.
+        """
+        joined = np.ones(len(points), bool)
+        joined[[*ends, -1]] = False
+        self.line.set_data(pos=points[:, ::-1].astype(np.float32), connect=joined)
+        self.line.visible = True
+
+    def hide(self) -> None:
+        """Take the line out of sight."""
+        self.line.visible = False
+
+
+_LINES: WeakKeyDictionary[Viewer, CanvasLine] = WeakKeyDictionary()
+_OUTLINES: WeakKeyDictionary[Viewer, SelectionOutline] = WeakKeyDictionary()
+
+
+def line_of(viewer: Viewer) -> CanvasLine:
+    """Return the line that is drawn with the mouse in a viewer."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get proxies
+    if viewer not in _LINES:
+        _LINES[viewer] = CanvasLine(viewer, STROKE)
+    return _LINES[viewer]
+
+
+def outline_selection(viewer: Viewer) -> SelectionOutline:
+    """Outline the selected cell of the active Labels layer of a viewer from now on."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    if viewer not in _OUTLINES:
+        _OUTLINES[viewer] = SelectionOutline(viewer)
+    return _OUTLINES[viewer]
+
+
+class SelectionOutline:
+    """Outline of the selected cell, where the viewer shows it.
+
+    Parameters
+    ----------
+    viewer
+        Viewer whose active layer is followed; its features say where the cells are.
+    """
+
+    EVENTS = ("selected_label", "features", "visible", "scale", "translate", "rotate")
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer: ref[Viewer] = ref(viewer)
+        self._layer: Labels | None = None
+        self.line = CanvasLine(viewer, SELECTED)
+        viewer.layers.selection.events.active.connect(self._on_active)
+        for name in ("current_step", "ndisplay", "order"):
+            getattr(viewer.dims.events, name).connect(self.update)
+        self._on_active()
+
+    def update(self, event: Any = None) -> None:
+        """Draw the outline where the cell is now, or none."""
+        viewer = self._viewer()
+        points, ends = _no_outline() if viewer is None else selected_outline(viewer, self._layer)
+        if len(points):
+            self.line.draw(points, ends)
+        else:
+            self.line.hide()
+
+    def _on_active(self, event: Any = None) -> None:
+        viewer = self._viewer()
+        active = None if viewer is None else viewer.layers.selection.active
+        for layer, connect in ((self._layer, False), (active, True)):
+            if isinstance(layer, Labels):
+                for name in self.EVENTS:
+                    emitter = getattr(layer.events, name)
+                    (emitter.connect if connect else emitter.disconnect)(self.update)
+        self._layer = active if isinstance(active, Labels) else None
+        self.update()
+
+
+Outline = tuple["npt.NDArray[np.float64]", list[int]]
+
+
+def selected_outline(viewer: Viewer, layer: Labels | None) -> Outline:
+    """Return the outline of a layer's selected cell on the plane that the viewer shows.
+
+    Returns
+    -------
+    points
+        ``(N, 2)`` y and x in the world; none where the cell is not to be seen.
+    ends
+        Number of the last point of each closed line.
+    """
+    if layer is None or not layer.visible or "box_y0" not in layer.features or layer.multiscale:
+        return _no_outline()
+    if viewer.dims.ndisplay != 2 or viewer.dims.displayed[-1] != viewer.dims.ndim - 1:
+        return _no_outline()
+    row = layer.features[layer.features["index"] == layer.selected_label]
+    if not len(row):
+        return _no_outline()
+    y0, x0, y1, x1 = (int(row[f"box_{side}"].iloc[0]) for side in ("y0", "x0", "y1", "x1"))
+    index = current_index(labels_source(layer), viewer.dims.point)
+    mask = np.asarray(layer.data[(*index, slice(y0, y1), slice(x0, x1))]) == layer.selected_label
+    wide = ndimage.binary_dilation(np.pad(mask, _MARGIN + 1), iterations=_MARGIN)
+    lines = find_contours(wide, 0.5)
+    if not lines:
+        return _no_outline()
+    corner = np.array([y0, x0]) - _MARGIN - 1
+    pixels = np.concatenate(lines) + corner
+    origin, down, right = (
+        np.asarray(layer.data_to_world((*index, *at)), float)[-2:]
+        for at in ((0, 0), (1, 0), (0, 1))
+    )
+    world = origin + pixels @ np.stack([down - origin, right - origin])
+    return world, (np.cumsum([len(line) for line in lines]) - 1).tolist()
+
+
+def _no_outline() -> Outline:
+    return np.zeros((0, 2)), []

@@ -1,0 +1,144 @@
+"""Nuclei, contributions and centroids of a result that follow the classes of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+from napari.layers import Labels, Points
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_wbc_nca.widgets.class_colours import HIDDEN, NEW, as_hex, layer_colours
+from napari_wbc_nca.widgets.features_table import UNKNOWN, with_index
+from napari_wbc_nca.widgets.planes import shows
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+_LINKS: WeakKeyDictionary[Labels, list[Callable[[], None]]] = WeakKeyDictionary()
+"""What is called when the features of a layer of cells have changed."""
+
+
+def link_layers(cells: Labels, others: Iterable[Layer]) -> None:
+    """Have other layers of a result follow the classes and colours of `cells` from now on.
+
+    Parameters
+    ----------
+    cells
+        Labels layer; its features are the only table that is corrected.
+    others
+        Labels layers, each of whose labels takes the class of the cell that it lies in, and
+        Points layers whose features name a cell in the column ``index``. Labels and points of
+        cells that were deleted are hidden, and come back with them.
+    """
+    cells = getattr(cells, "__wrapped__", cells)  # plugins get proxies
+    known = cells in _LINKS
+    _LINKS[cells] = [_follower(cells, layer) for layer in others if _can_follow(cells, layer)]
+    if not known:
+        cells.events.features.connect(_on_features)
+
+
+def _can_follow(cells: Labels, layer: Layer) -> bool:
+    """Return whether a layer shows points, nuclei or contributions of `cells`, in memory."""
+    if isinstance(layer, Points):
+        return True
+    if not isinstance(layer, Labels) or shows(layer) not in ("nucleus", "contribution"):
+        return False
+    arrays = isinstance(layer.data, np.ndarray) and isinstance(cells.data, np.ndarray)
+    return arrays and layer.data.shape == cells.data.shape
+
+
+def _on_features(event: Any) -> None:
+    for update in _LINKS.get(event.source, ()):
+        update()
+
+
+def _follower(cells: Labels, layer: Layer) -> Callable[[], None]:
+    """Return the function that brings `layer` up to date; it keeps neither layer alive."""
+    update = _LabelsUpdate(layer) if isinstance(layer, Labels) else _update_points
+    known, target = ref(cells), ref(layer)
+
+    def run() -> None:
+        source, other = known(), target()
+        if source is not None and other is not None:
+            update(source, other)
+
+    return run
+
+
+def _update_points(cells: Labels, points: Points) -> None:
+    """Give points the class and colour of their cells; hide those of cells that are gone."""
+    if "index" not in points.features or not len(points.features):
+        return
+    classes = dict(zip(cells.features["index"], cells.features["class"], strict=True))
+    labels = points.features["index"]
+    there = labels.isin(classes).to_numpy()
+    names = np.where(there, labels.map(classes), points.features["class"])
+    if not (names == points.features["class"].to_numpy()).all():
+        points.features = points.features.assign(**{"class": names})
+        colours = layer_colours(cells)
+        points.face_color = [colours.get(name, NEW) for name in names]
+    shown = there | labels.isna().to_numpy()  # points that were just set have no cell yet
+    if not np.array_equal(points.shown, shown):
+        points.shown = shown
+
+
+class _LabelsUpdate:
+    """Gives nuclei the class and colour of the cells that they lie in, other labels by number.
+
+    Parameters
+    ----------
+    layer
+        Labels layer that follows.
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self._pixels: dict[int, int] | None = None
+        for name in ("paint", "set_data"):
+            getattr(layer.events, name).connect(self._forget)
+
+    def __call__(self, cells: Labels, layer: Labels) -> None:
+        """Bring the features and the colours of `layer` up to date."""
+        colours = layer_colours(cells)
+        if not colours or not isinstance(layer.colormap, DirectLabelColormap):
+            return
+        classes = self._classes(cells, layer)
+        table = with_index(layer.features)
+        names = [classes.get(label, UNKNOWN) for label in table["index"].tolist()]
+        if "class" not in table or names != table["class"].tolist():
+            layer.features = table.assign(**{"class": names})
+        shown = {label: colours.get(name, NEW) for label, name in classes.items()}
+        wanted = dict.fromkeys(self._places(layer), HIDDEN) | shown
+        known = {label: as_hex(colour) for label, colour in layer.colormap.color_dict.items()}
+        if any(known.get(label) != colour for label, colour in wanted.items()):
+            rest: dict[int | None, str] = {None: NEW, 0: HIDDEN}
+            layer.colormap = DirectLabelColormap(color_dict=rest | wanted)
+
+    def _classes(self, cells: Labels, layer: Labels) -> dict[int, str]:
+        """Return label to class, for the labels of `layer` whose cell is there."""
+        known = dict(zip(cells.features["index"], cells.features["class"], strict=True))
+        places = self._places(layer)
+        under = list(places)
+        if shows(layer) == "nucleus":
+            under = cells.data.reshape(-1)[list(places.values())].tolist()
+        return {
+            label: known[cell] for label, cell in zip(places, under, strict=True) if cell in known
+        }
+
+    def _places(self, layer: Labels) -> dict[int, int]:
+        """Return each label and one of its pixels, counted row by row: the middle one."""
+        if self._pixels is None:
+            values = layer.data.reshape(-1)
+            pixels = np.flatnonzero(values)
+            order = np.argsort(values[pixels], kind="stable")
+            labels, first, count = np.unique(
+                values[pixels][order], return_index=True, return_counts=True
+            )
+            middle = pixels[order][first + count // 2]
+            self._pixels = dict(zip(labels.tolist(), middle.tolist(), strict=True))
+        return self._pixels
+
+    def _forget(self, event: Any = None) -> None:
+        self._pixels = None
