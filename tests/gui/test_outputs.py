@@ -116,7 +116,7 @@ def test_tables_that_excel_saved_open(outputs, separator, encoding):
     [
         ("", "is empty"),
         ("class\nmonocyte\n", "no column label"),
-        ("label,class\none,monocyte\n", "no column label"),
+        ("label,class\none,monocyte\n", "expected an integer above 0"),
         ("label,class\n1,a,b,c\n", "put texts that hold the separator in quotation marks"),
     ],
 )
