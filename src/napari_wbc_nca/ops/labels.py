@@ -53,20 +53,17 @@ def cell_table(
     pixel_size
         Side of a pixel in µm; None gives areas in µm² that are NaN.
     """
-    boxes = [mask_box(cell) for cell in cells]
-    centroids = [_centroid(cell) for cell in cells]
+    spans = [mask_box(cell) for cell in cells]
+    boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in spans], np.int64)
+    centroids = np.array([_centroid(cell) for cell in cells], np.float64).reshape(-1, 2)
     area = np.array([np.count_nonzero(cell.mask) for cell in cells], np.int64)
     columns = {
         "label": np.arange(1, len(cells) + 1),
         "class": pd.Series([cell.label_class for cell in cells], dtype="str"),
         "class_probability": _floats([cell.probabilities[cell.label_class] for cell in cells]),
         "confidence": _floats([cell.confidence for cell in cells]),
-        "centroid_y": _floats([y for y, _ in centroids]),
-        "centroid_x": _floats([x for _, x in centroids]),
-        "box_y0": np.array([y.start for y, _ in boxes], np.int64),
-        "box_x0": np.array([x.start for _, x in boxes], np.int64),
-        "box_y1": np.array([y.stop for y, _ in boxes], np.int64),
-        "box_x1": np.array([x.stop for _, x in boxes], np.int64),
+        **dict(zip(COLUMNS[:2], centroids.T, strict=True)),
+        **dict(zip(COLUMNS[2:6], boxes.reshape(-1, 4).T, strict=True)),
         "area_px": area,
         "nucleus_area_px": np.array([np.count_nonzero(cell.nucleus) for cell in cells], np.int64),
         "area_um2": area * (np.nan if pixel_size is None else pixel_size**2),
@@ -110,15 +107,10 @@ def measure_cells(
     y0, y1 = _ranges(rows, codes, ids.size)
     x0, x1 = _ranges(columns, codes, ids.size)
     area = np.bincount(codes, minlength=ids.size)
-    table = {
-        "centroid_y": np.bincount(codes, rows, ids.size) / area + origin[0],
-        "centroid_x": np.bincount(codes, columns, ids.size) / area + origin[1],
-        "box_y0": y0 + origin[0],
-        "box_x0": x0 + origin[1],
-        "box_y1": y1 + origin[0],
-        "box_x1": x1 + origin[1],
-        "area_px": area.astype(np.int64),
-    }
+    centroids = (np.bincount(codes, at, ids.size) / area for at in (rows, columns))
+    measured = [*centroids, y0, x0, y1, x1]
+    measured = [values + origin[axis % 2] for axis, values in enumerate(measured)]
+    table = dict(zip(COLUMNS, [*measured, area.astype(np.int64)], strict=True))
     planes = {f"axis_{axis}": _ranges(p, codes, ids.size)[0] for axis, p in enumerate(lead)}
     return pd.DataFrame(table | planes, index=pd.Index(ids, dtype=np.int64, name="label"))
 

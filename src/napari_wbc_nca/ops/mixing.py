@@ -87,11 +87,7 @@ def mix(
     ValueError
         When the shapes differ.
     """
-    if first.shape != second.shape:
-        raise ValueError(
-            f"the pictures' shapes are {first.shape} and {second.shape}; expected the same: crop "
-            "both to one size"
-        )
+    _check_shapes("pictures", first, second)
     one, two = statistics or (None, None)
     return _weighted(first, share, one) + _weighted(second, 1 - share, two)
 
@@ -116,10 +112,7 @@ def mix_masks(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[
     >>> mix_masks(np.array([0, 1, 1, 0]), np.array([0, 0, 2, 2])).tolist()
     [0, 1, 2, 2]
     """
-    if first.shape != second.shape:
-        raise ValueError(
-            f"the masks' shapes are {first.shape} and {second.shape}; expected the same"
-        )
+    _check_shapes("masks", first, second)
     return np.where(second == 0, first, second)
 
 
@@ -145,3 +138,11 @@ def overlay_masks(first: Labels, second: Labels, classes: int) -> tuple[Labels, 
     present[0] = (first == 0) & (second == 0)
     known = (first != IGNORED) & (second != IGNORED)
     return present, known.astype(np.uint8)
+
+
+def _check_shapes(name: str, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
+    if first.shape != second.shape:
+        raise ValueError(
+            f"the {name}' shapes are {first.shape} and {second.shape}; expected the same: "
+            "crop both to one size"
+        )
