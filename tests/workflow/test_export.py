@@ -380,7 +380,7 @@ def test_given_splits_are_kept(tmp_path):
         (
             "image,split,slide\ns00,test,x\ns01,train,x\n",
             {"split_by": "slide"},
-            "slide x is in test and in train, so that the test would know",
+            "slide x is in test and in train, so that the test would hold",
         ),
         (
             None,

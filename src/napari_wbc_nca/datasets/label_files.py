@@ -101,7 +101,7 @@ def _yolo_row(line: str, where: str) -> tuple[int, list[float]]:
 
 
 def _clipped(values: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
-    """Box in pixels that lies within the picture; labels of cut cells often reach outside."""
+    """Clip a box to the picture, in pixels; labels of cut cells often reach outside."""
     cx, cy, width, height = values
     corners = (cy - height / 2, cx - width / 2, cy + height / 2, cx + width / 2)
     return tuple(
@@ -244,7 +244,7 @@ def read_table(path: Path) -> Table:
 
 
 def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Every row of a table with its file and line, checked for `expected` columns."""
+    """Iterate over the rows of a table with its file and line, checked for `expected` columns."""
     table = read_table(path)
     found = [name.lower() for name in table.columns]
     missing = [name for name in expected if name not in found]

@@ -60,7 +60,7 @@ def read_mask_arrays(masks: Masks, shape: tuple[int, ...]) -> MaskArrays:
 
 
 def _read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """``(Y, X)`` integers of a label image of `shape`, from its file or as they are."""
+    """Read ``(Y, X)`` integers of a label image, and check that they have `shape`."""
     try:
         found = images.read_labels(labels)[0] if isinstance(labels, Path) else labels
     except images.ImageError as error:
@@ -142,8 +142,8 @@ def label_file(picture: Path, end: str = LABELS) -> Path | None:
     """Find the label image that belongs to a picture; None where there is none.
 
     ``NAME_labels.tif`` beside ``NAME.jpg``, or ``labels/NAME.tif`` where that is in ``images``;
-    other suffixes of pictures as well. So with nuclei and `NUCLEI`, what was not reviewed and
-    `IGNORE`, stained nuclei and `STAIN`.
+    other suffixes of pictures as well. `NUCLEI`, `IGNORE` (unreviewed pixels) and `STAIN` (stained
+    nuclei) are other values of `end`.
     """
     beside = [picture.with_name(f"{picture.stem}{end}{suffix}") for suffix in SUFFIXES]
     if picture.parent.name == "images":

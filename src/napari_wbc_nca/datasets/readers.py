@@ -46,7 +46,7 @@ __all__ = [
 
 
 def read(data: str | Path, classes: Sequence[str] = ()) -> list[Sample]:
-    """Samples of a data set in any of the forms that are understood.
+    """Read the samples of a data set in any of the known forms.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def read(data: str | Path, classes: Sequence[str] = ()) -> list[Sample]:
 
 
 def read_source(source: Source) -> list[Sample]:
-    """Samples of one source, selected, grouped and typed as it says."""
+    """Read the samples of one source, selected, grouped and typed as it says."""
     if not source.path.exists():
         raise LabelError(f"{source.path} does not exist; expected a folder, a CSV or a .toml")
     for inner in ("train/images", "images"):  # of an export; its other parts are for testing
@@ -123,7 +123,7 @@ _POINTS, _CLASSES = "points.csv", "classes.csv"
 
 
 def _label_files(picture: Path) -> list[Path]:
-    """Where a picture's labels may stand: beside it, or in ``labels`` where it is in ``images``."""
+    """List the possible label files of a picture: beside it, or in ``labels`` where it is in ``images``."""
     folders = [picture.parent]
     parts = picture.parent.parts
     if "images" in parts:
@@ -183,7 +183,7 @@ def _yolo_classes(source: Source) -> tuple[str, ...]:
 
 
 def _typed(names: tuple[str, ...], known: str | None) -> tuple[str, ...]:
-    """`names` with the type of the only white blood cell, where it is `known`."""
+    """Give the only white blood cell among `names` its type, where that is `known`."""
     if known is None or names.count(WBC) != 1:
         return names
     return tuple(known if name == WBC else name for name in names)
@@ -219,7 +219,7 @@ def _read_stain(source: Source) -> list[Sample]:
 
 
 def _by_name(table: Path) -> dict[Path, Labels]:
-    """Points of each picture that the table names, on whichever system it was written."""
+    """Read the points of each picture that the table names, on whichever system it was written."""
     pictures = NameIndex({path: path for path in table.parent.iterdir() if is_picture(path)})
     points = {}
     for name, labels in read_points(table).items():
@@ -231,7 +231,7 @@ def _by_name(table: Path) -> dict[Path, Labels]:
 
 
 def _by_frame(table: Path) -> dict[Path, Labels]:
-    """Points of each picture whose name ends with the number of their frame."""
+    """Read the points of each picture whose name ends with the number of their frame."""
     pictures: dict[int, Path] = {}
     for path in sorted(table.parent.iterdir()):
         if is_picture(path) and (number := re.search(r"(\d+)$", path.stem)):
@@ -271,7 +271,7 @@ _READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
 def read_masks(
     folder: str | Path, classes: Sequence[str] = ("wbc", "rbc", "platelet")
 ) -> list[MaskedSample]:
-    """Pictures with expert masks, for evaluation.
+    """Read pictures with expert masks, for evaluation.
 
     Parameters
     ----------

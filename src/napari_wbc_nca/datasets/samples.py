@@ -25,7 +25,7 @@ class LabelError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """Cells that were drawn, or corrected, pixel by pixel.
+    """Label images of cells, as files or arrays.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Sample:
     ignored
         ``(M, 4)`` boxes whose pixels teach nothing, such as cells that the border cuts.
     diameter
-        Diameter in pixels of a typical white blood cell; 0 where the labels tell.
+        Diameter in pixels of a typical white blood cell; 0 to take it from the labels.
     """
 
     path: Path
@@ -121,7 +121,7 @@ class MaskedSample:
 
 
 def without_cut_cells(sample: Sample) -> Sample:
-    """`sample` without the cells that its picture's border cuts: their pixels teach nothing.
+    """Drop the cells that the picture's border cuts; their pixels are ignored.
 
     A cell that is known by a point alone, or fills its crop, is never taken to be cut.
     """
@@ -149,7 +149,7 @@ def without_cut_cells(sample: Sample) -> Sample:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether `path` is a picture rather than a mask or a map that belongs to one."""
+    """Return whether a file is a picture, rather than a mask or map of one."""
     drawn = path.stem.endswith(
         ("_mask", "_likelihood", "_labels", "_nuclei", "_ignore", "_overlay", "_stain")
     )

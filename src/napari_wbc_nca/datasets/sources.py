@@ -19,7 +19,7 @@ Kind = Literal["auto", "boxes", "folders", "points", "crops", "masks", "stain"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where labelled pictures lie and how they are to be read.
+    """Source of labelled pictures and how to read it.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Source:
         ``image, y, x, class``, ``points.csv`` in a folder. ``masks``: a label image beside each
         picture, ``NAME_labels.tif``, with ``NAME_cells.csv`` of ``label, class``. ``stain``:
         an image of stained nuclei beside each picture, ``NAME_stain.tif``; its blobs are the
-        cells. ``auto`` looks which it is.
+        cells. ``auto`` recognises which it is.
     classes
         Class names of YOLO indices; those in ``classes.txt`` where empty.
     group
@@ -62,7 +62,7 @@ class Source:
 
 
 def read_toml(path: Path) -> list[Source]:
-    """Sources that a file of ``[[source]]`` tables lists.
+    """Read the sources that a file of ``[[source]]`` tables lists.
 
     Each table holds fields of `Source`. ``path`` may hold ``~`` and environment variables;
     ``path``, and the ``.txt`` files of ``include`` and ``exclude``, are relative to the ``.toml``.
@@ -140,7 +140,7 @@ def _patterns(value: str | Sequence[str], base: Path, where: str) -> tuple[str, 
 
 
 def select_pictures(pictures: Sequence[Path], source: Source) -> list[Path]:
-    """Pictures that ``include`` takes and ``exclude`` does not.
+    """Select the pictures that match ``include`` and not ``exclude``.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def _matches(path: Path, patterns: Iterable[str]) -> bool:
 
 
 def group_names(pictures: Sequence[Path], source: Source) -> list[str]:
-    """Group of each picture: what ``group`` finds in its name, or its own stem.
+    """Name the group of each picture by the regular expression ``group``, or by its stem.
 
     Raises
     ------

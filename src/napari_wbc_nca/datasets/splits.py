@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +94,7 @@ def _draw_splits(
 
 
 def _read_groups(table: Path) -> dict[str, dict[str, str]]:
-    """Rows by image name, columns in lower case."""
+    """Read rows by image name, columns in lower case."""
     found = read_table(table)
     columns = [name.lower() for name in found.columns]
     if "image" not in columns:
@@ -146,10 +147,23 @@ def _splits_of_table(
         if sides.setdefault(group, side) != side:
             raise LabelError(
                 f"{table}: {split_by} {group} is in {sides[group]} and in {side}, so that the test "
-                "would know what was trained on; keep it on one side"
+                "would hold training data; keep it on one side"
             )
         found.append(side)
     return found
+
+
+def _count_classes(
+    groups: Sequence[str], classes: Sequence[Sequence[str]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Names of the groups, each sample's among them, and ``(groups, classes)`` counts of cells."""
+    names, group = np.unique(np.asarray(groups, object), return_inverse=True)
+    kinds = sorted({name for some in classes for name in some})
+    counts = np.zeros((len(names), len(kinds)))
+    for row, some in zip(group, classes, strict=True):
+        for name, count in Counter(some).items():
+            counts[row, kinds.index(name)] += count
+    return names, group, counts
 
 
 def stratified_folds(
@@ -177,19 +191,15 @@ def stratified_folds(
     ValueError
         When there are fewer groups than folds.
     """
-    names, group = np.unique(np.asarray(groups, object), return_inverse=True)
+    names, group, counts = _count_classes(groups, classes)
     if len(names) < folds:
         raise ValueError(
             f"{len(names)} groups cannot make {folds} folds; ask for fewer folds, or for a group "
             "that divides the samples further"
         )
-    kinds = sorted({name for some in classes for name in some})
-    counts = np.zeros((len(names), len(kinds)))
-    for row, some in zip(group, classes, strict=True):
-        for name, count in Counter(some).items():
-            counts[row, kinds.index(name)] += count
     share = counts / counts.sum(axis=0)
-    fold, held, sizes = np.zeros(len(names), np.intp), np.zeros((folds, len(kinds))), [0] * folds
+    fold, sizes = np.zeros(len(names), np.intp), [0] * folds
+    held = np.zeros((folds, counts.shape[1]))
     order = np.random.default_rng(seed).permutation(len(names))
     for item in order[np.argsort(-share[order].max(axis=1, initial=0), kind="stable")]:
         # What the fold's squared shares grow by, apart from a term that is the same for all.
@@ -202,7 +212,7 @@ def stratified_folds(
 
 
 def group_of(sample: Sample) -> str:
-    """Return the group a sample belongs to, by its data set; a picture without one is its own."""
+    """Return the group a sample belongs to, by its data set; else its picture."""
     return f"{sample.source}/{sample.group or sample.path}"
 
 
@@ -235,13 +245,8 @@ def hold_out_groups(
     >>> hold_out_groups(["a", "b", "b", "c"], [["wbc"]] * 4, 0.5).sum() <= 2
     True
     """
-    names, group = np.unique(np.asarray(groups, object), return_inverse=True)
-    kinds = sorted({name for some in classes for name in some})
-    counts = np.zeros((len(names), len(kinds) + 1))  # the last column: groups without cells
-    for row, some in zip(group, classes, strict=True):
-        for name, count in Counter(some).items():
-            counts[row, kinds.index(name)] += count
-    counts[:, -1] = ~counts.any(axis=1)
+    names, group, counts = _count_classes(groups, classes)
+    counts = np.column_stack([counts, ~counts.any(axis=1)])  # the last: groups without cells
     own = np.where(counts > 0, (counts > 0).sum(axis=0), np.inf).argmin(axis=1)  # rarest class
     order = np.random.default_rng(seed).permutation(len(names))
     rank = [(own[order[:n]] == own[item]).sum() for n, item in enumerate(order)]
@@ -271,7 +276,7 @@ def find_duplicates(
     first, second
         Files of pictures.
     size
-        Side in pixels of what is compared.
+        Side in pixels of the shrunk pictures.
     min_correlation
         Correlation from which two pictures are the same.
 

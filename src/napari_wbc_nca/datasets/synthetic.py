@@ -20,7 +20,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Kind:
-    """How the cells of a population look.
+    """Appearance of the cells of a population.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ _APART = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Culture:
-    """A picture and what it shows.
+    """A picture with its ground truth.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Culture:
 def culture(
     kinds: Sequence[str] = tuple(KINDS), shape: tuple[int, int] = (256, 256), seed: int = 0
 ) -> Culture:
-    """A picture of one population, or of several grown together.
+    """Draw a picture of one population, or of several grown together.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _save(pixels: npt.NDArray[np.uint8], path: Path) -> None:
 def _places(
     random: np.random.Generator, kinds: Sequence[str], shape: tuple[int, int]
 ) -> list[tuple[str, float, float, float]]:
-    """Kind, y, x and radius of each cell; they do not overlap, and half of them touch another."""
+    """Place cells without overlap, half of them beside another: kind, y, x and radius of each."""
     placed: list[tuple[str, float, float, float]] = []
     covered = dict.fromkeys(kinds, 0.0)
     while sum(covered.values()) < _CROWDING * shape[0] * shape[1]:
@@ -194,7 +194,7 @@ def _places(
 
 
 def _around(shape: tuple[int, int], y: float, x: float, radius: float) -> tuple[slice, slice]:
-    """Part of a picture that a cell and its halo reach."""
+    """Compute the part of a picture that a cell and its halo reach."""
     reach = 1.4 * radius + 6
     rows, columns = (
         slice(max(0, int(middle - reach)), min(size, int(middle + reach) + 1))
@@ -206,7 +206,7 @@ def _around(shape: tuple[int, int], y: float, x: float, radius: float) -> tuple[
 def _outline(
     random: np.random.Generator, part: tuple[slice, slice], y: float, x: float, radius: float
 ) -> Float:
-    """Distance of each pixel from a cell's centre, relative to its uneven outline."""
+    """Compute each pixel's distance from a cell's centre, relative to its uneven outline."""
     dy, dx = np.mgrid[part] - np.asarray((y, x))[:, None, None]
     angle = np.arctan2(dy, dx)
     uneven = np.ones_like(angle)
@@ -216,7 +216,7 @@ def _outline(
 
 
 def _brightness(random: np.random.Generator, kind: Kind, relative: Float, radius: float) -> Float:
-    """What a cell adds to the background's brightness."""
+    """Compute the brightness that a cell adds to the background."""
     grains = ndi.gaussian_filter(random.normal(size=relative.shape), kind.grain)
     inside = (relative < 1) * (kind.inside + kind.texture * grains / grains.std())
     rim = kind.rim * np.exp(-(((relative - 0.9) * radius / 1.3) ** 2))
@@ -226,7 +226,7 @@ def _brightness(random: np.random.Generator, kind: Kind, relative: Float, radius
 
 
 def _photograph(random: np.random.Generator, light: Float) -> npt.NDArray[np.uint8]:
-    """Picture of the light through a culture: lamp, focus and camera differ from one to another."""
+    """Photograph the light through a culture with a random lamp, focus and camera."""
     y, x = (np.linspace(-1, 1, size) for size in light.shape)
     slope = random.normal(0, 0.06, 2)
     lamp = 1 + slope[0] * y[:, None] + slope[1] * x[None]

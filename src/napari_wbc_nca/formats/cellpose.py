@@ -1,7 +1,7 @@
 """cellpose: ``NAME.tif``, ``NAME_masks.tif`` for training and ``NAME_seg.npy`` for its GUI.
 
-cellpose has no classes: ``NAME_cells.csv`` beside them holds these. It has no word for ignoring
-either: what nobody reviewed is grey in the picture.
+cellpose has no classes: ``NAME_cells.csv`` beside them holds these. It cannot ignore pixels either:
+unreviewed ones are grey in the picture.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def write(
 
 
 def place_cells(one: Item) -> pd.DataFrame:
-    """Table of an item's cells with the mean y and x of their pixels, to hundredths."""
+    """Make a table of an item's cells with the mean y and x of their pixels, to hundredths."""
     others = one.cells.drop(columns=["image", "y", "x"], errors="ignore")
     y, x = centres(one).T.round(2)
     return others.assign(y=y, x=x)

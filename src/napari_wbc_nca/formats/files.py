@@ -199,7 +199,7 @@ def split_of(folder: Path) -> str:
 _LEVEL = 1
 """PNG's compression: higher ones save a tenth of photographs and take three times as long."""
 GREY = 114
-"""Brightness of what nobody reviewed, for trainers that cannot be told to ignore pixels."""
+"""Brightness of unreviewed pixels, for trainers that cannot ignore pixels."""
 
 
 def to_colours(item: Item, *, hide: bool = False) -> npt.NDArray[np.uint8]:

@@ -131,7 +131,7 @@ def item(
     pixel_size: float | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> Item:
-    """Checked :class:`Item`.
+    """Make a checked :class:`Item`.
 
     Parameters
     ----------
@@ -279,6 +279,19 @@ def row_image(one: Item) -> npt.NDArray[np.int32]:
     lookup = np.zeros(largest + 1, np.int32)
     lookup[labels] = np.arange(1, len(labels) + 1)
     found: npt.NDArray[np.int32] = lookup[one.labels]
+    return found
+
+
+def unique_names(items: Sequence[Item]) -> list[str]:
+    """Name each item; a number follows where two have the same name."""
+    taken: set[str] = set()
+    found = []
+    for one in items:
+        name, number = one.name, 2
+        while name.casefold() in taken:
+            name, number = f"{one.name}_{number}", number + 1
+        taken.add(name.casefold())
+        found.append(name)
     return found
 
 

@@ -12,7 +12,7 @@ SplitBy = Literal["image", "slide", "patient"]
 
 @dataclass(frozen=True)
 class ExportParams:
-    """How labels are exported, whatever the format."""
+    """Parameters of an export, for all formats."""
 
     validation: Annotated[
         float, Bounds("Share of the images that is kept for validation", low=0, high=0.9)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
 
 _UNREVIEWED = {
-    "mask": "Pixels that nobody reviewed are in a mask of their own (ignore).",
+    "mask": "Pixels that nobody reviewed are in a separate mask (ignore).",
     "label": "Pixels that nobody reviewed have the label ignore.",
-    "region": "What nobody reviewed is a region of its own (ignore).",
+    "region": "Pixels that nobody reviewed are in a separate region (ignore).",
     "grey": (
-        "This format has no word for pixels to ignore: cells that nobody reviewed are left out, "
+        "This format cannot mark pixels to ignore: cells that nobody reviewed are left out, "
         "and the picture is grey there, so that they are not taken for background."
     ),
     "left out": "Cells that nobody reviewed are left out.",
@@ -94,3 +94,15 @@ def run_record(run: Any) -> dict[str, Any]:
     """Take program, model and parameters from the record of a run."""
     kept = ("program", "time", "model", "parameters")
     return {"segmentation": {name: run[name] for name in kept if name in run}} if run else {}
+
+
+def merge_notes(notes: dict[str, list[str]]) -> tuple[str, ...]:
+    """List each note once, with the formats that it is about where it is not all of them."""
+    formats: dict[str, list[str]] = {}
+    for name, some in notes.items():
+        for note in some:
+            formats.setdefault(note, []).append(name)
+    return tuple(
+        note if len(names) == len(notes) else f"{', '.join(names)}: {note}"
+        for note, names in formats.items()
+    )

@@ -1,6 +1,6 @@
 """QuPath: one GeoJSON of classified polygons for each image, in pixels of full resolution.
 
-Dropped on the image in QuPath it gives annotations; what nobody reviewed is one of class
+Dropped on the image in QuPath it gives annotations; unreviewed pixels are one of class
 ``Ignore*``, which QuPath's classifiers leave out. Of foreign files cells, detections, annotations
 and points become cells, nuclei are kept, and regions around cells are left out.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.formats.params import ExportParams
 
 IGNORE = "Ignore*"
-"""QuPath's own class of what is neither a cell nor background."""
+"""QuPath's class of areas that are neither cells nor background."""
 _GREY = [180, 180, 180]
 _CELLS = ("cell", "detection")
 _CONTAINERS = ("tile", "root", "tmacore", "tma_core")

@@ -17,7 +17,7 @@ _HERE = "napari_wbc_nca.formats"
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """File format of another program.
 
     Attributes
     ----------
@@ -27,10 +27,10 @@ class Format:
         ``module:function`` in this package: ``write(items, classes, folder, params)``, and
         ``read(path, pixels=None)`` that returns items.
     needs
-        What it cannot do without: ``image`` or nothing.
+        ``image`` where it needs the picture, else empty.
     ignores
-        How it says what nobody reviewed: ``mask``, ``label`` or ``region``; ``grey`` where it has
-        no word for it and the picture is grey there; ``left out`` where it holds cells only.
+        How it marks unreviewed pixels: ``mask``, ``label`` or ``region``; ``grey`` where it has
+        no way to mark them and the picture is grey there; ``left out`` where it holds cells only.
     """
 
     title: str
@@ -104,7 +104,7 @@ def detect(path: Path) -> str:
 
 
 def _detect_content(path: Path, default: str) -> str:
-    """Tell GeoJSON, COCO and ROIs apart, which come with the same suffixes."""
+    """Distinguish GeoJSON, COCO and ROIs, which come with the same suffixes."""
     if is_zipfile(path):
         with ZipFile(path) as archive:
             names = [name.lower() for name in archive.namelist()]
@@ -157,4 +157,4 @@ _MARKS = (
     ("**/*.geojson", "qupath"),
     ("**/*.zip", "imagej"),
 )
-"""Format by what lies in a folder, the first that matches."""
+"""Format by the files in a folder, the first that matches."""

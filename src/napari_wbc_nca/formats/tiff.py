@@ -1,4 +1,4 @@
-"""Label images as TIFF with what belongs to them: pairs for training, and what ``segment`` wrote.
+"""Label images as TIFF with their tables: pairs for training, and the results of ``segment``.
 
 ``images/NAME.tif`` holds the pixels as they are, ``labels/NAME.tif`` a cell's label at each of its
 pixels, ``labels/NAME_cells.csv`` its class. ``nuclei/NAME.tif`` has the same labels in the nuclei

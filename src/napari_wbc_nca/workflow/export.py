@@ -33,9 +33,15 @@ from napari_wbc_nca.formats.items import (
     item,
     keep_reviewed,
     nuclei_of_cells,
+    unique_names,
 )
 from napari_wbc_nca.formats.params import ExportParams
-from napari_wbc_nca.formats.provenance import export_notes, export_record, run_record
+from napari_wbc_nca.formats.provenance import (
+    export_notes,
+    export_record,
+    merge_notes,
+    run_record,
+)
 from napari_wbc_nca.formats.tiff import find_label_images, read_segmentation
 from napari_wbc_nca.io import results
 from napari_wbc_nca.io._files import array_sha256, file_sha256
@@ -94,7 +100,7 @@ def export(
     cells
         Table of cells, or its file: ``label``, ``class``, ``origin``.
     reviewed
-        ``(Y, X)`` pixels, or a file, of what was reviewed in full; the rest is ignored.
+        ``(Y, X)`` pixels, or a file, of regions that were reviewed in full; the rest is ignored.
     groups
         CSV of slides, patients or splits by image.
     **options
@@ -243,7 +249,7 @@ def run(
     folders = {name: target for name, target in targets.items() if name not in failed}
     written = [path for target in folders.values() for path in sorted(_files(target))]
     notes = {name: export_notes(name, items) for name in folders}
-    return ExportResult(folders, tuple(written), _merge_notes(notes), failed)
+    return ExportResult(folders, tuple(written), merge_notes(notes), failed)
 
 
 def split_items(
@@ -268,18 +274,6 @@ def split_items(
     return [replace(one, split=side) for one, side in zip(items, sides, strict=True)]
 
 
-def _merge_notes(notes: dict[str, list[str]]) -> tuple[str, ...]:
-    """Each note once, with the formats that it is about where it is not all of them."""
-    formats: dict[str, list[str]] = {}
-    for name, some in notes.items():
-        for note in some:
-            formats.setdefault(note, []).append(name)
-    return tuple(
-        note if len(names) == len(notes) else f"{', '.join(names)}: {note}"
-        for note, names in formats.items()
-    )
-
-
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
@@ -299,7 +293,7 @@ def _check_items(items: Sequence[Item], names: Sequence[str], params: ExportPara
         _check_needs(items, names)
     return [
         replace(one, pixel_size=params.pixel_size or one.pixel_size, name=name)
-        for one, name in zip(items, _unique_names(items), strict=True)
+        for one, name in zip(items, unique_names(items), strict=True)
     ]
 
 
@@ -311,19 +305,6 @@ def _check_needs(items: Sequence[Item], names: Sequence[str]) -> None:
             f"{without[0]}: {', '.join(needing)} cannot do without the image; give it, or leave "
             "these formats out"
         )
-
-
-def _unique_names(items: Sequence[Item]) -> list[str]:
-    """A name for each item; a number follows where two have the same."""
-    taken: set[str] = set()
-    found = []
-    for one in items:
-        name, number = one.name, 2
-        while name.casefold() in taken:
-            name, number = f"{one.name}_{number}", number + 1
-        taken.add(name.casefold())
-        found.append(name)
-    return found
 
 
 def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> list[Item]:
@@ -341,7 +322,7 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
     Returns
     -------
     list of Item
-        Their `notes` say what was left out.
+        Their `notes` list the objects that were left out.
 
     Raises
     ------
@@ -373,7 +354,7 @@ def write_imported(
 ) -> list[Path]:
     """Write imported labels as ``segment`` writes its results, so that napari opens them alike.
 
-    ``NAME_reviewed.png`` is added where the labels say what nobody reviewed.
+    ``NAME_reviewed.png`` is added where pixels are unreviewed.
 
     Parameters
     ----------
@@ -394,7 +375,7 @@ def write_imported(
         When a file cannot be written.
     """
     target = Path(folder)
-    names = _unique_names(items)
+    names = unique_names(items)
     there = [path for name in names if (path := target / f"{name}{LABELS['cell']}").exists()]
     if there and not force:
         raise ExportError(f"{there[0]} exists; choose another folder, or replace it with --force")
