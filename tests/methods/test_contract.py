@@ -138,16 +138,28 @@ def test_a_method_types_and_finds_what_was_planted(method):
     assert found.cells["class"].tolist() == ["neutrophil"] * 2
 
 
-def test_prediction_can_be_cancelled_at_any_step(any_method, any_trained):
+def test_a_cancelled_prediction_keeps_its_cells_and_leaves_the_next_run_alone(
+    any_method, any_trained
+):
     image = Image(planted.smear((40, 50), (80, 110)))
     params = any_method.predict_params(diameter=24, device="cpu")
-    whole, _ = planted.run(registry.load(any_method.predict)(image, any_trained[1], params))
-    for taken in range(1, len(whole)):
-        steps = registry.load(any_method.predict)(image, any_trained[1], params)
-        for _ in range(taken):
-            next(steps)
-        steps.close()
-        assert list(steps) == []
+    predict = registry.load(any_method.predict)
+    whole, found = planted.run(predict(image, any_trained[1], params))
+    for count in range(1, len(whole)):
+        steps = predict(image, any_trained[1], params)
+        yielded = [next(steps) for _ in range(count)]
+        steps.close()  # raises where a method goes on after it was cancelled
+        assert [(p.done, p.total, p.message, kept(p)) for p in yielded] == [
+            (p.done, p.total, p.message, kept(p)) for p in whole[:count]
+        ]
+    _, again = planted.run(predict(image, any_trained[1], params))
+    for name, labels in found.labels.items():
+        np.testing.assert_array_equal(again.labels[name], labels)
+
+
+def kept(progress):
+    """Cells that a cancelled run keeps."""
+    return [(cell.centre, cell.label_class, int(cell.mask.sum())) for cell in progress.cells]
 
 
 def test_training_can_be_cancelled_and_goes_on(any_method, fields, tmp_path):

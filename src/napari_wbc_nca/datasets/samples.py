@@ -199,6 +199,27 @@ def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
     return np.asarray(np.round(colours), np.uint8)
 
 
+def edge_boxes(sample: Sample, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Convert boxes to pixel edges: a point, which is a pixel centre, moves by half a pixel.
+
+    Parameters
+    ----------
+    sample
+        With boxes or points; a sample without either is one box.
+    shape
+        Of the picture.
+
+    Returns
+    -------
+    ``(N, 4)`` y0, x0, y1, x1, where the first pixel lies between 0 and 1.
+    """
+    if sample.boxes is None:
+        return np.asarray([[0, 0, *shape[:2]]], np.float64)
+    boxes = sample.boxes.astype(np.float64)
+    point = (boxes[:, 2:] == boxes[:, :2]).all(axis=1)
+    return boxes + 0.5 * point[:, None]
+
+
 def box_sides(
     boxes: npt.NDArray[np.float32], shape: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:

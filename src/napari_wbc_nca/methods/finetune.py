@@ -67,7 +67,7 @@ def finetune_params(model: Checkpoint, values: Mapping[str, Any] | None = None) 
 
 
 def continue_params(method: str, model: Checkpoint, values: Mapping[str, Any]) -> Any:
-    """Make the training parameters of `method` with which training goes on from `model`.
+    """Make the training parameters of `method` with which `model` is trained on.
 
     Those that `values` lacks are the defaults; of CellMixer, whose labels depend on them, those
     of the model.

@@ -63,7 +63,7 @@ class Trainer(ABC, Generic[Item, Batch]):
     Raises
     ------
     ValueError
-        When there is nothing to learn from, `init` does not fit, or the state was written with
+        When there is nothing to train on, `init` does not fit, or the state was written with
         other parameters.
     """
 
@@ -117,7 +117,7 @@ class Trainer(ABC, Generic[Item, Batch]):
 
     @abstractmethod
     def set_items(self, learn: list[Item], held: list[Item]) -> None:
-        """Take the prepared samples to learn from, and to validate on."""
+        """Set up sampling from the prepared samples to train on, and to validate on."""
 
     @abstractmethod
     def batches(self) -> Iterator[Batch]:
@@ -270,7 +270,7 @@ class Trainer(ABC, Generic[Item, Batch]):
 
 
 def start_from(network: nn.Module, init: Checkpoint) -> None:
-    """Load the weights of `init` wherever their shapes fit; others stay as they were drawn."""
+    """Load the weights of `init` wherever their shapes fit; others keep random values."""
     own = network.state_dict()
     fitting = {
         name: torch.tensor(value)
@@ -291,7 +291,7 @@ def check_classes(init: Checkpoint, found: set[str]) -> None:
 
 
 def prefetch(draw: Callable[[], Batch], count: int) -> Iterator[Batch]:
-    """Yield `count` batches; the next is drawn in a thread while the last is learnt from."""
+    """Yield `count` batches; the next is drawn in a thread meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(draw)
         for _ in range(count):

@@ -91,9 +91,10 @@ def test_a_point_marks_the_middle_and_ignores_the_rim(sample):
     made = sample([(60, 70), (30, 120)], boxes, ("wbc", "basophil"))
     target = prepare(made, DIAMETER, DENSITY).target.numpy()
     side = DIAMETER * FINE
-    assert (target[planted.disc(SHAPE, (30, 120), side * 0.2)] == CYTOPLASM).all()
-    rim = planted.disc(SHAPE, (30, 120), side * 0.65)
-    middle = planted.disc(SHAPE, (30, 120), side * 0.22)
+    pixel = (30.5, 120.5)  # a point is the middle of a pixel
+    assert (target[planted.disc(SHAPE, pixel, side * 0.2)] == CYTOPLASM).all()
+    rim = planted.disc(SHAPE, pixel, side * 0.65)
+    middle = planted.disc(SHAPE, pixel, side * 0.22)
     assert (target[rim & ~middle] == IGNORED).all()
     assert not (target == NUCLEUS)[rim].any()
     assert target[5, 5] == OUTSIDE

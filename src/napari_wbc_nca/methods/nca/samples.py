@@ -13,7 +13,7 @@ from scipy import ndimage as ndi
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX, CELL_TO_CROP, NONE, RED_TO_WHITE_DIAMETER
 from napari_wbc_nca.datasets.masks import read_mask_arrays
-from napari_wbc_nca.datasets.samples import Sample, box_sides, read_rgb
+from napari_wbc_nca.datasets.samples import Sample, box_sides, edge_boxes, read_rgb
 from napari_wbc_nca.methods.field import FINE, Field
 from napari_wbc_nca.ops.regions import nucleus_region, region_in_box
 from napari_wbc_nca.ops.tiling import resample
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED, DRAWN = 0, 1, 2, 3, 4
 """Target of a pixel; the last is cytoplasm in a drawn mask."""
 _CONTEXT = 1.8  # side of the window in which a box is segmented, in boxes
-_SMALLEST = 0.4  # boxes below this share of the largest are too odd to learn a region from
+_SMALLEST = 0.4  # boxes below this share of the largest are too odd to segment
 
 Form = Literal["box", "point", "crop"]
 
@@ -79,7 +79,6 @@ def prepare(sample: Sample, diameter: float, normalisation: Mapping[str, Any]) -
     """
     rgb = read_rgb(sample)
     shape = rgb.shape[:2]
-    boxes = np.asarray([[0, 0, *shape]], np.float32) if sample.boxes is None else sample.boxes
     factor = sample_diameter(sample, shape) / (diameter * FINE)
     field = Field(rgb, factor, {"name": "density"})
     part = (range(field.shape[0]), range(field.shape[1]))
@@ -89,7 +88,7 @@ def prepare(sample: Sample, diameter: float, normalisation: Mapping[str, Any]) -
         pixels = Field(rgb, factor, normalisation).read(part)
     target = np.zeros(field.shape, np.uint8)
     locations = []
-    for box, name in zip(boxes / factor, sample.names, strict=True):
+    for box, name in zip(edge_boxes(sample, shape) / factor, sample.names, strict=True):
         centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
         locations.append(CellLocation(centre, name))
         if name != NONE and sample.masks is None:

@@ -22,7 +22,7 @@ _TRACE = 0.02  # share of cell pixels up to which a window counts as showing non
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Windows to learn from.
+    """A batch of windows.
 
     Attributes
     ----------

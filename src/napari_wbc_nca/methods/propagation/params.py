@@ -17,7 +17,7 @@ class PropagationParams(PredictParams):
 
     locate: Annotated[
         Literal["detector", "points", "boxes"],
-        Bounds("Where the cells are: peaks of the likelihood, or what was drawn"),
+        Bounds("Where the cells are: peaks of the likelihood, or prompts"),
     ] = "detector"
     kinds: Annotated[
         str, Bounds("Detected kinds to segment, joined by commas; 'all' takes every one")
@@ -44,7 +44,7 @@ class PropagationParams(PredictParams):
         bool, Bounds("Send the signal back through the sigmoid, too", advanced=True)
     ] = False
     saliency: Annotated[
-        Saliency, Bounds("What tells a cell from the background; 'model' is the model's own")
+        Saliency, Bounds("Map that separates a cell from the background; 'model' takes the model's")
     ] = "model"
     graph_cut_energy: Annotated[
         Literal["model", "colour", "smooth", "code", "paper"],

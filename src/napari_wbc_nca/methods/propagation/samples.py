@@ -21,7 +21,7 @@ from napari_wbc_nca.cell_types import (
     WBC,
     detection_class,
 )
-from napari_wbc_nca.datasets.samples import Sample, box_sides, read_rgb
+from napari_wbc_nca.datasets.samples import Sample, box_sides, edge_boxes, read_rgb
 from napari_wbc_nca.methods.field import Field, saturate
 from napari_wbc_nca.methods.nca.windows import augment_stain
 from napari_wbc_nca.ops.centroids import likelihood_map
@@ -118,13 +118,9 @@ def prepare(
     name = "density" if params.normalisation == "absorptance" else params.normalisation
     view = Field(rgb, factor, {"name": name})
     pixels = view.read((range(view.shape[0]), range(view.shape[1])))
-    boxes = sample.boxes
-    if boxes is None:
-        boxes = np.asarray([[0, 0, *rgb.shape[:2]]], np.float32)
-    sides = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
-    # A point is the middle of a pixel, an edge of a box lies between pixels.
-    middle = (boxes[:, 2:] + boxes[:, :2]) / 2 + 0.5 * (sides == 0)
-    centres = middle.astype(np.float64) / factor - 0.5
+    boxes = edge_boxes(sample, rgb.shape)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2 / factor - 0.5
     own = np.asarray([detection_class(kind) for kind in sample.kinds])
     return AnnotatedField(
         pixels.to(torch.float16),
@@ -193,7 +189,7 @@ def mean_squares(fields: Sequence[AnnotatedField], sigma: float) -> npt.NDArray[
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Patches to learn from.
+    """A batch of patches.
 
     Attributes
     ----------
