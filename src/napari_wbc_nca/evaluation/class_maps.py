@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from napari_wbc_nca.cell_types import WBC
 from napari_wbc_nca.datasets.label_files import read_names
 from napari_wbc_nca.datasets.samples import LabelError, image_id, is_picture
 from napari_wbc_nca.evaluation.cells import training_notes
+from napari_wbc_nca.evaluation.ground_truth import CELL, read_grey
 from napari_wbc_nca.evaluation.report import Report
-from napari_wbc_nca.io.images import prepare, read
+from napari_wbc_nca.io.images import prepare, read, read_labels
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.ops.metrics import class_scores, confusion_matrix
 from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
@@ -33,7 +35,6 @@ ARTIFICIAL = "artificial"
 CELLS = "cells"
 """Name of the row that holds the means over the classes of cells."""
 _UNMIXED = "unmixed"
-_CYTOPLASM = 128  # value of expert masks that hold a white blood cell's cytoplasm and nucleus
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,30 +236,25 @@ def _rgb(image: ClassImage) -> npt.NDArray[Any]:
 
 def _read(folder: Path, mask: Path) -> ClassImage:
     """Read an image and its mask."""
-    from PIL import Image as Pictures
-
     stem = mask.stem.removesuffix("_mask")
     paths = [path for path in folder.glob(f"{stem}.*") if is_picture(path)]
     if not paths:
         raise LabelError(f"{mask} has no picture beside it")
     listed = folder / "classes.txt"
-    with Pictures.open(mask) as opened:
-        # A palette is for display: the class is the pixel's index.
-        indexed = listed.exists() and opened.mode in ("1", "P")
-        values = np.asarray(opened if indexed else opened.convert("L")).astype(np.uint8)
+    values = read_labels(mask)[0] if listed.exists() else read_grey(mask)
     image = read(paths[0])
     if values.shape != image.shape:
         raise LabelError(f"{mask} is {values.shape}, but its picture is {image.shape} pixels")
-    names: tuple[str, ...] = ("background", "wbc")
     if not listed.exists():
-        classes = (values >= _CYTOPLASM // 2).astype(np.uint8)
-    else:
-        names, classes = ("background", *read_names(listed)), values
-    if int(classes.max()) >= len(names):
-        raise LabelError(
-            f"{mask} holds class {int(classes.max())}, but {listed} names {len(names) - 1}"
+        return ClassImage(
+            folder.name, image, (values >= CELL).astype(np.uint8), ("background", WBC)
         )
-    return ClassImage(folder.name, image, classes, names)
+    names = ("background", *read_names(listed))
+    if int(values.max()) >= len(names):
+        raise LabelError(
+            f"{mask} holds class {int(values.max())}, but {listed} names {len(names) - 1}"
+        )
+    return ClassImage(folder.name, image, values.astype(np.uint8), names)
 
 
 def format_classes(table: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Picture
 from scipy import ndimage
+from skimage.util import map_array
 
 from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.datasets.label_files import read_names
@@ -141,8 +143,7 @@ def read_ground_truth(image: EvaluationImage) -> GroundTruth:
         true = [name != NONE for name in sample.names]
         names = tuple(name for name in sample.names if name != NONE)
         return GroundTruth(names, image.whole, sample.boxes[true])
-    with Picture.open(image.mask) as picture:
-        grey = np.asarray(picture.convert("L"))
+    grey = read_grey(image.mask)
     size = picture_size(sample.path)
     if grey.shape != size:
         raise ValueError(
@@ -160,6 +161,12 @@ def read_ground_truth(image: EvaluationImage) -> GroundTruth:
     return GroundTruth(names, image.whole, cell=cell, nucleus=cell * (grey >= NUCLEUS))
 
 
+def read_grey(mask: Path) -> npt.NDArray[np.uint8]:
+    """Read an expert's mask: ``(Y, X)``, 0 background, 128 cytoplasm, 255 nucleus."""
+    with Picture.open(mask) as picture:
+        return np.asarray(picture.convert("L"))
+
+
 def _read_masks(sample: Sample) -> GroundTruth:
     """Read the white blood cells of a sample with masks, numbered from 1; others are left out."""
     assert sample.masks is not None
@@ -167,17 +174,17 @@ def _read_masks(sample: Sample) -> GroundTruth:
     drawn = read_mask_arrays(sample.masks, shape)
     names = tuple(name for name in sample.names if name != NONE)
     white = [n for n, name in zip(sample.masks.labels, sample.names, strict=True) if name != NONE]
-    number = {label: position for position, label in enumerate(white, start=1)}
-
-    def numbered(labels: npt.NDArray[Any]) -> Labels:
-        known, place = np.unique(labels, return_inverse=True)
-        order = np.array([number.get(int(label), 0) for label in known], np.uint32)
-        return order[place].reshape(labels.shape)
-
-    nucleus = None if drawn.nucleus is None else numbered(drawn.nucleus)
-    return GroundTruth(
-        names, False, cell=numbered(drawn.cell), nucleus=nucleus, ignored=drawn.ignored
+    cell, nucleus = (
+        None if labels is None else _renumber(labels, white)
+        for labels in (drawn.cell, drawn.nucleus)
     )
+    return GroundTruth(names, False, cell=cell, nucleus=nucleus, ignored=drawn.ignored)
+
+
+def _renumber(labels: npt.NDArray[Any], kept: Sequence[int]) -> Labels:
+    """Number the labels `kept` from 1 in their order; all others become 0."""
+    numbers = np.arange(1, len(kept) + 1, dtype=np.uint32)
+    return np.asarray(map_array(labels.copy(), np.asarray(kept, labels.dtype), numbers))
 
 
 def label_components(
