@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 import napari_wbc_nca
-from napari_wbc_nca.io.images import check, to_rgb
+from napari_wbc_nca.io.images import prepare, require_colours, to_rgb
 from napari_wbc_nca.ops.labels import cell_table, write_labels
 from napari_wbc_nca.ops.overlaps import resolve_overlaps
 from napari_wbc_nca.progress import Progress
@@ -46,7 +46,9 @@ def smear(*corners: tuple[int, int], shape: tuple[int, int] = (90, 120)) -> np.n
 
 def square_cells(image: Image) -> list[Cell]:
     """Dark components; the first is a lymphocyte, the others are neutrophils."""
-    marked, _ = ndimage.label(np.asarray(to_rgb(check(image).pixels)).max(axis=-1) < 128)
+    marked, _ = ndimage.label(
+        np.asarray(to_rgb(require_colours(prepare(image)).pixels)).max(axis=-1) < 128
+    )
     cells = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(marked)):
         mask = marked[rows, columns] == number + 1

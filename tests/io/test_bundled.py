@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from napari_wbc_nca.io.images import SAMPLES, check, read, sample_path
+from napari_wbc_nca.io.images import SAMPLES, prepare, read, sample_path
 
 SHAPES = {"smear-1": (480, 640), "smear-2": (575, 575), "typed": (450, 720)}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sample_is_an_image_that_can_be_segmented(name):
-    assert check(read(sample_path(name))).shape == SHAPES[name]
+    assert prepare(read(sample_path(name))).shape == SHAPES[name]
 
 
 @pytest.mark.parametrize("name", SAMPLES)

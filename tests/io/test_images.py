@@ -15,11 +15,15 @@ import zarr
 from PIL import Image as Pictures
 
 from napari_wbc_nca.io import _files, tiff
-from napari_wbc_nca.io.images import ImageError, check, prepare, read, require_colours, to_rgb
+from napari_wbc_nca.io.images import ImageError, prepare, read, require_colours, to_rgb
 from napari_wbc_nca.types import Image
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (40, 50, 3), np.uint8)
+
+
+def usable(image):
+    return require_colours(prepare(image))
 
 
 def deep_png(path, pixels, filtered=0):
@@ -67,7 +71,7 @@ def ome_zarr(path, pixels, axes, scale, unit="micrometer", version=2):
 
 
 def equal(image, expected):
-    np.testing.assert_array_equal(np.asarray(check(image).pixels), expected)
+    np.testing.assert_array_equal(np.asarray(usable(image).pixels), expected)
 
 
 def test_png_keeps_its_pixels(tmp_path):
@@ -210,7 +214,7 @@ def test_plain_zarr_array(tmp_path):
 
 def refused(path, *words):
     with pytest.raises(ImageError) as caught:
-        check(read(path))
+        usable(read(path))
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     for word in words:
@@ -340,8 +344,8 @@ def test_picture_larger_than_memory_is_refused(tmp_path, monkeypatch):
 def test_array_larger_than_memory_is_refused(monkeypatch):
     monkeypatch.setattr(_files, "available_memory", lambda: RGB.size * 4 - 1)
     with pytest.raises(ImageError, match=r"needs .* GiB at once .* give a dask array"):
-        check(Image(RGB))
-    check(Image(da.from_array(RGB, chunks=(20, 25, 3))))
+        usable(Image(RGB))
+    usable(Image(da.from_array(RGB, chunks=(20, 25, 3))))
 
 
 @pytest.mark.parametrize(
@@ -369,7 +373,7 @@ def test_unusable_pixels_are_refused(pixels, words, lazy):
     if lazy:
         pixels = da.from_array(pixels, chunks=-1)
     with pytest.raises(ImageError) as caught:
-        check(Image(pixels, "smear 7"))
+        usable(Image(pixels, "smear 7"))
     assert str(caught.value).startswith("smear 7: ")
     assert words in str(caught.value)
 
@@ -378,17 +382,17 @@ def test_one_nan_among_many_pixels_is_found():
     pixels = np.zeros((3000, 20, 3), np.float32)
     pixels[777, 7, 1] = np.nan
     with pytest.raises(ImageError, match="1 of 180000 values"):
-        check(Image(pixels))
+        usable(Image(pixels))
 
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])
 def test_wrong_pixel_size_is_refused(size):
     with pytest.raises(ImageError, match=r"pixel size is .* expected a number above 0"):
-        check(Image(RGB, pixel_size=size))
+        usable(Image(RGB, pixel_size=size))
 
 
 def test_checking_keeps_everything_but_the_order_of_axes():
-    image = check(Image(np.moveaxis(RGB, -1, 0)[None], "a", 0.5, "b"))
+    image = usable(Image(np.moveaxis(RGB, -1, 0)[None], "a", 0.5, "b"))
     assert (image.name, image.pixel_size, image.source) == ("a", 0.5, "b")
     assert image.shape == (40, 50)
     np.testing.assert_array_equal(image.pixels, RGB)
@@ -396,7 +400,7 @@ def test_checking_keeps_everything_but_the_order_of_axes():
 
 def test_zarr_arrays_become_lazy(tmp_path):
     array = zarr.create_array(str(tmp_path / "a.zarr"), data=RGB, chunks=(16, 16, 3))
-    image = check(Image(array))
+    image = usable(Image(array))
     assert isinstance(image.pixels, da.Array)
     equal(image, RGB)
 

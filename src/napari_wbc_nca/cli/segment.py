@@ -198,7 +198,7 @@ def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation,
         image or a prompt that cannot be used.
     """
     from napari_wbc_nca.io import results
-    from napari_wbc_nca.io.images import check
+    from napari_wbc_nca.io.images import prepare
     from napari_wbc_nca.workflow import segment as workflow
 
     existing = results.existing_files(image.name, job.output)
@@ -206,7 +206,7 @@ def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation,
         raise ValueError(
             f"{existing[0]} exists and may hold corrections; choose another folder, or give --force"
         )
-    checked = check(image)
+    checked = prepare(image)
     given = {
         name: prompts.of(path or Path(image.name), checked.shape)
         for name, prompts in (("points", job.points), ("boxes", job.boxes))

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Contrast",
     "ImageError",
-    "check",
     "contrast",
     "prepare",
     "read",
@@ -322,14 +321,6 @@ def without_cmyk(pixels: Any, source: str | None) -> Any:
         raise ImageError("its colours are CMYK, meant for printing; convert it to RGB")
     converted = Pictures.frombytes("CMYK", pixels.shape[1::-1], pixels.tobytes()).convert("RGB")
     return np.asarray(converted)
-
-
-def check(image: Image) -> Image:
-    """:func:`prepare` an image that must have colours."""
-    return require_colours(prepare(image))
-
-
-in_colours = prepare
 
 
 def _check_fits(pixels: Any) -> None:

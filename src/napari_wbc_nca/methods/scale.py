@@ -23,6 +23,10 @@ FINEST = 12.0
 _SIDE = 256  # side of the parts by which a large field is sampled, in model pixels
 
 
+MIN_DIAMETER = 2.0
+"""Diameter in image pixels below which no cell can be segmented."""
+
+
 def image_diameter(
     field: Field,
     network: Any,
@@ -50,13 +54,20 @@ def image_diameter(
         Of the image in µm, where it is known.
     boxes
         ``(N, 4)`` y0, x0, y1, x1 in pixels, where the user drew some.
+
+    Raises
+    ------
+    ValueError
+        When cells of that pixel size or diameter are too small to be segmented: enlarging them
+        could take all of the memory.
     """
     if params.diameter:
-        return params.diameter
+        return _checked_diameter(params.diameter, "the diameter that was given")
     scaled = checkpoint.card.get("scale", "cells") == "cells"
     size = params.pixel_size or pixel_size
     if size and checkpoint.card.get("pixel_size_known", scaled):
-        return checkpoint.diameter * checkpoint.pixel_size / size
+        diameter = checkpoint.diameter * checkpoint.pixel_size / size
+        return _checked_diameter(diameter, f"the pixel size of {size:g} µm")
     if not scaled:
         return checkpoint.diameter
     if boxes is not None and len(boxes):
@@ -64,6 +75,15 @@ def image_diameter(
         return CELL_TO_BOX * float(np.median(np.sqrt(sides.prod(1))))
     estimate = registry.load(registry.get(checkpoint.method).estimate)
     return float((yield from estimate(field, network, checkpoint, params)))
+
+
+def _checked_diameter(diameter: float, source: str) -> float:
+    if diameter < MIN_DIAMETER:
+        raise ValueError(
+            f"a cell is {diameter:.2g} px wide by {source}; expected {MIN_DIAMETER:g} px or more: "
+            "give the right size of a pixel in µm, or the diameter of a cell in pixels"
+        )
+    return diameter
 
 
 def weighted_median(values: npt.NDArray[Any], weights: npt.NDArray[Any]) -> float:

@@ -42,6 +42,12 @@ def test_boxes_give_the_median_of_their_sizes():
     assert diameter(boxes=BOXES) == pytest.approx(CELL_TO_BOX * (30 * 40) ** 0.5)
 
 
+@pytest.mark.parametrize(("pixel_size", "diameter_given"), [(20.0, 0.0), (None, 0.5)])
+def test_cells_too_small_to_be_enlarged_are_refused(pixel_size, diameter_given):
+    with pytest.raises(ValueError, match=r"px wide by the .*; expected 2 px or more: give the"):
+        diameter(replace(PARAMS, diameter=diameter_given), pixel_size)
+
+
 @pytest.mark.parametrize("radius", [10, 14, 20])
 def test_the_scale_of_a_field_is_estimated(radius):
     far = 4 * radius

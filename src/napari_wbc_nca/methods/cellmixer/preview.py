@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.io.images import in_colours
-from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.io import images
 from napari_wbc_nca.methods.cellmixer.mixtures import Mixture, MixtureDataset
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams, by_recipe
 from napari_wbc_nca.methods.cellmixer.samples import classes_of, prepare, read_foreground
@@ -110,13 +109,13 @@ def preview_foreground(
     ValueError
         For an image that cannot be used.
     """
-    image = in_colours(Image(pixels))
+    image = images.prepare(Image(pixels))
     factor = 1.0
     if params.diameter and diameter:
         factor = diameter / params.diameter
     elif params.diameter and params.pixel_size and pixel_size:
         factor = params.pixel_size / pixel_size
-    mask = read_foreground(np.asarray(to_rgb(image.pixels)), factor, params)[1]
+    mask = read_foreground(np.asarray(images.to_rgb(image)), factor, params)[1]
     rows, columns = (
         np.minimum(((np.arange(side) + 0.5) / factor).astype(int), size - 1)
         for side, size in zip(image.shape, mask.shape, strict=True)

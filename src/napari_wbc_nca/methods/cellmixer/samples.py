@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io.images import in_colours, read
-from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.io import images
 from napari_wbc_nca.methods.cellmixer import crops
 from napari_wbc_nca.methods.field import BACKGROUND, BRIGHTNESS, Field
 from napari_wbc_nca.ops.foreground import foreground
@@ -190,8 +189,8 @@ def prepare(
 def rgb_of(sample: Sample) -> Any:
     """Read the colours ``(Y, X, 3)`` in 0–255 of a sample of any bit depth, or of grey values."""
     if sample.pixels is not None:
-        return to_rgb(sample.pixels)
-    return np.asarray(to_rgb(in_colours(read(sample.path)).pixels))
+        return images.to_rgb(sample.pixels)
+    return np.asarray(images.to_rgb(images.prepare(images.read(sample.path))))
 
 
 def read_foreground(rgb: Any, factor: float, params: CellmixerTrainParams) -> tuple[Pixels, Any]:
