@@ -107,3 +107,11 @@ def test_default_finds_the_cells_of_cultures(kind):
 def test_a_stack_is_refused():
     with pytest.raises(ValueError, match=r"expected \(Y, X\)"):
         foreground(np.zeros((2, 3, 4, 5)), RAW)
+
+
+def test_otsu_of_the_logarithm_and_no_smoothing():
+    params = replace(RAW, threshold="otsu_log", factor=0.5, smooth=0, resmooth=0, erode=1)
+    response = foreground_response(picture(3, 1), params)
+    np.testing.assert_allclose(response, filters.sobel(picture(3, 1)[..., 0]), atol=1e-6)
+    expected = np.exp(filters.threshold_otsu(np.log(response + 0.01))) - 0.01
+    assert foreground_threshold(response, params) == pytest.approx(0.5 * expected)
