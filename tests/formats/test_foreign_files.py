@@ -169,8 +169,8 @@ def test_points_of_imagej_are_centroids_and_lines_are_left_out(tmp_path):
     (found,) = import_labels(path, image=IMAGE)
     assert counts(found) == {1: 64, 2: 1, 3: 1}
     assert (found.labels[5, 30], found.labels[20, 31]) == (2, 3)
-    assert "1 ROIs of type polyline are left out" in found.notes[0]
-    assert "1 ROIs of type angle are left out" in found.notes[1]
+    assert "1 objects of type polyline are left out" in found.notes[0]
+    assert "1 objects of type angle are left out" in found.notes[1]
     assert "1 points lie in cells that are there already" in found.notes[2]
 
 
@@ -184,7 +184,7 @@ def test_properties_of_imagej_that_are_not_ours_are_columns(tmp_path):
 
 def test_rois_without_any_cell_are_refused_with_the_reason(tmp_path):
     path = rois(tmp_path / "x.zip", (roi([[1, 3], [20, 3]]), roifile.ROI_TYPE.FREELINE))
-    with pytest.raises(ExportError, match=r"no cell in it; x.zip: 1 ROIs of type freeline"):
+    with pytest.raises(ExportError, match=r"no cell in it; x.zip: 1 objects of type freeline"):
         import_labels(path, image=IMAGE)
     with ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "text")
@@ -289,7 +289,7 @@ def test_regions_around_cells_are_left_out(tmp_path, first):
     path = qupath(tmp_path / "x.geojson", *([region, *cells] if first else [*cells, region]))
     (found,) = import_labels(path, image=IMAGE)
     assert counts(found) == {1: 64, 2: 64}
-    assert "1 objects around other cells, as regions are, are left out" in found.notes[0]
+    assert "1 objects around other cells, such as regions, are left out" in found.notes[0]
 
 
 def test_nuclei_of_qupath_are_kept(tmp_path):

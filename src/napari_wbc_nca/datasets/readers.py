@@ -123,7 +123,7 @@ _POINTS, _CLASSES = "points.csv", "classes.csv"
 
 
 def _label_files(picture: Path) -> list[Path]:
-    """List the possible label files of a picture: beside it, or in ``labels`` where it is in ``images``."""
+    """List the possible label files of a picture: beside it, or in ``labels`` beside ``images``."""
     folders = [picture.parent]
     parts = picture.parent.parts
     if "images" in parts:

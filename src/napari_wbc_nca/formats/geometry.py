@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import WBC
-from napari_wbc_nca.formats.files import read_json
+from napari_wbc_nca.formats.files import read_json, size_of, split_of
 from napari_wbc_nca.formats.items import (
     LARGEST,
     ExportError,
@@ -202,6 +202,38 @@ def draw_cells(
     said += note_hidden(hidden, image)
     one = item(name, image, table_from_rows(rows), pixels)
     return replace(one, nucleus=nucleus, notes=tuple(said))
+
+
+def import_shapes(
+    path: Path,
+    shapes: Sequence[CellShape],
+    hidden: Sequence[Polygon],
+    left_out: Mapping[str, int],
+    pixels: Any,
+) -> Item:
+    """Draw the cells of a file that holds shapes and not the size of its image.
+
+    Parameters
+    ----------
+    path
+        File.
+    shapes
+        Cells.
+    hidden
+        Regions that nobody reviewed.
+    left_out
+        How many objects of each kind are no cells.
+    pixels
+        Of the image; see :func:`~napari_wbc_nca.formats.files.size_of` where they are unknown.
+    """
+    corners = [ring for polygon in hidden for ring in polygon]
+    for one in shapes:
+        corners += [ring for polygon in one.polygons for ring in polygon]
+        corners += [np.array(one.points) + 1] if one.points else []
+    notes = [f"{path.name}: {n} objects {kind} are left out" for kind, n in left_out.items()]
+    one = draw_cells(path.stem, shapes, size_of(path, pixels, corners), pixels, notes)
+    ignore = region_mask(hidden, one.shape) if hidden else None
+    return replace(one, ignore=ignore, split=split_of(path.parent))
 
 
 def _area(polygons: Sequence[Polygon]) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
@@ -18,8 +17,8 @@ import numpy as np
 
 from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import entries, make_folder, size_of, split_of
-from napari_wbc_nca.formats.geometry import CellShape, draw_cells, region_mask
+from napari_wbc_nca.formats.files import entries, make_folder
+from napari_wbc_nca.formats.geometry import CellShape, import_shapes
 from napari_wbc_nca.formats.items import ExportError, Item
 from napari_wbc_nca.io.tables import to_value
 from napari_wbc_nca.ops.outlines import Polygon, Ring, trace_outlines
@@ -117,16 +116,10 @@ def _read(path: Path, pixels: Any) -> Item:
         if roi.name == IGNORE:
             hidden.append(rings)
         elif kind := _no_cell(roi, rings):
-            left_out[kind] += 1
+            left_out[f"of type {kind}"] += 1
         else:
             cells.append(_cell(roi, rings))
-    corners = [ring for one in cells for polygon in one.polygons for ring in polygon]
-    corners += [np.array(one.points) + 1 for one in cells if one.points]
-    size = size_of(path, pixels, [*corners, *(ring for polygon in hidden for ring in polygon)])
-    notes = [f"{path.name}: {n} ROIs of type {kind} are left out" for kind, n in left_out.items()]
-    one = draw_cells(path.stem, cells, size, pixels, notes)
-    ignore = region_mask(hidden, size) if hidden else None
-    return replace(one, ignore=ignore, split=split_of(path.parent))
+    return import_shapes(path, cells, hidden, left_out, pixels)
 
 
 def _read_rois(path: Path) -> list[ImagejRoi]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,12 @@ import numpy as np
 
 from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import make_folder, size_of, split_of, write_json
+from napari_wbc_nca.formats.files import make_folder, write_json
 from napari_wbc_nca.formats.geometry import (
     GEOJSON,
     CellShape,
-    draw_cells,
+    import_shapes,
     read_features,
-    region_mask,
     split_geometry,
     to_geometry,
 )
@@ -110,7 +108,7 @@ def _read(path: Path, pixels: Any) -> Item:
             left_out[f"of type {nature or 'annotation'} that hold cells"] += 1
         elif not polygons and not points:
             shape = (feature.get("geometry") or {}).get("type") or "no geometry"
-            left_out[f"with {shape}, which has no area"] += 1
+            left_out[f"with {shape}, which has no area,"] += 1
         else:
             nucleus, _ = split_geometry(feature.get("nucleusGeometry"), str(path))
             name = str(properties.get("name") or "")
@@ -126,15 +124,9 @@ def _read(path: Path, pixels: Any) -> Item:
         shapes = named
     regions = _find_regions(shapes)
     if regions:
-        left_out["around other cells, as regions are"] += len(regions)
+        left_out["around other cells, such as regions,"] += len(regions)
     cells = [shape for number, (_, shape) in enumerate(shapes) if number not in regions]
-    corners = [ring for one in cells for polygon in one.polygons for ring in polygon]
-    corners += [np.array(one.points) + 1 for one in cells if one.points]
-    corners += [ring for polygon in hidden for ring in polygon]
-    notes = [f"{path.name}: {n} objects {what}, are left out" for what, n in left_out.items()]
-    one = draw_cells(path.stem, cells, size_of(path, pixels, corners), pixels, notes)
-    ignore = region_mask(hidden, one.shape) if hidden else None
-    return replace(one, ignore=ignore, split=split_of(path.parent))
+    return import_shapes(path, cells, hidden, left_out, pixels)
 
 
 def _object_type(feature: Mapping[str, Any]) -> str:
