@@ -140,3 +140,5 @@ def test_import_without_any_cell_is_refused_and_what_is_left_out_is_said(wbc, la
     done = wbc("import", folder / "x.geojson", "-o", folder / "in", "--image", folder / "s1.png")
     assert done.status == 0, done.err
     assert "Note: x.geojson: 1 objects with LineString" in done.out
+    assert wbc("export", folder / "in", "-o", folder / "out", "-f", "coco").status == 0
+    assert (folder / "out/coco/images/x.png").exists()  # the record names the image

@@ -231,9 +231,9 @@ def import_shapes(
         corners += [ring for polygon in one.polygons for ring in polygon]
         corners += [np.array(one.points) + 1] if one.points else []
     notes = [f"{path.name}: {n} objects {kind} are left out" for kind, n in left_out.items()]
-    one = draw_cells(path.stem, shapes, size_of(path, pixels, corners), pixels, notes)
-    ignore = region_mask(hidden, one.shape) if hidden else None
-    return replace(one, ignore=ignore, split=split_of(path.parent))
+    drawn = draw_cells(path.stem, shapes, size_of(path, pixels, corners), pixels, notes)
+    ignore = region_mask(hidden, drawn.shape) if hidden else None
+    return replace(drawn, ignore=ignore, split=split_of(path.parent))
 
 
 def _area(polygons: Sequence[Polygon]) -> float:

@@ -184,9 +184,9 @@ def _as_image(image: Any) -> Image:
 
 
 def _restrict(one: Item, reviewed: Any) -> Item:
-    if isinstance(reviewed, (str, Path)):
-        return keep_reviewed(one, read_regions(Path(reviewed), one.shape))
-    return keep_reviewed(one, np.asarray(reviewed) > 0)
+    is_file = isinstance(reviewed, (str, Path))
+    mask = read_regions(Path(reviewed), one.shape) if is_file else np.asarray(reviewed) > 0
+    return keep_reviewed(one, mask)
 
 
 def training_sample(one: Item) -> Sample:
@@ -346,7 +346,8 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
         found[0] = replace(found[0], notes=(*found[0].notes, note))
     if shown is None or len(found) != 1:
         return found
-    return [replace(found[0], pixel_size=found[0].pixel_size or shown.pixel_size)]
+    size, record = found[0].pixel_size or shown.pixel_size, {"source": shown.source}
+    return [replace(found[0], pixel_size=size, record=record)]
 
 
 def write_imported(
@@ -376,16 +377,18 @@ def write_imported(
     """
     target = Path(folder)
     names = unique_names(items)
-    there = [path for name in names if (path := target / f"{name}{LABELS['cell']}").exists()]
+    files = (target / f"{name}{end}" for name in names for end in (LABELS["cell"], results.TABLE))
+    there = [path for path in files if path.exists()]
     if there and not force:
         raise ExportError(f"{there[0]} exists; choose another folder, or replace it with --force")
     written: list[Path] = []
     for name, one in zip(names, items, strict=True):
         pixels = np.full((*one.shape, 3), 255, np.uint8) if one.pixels is None else to_colours(one)
+        image = {"name": name, "source": one.record.get("source"), "shape": list(one.shape)}
         entry = {
             "program": f"{PROGRAM} {version(PROGRAM)}",
             "imported": str(source),
-            "input": {"name": name, "shape": list(one.shape), "pixel_size": one.pixel_size},
+            "input": {**image, "pixel_size": one.pixel_size},
             "notes": list(one.notes),
         }
         nuclei = {} if one.nucleus is None else {"nucleus": one.nucleus}
