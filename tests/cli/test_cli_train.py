@@ -10,8 +10,8 @@ import pytest
 from napari_wbc_nca.datasets import readers
 from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.finetune import FINETUNE
 from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaTrainParams
+from napari_wbc_nca.methods.registry import METHODS
 from napari_wbc_nca.progress import Progress
 
 
@@ -166,7 +166,7 @@ def test_a_model_is_fine_tuned_by_small_steps_at_its_own_scale(wbc, training, mo
     assert done.status == 0
     params = training.calls[0][1]
     assert (params.epochs, params.diameter, params.window) == (3, 32, 64)
-    assert params.learning_rate == FINETUNE["nca_wss"]["learning_rate"]
+    assert params.learning_rate == METHODS["nca_wss"].finetune["learning_rate"]
     assert params.projection == "best"
     assert training.calls[0][2] is model
 

@@ -12,7 +12,7 @@ from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import load
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.finetune import continue_params, finetune_params
+from napari_wbc_nca.methods.registry import continue_params, finetune_params
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams, CellmixerTrainParams
 from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaParams, NcaTrainParams
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
+from napari_wbc_nca.ops.foreground_params import ForegroundParams
+from napari_wbc_nca.params import fields, from_mapping
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class Method:
     update
         ``"module:function"`` of the generator that computes a part of a result again; empty
         where the method cannot.
+    finetune
+        Training parameters in which fine-tuning differs from the defaults: small steps, and
+        little augmentation of the stain.
+    label_params
+        Training parameters that make the labels, which training on keeps too.
     """
 
     name: str
@@ -51,6 +61,25 @@ class Method:
     network: str = "napari_wbc_nca.methods.nca.network:build"
     estimate: str = "napari_wbc_nca.methods.nca.scale:search_diameter"
     update: str = ""
+    finetune: Mapping[str, Any] = field(default_factory=dict)
+    label_params: tuple[str, ...] = ()
+
+
+_MODEL = ("normalisation", "sigma", "patch_size", "crop_size")
+"""Training parameters that describe the model itself, beside those that its fields hold."""
+_FINETUNE_NCA: Mapping[str, Any] = {
+    "epochs": 2,
+    "samples_per_epoch": 128,
+    "batch_size": 16,
+    "learning_rate": 3e-4,
+    "pixel_loss_weight": 2.0,
+    "focal_gamma": 1.0,
+    "typed_share": 0.6,
+    "stain_augmentation": 0.3,
+    "readout_fit_windows": 320,
+    "projection": "best",
+    "validation_share": 0.25,
+}
 
 
 METHODS = {
@@ -63,6 +92,7 @@ METHODS = {
             "napari_wbc_nca.methods.nca_wss:train",
             NcaParams,
             NcaTrainParams,
+            finetune=_FINETUNE_NCA,
         ),
         Method(
             "nca_max",
@@ -71,6 +101,7 @@ METHODS = {
             "napari_wbc_nca.methods.nca_max:train",
             NcaParams,
             NcaMaxTrainParams,
+            finetune=_FINETUNE_NCA,
         ),
         Method(
             "propagation",
@@ -84,6 +115,7 @@ METHODS = {
             network="napari_wbc_nca.methods.propagation.network:load",
             estimate="napari_wbc_nca.methods.propagation.scale:search_diameter",
             update="napari_wbc_nca.methods.propagation.predict:update",
+            finetune={"epochs": 10, "learning_rate": 3e-4, "validation_share": 0.2},
         ),
         Method(
             "cellmixer",
@@ -97,6 +129,13 @@ METHODS = {
             background=1,
             network="napari_wbc_nca.methods.cellmixer.network:load",
             estimate="napari_wbc_nca.methods.cellmixer.scale:search_diameter",
+            finetune={"epochs": 5, "learning_rate": 3e-4},
+            label_params=(
+                *(parameter.name for parameter in fields(ForegroundParams)),
+                *("mixed_share", "same_class_share", "min_lambda", "max_lambda"),
+                *("rescale", "overlap_label"),
+                *("scale_augmentation", "contrast", "brightness", "tint", "blur", "noise"),
+            ),
         ),
     )
 }
@@ -120,3 +159,56 @@ def load(target: str) -> Callable[..., Any]:
     module, function = target.split(":")
     loaded: Callable[..., Any] = getattr(import_module(module), function)
     return loaded
+
+
+def finetune_params(model: Checkpoint, values: Mapping[str, Any] | None = None) -> Any:
+    """Make the training parameters with which `model` is fine-tuned.
+
+    Parameters
+    ----------
+    model
+        To start from; its size and scale are kept, and the foreground of CellMixer.
+    values
+        Fields that override those of the registry.
+
+    Raises
+    ------
+    ValueError
+        For an unknown field, or a value out of bounds.
+    """
+    method = get(model.method)
+    return from_mapping(
+        method.train_params, {**_recorded(model), **method.finetune, **(values or {})}
+    )
+
+
+def continue_params(method: str, model: Checkpoint, values: Mapping[str, Any]) -> Any:
+    """Make the training parameters of `method` with which `model` is trained on.
+
+    Those that `values` lacks are the defaults; of CellMixer, whose labels depend on them, those
+    of the model.
+
+    Raises
+    ------
+    ValueError
+        For an unknown field, or a value out of bounds.
+    """
+    known = get(method)
+    recorded = _recorded(model) if known.label_params and method == model.method else {}
+    return from_mapping(known.train_params, {**recorded, **values})
+
+
+def _recorded(model: Checkpoint) -> dict[str, Any]:
+    """Training parameters that the model's card and fields record."""
+    trained = model.card.get("params")
+    card = trained if isinstance(trained, Mapping) else {}
+    method = get(model.method)
+    kept = {name: card[name] for name in (*_MODEL, *method.label_params) if name in card}
+    kept |= {
+        "pooling": "parts" if model.architecture.get("pool") == "parts" else "method",
+        "window": model.window,
+        "diameter": model.diameter,
+        "pixel_size": model.pixel_size if model.card.get("pixel_size_known", True) else 0.0,
+    }
+    names = {parameter.name for parameter in fields(method.train_params)}
+    return {name: value for name, value in kept.items() if name in names}

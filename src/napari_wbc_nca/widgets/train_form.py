@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QLineEdit, QWidget
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.finetune import finetune_params
+from napari_wbc_nca.methods.registry import finetune_params
 from napari_wbc_nca.params import as_dict, fields, from_mapping
 from napari_wbc_nca.widgets.base import Form
 from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox

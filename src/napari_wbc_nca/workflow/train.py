@@ -16,7 +16,7 @@ from napari_wbc_nca.datasets.samples import LabelError, Sample, image_id, read_r
 from napari_wbc_nca.datasets.splits import NO_VALIDATION, group_of, hold_out_groups
 from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.finetune import continue_params, finetune_params
+from napari_wbc_nca.methods.registry import continue_params, finetune_params
 from napari_wbc_nca.params import as_dict, from_mapping
 from napari_wbc_nca.progress import run_to_end
 
@@ -48,10 +48,10 @@ def train(
         Whatever :func:`napari_wbc_nca.datasets.readers.read` takes, or samples.
     init
         Model to start from; its classes, architecture and normalisation are kept, and so is what
-        CellMixer takes for a cell; see :func:`napari_wbc_nca.methods.finetune.continue_params`.
+        CellMixer takes for a cell; see :func:`napari_wbc_nca.methods.registry.continue_params`.
     finetune
         Fine-tune `init` with a few corrected images: at a low learning rate and its scale. See
-        :func:`napari_wbc_nca.methods.finetune.finetune_params`.
+        :func:`napari_wbc_nca.methods.registry.finetune_params`.
     state_file
         Written after each epoch; training resumes from it where it exists. Remove it when the
         model is saved.

@@ -8,8 +8,8 @@ import planted
 import pytest
 
 from napari_wbc_nca.io import model_store
-from napari_wbc_nca.methods.finetune import FINETUNE, continue_params, finetune_params
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
+from napari_wbc_nca.methods.registry import METHODS, continue_params, finetune_params
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import fields
 
@@ -39,7 +39,7 @@ def test_cellmixer_keeps_its_foreground_and_mixtures(mix, made):
 
 
 def test_teaching_is_gentle_and_going_on_is_not(mix):
-    assert finetune_params(mix).learning_rate == FINETUNE["cellmixer"]["learning_rate"]
+    assert finetune_params(mix).learning_rate == METHODS["cellmixer"].finetune["learning_rate"]
     assert continue_params("cellmixer", mix, {}).learning_rate == 0  # as the network's recipe says
 
 
