@@ -17,7 +17,6 @@ from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import as_dict, fields, from_mapping
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.layout import Column, Section, form_layout, row
-from napari_wbc_nca.widgets.method_controls import Controls, Host
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import (
     OURS,
@@ -28,6 +27,7 @@ from napari_wbc_nca.widgets.planes import (
     pixel_size,
     placement,
 )
+from napari_wbc_nca.widgets.segment import Controls, Host
 from napari_wbc_nca.widgets.worker import DebouncedJob, preload, report
 
 if TYPE_CHECKING:

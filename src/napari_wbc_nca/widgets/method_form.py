@@ -73,7 +73,7 @@ class MethodDisplay:
     phases
         Message of each phase of a run to the share of the time that it takes, in their order.
     preview, tools
-        ``"module:Class"`` of the :class:`~napari_wbc_nca.widgets.method_controls.Controls` above
+        ``"module:Class"`` of the :class:`~napari_wbc_nca.widgets.segment.Controls` above
         the big button and below the result; empty where there are none.
     """
 

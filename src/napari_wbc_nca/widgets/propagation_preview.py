@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QLabel
 
 from napari_wbc_nca.widgets.class_colours import class_colours, summary
 from napari_wbc_nca.widgets.layout import row
-from napari_wbc_nca.widgets.method_controls import Controls, Host
 from napari_wbc_nca.widgets.planes import OURS, Index, Source, current_index, placement
+from napari_wbc_nca.widgets.segment import Controls, Host
 from napari_wbc_nca.widgets.worker import DebouncedJob, report
 
 if TYPE_CHECKING:

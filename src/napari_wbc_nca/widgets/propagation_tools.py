@@ -16,8 +16,8 @@ from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.contribution_overlay import ContributionView
 from napari_wbc_nca.widgets.instance_updates import Instances, gone, instances_of, merged, touched
 from napari_wbc_nca.widgets.layout import row
-from napari_wbc_nca.widgets.method_controls import Controls, Host
 from napari_wbc_nca.widgets.result_layers import positions
+from napari_wbc_nca.widgets.segment import Controls, Host
 from napari_wbc_nca.widgets.worker import Job, report
 
 if TYPE_CHECKING:
