@@ -197,7 +197,7 @@ def test_points_teach(viewer, widget, training, click, finish):
     [
         (lambda form: form.name.setText("wbc-smear"), "a model 'wbc-smear' exists already"),
         (lambda form: form.name.setText("My Model!"), "cannot name a model; use lower-case"),
-        (lambda form: form.data.setCurrentIndex(1), "nothing to learn from in Points layers"),
+        (lambda form: form.data.setCurrentIndex(1), "no known cell in Points layers"),
         (lambda form: form.data.setCurrentIndex(2), "No folder is chosen"),
         (lambda form: form.reviewed.mode.setCurrentIndex(1), "but there are none. Draw around"),
     ],

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_wbc_nca.widgets.layout import Column, ProgressRow, text_label
+from napari_wbc_nca.widgets.layout import Column, ProgressRow, add_row, text_label
 from napari_wbc_nca.widgets.worker import Clock, Job, report
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class ViewerWidget(QScrollArea):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        content = QWidget()
-        self.rows = QVBoxLayout(content)
+        self.content = QWidget()
+        self.rows = QVBoxLayout(self.content)
         self.rows.setContentsMargins(6, 6, 6, 6)
         self.rows.addStretch(1)
-        self.setWidget(content)
+        self.setWidget(self.content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -65,7 +65,7 @@ class ViewerWidget(QScrollArea):
 
     def sizeHint(self) -> QSize:
         """Return the size that the widget asks for: a fixed width, and room for all parts."""
-        return QSize(WIDTH, self.widget().sizeHint().height())
+        return QSize(WIDTH, self.content.sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
         """Return the least size, which does not depend on what is shown."""
@@ -97,7 +97,22 @@ class ViewerWidget(QScrollArea):
 
 
 class Form(Column):
-    """Everything that can be chosen before a run."""
+    """Everything that can be chosen before a run, in rows that can be hidden."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fields: dict[str, tuple[QWidget, ...]] = {}
+
+    def add_field(self, layout: QFormLayout, name: str, text: str, widget: QWidget) -> None:
+        """Append a row that :meth:`show_fields` calls `name`."""
+        add_row(layout, text, widget)
+        self._fields[name] = (layout.labelForField(widget), widget)
+
+    def show_fields(self, shown: Mapping[str, bool]) -> None:
+        """Show or hide rows by their names."""
+        for name, visible in shown.items():
+            for widget in self._fields[name]:
+                widget.setVisible(visible)
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's layers."""

@@ -27,7 +27,7 @@ from napari_wbc_nca.widgets.planes import (
     pixel_size,
     placement,
 )
-from napari_wbc_nca.widgets.segment import Controls, Host
+from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import DebouncedJob, preload, report
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class CellmixerPreview(Controls):
         Segment widget, whose image is looked at.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SegmentWidget) -> None:
         super().__init__(host)
         self.shown = QCheckBox("Foreground of the image")
         self.shown.setToolTip("Show what training takes for cells, as you change the parameters")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -22,21 +21,18 @@ from qtpy.QtWidgets import (
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.params import check, from_mapping
 from napari_wbc_nca.progress import Progress
-from napari_wbc_nca.widgets.base import Computation, Form, RunWidget
-from napari_wbc_nca.widgets.export_items import all_items
-from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
+from napari_wbc_nca.widgets.base import Computation, RunWidget
+from napari_wbc_nca.widgets.known_cells import FOLDER, LABELS, KnownCellsForm
 from napari_wbc_nca.widgets.layout import (
     PathRow,
     Section,
     add_row,
     big_button,
-    choice_box,
     form_layout,
 )
 from napari_wbc_nca.widgets.model_box import ModelBox
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.worker import preload, report
-from napari_wbc_nca.workflow.export import training_sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,52 +44,28 @@ if TYPE_CHECKING:
     from napari_wbc_nca.evaluation.report import Report
 
 
-LABELS, FOLDER = "Labels layers", "a folder"
 OPTIONS = ("kind", "classes", "types", "overlap", "worst")
 
 
-class EvaluateForm(Form):
+class EvaluateForm(KnownCellsForm):
     """Everything that can be chosen before models are measured."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.data = choice_box((LABELS, FOLDER), "What the models are measured against")
-        self.labels = LayerList(Labels, "Corrected cells: they count as true")
-        self.reviewed = ReviewedBox(
-            "What was reviewed in full; what is found elsewhere does not count"
-        )
-        self.folder = PathRow("Folder of pictures with masks, labels or an export", folder=True)
+        outside = "cells found outside do not count"
+        super().__init__("Known cells", (LABELS, FOLDER), outside)
         self.model, self.other = ModelBox(), ModelBox()
         self.both = QCheckBox("Compare with")
         self.both.setToolTip("Measure a second model on the same pictures")
         self.output = PathRow("Folder for tables and plots", folder=True)
         self.params = ParamsForm(EvaluateParams, OPTIONS)
-        self._rows = {}
-        fields = QWidget()
-        form = form_layout(fields)
-        for name, text, widget in (
-            ("data", "Known cells", self.data),
-            ("labels", "Labels", self.labels),
-            ("reviewed", "Reviewed", self.reviewed),
-            ("folder", "Folder", self.folder),
-            ("model", "Model", self.model),
-        ):
-            add_row(form, text, widget)
-            self._rows[name] = (form.labelForField(widget), widget)
-        form.addRow(self.both, self.other)
-        add_row(form, "Write to", self.output)
-        self.rows.addWidget(fields)
+        add_row(self.fields, "Model", self.model)
+        self.fields.addRow(self.both, self.other)
+        add_row(self.fields, "Write to", self.output)
         details = QWidget()
         self.params.add_to(form_layout(details), OPTIONS)
         self.rows.addWidget(Section("Options", details))
-        self.data.currentIndexChanged.connect(self._show_rows)
-        self.both.toggled.connect(self._show_rows)
-        self._show_rows()
-
-    @property
-    def source(self) -> str:
-        """What the models are measured against."""
-        return str(self.data.currentText())
+        self.both.toggled.connect(self.other.setVisible)
+        self.other.setVisible(False)
 
     def models(self) -> tuple[str, ...]:
         """Names or files of the models that are measured: one, or two.
@@ -108,32 +80,6 @@ class EvaluateForm(Form):
         if self.model.model == self.other.model:
             raise ValueError("Both models are the same. Choose another to compare with.")
         return self.model.model, self.other.model
-
-    def path(self) -> Path:
-        """Data to be read.
-
-        Raises
-        ------
-        ValueError
-            When none is chosen.
-        """
-        if self.folder.path is None:
-            raise ValueError("No folder is chosen. Choose one of pictures whose cells are known.")
-        return self.folder.path
-
-    def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer the viewer's layers."""
-        offered = list(layers)
-        self.labels.offer(offered)
-        self.reviewed.offer(offered)
-
-    def _show_rows(self, value: object = None) -> None:
-        layers = self.source == LABELS
-        shown = {"labels": layers, "reviewed": layers, "folder": not layers}
-        for name, on in shown.items():
-            for widget in self._rows[name]:
-                widget.setVisible(on)
-        self.other.setVisible(self.both.isChecked())
 
 
 _HEIGHT = 260
@@ -170,7 +116,7 @@ class EvaluateWidget(RunWidget):
         """Return the measurement that is chosen."""
         models = self.form.models()
         params = check(from_mapping(EvaluateParams, self.form.params.values()))
-        data = self.form.path() if self.form.source == FOLDER else self._samples()
+        data = self.form.samples(self.viewer.layers)
         steps = measure(models, data, params)
         return Computation(steps, self._on_measured, "Loading the models")
 
@@ -189,17 +135,6 @@ class EvaluateWidget(RunWidget):
             raise ValueError("No folder is chosen. Choose where tables and plots are written.")
         write_report(result, folder)
         return f"Tables and plots are in {folder}"
-
-    def _samples(self) -> list[Sample]:
-        layers, regions = list(self.viewer.layers), self.form.reviewed.regions()
-        chosen = self.form.labels.chosen()
-        found = [training_sample(one) for one in all_items(chosen, layers, regions)]
-        if not found:
-            raise ValueError(
-                "No Labels layer is ticked. Correct the cells of an image first, or measure "
-                "against a folder."
-            )
-        return found
 
     def _on_measured(self, result: Report) -> str:
         self.result = result

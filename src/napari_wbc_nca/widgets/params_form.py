@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import create_widget
 from qtpy.QtCore import Qt, Signal
@@ -76,10 +76,11 @@ def widget_for(
     field: Parameter, hidden: Iterable[str] = (), texts: Mapping[str, str] | None = None
 ) -> ValueWidget[Any]:
     """Widget that edits `field`, at its default, with its help as the tooltip."""
-    made = create_widget(
+    made: Any = create_widget(
         annotation=field.type, name=field.name, options=options(field, hidden, texts or {})
     )
-    widget, native = cast("ValueWidget[Any]", made), made.native
+    widget: ValueWidget[Any] = made
+    native = made.native
     if field.type is float:
         native.setDecimals(decimals(field.default))
     widget.value = field.default
@@ -89,7 +90,7 @@ def widget_for(
     if field.type is bool:
         native.setText("")  # the row's label says it
     if texts:
-        for number, choice in enumerate(widget.choices):  # the papers' terms
+        for number, choice in enumerate(made.choices):  # the papers' terms
             tip = f"{field.name} = {choice}: {field.bounds.help}"
             native.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
     if field.type is float and field.bounds.unit:

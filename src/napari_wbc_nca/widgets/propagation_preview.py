@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel
 from napari_wbc_nca.widgets.class_colours import class_colours, summary
 from napari_wbc_nca.widgets.layout import row
 from napari_wbc_nca.widgets.planes import OURS, Index, Source, current_index, placement
-from napari_wbc_nca.widgets.segment import Controls, Host
+from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import DebouncedJob, report
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class PropagationPreview(Controls):
         Segment widget, whose image, model and parameters are used.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SegmentWidget) -> None:
         super().__init__(host)
         self.shown = QCheckBox("Preview centroids")
         self.shown.setToolTip("Show the cells that would be found, as you change the parameters")

@@ -17,7 +17,7 @@ from napari_wbc_nca.widgets.contribution_overlay import ContributionView
 from napari_wbc_nca.widgets.instance_updates import Instances, gone, instances_of, merged, touched
 from napari_wbc_nca.widgets.layout import row
 from napari_wbc_nca.widgets.result_layers import positions
-from napari_wbc_nca.widgets.segment import Controls, Host
+from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import Job, report
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class PropagationTools(Controls):
         Segment widget, whose last result is worked on.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SegmentWidget) -> None:
         super().__init__(host)
         self.update_button = QPushButton("Update")
         self.update_button.setToolTip("Make the cells anew whose centroids you changed")

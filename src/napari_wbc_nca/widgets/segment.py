@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 from qtpy.compat import isalive
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
-class Host(Protocol):
-    """What controls use of the Segment widget."""
-
-    viewer: Viewer
-    form: SegmentForm
-
-    def show_counts(self, result: Result) -> None:
-        """Say which cells `result` has."""
-
-
 class Controls(Column):
     """Part of the Segment widget that belongs to one method; subclasses override the hooks.
 
@@ -48,7 +38,7 @@ class Controls(Column):
         Segment widget, whose form and viewer are used.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SegmentWidget) -> None:
         super().__init__()
         self.host = host
 
@@ -71,7 +61,7 @@ class ControlsPlace(Column):
         Segment widget that the controls are for.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SegmentWidget) -> None:
         super().__init__()
         self.host = host
         self.current: Controls | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Layer, Points, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_wbc_nca.widgets.base import Form
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
@@ -41,7 +41,6 @@ class SegmentForm(Form):
         self.scale = ScaleBox()
         tip = "Which planes of a time series or Z stack are segmented"
         self.planes = choice_box((CURRENT, ALL), tip)
-        self._optional: dict[str, Sequence[QWidget]] = {}
         self._pages: dict[str, MethodPage] = {}
         self._places = [Column() for _ in range(3)]
         self._arrange()
@@ -128,20 +127,16 @@ class SegmentForm(Form):
         fields, places = QWidget(), QWidget()
         form = form_layout(fields)
         add_row(form, "Image", self.image)
-        self._add_optional(form, "planes", "Planes", self.planes)
+        self.add_field(form, "planes", "Planes", self.planes)
         add_row(form, "Model", self.model)
         form = form_layout(places)
-        self._add_optional(form, "points", "Points", self.points)
-        self._add_optional(form, "boxes", "Boxes", self.boxes)
+        self.add_field(form, "points", "Points", self.points)
+        self.add_field(form, "boxes", "Boxes", self.boxes)
         add_row(form, "Scale", self.scale.mode)
         form.addRow("", self.scale)
         self.advanced = Section("Advanced", details)
         for part in (fields, main, places, device, self.advanced):
             self.rows.addWidget(part)
-
-    def _add_optional(self, form: QFormLayout, name: str, text: str, widget: QWidget) -> None:
-        add_row(form, text, widget)
-        self._optional[name] = (form.labelForField(widget), widget)
 
     def _page(self, method: str) -> MethodPage:
         """Rows of a method; made when they are first needed, and kept."""
@@ -176,14 +171,9 @@ class SegmentForm(Form):
 
     def _show_rows(self, value: Any = None) -> None:
         locate, source = self.page.locate(), self.source
-        shown = {
-            "planes": source is not None and bool(source.lead),
-            "points": locate == "points",
-            "boxes": locate == "boxes",
-        }
-        for name, widgets in self._optional.items():
-            for widget in widgets:
-                widget.setVisible(shown[name])
+        planes = source is not None and bool(source.lead)
+        points, boxes = locate == "points", locate == "boxes"
+        self.show_fields({"planes": planes, "points": points, "boxes": boxes})
 
 
 def _prompts(box: LayerBox, kind: str, action: str) -> Layer:

@@ -7,36 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from napari.layers import Image, Points
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from napari_wbc_nca.cell_types import WBC, canonical
-from napari_wbc_nca.datasets.samples import Sample
-from napari_wbc_nca.formats.files import to_colours
-from napari_wbc_nca.formats.items import item
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Checkpoint
 from napari_wbc_nca.widgets.base import Computation, RunWidget
-from napari_wbc_nca.widgets.export_items import all_items
 from napari_wbc_nca.widgets.layout import big_button, text_label
 from napari_wbc_nca.widgets.model_box import ModelNames
-from napari_wbc_nca.widgets.planes import OURS, on_plane, source_of, to_plane
-from napari_wbc_nca.widgets.train_form import FOLDER, LABELS, TrainForm
+from napari_wbc_nca.widgets.train_form import TrainForm
 from napari_wbc_nca.widgets.worker import preload
-from napari_wbc_nca.workflow.export import training_sample
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from napari import Viewer
-    from napari.layers import Layer
+
+    from napari_wbc_nca.datasets.samples import Sample
 
 
 SHOWN = {"loss": "training", "validation_loss": "validation"}
@@ -155,49 +146,6 @@ def train_model(order: TrainOrder) -> Generator[Progress | DataNotes, None, Chec
     return kept
 
 
-def samples_of_points(points: Points, layers: Sequence[Layer]) -> list[Sample]:
-    """Samples of a Points layer: one for each plane of the topmost image that holds a point.
-
-    The class of a point stands among the layer's features, under ``class``.
-
-    Raises
-    ------
-    ValueError
-        When there is no image.
-    """
-    images = [la for la in layers if isinstance(la, Image) and OURS not in la.metadata]
-    if not images:
-        raise ValueError(f"There is no image under {points.name}. Open the one it belongs to.")
-    source = source_of(images[-1])
-    places = to_plane(source, points, np.asarray(points.data, float))
-    classes = points.features["class"] if "class" in points.features else [WBC] * len(places)
-    samples = []
-    for index in source.planes():
-        here = on_plane(places, index)
-        if here.any():
-            plane = source.image(index)
-            found = [str(name) for name, on in zip(classes, here, strict=True) if on]
-            samples.append(_sample(plane.name, plane.pixels, places[here][:, len(index) :], found))
-    return samples
-
-
-def _sample(
-    name: str, pixels: Any, places: npt.NDArray[np.float64], kinds: Sequence[str]
-) -> Sample:
-    shape = pixels.shape[:2]
-    picture = to_colours(item(name, np.zeros(shape, np.uint8), pixels=np.asarray(pixels)))
-    middles = (places + 0.5).astype(np.float32)  # napari counts from the middle of a pixel
-    return Sample(
-        Path(name),
-        np.hstack([middles, middles]),
-        tuple(canonical(kind) for kind in kinds),
-        name,
-        "layers",
-        kinds=tuple(kind.lower() for kind in kinds),
-        pixels=picture,
-    )
-
-
 class TrainWidget(RunWidget):
     """Trains a model from layers or a folder, from scratch or from another model.
 
@@ -290,23 +238,6 @@ class TrainWidget(RunWidget):
         if running:
             self.curves.setVisible(True)
             self.notes.setText("")
-
-    def _data(self) -> list[Sample] | Path:
-        layers = list(self.viewer.layers)
-        if self.form.source == FOLDER:
-            return self.form.path()
-        if self.form.source == LABELS:
-            chosen, regions = self.form.labels.chosen(), self.form.reviewed.regions()
-            found = [training_sample(one) for one in all_items(chosen, layers, regions)]
-        else:
-            chosen = self.form.points.chosen()
-            found = [sample for points in chosen for sample in samples_of_points(points, layers)]
-        if not found:
-            raise ValueError(
-                f"There is nothing to learn from in {self.form.source}. Segment an image and "
-                "correct the cells, mark them, or choose a folder."
-            )
-        return found
 
     def _on_trained(self, trained: Checkpoint) -> str:
         for names in QApplication.allWidgets():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QLineEdit, QWidget
 
@@ -13,36 +11,25 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.registry import finetune_params
 from napari_wbc_nca.params import as_dict, fields, from_mapping
-from napari_wbc_nca.widgets.base import Form
-from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
-from napari_wbc_nca.widgets.layout import PathRow, Section, add_row, choice_box, form_layout
+from napari_wbc_nca.widgets.known_cells import FOLDER, LABELS, POINTS, KnownCellsForm
+from napari_wbc_nca.widgets.layout import Section, choice_box, form_layout
 from napari_wbc_nca.widgets.model_box import ModelBox
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.worker import report
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
 FINETUNE, SCRATCH = "by fine-tuning a model", "from scratch"
 MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "device")
 """Parameters that are always shown; the others stand under Advanced."""
 
 
-class TrainForm(Form):
+class TrainForm(KnownCellsForm):
     """Everything that can be chosen before a training."""
 
     method_changed = Signal(str)
 
     def __init__(self) -> None:
-        super().__init__()
-        self.data = choice_box((LABELS, POINTS, FOLDER), "What is learnt from")
-        self.labels = LayerList(Labels, "Corrected cells, with classes among their features")
-        self.points = LayerList(Points, "One point on each cell")
-        self.reviewed = ReviewedBox(
-            "What was reviewed in full; pixels outside are ignored in training"
-        )
-        self.folder = PathRow("Folder of labelled pictures, an export, or a .toml", folder=True)
+        sources = (LABELS, POINTS, FOLDER)
+        super().__init__("Learn from", sources, "pixels outside are ignored in training")
         self.start = choice_box((FINETUNE, SCRATCH), "Where the training begins")
         self.model = ModelBox()
         self.methods = choice_box((), "Method of the new model")
@@ -53,20 +40,12 @@ class TrainForm(Form):
         self.restart = QCheckBox("Forget the stopped training of this name")
         self.restart.setToolTip("Begin at the first epoch, instead of where it stopped")
         self.form: ParamsForm | None = None
-        self._rows: dict[str, Sequence[QWidget]] = {}
-        self._fields = QWidget()
         self._arrange()
-        for box in (self.data, self.start):
-            box.currentIndexChanged.connect(self._show_rows)
+        self.start.currentIndexChanged.connect(self._show_start)
         for box in (self.start, self.model.names, self.methods):
             box.currentIndexChanged.connect(self._show_params)
-        self._show_rows()
+        self._show_start()
         self._show_params()
-
-    @property
-    def source(self) -> str:
-        """What is learnt from."""
-        return str(self.data.currentText())
 
     @property
     def start_model(self) -> str:
@@ -78,47 +57,21 @@ class TrainForm(Form):
         """Name of the method that is trained."""
         return self.model.method if self.start_model else str(self.methods.currentData())
 
-    def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer the viewer's layers."""
-        known = list(layers)
-        for box in (self.labels, self.points, self.reviewed):
-            box.offer(known)
-
     def params(self) -> Any:
         """Training parameters that are chosen."""
         values = {} if self.form is None else self.form.values()
         return from_mapping(registry.get(self.method).train_params, values)
 
-    def path(self) -> Path:
-        """Data to be read.
-
-        Raises
-        ------
-        ValueError
-            When none is chosen.
-        """
-        if self.folder.path is None:
-            raise ValueError("No folder is chosen. Choose one of labelled pictures, or an export.")
-        return self.folder.path
-
     def _arrange(self) -> None:
-        form = form_layout(self._fields)
         for name, text, widget in (
-            ("data", "Learn from", self.data),
-            ("labels", "Labels", self.labels),
-            ("points", "Points", self.points),
-            ("reviewed", "Reviewed", self.reviewed),
-            ("folder", "Folder", self.folder),
             ("start", "Train", self.start),
             ("model", "Model", self.model),
             ("methods", "Method", self.methods),
             ("name", "Name", self.name),
         ):
-            add_row(form, text, widget)
-            self._rows[name] = (form.labelForField(widget), widget)
-        form.addRow("", self.restart)
+            self.add_field(self.fields, name, text, widget)
+        self.fields.addRow("", self.restart)
         self._main = form_layout(main := QWidget())
-        self.rows.addWidget(self._fields)
         self.rows.addWidget(main)
         self._advanced = form_layout(details := QWidget())
         self.rows.addWidget(Section("Advanced", details))
@@ -149,16 +102,6 @@ class TrainForm(Form):
                 report(error)
         return registry.get(self.method).train_params()
 
-    def _show_rows(self, index: int = 0) -> None:
-        finetune, source = bool(self.start_model), self.source
-        shown = {
-            "labels": source == LABELS,
-            "points": source == POINTS,
-            "reviewed": source == LABELS,
-            "folder": source == FOLDER,
-            "model": finetune,
-            "methods": not finetune,
-        }
-        for name, on in shown.items():
-            for widget in self._rows[name]:
-                widget.setVisible(on)
+    def _show_start(self, index: int = 0) -> None:
+        finetune = bool(self.start_model)
+        self.show_fields({"model": finetune, "methods": not finetune})

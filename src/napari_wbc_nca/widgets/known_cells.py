@@ -1,0 +1,153 @@
+"""Form of known cells to train on or to measure against, and the samples made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points
+from qtpy.QtWidgets import QWidget
+
+from napari_wbc_nca.cell_types import WBC, canonical
+from napari_wbc_nca.datasets.samples import Sample
+from napari_wbc_nca.formats.files import to_colours
+from napari_wbc_nca.formats.items import item
+from napari_wbc_nca.widgets.base import Form
+from napari_wbc_nca.widgets.export_items import all_items
+from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
+from napari_wbc_nca.widgets.layout import PathRow, choice_box, form_layout
+from napari_wbc_nca.widgets.planes import OURS, on_plane, source_of, to_plane
+from napari_wbc_nca.workflow.export import training_sample
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
+
+
+class KnownCellsForm(Form):
+    """Chooses known cells: layers of the viewer, or a folder.
+
+    Parameters
+    ----------
+    caption
+        Label of the choice between the sources.
+    sources
+        Those of :data:`LABELS`, :data:`POINTS` and :data:`FOLDER` that are offered.
+    outside
+        What becomes of pixels that were not reviewed.
+
+    Attributes
+    ----------
+    fields
+        Layout of the rows; a subclass appends its rows by :meth:`add_field`.
+    """
+
+    def __init__(self, caption: str, sources: Sequence[str], outside: str) -> None:
+        super().__init__()
+        self.data = choice_box(sources, "Where the known cells are")
+        self.labels = LayerList(Labels, "Corrected cells, with classes among their features")
+        self.points = LayerList(Points, "One point on each cell")
+        self.reviewed = ReviewedBox(f"What was reviewed in full; {outside}")
+        tip = "Folder of pictures with masks or labels, an export, or a .toml"
+        self.folder = PathRow(tip, folder=True)
+        self.fields = form_layout(box := QWidget())
+        self.rows.addWidget(box)
+        for name, text, widget in (
+            ("data", caption, self.data),
+            ("labels", "Labels", self.labels),
+            ("points", "Points", self.points),
+            ("reviewed", "Reviewed", self.reviewed),
+            ("folder", "Folder", self.folder),
+        ):
+            self.add_field(self.fields, name, text, widget)
+        self.data.currentIndexChanged.connect(self._show_source)
+        self._show_source()
+
+    @property
+    def source(self) -> str:
+        """Where the known cells are."""
+        return str(self.data.currentText())
+
+    def offer(self, layers: Iterable[Layer]) -> None:
+        """Offer the viewer's layers."""
+        offered = list(layers)
+        for box in (self.labels, self.points, self.reviewed):
+            box.offer(offered)
+
+    def samples(self, layers: Iterable[Layer]) -> list[Sample] | Path:
+        """Make samples of what is ticked among the viewer's `layers`, or return the folder.
+
+        Raises
+        ------
+        ValueError
+            When nothing is chosen, or layers do not fit on each other.
+        """
+        known = list(layers)
+        if self.source == FOLDER:
+            if self.folder.path is None:
+                raise ValueError(
+                    "No folder is chosen. Choose one of labelled pictures, or an export."
+                )
+            return self.folder.path
+        if self.source == LABELS:
+            chosen, regions = self.labels.chosen(), self.reviewed.regions()
+            found = [training_sample(one) for one in all_items(chosen, known, regions)]
+        else:
+            chosen = self.points.chosen()
+            found = [sample for points in chosen for sample in samples_of_points(points, known)]
+        if not found:
+            raise ValueError(
+                f"There is no known cell in {self.source}. Segment an image and correct the cells, "
+                "mark them, or choose a folder."
+            )
+        return found
+
+    def _show_source(self, index: int = 0) -> None:
+        shown = {"labels": LABELS, "points": POINTS, "reviewed": LABELS, "folder": FOLDER}
+        self.show_fields({name: self.source == source for name, source in shown.items()})
+
+
+def samples_of_points(points: Points, layers: Sequence[Layer]) -> list[Sample]:
+    """Make samples of a Points layer: one for each plane of the topmost image with a point.
+
+    The class of a point stands among the layer's features, under ``class``.
+
+    Raises
+    ------
+    ValueError
+        When there is no image.
+    """
+    images = [la for la in layers if isinstance(la, Image) and OURS not in la.metadata]
+    if not images:
+        raise ValueError(f"There is no image under {points.name}. Open the one it belongs to.")
+    source = source_of(images[-1])
+    places = to_plane(source, points, np.asarray(points.data, float))
+    classes = points.features["class"] if "class" in points.features else [WBC] * len(places)
+    samples = []
+    for index in source.planes():
+        here = on_plane(places, index)
+        if here.any():
+            plane = source.image(index)
+            found = [str(name) for name, on in zip(classes, here, strict=True) if on]
+            samples.append(_sample(plane.name, plane.pixels, places[here][:, len(index) :], found))
+    return samples
+
+
+def _sample(
+    name: str, pixels: Any, places: npt.NDArray[np.float64], kinds: Sequence[str]
+) -> Sample:
+    shape = pixels.shape[:2]
+    picture = to_colours(item(name, np.zeros(shape, np.uint8), pixels=np.asarray(pixels)))
+    middles = (places + 0.5).astype(np.float32)  # napari counts from the middle of a pixel
+    return Sample(
+        Path(name),
+        np.hstack([middles, middles]),
+        tuple(canonical(kind) for kind in kinds),
+        name,
+        "layers",
+        kinds=tuple(kind.lower() for kind in kinds),
+        pixels=picture,
+    )
