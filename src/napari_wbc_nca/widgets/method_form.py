@@ -96,7 +96,7 @@ CLASSES = OptionalLayer(
 CELLMIXER = MethodDisplay(
     outputs=(CELLS, CLASSES, replace(MAPS, tip="Add the probability of each class as an image")),
     captions={"min_area": "Smallest cell", "overlap": "Tile overlap"},
-    phases={"Estimating": 1, "Looking": 6, "Drawing": 1, "Measuring": 1},
+    phases={"Estimating": 1, "Classifying": 6, "Drawing": 1, "Measuring": 1},
     preview="napari_wbc_nca.widgets.cellmixer_preview:CellmixerPreview",
 )
 
@@ -147,7 +147,7 @@ PROPAGATION = MethodDisplay(
         },
         "locate": FIND,
     },
-    phases={"Estimating": 2, "Looking": 1, "Mapping": 1, "Propagating|Cutting": 9},
+    phases={"Estimating": 2, "Finding|Classifying": 1, "Mapping": 1, "Propagating|Cutting": 9},
     preview="napari_wbc_nca.widgets.propagation_preview:PropagationPreview",
     tools="napari_wbc_nca.widgets.propagation_tools:PropagationTools",
 )
@@ -176,7 +176,7 @@ NCA = MethodDisplay(
         "locate": FIND,
     },
     live="projection",
-    phases={"Estimating": 2, "Looking": 1, "Segmenting": 3},
+    phases={"Estimating": 2, "Finding": 1, "Segmenting": 3},
 )
 
 

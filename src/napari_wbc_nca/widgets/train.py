@@ -84,7 +84,13 @@ def theme_colours() -> dict[Any, str]:
     return {"axes.facecolor": ground, **dict.fromkeys(lines, text)}
 
 
-PHASES = {"Reading": 2, "Finding": 2, "Training": 90, "Fitting": 3, "Comparing": 3}
+PHASES = {
+    "Reading|Preparing": 3,
+    "Fitting the readout": 3,
+    "Training": 88,
+    "Fitting the classifier": 3,
+    "Comparing": 3,
+}
 """Beginning of each phase's message to the share of the time that it takes, in percent."""
 
 
