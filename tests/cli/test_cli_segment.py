@@ -164,6 +164,18 @@ def test_notes_of_a_run_are_printed(wbc, workflow, smears, tmp_path, monkeypatch
     assert "Note: a: 2 points gave no cell" in done.err
 
 
+def test_regions_of_touching_cells_are_no_count(wbc, workflow, smears, tmp_path, monkeypatch):
+    def clumped(*arguments, **prompts):
+        found = yield from workflow(*arguments, **prompts)
+        regions = {"neutrophil": {"regions": 1, "area_share": 0.3}}
+        return replace(found, provenance={**found.provenance, "regions": regions})
+
+    monkeypatch.setattr("napari_wbc_nca.workflow.segment.run", clumped)
+    done = wbc("segment", smears, "-o", tmp_path)
+    assert done.out.count("0 neutrophil on 30% of the image") == 2
+    assert "1 neutrophil" not in done.out
+
+
 def test_points_reach_the_workflow_by_image(wbc, workflow, smears, tmp_path):
     (tmp_path / "p.csv").write_text("image,y,x\na.png,3,4\nb,5,6\na,7,8\n")
     done = wbc(

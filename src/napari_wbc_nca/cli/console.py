@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -78,16 +79,35 @@ def cells(found: pd.DataFrame) -> None:
     table([name.replace("_", " ") for name in columns], rows)
 
 
-def types(found: pd.DataFrame) -> str:
+def types(
+    found: pd.DataFrame, regions: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+) -> str:
     """Count cells by class, the most frequent first.
+
+    Parameters
+    ----------
+    found
+        Table of cells.
+    regions
+        Class to ``regions`` and ``area_share`` where touching cells are not separated, as the
+        provenance of a segmentation has them: these are no cell counts.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> types(pd.DataFrame({"class": ["monocyte", "basophil", "monocyte"]}))
-    '2 monocyte, 1 basophil'
+    >>> table = pd.DataFrame({"class": ["monocyte", "rbc", "monocyte"]})
+    >>> types(table)
+    '2 monocyte, 1 rbc'
+    >>> types(table, {"rbc": {"regions": 1, "area_share": 0.25}})
+    '2 monocyte, rbc on 25% of the image'
     """
-    return ", ".join(f"{n} {name}" for name, n in Counter(found["class"]).most_common()) or "none"
+    texts = [
+        f"{name} on {regions[name]['area_share']:.0%} of the image"
+        if name in regions
+        else f"{count} {name}"
+        for name, count in Counter(found["class"]).most_common()
+    ]
+    return ", ".join(texts) or "none"
 
 
 def follow(steps: Generator[Progress, None, T], title: str) -> T:

@@ -47,7 +47,7 @@ def demo(
         raise console.stop(error) from error
     console.say(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")
     console.cells(found.cells)
-    console.say(f"Cells: {console.types(found.cells)}")
+    console.say(f"Cells: {console.types(found.cells, found.provenance.get('regions', {}))}")
     console.say("Written:")
     for path in files:
         console.say(f"  {path}")

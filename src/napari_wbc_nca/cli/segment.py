@@ -232,7 +232,9 @@ def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segment
         console.tell(f"Failed: {path}: {why}")
         return ("failed", why, ""), None
     spent = f"{time.perf_counter() - start:.1f} s"
-    return (str(len(found.cells)), console.types(found.cells), spent), found
+    regions = found.provenance.get("regions", {})
+    count = len(found.cells) - sum(region["regions"] for region in regions.values())
+    return (str(count), console.types(found.cells, regions), spent), found
 
 
 def _prompts(
