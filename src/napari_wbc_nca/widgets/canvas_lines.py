@@ -12,8 +12,8 @@ from scipy import ndimage
 from skimage.measure import find_contours
 from vispy.scene.visuals import Line
 
-from napari_wbc_nca.widgets.correction_target import labels_source, to_pixel
-from napari_wbc_nca.widgets.planes import current_index
+from napari_wbc_nca.widgets.correction_operations import to_pixel
+from napari_wbc_nca.widgets.planes import current_index, labels_source
 
 if TYPE_CHECKING:
     import numpy.typing as npt

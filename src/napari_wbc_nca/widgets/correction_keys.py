@@ -29,13 +29,14 @@ from napari_wbc_nca.widgets.correction_operations import (
     HIDE_KEY,
     LINE,
     OPERATIONS,
+    active_labels,
     classify,
     correct,
     correct_by_line,
+    shown_plane,
 )
-from napari_wbc_nca.widgets.correction_target import active_labels, shown_plane
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.features_widget import adapt_features_widget
+from napari_wbc_nca.widgets.features_table import adapt_features_widget
 
 _STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
 """Operation and line that a viewer waits for."""

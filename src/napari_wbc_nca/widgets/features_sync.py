@@ -12,7 +12,6 @@ import numpy as np
 from napari_wbc_nca.ops.labels import measure_cells
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.class_colours import inherit, recolour
-from napari_wbc_nca.widgets.correction_target import labels_source
 from napari_wbc_nca.widgets.features_table import (
     ADDED,
     AUTO,
@@ -27,7 +26,7 @@ from napari_wbc_nca.widgets.features_table import (
     replaced,
     rows,
 )
-from napari_wbc_nca.widgets.planes import Index, pixel_size
+from napari_wbc_nca.widgets.planes import Index, labels_source, pixel_size
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from napari.layers import Labels
 
 from napari_wbc_nca.ops.labels import COLUMNS
 
@@ -134,3 +136,84 @@ def pixel_area(table: pd.DataFrame) -> float:
 
 def _same(a: Any, b: Any) -> bool:
     return bool(a == b or (pd.isna(a) and pd.isna(b)))
+
+
+METHODS = (
+    "_on_features_change",
+    "_on_table_selection_changed",
+    "_update_table_selected_cells",
+)
+"""Methods of napari's widget that take rows for labels, or show the numbers of rows."""
+
+
+class RowSelection:
+    """Stand-in for a Labels layer whose selected label is counted in rows of its table.
+
+    Parameters
+    ----------
+    layer
+        Labels layer whose features have the column ``index``.
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self.layer, self.name = layer, layer.name
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """Features of the layer, with their labels as the table's index."""
+        return self.layer.features.set_axis(self._labels, axis="index")
+
+    @property
+    def selected_label(self) -> int:
+        """Row of the selected label; the number of rows where it has none."""
+        found = np.flatnonzero(self._labels == self.layer.selected_label)
+        return int(found[0]) if found.size else len(self._labels)
+
+    @selected_label.setter
+    def selected_label(self, row: int) -> None:
+        self.layer.selected_label = int(self._labels[row])
+
+    @property
+    def _labels(self) -> Any:
+        return self.layer.features["index"].to_numpy()
+
+
+@cache
+def adapt_features_widget() -> None:
+    """Have napari's Features table select cells by their label, now and when it is opened."""
+    try:
+        from napari_builtins._qt.features_table import FeaturesTable
+    except ImportError:  # before napari 0.7
+        return
+    from qtpy.QtWidgets import QApplication
+
+    opened = [w for w in QApplication.allWidgets() if isinstance(w, FeaturesTable)]
+    for widget in opened:  # Qt keeps the methods that were connected
+        widget.table.selectionModel().selectionChanged.disconnect(
+            widget._on_table_selection_changed
+        )
+    for name in METHODS:
+        setattr(FeaturesTable, name, _by_label(getattr(FeaturesTable, name)))
+    for widget in opened:
+        widget.table.selectionModel().selectionChanged.connect(widget._on_table_selection_changed)
+        widget._on_features_change()
+
+
+def _by_label(method: Callable[..., None]) -> Callable[..., None]:
+    """Return a method of the widget that works on stand-ins of its Labels layers."""
+
+    @wraps(method)
+    def adapted(widget: Any, *_: Any) -> None:
+        layers = widget._selected_layers
+        widget._selected_layers = [
+            RowSelection(layer)
+            if isinstance(layer, Labels) and "index" in layer.features
+            else layer
+            for layer in layers
+        ]
+        try:
+            method(widget)
+        finally:
+            widget._selected_layers = layers
+
+    return adapted

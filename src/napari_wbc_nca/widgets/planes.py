@@ -17,7 +17,7 @@ from napari_wbc_nca.types import Image
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
 
 Index = tuple[int, ...]
 """Position of a plane along the leading axes of a layer; empty for a single plane."""
@@ -297,3 +297,8 @@ def boxes_in(source: Source, shapes: Layer) -> npt.NDArray[np.float64]:
         low, high = corners[:, lead:].min(axis=0), corners[:, lead:].max(axis=0)
         rows.append(np.concatenate([corners[0, :lead], low, high]))
     return np.array(rows, float).reshape(-1, lead + 4)
+
+
+def labels_source(layer: Labels) -> Source:
+    """The planes of a Labels layer: every axis before the last two leads to one."""
+    return Source(layer, layer.data, tuple(layer.data.shape[:-2]), None)

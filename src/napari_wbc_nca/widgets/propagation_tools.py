@@ -13,21 +13,67 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
-from napari_wbc_nca.widgets.contribution_overlay import ContributionView
 from napari_wbc_nca.widgets.instance_updates import Instances, gone, instances_of, merged, touched
 from napari_wbc_nca.widgets.layout import row
-from napari_wbc_nca.widgets.result_layers import positions
+from napari_wbc_nca.widgets.planes import OURS, placement
+from napari_wbc_nca.widgets.result_layers import positions, stacked
 from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import Job, report
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
-    from napari.layers import Layer
+    from napari import Viewer
+    from napari.layers import Image, Layer
 
     from napari_wbc_nca.widgets.planes import Index
     from napari_wbc_nca.widgets.result_layers import Result
-    from napari_wbc_nca.widgets.segment_run import Finished
+    from napari_wbc_nca.widgets.segment_run import Finished, Request
+
+
+LOOK = {"colormap": "magma", "blending": "additive", "contrast_limits": (0, 1)}
+
+
+class ContributionView:
+    """A layer just above the image, of one cell at a time.
+
+    Parameters
+    ----------
+    viewer
+        Viewer that shows it.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.layer: Image | None = None
+
+    def show(
+        self, request: Request, index: Index, plane: npt.NDArray[np.float32], number: int
+    ) -> None:
+        """Show the contribution of cell `number`, which lies on the plane at `index`."""
+        data = stacked(request, {index: plane}, np.float32)
+        if self.layer is not None and self.layer in self.viewer.layers:
+            self.layer.data = data
+        else:
+            self.layer = self._add(request, data)
+        self.layer.name = f"{request.source.layer.name} contribution {number}"
+
+    def hide(self) -> None:
+        """Remove the layer."""
+        if self.layer is not None and self.layer in self.viewer.layers:
+            self.viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def _add(self, request: Request, data: Any) -> Image:
+        layers, source = self.viewer.layers, request.source
+        active = layers.selection.active
+        place = placement(source, request.planes[0] if len(request.planes) == 1 else None)
+        added: Image = self.viewer.add_image(data, metadata={OURS: {}}, **LOOK, **place)
+        if source.layer in layers:
+            layers.move(len(layers) - 1, layers.index(source.layer) + 1)
+        layers.selection.active = active
+        return added
+
 
 PAUSE = 200
 """Milliseconds without another edit after which the cells follow the centroids."""
