@@ -345,7 +345,7 @@ SAMPLES = {
 
 
 def sample_path(name: str) -> Path:
-    """File of the bundled image called `name`.
+    """Return the file of the bundled image called `name`.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def resolve(model: str | Path) -> Checkpoint:
 
 
 def _index(folder: Path) -> dict[str, str]:
-    """SHA-256 by name of the models bundled in `folder`."""
+    """Read the SHA-256 of each model bundled in `folder`."""
     path = folder / "index.json"
     if not path.exists():
         return {}

@@ -63,7 +63,7 @@ def outline(labels: npt.NDArray[Any], thickness: int) -> npt.NDArray[np.bool_]:
 
 
 def _lookup(cells: pd.DataFrame, names: dict[str, str]) -> npt.NDArray[np.uint8]:
-    """Colour by label; labels without a row, such as the last one, are white."""
+    """Return the colour of each label; labels without a row, such as the last, are white."""
     table = np.full((int(cells["label"].max() if len(cells) else 0) + 2, 3), 255, np.uint8)
     for label, name in zip(cells["label"], cells["class"], strict=True):
         table[label] = rgb(names[name])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ class ImageError(ValueError):
 
 
 def as_array(pixels: Any) -> Any:
-    """NumPy array where the pixels are in memory, else a dask array; nothing is read yet."""
+    """Return a NumPy array of pixels in memory, else a dask array; nothing is read yet."""
     if hasattr(pixels, "coords") and hasattr(pixels, "dims"):  # xarray wraps one of the others
         pixels = pixels.data
     if isinstance(pixels, np.memmap):
@@ -85,11 +84,8 @@ def require_colours(image: Image) -> Image:
     ImageError
         When it has one channel.
     """
-    try:
-        if image.pixels.shape[2:] in ((), (1,)):
-            raise ImageError(_misshapen(image.shape))
-    except ImageError as error:
-        raise ImageError(f"{image.source or image.name}: {error}") from error
+    if image.pixels.shape[2:] in ((), (1,)):
+        raise ImageError(f"{image.source or image.name}: {_misshapen(image.shape)}")
     return image
 
 
@@ -109,13 +105,7 @@ def _misshapen(shape: tuple[int, ...]) -> str:
 
 
 def check_type(dtype: Any) -> None:
-    """Refuse what cannot be brightness.
-
-    Raises
-    ------
-    ImageError
-        For anything but integers and real floats.
-    """
+    """Refuse anything but integers and real floats: it cannot be brightness."""
     if np.dtype(dtype).kind not in "uif":
         raise ImageError(
             f"its numbers are {np.dtype(dtype)}; expected integers or floats that mean "
@@ -124,7 +114,7 @@ def check_type(dtype: Any) -> None:
 
 
 def sample(pixels: Any) -> npt.NDArray[Any]:
-    """Pixels ``(N, C)`` of an image ``(Y, X, C)`` that depend on its shape only.
+    """Sample pixels ``(N, C)`` of an image ``(Y, X, C)`` at places that its shape decides.
 
     All of a small image; of a large one an even grid of patches, so that a lazy one is read in
     few places, and alike however it is cut into chunks.
@@ -190,18 +180,12 @@ def contrast(pixels: Any) -> Contrast:
 def _white(dtype: Any, highest: float) -> float:
     if np.dtype(dtype).kind == "f" and highest <= _BRIGHTEST_FRACTION:
         return 1.0
-    bits = ceil(np.log2(max(highest, 1.0) + 1))
+    bits = math.ceil(np.log2(max(highest, 1.0) + 1))
     return float(2 ** max(8, bits + bits % 2) - 1)
 
 
 def check_finite(values: npt.NDArray[Any]) -> None:
-    """Refuse NaN and infinity.
-
-    Raises
-    ------
-    ImageError
-        With how many there are.
-    """
+    """Refuse NaN and infinity, with how many there are."""
     if values.dtype.kind != "f":
         return
     wrong = values.size - int(np.count_nonzero(np.isfinite(values)))

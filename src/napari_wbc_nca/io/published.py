@@ -34,19 +34,13 @@ _BLOCKS = {
 _COUNT = "num_batches_tracked"
 
 
-def is_detector(arrays: Arrays) -> bool:
+def _is_detector(arrays: Arrays) -> bool:
     """Whether the names are those of WSISPDR's network, complete or not."""
     return any(name.startswith(("inc.", "outc.")) for name in arrays)
 
 
-def check_count(outputs: int, classes: Sequence[str], path: Path) -> None:
-    """Refuse class names that are not as many as the network's outputs.
-
-    Raises
-    ------
-    WeightsError
-        With the command that takes them.
-    """
+def _check_count(outputs: int, classes: Sequence[str], path: Path) -> None:
+    """Refuse class names that are not as many as the network's outputs."""
     if outputs != len(classes):
         raise WeightsError(
             f"{path} has {outputs} outputs, but there are {len(classes)} class names "
@@ -54,29 +48,11 @@ def check_count(outputs: int, classes: Sequence[str], path: Path) -> None:
         )
 
 
-def to_detector(arrays: Arrays, kinds: Sequence[str], path: Path) -> Checkpoint:
-    """Checkpoint of this program from the arrays of a published ``state_dict``.
-
-    The published network upsamples with ``align_corners``, sees brightness divided by its largest
-    value, and was trained on pictures as they are: its model pixels are the image's.
-
-    Parameters
-    ----------
-    arrays
-        Parameter name to array.
-    kinds
-        Name of each output.
-    path
-        File they came from.
-
-    Raises
-    ------
-    WeightsError
-        When names or shapes do not fit, or its outputs are not as many as `kinds`.
-    """
+def _to_detector(arrays: Arrays, kinds: Sequence[str], path: Path) -> Checkpoint:
+    """Convert the arrays of WSISPDR's ``state_dict``; `kinds` name its outputs."""
     weights = {_renamed(name, path): array for name, array in arrays.items() if _COUNT not in name}
     architecture = _detector_architecture(weights, path)
-    check_count(architecture["outputs"], kinds, path)
+    _check_count(architecture["outputs"], kinds, path)
     return Checkpoint(
         method="propagation",
         architecture=architecture,
@@ -99,7 +75,7 @@ def to_detector(arrays: Arrays, kinds: Sequence[str], path: Path) -> Checkpoint:
 
 
 def _renamed(name: str, path: Path) -> str:
-    """Name of a published parameter in the network of this program."""
+    """Return the name of a published parameter in the network of this program."""
     for published, own in _BLOCKS.items():
         if name.startswith(f"{published}."):
             return own + name.removeprefix(published)
@@ -110,7 +86,7 @@ def _renamed(name: str, path: Path) -> str:
 
 
 def _detector_architecture(weights: Arrays, path: Path) -> dict[str, Any]:
-    """Arguments of the network, from the shapes of its weights."""
+    """Read the arguments of the network from the shapes of its weights."""
     levels = sorted(name for name in weights if re.fullmatch(r"encoder\.\d\.0\.weight", name))
     ends = [weights.get(name) for name in ("encoder.0.0.weight", "head.weight")]
     if not all(end is not None and end.ndim == 4 for end in ends):
@@ -148,10 +124,11 @@ def import_published(path: str | Path, classes: Sequence[str] = (), method: str 
     Whether all names and shapes are those of the network is found by
     :func:`~napari_wbc_nca.models.build.check_weights`.
 
-    That of WSISPDR is a detector: :func:`~napari_wbc_nca.io.published.to_detector`. The
-    published network of WBC-NCA convolves over (width, height), so the last axes of ``p0.weight``
-    and ``p1.weight`` are swapped. Its probabilities are sigmoids (``card["activation"]``), its
-    inputs are normalised by the mean and standard deviation of its training data.
+    That of WSISPDR is a detector: it upsamples with ``align_corners``, its input is brightness
+    divided by its largest value, and its model pixels are the image's. The published network of
+    WBC-NCA convolves over (width, height), so the last axes of ``p0.weight`` and ``p1.weight``
+    are swapped. Its probabilities are sigmoids (``card["activation"]``), its inputs are
+    normalised by the mean and standard deviation of its training data.
 
     Parameters
     ----------
@@ -181,10 +158,10 @@ def import_published(path: str | Path, classes: Sequence[str] = (), method: str 
         check_finite(arrays)
     except ValueError as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
-    method = method or ("propagation" if is_detector(arrays) else "nca_max")
+    method = method or ("propagation" if _is_detector(arrays) else "nca_max")
     names = names or (("cell",) if method == "propagation" else CLASSES)
     if method == "propagation":
-        return to_detector(arrays, names, Path(path))
+        return _to_detector(arrays, names, Path(path))
     architecture = _architecture(arrays, names, method, Path(path))
     for name in ("p0.weight", "p1.weight"):
         if name in arrays and arrays[name].ndim == 4:  # else it is refused with its name later
@@ -217,7 +194,7 @@ def _architecture(
 ) -> dict[str, int | float | str]:
     """Return the arguments of the network; its outputs must be as many as `classes`."""
     sizes, outputs = _sizes(arrays, path)
-    check_count(outputs, classes, path)
+    _check_count(outputs, classes, path)
     pool = "max" if method == "nca_max" else "mean"
     return {
         **sizes,
@@ -230,7 +207,7 @@ def _architecture(
 
 
 def _sizes(arrays: Mapping[str, npt.NDArray[np.float32]], path: Path) -> tuple[dict[str, int], int]:
-    """Sizes of the network and number of its outputs, from two matrices that tell them all."""
+    """Read the sizes and the number of outputs of the network from two of its matrices."""
     try:
         (channels, hidden), (outputs, head) = arrays["fc1.weight"].shape, arrays["fc3.weight"].shape
     except (KeyError, ValueError) as error:

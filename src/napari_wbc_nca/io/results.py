@@ -111,12 +111,12 @@ def _write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:
 
 
 def _per_unit(pixel_size: float | None, unit: float) -> tuple[float, float] | None:
-    """Pixels across and down in a unit of so many µm."""
+    """Return the pixels across and down in a unit of so many µm."""
     return None if pixel_size is None else (unit / pixel_size, unit / pixel_size)
 
 
 def _tiles(values: Any, dtype: type[np.generic]) -> Iterator[npt.NDArray[Any]]:
-    """Tiles in raster order; those that reach over the edge are filled up with 0."""
+    """Yield tiles in raster order; those that reach over the edge are filled up with 0."""
     height, width = values.shape
     for y in range(0, height, _TILE):
         for x in range(0, width, _TILE):
@@ -157,7 +157,7 @@ def _write_maps(path: Path, maps: Mapping[str, Any]) -> None:
 
 
 def read_map_names(file: TiffFile) -> list[str]:
-    """Names of the maps in an open ``NAME_maps.tif``, in their order."""
+    """Read the names of the maps in an open ``NAME_maps.tif``, in their order."""
     import tifffile
 
     if file.ome_metadata:

@@ -14,7 +14,7 @@ import pickletools
 import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,32 +39,22 @@ class CardError(ValueError):
     """A card that cannot be used; says what came and what was expected."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """Fields of a checkpoint, checked; see `napari_wbc_nca.types.Checkpoint`."""
-
-    method: str
-    architecture: dict[str, Any]
-    classes: tuple[str, ...]
-    diameter: float
-    pixel_size: float
-    window: int
-    normalisation: dict[str, Any]
-    card: dict[str, Any]
-    name: str
+_FIELDS = tuple(
+    field.name for field in fields(Checkpoint) if field.name not in ("weights", "sha256")
+)
+"""Fields of a checkpoint that its card keeps."""
 
 
 def to_json(checkpoint: Checkpoint) -> str:
-    """Card of a checkpoint as JSON text, checked as it will be when it is read.
+    """Write the card of a checkpoint as JSON text and check that it can be read back.
 
     Raises
     ------
     CardError
         When a field could not be read back.
     """
-    names = Card.__dataclass_fields__
     text = json.dumps(
-        {"format": FORMAT, **{name: plain(getattr(checkpoint, name)) for name in names}},
+        {"format": FORMAT, **{name: plain(getattr(checkpoint, name)) for name in _FIELDS}},
         allow_nan=False,
         sort_keys=True,
     )
@@ -102,8 +92,8 @@ _RENAMED_PARAMS = {
 """Training parameters in cards of earlier versions, and their names now."""
 
 
-def from_json(text: str) -> Card:
-    """Checked card from its JSON text.
+def from_json(text: str) -> Checkpoint:
+    """Read a card from its JSON text and check it; the checkpoint has no weights yet.
 
     Raises
     ------
@@ -135,7 +125,7 @@ def from_json(text: str) -> Card:
     return _checked_card(values)
 
 
-def _checked_card(values: Mapping[str, Any]) -> Card:
+def _checked_card(values: Mapping[str, Any]) -> Checkpoint:
     known = ", ".join(METHODS)
     _need(values, "method", _is_text, f"one of {known}")
     if values["method"] not in METHODS:
@@ -152,17 +142,9 @@ def _checked_card(values: Mapping[str, Any]) -> Card:
     _need(values, "normalisation", _is_normalisation, "an object with a name and its constants")
     _need(values, "card", lambda value: isinstance(value, dict), "an object")
     _need(values, "name", _is_text, "a text")
-    return Card(
-        values["method"],
-        values["architecture"],
-        tuple(values["classes"]),
-        float(values["diameter"]),
-        float(values["pixel_size"]),
-        values["window"],
-        values["normalisation"],
-        values["card"],
-        values["name"],
-    )
+    kept = {name: values[name] for name in _FIELDS}
+    sizes = {name: float(values[name]) for name in ("diameter", "pixel_size")}
+    return Checkpoint(weights={}, **{**kept, **sizes, "classes": tuple(values["classes"])})
 
 
 def _need(values: Mapping[str, Any], name: str, fits: Any, expected: str) -> None:
@@ -219,7 +201,7 @@ def _is_normalisation(value: object) -> bool:
 
 
 def _is_constant(value: object, depth: int = 2) -> bool:
-    """A number, a text, or lists of them: a vector or a matrix."""
+    """Whether a value is a number, a text, or a vector or matrix of them."""
     if isinstance(value, list):
         return depth > 0 and all(_is_constant(item, depth - 1) for item in value)
     return value is None or isinstance(value, bool | str) or _is_number(value)
@@ -241,7 +223,7 @@ _SIGNATURES = {
 
 
 def kind(content: bytes) -> str:
-    """What the first bytes say: ``torch``, ``safetensors``, a description, or nothing."""
+    """Recognise a file by its first bytes: ``torch``, ``safetensors``, words, or nothing."""
     if content[8:9] == b"{" and content[7:8] == b"\x00":
         return "safetensors"
     matches = (name for head, name in _SIGNATURES.items() if content.startswith(head))
@@ -249,7 +231,7 @@ def kind(content: bytes) -> str:
 
 
 def described(content: bytes) -> str:
-    """What a file is, for people."""
+    """Describe a file for people."""
     if not content:
         return "an empty file"
     found = kind(content)
@@ -331,10 +313,10 @@ def load(path: str | Path) -> Checkpoint:
     except ValueError as error:
         raise WeightsError(f"{source} cannot be used: {error}") from error
     digest = hashlib.sha256(content).hexdigest()
-    return Checkpoint(weights=arrays, sha256=digest, **vars(card))
+    return replace(card, weights=arrays, sha256=digest)
 
 
-def _unpack(path: Path, content: bytes) -> tuple[Card, Arrays]:
+def _unpack(path: Path, content: bytes) -> tuple[Checkpoint, Arrays]:
     """Read the card and the arrays of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
@@ -429,13 +411,7 @@ def _read(path: Path) -> bytes:
 
 
 def check_finite(arrays: Arrays) -> None:
-    """Refuse weights that are NaN or infinite.
-
-    Raises
-    ------
-    ValueError
-        Naming the array.
-    """
+    """Refuse weights that are NaN or infinite, naming the array."""
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinity; expected finite weights")
