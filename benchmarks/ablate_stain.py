@@ -28,8 +28,7 @@ from napari_wbc_nca.evaluation.ground_truth import (
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.methods.field import Field, fine_part
 from napari_wbc_nca.methods.nca.fit import readout_loss
-from napari_wbc_nca.methods.nca.samples import PreparedSample, prepare
-from napari_wbc_nca.methods.nca.windows import WindowSampler
+from napari_wbc_nca.methods.nca.samples import PreparedSample, WindowSampler, prepare
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.ops.metrics import iou
 from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold

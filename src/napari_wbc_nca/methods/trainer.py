@@ -298,3 +298,24 @@ def prefetch(draw: Callable[[], Batch], count: int) -> Iterator[Batch]:
             batch = following.result()
             following = pool.submit(draw)
             yield batch
+
+
+def augment_stain(image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """Vary stain, light and focus as laboratories do: mix and scale channels, blur, add noise."""
+    mix = np.eye(3) + random.normal(0, 0.1, (3, 3))
+    mix *= np.exp(random.normal(0, 0.3) + random.normal(0, 0.15, (3, 1)))
+    stained = torch.einsum("ij,jyx->iyx", torch.from_numpy(mix.astype(np.float32)), image)
+    if random.random() < 0.5:
+        stained = _blur(stained, random.uniform(0.3, 1.1))
+    offset = torch.from_numpy(random.normal(0, 0.03, (3, 1, 1)).astype(np.float32))
+    noise = torch.from_numpy(random.normal(0, 0.03, image.shape).astype(np.float32))
+    return stained + offset + noise * float(random.random())
+
+
+def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    offsets = torch.arange(-3, 4, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, 7)
+    padded = torch.nn.functional.pad(image[None], (3, 3, 3, 3), mode="replicate")
+    across = torch.nn.functional.conv2d(padded, kernel, groups=3)
+    return torch.nn.functional.conv2d(across, kernel.transpose(2, 3), groups=3)[0]

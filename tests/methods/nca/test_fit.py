@@ -10,8 +10,7 @@ from monai.losses import FocalLoss
 
 from napari_wbc_nca.methods.nca.fit import fit_classifier, focal_loss, readout_loss
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
-from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE
-from napari_wbc_nca.methods.nca.windows import Batch
+from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE, Batch
 from napari_wbc_nca.models.nca import NCA
 
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (7, 4)))

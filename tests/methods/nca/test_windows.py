@@ -10,8 +10,8 @@ from napari_wbc_nca.methods.nca.samples import (
     OUTSIDE,
     CellLocation,
     PreparedSample,
+    WindowSampler,
 )
-from napari_wbc_nca.methods.nca.windows import WindowSampler
 
 CLASSES = ("neutrophil", "basophil", "none")
 SIDE, SHAPE = 8, (96, 128)

@@ -15,7 +15,7 @@ from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.nca.params import NcaTrainParams
-    from napari_wbc_nca.methods.nca.windows import Batch, WindowSampler
+    from napari_wbc_nca.methods.nca.samples import Batch, WindowSampler
     from napari_wbc_nca.models.nca import NCA
 
 T = TypeVar("T")

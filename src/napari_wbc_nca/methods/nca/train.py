@@ -23,8 +23,7 @@ from napari_wbc_nca.methods.nca.fit import (
 )
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.nca.predict import predict
-from napari_wbc_nca.methods.nca.samples import PreparedSample, prepare
-from napari_wbc_nca.methods.nca.windows import Batch, WindowSampler
+from napari_wbc_nca.methods.nca.samples import Batch, PreparedSample, WindowSampler, prepare
 from napari_wbc_nca.methods.trainer import Trainer, check_classes, prefetch, start_from
 from napari_wbc_nca.models.nca import NCA, Pool
 from napari_wbc_nca.ops.metrics import label_iou

@@ -23,7 +23,7 @@ from napari_wbc_nca.cell_types import (
 )
 from napari_wbc_nca.datasets.samples import Sample, box_sides, edge_boxes, read_rgb
 from napari_wbc_nca.methods.field import Field, saturate
-from napari_wbc_nca.methods.nca.windows import augment_stain
+from napari_wbc_nca.methods.trainer import augment_stain
 from napari_wbc_nca.ops.centroids import likelihood_map
 
 if TYPE_CHECKING:
