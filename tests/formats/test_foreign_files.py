@@ -235,6 +235,12 @@ def test_pictures_of_coco_are_found_by_their_base_names(tmp_path, name):
     np.testing.assert_array_equal(found.pixels, IMAGE.pixels)
 
 
+@pytest.mark.parametrize("box", [["a", 1, 2, 3], 7])
+def test_boxes_of_coco_that_are_none_are_refused(tmp_path, box):
+    with pytest.raises(ExportError, match=r"x.json is no COCO file of instances"):
+        import_labels(coco(tmp_path / "x.json", [{"bbox": box}]))
+
+
 def test_annotations_of_images_that_are_not_listed_are_named(tmp_path):
     path = coco(
         tmp_path / "x.json", [{"bbox": [1, 1, 4, 4]}, {"bbox": [1, 1, 4, 4], "image_id": 9}]
@@ -307,6 +313,13 @@ def test_what_has_no_area_is_named(tmp_path):
     assert any("no geometry, which has no area" in note for note in found.notes)
 
 
+def test_files_without_any_object_are_refused(tmp_path):
+    hollow = feature({"type": "Polygon", "coordinates": []})
+    for features in ([], [hollow]):
+        with pytest.raises(ExportError, match=r"x.geojson: no cell in it"):
+            import_labels(qupath(tmp_path / "x.geojson", *features), image=IMAGE)
+
+
 def test_cells_without_a_pixel_are_named(tmp_path):
     path = qupath(tmp_path / "x.geojson", feature(polygon(2, 2)), feature(polygon(200, 2)))
     (found,) = import_labels(path, image=IMAGE)
@@ -374,6 +387,17 @@ def test_labels_of_yolo_without_pictures_are_named_or_refused(tmp_path):
     assert "1 label files without a picture are left out, such as other.txt" in found.notes[0]
     (tmp_path / "images/img.png").unlink()
     with pytest.raises(ExportError, match=r"has no picture; expected images/NAME.png and"):
+        import_labels(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("2 0.5 0.5 0.1 0.1", "class 2 is not one of the 2"), ("0 0.5", "at least 4")],
+)
+def test_rows_of_yolo_that_cannot_be_read_are_named(tmp_path, row, message):
+    yolo(tmp_path, "images", "labels")
+    (tmp_path / "labels/img.txt").write_text(f"\n{row}\n")
+    with pytest.raises(ExportError, match=f"img.txt, line 2: .*{message}"):
         import_labels(tmp_path)
 
 

@@ -173,10 +173,10 @@ def _read(path: Path, pixels: Any) -> list[Item]:
             _item(path, image, annotations[str(image["id"])], names, pixels)
             for image in content["images"]
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ExportError(
-            f"{path} is no COCO file of instances: {error} is missing or unknown; expected images, "
-            "annotations and categories"
+            f"{path} is no COCO file of instances: {error!r}; expected images, annotations and "
+            "categories"
         ) from error
     if not lost:
         return found
@@ -253,7 +253,7 @@ def _segmentation(annotation: Mapping[str, Any], shape: tuple[int, int]) -> dict
     listed = segment if isinstance(segment, list) else []
     flat = [listed] if listed and not isinstance(listed[0], list) else listed
     polygons = [polygon for polygon in flat if len(polygon) >= 6 and len(polygon) % 2 == 0]
-    box: Sequence[float] = annotation.get("bbox") or ()
+    box = [float(value) for value in annotation.get("bbox") or ()]
     if not polygons and len(box) == 4 and box[2] > 0 and box[3] > 0:
         left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
         polygons = [[left, top, right, top, right, bottom, left, bottom]]

@@ -81,7 +81,7 @@ def split_geometry(
         if kind not in ("Polygon", "MultiPolygon"):
             return [], []
         listed = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
-        return [[np.array(ring, float)[:, 1::-1] for ring in part] for part in listed], []
+        return [[np.array(ring, float)[:, 1::-1] for ring in part] for part in listed if part], []
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise ExportError(
             f"{where}: the coordinates of a {kind} cannot be read: {error}; export it again"

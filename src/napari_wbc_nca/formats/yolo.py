@@ -179,8 +179,10 @@ def _read(file: Path, picture: Path | None, classes: Mapping[int, str], pixels: 
             kind, values = line.split()[0], [float(text) for text in line.split()[1:]]
             if len(values) < 4:
                 raise ValueError("expected a class and at least 4 numbers")
-            cells.append(CellShape(classes[int(float(kind))], [[_ring(values, shape)]]))
-        except (ValueError, KeyError) as error:
+            if (index := int(float(kind))) not in classes:
+                raise ValueError(f"class {kind} is not one of the {len(classes)} that are named")
+            cells.append(CellShape(classes[index], [[_ring(values, shape)]]))
+        except ValueError as error:
             raise ExportError(f"{file}, line {number}: {line!r} cannot be read: {error}") from error
     return replace(draw_cells(file.stem, cells, shape, own), split=split_of(file.parent))
 

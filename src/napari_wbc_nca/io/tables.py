@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def read_table(path: Path) -> Table:
     TableError
         When the file is empty, no text, or a row has not as many values as there are columns.
     """
-    lines = read_text(path).splitlines(keepends=True)
+    lines = list(StringIO(read_text(path), newline=""))
     separator = ""
     if lines and (declared := re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n"))):
         separator, lines = declared[1], ["\n", *lines[1:]]

@@ -338,7 +338,7 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
     found: list[Item] = registry.load(entry.read)(place, None if shown is None else shown.pixels)
     cells = sum(len(one.cells) for one in found)
     notes = [note for one in found for note in one.notes]
-    if not found or (not cells and notes):
+    if not cells:
         raise ExportError(f"{place}: no cell in it{''.join(f'; {note}' for note in notes)}")
     empty = [one.name for one in found if not len(one.cells)]
     if empty:
