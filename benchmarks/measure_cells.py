@@ -18,8 +18,7 @@ from napari_wbc_nca.cell_types import detection_class
 from napari_wbc_nca.datasets.readers import read, read_rgb
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import open_field
-from napari_wbc_nca.methods.propagation.detect import detect
-from napari_wbc_nca.methods.propagation.network import load
+from napari_wbc_nca.methods.propagation.detect import detect, load_detector
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.ops.metrics import f1, match_points
@@ -32,7 +31,7 @@ CLASSES = ("wbc", "rbc", "platelet")
 def main(model: str, data: str, every: int, output: str | None) -> None:
     """Print recall, precision and F-measure of each kind."""
     checkpoint, params = model_store.resolve(model), PropagationParams(device="cpu")
-    network = load(checkpoint, "cpu")
+    network = load_detector(checkpoint, "cpu")
     counts = np.zeros((len(checkpoint.classes), 3), int)
     for sample in read(data, CLASSES)[::every]:
         _, field = open_field(Image(read_rgb(sample)), checkpoint)

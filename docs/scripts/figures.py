@@ -18,8 +18,8 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.overlay import draw
 from napari_wbc_nca.methods.field import Field, Part, fine_part
-from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
+from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.growth import convex_pieces, grow_region, stained_mask
 from napari_wbc_nca.ops.stain import fit_background, sample_field
 from napari_wbc_nca.workflow.segment import segment
@@ -68,7 +68,7 @@ def first_cell() -> tuple[Any, Field, Part]:
     cell = found.cells.sort_values("confidence").iloc[-1]
     view = Field(rgb, found.provenance["diameter"] / model.diameter, model.normalisation)
     middle = (cell["centroid_y"] / view.factor, cell["centroid_x"] / view.factor)
-    return build(model, "cpu"), view, view.window(middle, model.window)
+    return load_network(model, "cpu"), view, view.window(middle, model.window)
 
 
 def steps() -> Figure:

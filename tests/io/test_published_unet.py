@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from napari_wbc_nca.io.model_store import resolve
 from napari_wbc_nca.io.published import import_published
 from napari_wbc_nca.io.weights import WeightsError, load, save
-from napari_wbc_nca.methods.propagation.network import load as network_of
+from napari_wbc_nca.methods.propagation.detect import load_detector
 from napari_wbc_nca.models.build import check_weights
 
 WIDTHS = (6, 8, 10, 12, 12)
@@ -94,7 +94,7 @@ def test_runs_as_it_was_trained(file, tmp_path):
     save(checkpoint, tmp_path / "kept.safetensors")
     kept = load(tmp_path / "kept.safetensors")
     image = torch.rand(1, 1, 64, 48, generator=torch.Generator().manual_seed(1))
-    found = torch.sigmoid(network_of(kept, "cpu")(image))
+    found = torch.sigmoid(load_detector(kept, "cpu")(image))
     expected = published_likelihood(state_dict(), image)
     assert expected.std() > 0.02
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)

@@ -35,8 +35,6 @@ class Method:
         Whether it needs an image with colours.
     background
         How many of a model's first classes are background, and so no cell's.
-    network
-        ``"module:function"`` of ``load(checkpoint, device)``.
     estimate
         ``"module:function"`` of the generator that estimates a cell's diameter in a field.
     update
@@ -58,7 +56,6 @@ class Method:
     labels: tuple[str, ...] = ("cell", "nucleus")
     colours: bool = True
     background: int = 0
-    network: str = "napari_wbc_nca.methods.nca.network:build"
     estimate: str = "napari_wbc_nca.methods.nca.scale:search_diameter"
     update: str = ""
     finetune: Mapping[str, Any] = field(default_factory=dict)
@@ -88,8 +85,8 @@ METHODS = {
         Method(
             "nca_wss",
             "NCA-WSS: weakly supervised segmentation (mean pooling)",
-            "napari_wbc_nca.methods.nca_wss:predict",
-            "napari_wbc_nca.methods.nca_wss:train",
+            "napari_wbc_nca.methods.nca.predict:predict",
+            "napari_wbc_nca.methods.nca.train:train_wss",
             NcaParams,
             NcaTrainParams,
             finetune=_FINETUNE_NCA,
@@ -97,8 +94,8 @@ METHODS = {
         Method(
             "nca_max",
             "WBC-NCA: explainable classification (max pooling)",
-            "napari_wbc_nca.methods.nca_max:predict",
-            "napari_wbc_nca.methods.nca_max:train",
+            "napari_wbc_nca.methods.nca.predict:predict",
+            "napari_wbc_nca.methods.nca.train:train_max",
             NcaParams,
             NcaMaxTrainParams,
             finetune=_FINETUNE_NCA,
@@ -112,7 +109,6 @@ METHODS = {
             PropagationTrainParams,
             labels=("cell", "contribution"),
             colours=False,
-            network="napari_wbc_nca.methods.propagation.network:load",
             estimate="napari_wbc_nca.methods.propagation.scale:search_diameter",
             update="napari_wbc_nca.methods.propagation.predict:update",
             finetune={"epochs": 10, "learning_rate": 3e-4, "validation_share": 0.2},
@@ -127,7 +123,6 @@ METHODS = {
             labels=("cell", "class"),
             colours=False,
             background=1,
-            network="napari_wbc_nca.methods.cellmixer.network:load",
             estimate="napari_wbc_nca.methods.cellmixer.scale:search_diameter",
             finetune={"epochs": 5, "learning_rate": 3e-4},
             label_params=(

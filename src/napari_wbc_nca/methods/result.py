@@ -71,7 +71,7 @@ def collect(
             noise = getattr(params, "min_contribution", 0.0)
             _paint_contribution(cell, number, images[CONTRIBUTION], highest, noise)
     frame = _table(disjoint, numbers, checkpoint, params.pixel_size or image.pixel_size)
-    found = {} if diameter is None else {"diameter": float(diameter)}
+    found: dict[str, Any] = {} if diameter is None else {"diameter": float(diameter)}
     if notes:
         found |= {"notes": list(notes)}
     return Segmentation(

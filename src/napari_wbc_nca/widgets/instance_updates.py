@@ -103,12 +103,12 @@ class Instances:
 
         Cells that stay keep their integers; new ones get integers above `highest`.
         """
-        from napari_wbc_nca.workflow import update
+        from napari_wbc_nca.workflow import segment
 
         done, kept = dict(self.done), {index: dict(own) for index, own in self.numbers.items()}
         for index, change in changes.items():
             image, params = self.request.source.image(index), self.request.params
-            done[index] = yield from update.update(
+            done[index] = yield from segment.update(
                 done[index], image, self.checkpoint, params, change.added, change.removed
             )
             kept[index] = {la: no for la, no in kept[index].items() if la not in change.removed}

@@ -268,7 +268,7 @@ class PropagationTools(Controls):
 
     def _contribution(self, number: int) -> tuple[Index, npt.NDArray[np.float32]] | None:
         """Plane of the cell that `number` stands for in the layers, and its contribution."""
-        from napari_wbc_nca.workflow.update import contribution
+        from napari_wbc_nca.workflow.segment import contribution
 
         if self._instances is None:
             return None

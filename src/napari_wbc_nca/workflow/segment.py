@@ -16,9 +16,9 @@ from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.field import open_field
-from napari_wbc_nca.methods.result import collect
+from napari_wbc_nca.methods.result import CONTRIBUTION, collect
 from napari_wbc_nca.methods.scale import image_diameter
-from napari_wbc_nca.models.build import choose_device
+from napari_wbc_nca.models.build import choose_device, load_network
 from napari_wbc_nca.params import as_dict, check, from_mapping
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
@@ -123,8 +123,7 @@ def estimate_diameter(
         For an image that cannot be used, saying what to do.
     """
     image, field = open_field(image, checkpoint)
-    load = registry.load(registry.get(checkpoint.method).network)
-    network = load(checkpoint, params.device)
+    network = load_network(checkpoint, params.device)
     return (yield from image_diameter(field, network, checkpoint, params, image.pixel_size))
 
 
@@ -152,3 +151,59 @@ def provenance(
         "device": choose_device(params.device).type,
         **found,
     }
+
+
+def update(
+    previous: Segmentation,
+    image: Image,
+    checkpoint: Checkpoint,
+    params: PredictParams,
+    added: npt.NDArray[Any],
+    removed: Sequence[int],
+) -> Generator[Progress, None, Segmentation]:
+    """Add and remove centroids of a result; only the cells that this touches are computed again.
+
+    Parameters
+    ----------
+    previous
+        Result of a run or of an update, in the same session.
+    image, checkpoint, params
+        Those that it was made with.
+    added
+        ``(N, 2)`` y, x of new centroids in pixels.
+    removed
+        Labels of cells.
+
+    Raises
+    ------
+    ValueError
+        When the method cannot do this, or a centroid or label is not one of the image's.
+    """
+    method = registry.get(checkpoint.method)
+    if not method.update:
+        raise ValueError(f"{method.name} cannot change a part of a result; run it again")
+    steps = registry.load(method.update)
+    result: Segmentation = yield from steps(previous, image, checkpoint, params, added, removed)
+    before = previous.provenance.get("corrections", ())
+    correction = {"added": np.asarray(added).tolist(), "removed": [int(n) for n in removed]}
+    provenance = {
+        **previous.provenance,
+        **result.provenance,
+        "corrections": [*before, correction],
+    }
+    return replace(result, provenance=provenance)
+
+
+def contribution(found: Segmentation, label: int) -> npt.NDArray[np.float32] | None:
+    """Map the share ``(Y, X)`` of each pixel in the detection of one cell; None where not kept."""
+    if found.kept is None:
+        return None
+    numbers = {own: number for number, own in found.kept.labels.items()}
+    cell = found.kept.cells.get(numbers.get(label))
+    if cell is None or CONTRIBUTION not in cell.maps:
+        return None
+    values = cell.maps[CONTRIBUTION]
+    plane = np.zeros(found.labels["cell"].shape, np.float32)
+    y, x = (slice(at, at + size) for at, size in zip(cell.origin, values.shape, strict=True))
+    plane[y, x] = values
+    return plane

@@ -11,12 +11,12 @@ import torch
 
 from napari_wbc_nca.methods.cellmixer import scale
 from napari_wbc_nca.methods.cellmixer.connected_cells import connect_pixels
-from napari_wbc_nca.methods.cellmixer.network import load
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
 from napari_wbc_nca.methods.cellmixer.predict import predict
 from napari_wbc_nca.methods.cellmixer.scale import piece_diameters
 from napari_wbc_nca.methods.cellmixer.sliding_window import blending_weights, window_spans
 from napari_wbc_nca.methods.field import Field
+from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import estimate_diameter
@@ -25,7 +25,7 @@ from napari_wbc_nca.workflow.segment import estimate_diameter
 @pytest.fixture
 def planted(trained):
     """A network that takes dark for the first class and bright for the second."""
-    network = load(trained, "cpu")
+    network = load_network(trained, "cpu")
     with torch.no_grad():
         for name, value in network.named_parameters():
             value.zero_()

@@ -11,7 +11,6 @@ import torch
 from napari_wbc_nca.datasets import readers, synthetic
 from napari_wbc_nca.datasets.samples import read_rgb
 from napari_wbc_nca.io import weights
-from napari_wbc_nca.methods.cellmixer.network import make
 from napari_wbc_nca.methods.cellmixer.params import (
     CellmixerParams,
     CellmixerTrainParams,
@@ -20,7 +19,7 @@ from napari_wbc_nca.methods.cellmixer.params import (
 from napari_wbc_nca.methods.cellmixer.predict import predict
 from napari_wbc_nca.methods.cellmixer.train import losses, train
 from napari_wbc_nca.models import segmenter
-from napari_wbc_nca.models.build import weight_shapes
+from napari_wbc_nca.models.build import build_network, weight_shapes
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
 
@@ -258,7 +257,7 @@ def test_networks_of_a_card_are_those_that_it_describes():
         {"network": "unet", "channels_in": 3, "outputs": 3, "widths": "4-8"},
         {"network": "dinov2", "outputs": 3, "layers": 1, **sizes},
     ):
-        network = make(card).eval()
+        network = build_network("cellmixer", card, card["outputs"]).eval()
         shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
         assert shapes == weight_shapes("cellmixer", card, 3)
         assert network(torch.zeros(2, 3, 30, 41)).shape == (2, 3, 30, 41)

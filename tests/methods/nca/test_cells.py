@@ -9,8 +9,8 @@ import torch
 
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca.cells import CellSegmenter
-from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.models.build import load_network
 
 CHECKPOINT = planted.checkpoint()
 PARAMS = NcaParams(device="cpu", locate="points")
@@ -19,7 +19,7 @@ PARAMS = NcaParams(device="cpu", locate="points")
 def cells(field, *centres, checkpoint=CHECKPOINT, **changes):
     """Cells at `centres`, image pixels, of a field whose model pixels are two wide."""
     view = Field(field, 2.0, checkpoint.normalisation)
-    network = build(checkpoint, "cpu")
+    network = load_network(checkpoint, "cpu")
     segmenter = CellSegmenter(network, checkpoint, replace(PARAMS, **changes), view)
     return planted.run(segmenter.segment([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))[1][0]
 
@@ -64,7 +64,7 @@ def test_a_published_model_gives_each_class_its_sigmoid():
 
 def test_types_are_the_mean_of_turned_looks():
     field = planted.smear((50, 70), red=((30, 60),))
-    view, network = Field(field, 2.0, CHECKPOINT.normalisation), build(CHECKPOINT, "cpu")
+    view, network = Field(field, 2.0, CHECKPOINT.normalisation), load_network(CHECKPOINT, "cpu")
     part = view.window((24.5, 34.5), CHECKPOINT.window)
     origin = torch.tensor([[part[0].start, part[1].start]])
     looks = []
@@ -111,7 +111,7 @@ def test_progress_never_falls_back_and_follows_the_looks(turns):
     centres = [(50, 60), (90, 100), (30, 130), (60, 30)]
     view = Field(planted.smear(*centres), 2.0, CHECKPOINT.normalisation)
     params = replace(PARAMS, batch_size=2, tta_rotations=turns)
-    segmenter = CellSegmenter(build(CHECKPOINT, "cpu"), CHECKPOINT, params, view)
+    segmenter = CellSegmenter(load_network(CHECKPOINT, "cpu"), CHECKPOINT, params, view)
     yielded, _ = planted.run(segmenter.segment([(y / 2 - 0.5, x / 2 - 0.5) for y, x in centres]))
     shares = planted.shares(yielded, "Segmenting cells")
     assert shares == sorted(shares)

@@ -7,8 +7,8 @@ import torch
 
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca.locate import cell_probability, locate
-from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
+from napari_wbc_nca.models.build import load_network
 
 CENTRES = [(24.0, 30.0), (30.0, 120.0), (80.0, 70.0), (100.0, 140.0)]
 FIELD = planted.smear(*CENTRES, red=((60, 20), (20, 75), (104, 30)))
@@ -17,7 +17,7 @@ CHECKPOINT = planted.checkpoint()
 
 @pytest.fixture
 def network():
-    return build(CHECKPOINT, "cpu")
+    return load_network(CHECKPOINT, "cpu")
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from napari_wbc_nca.datasets.masks import sample_from_masks
 from napari_wbc_nca.datasets.samples import Masks, without_cut_cells
-from napari_wbc_nca.methods import nca_wss
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
+from napari_wbc_nca.methods.nca.train import train_wss
 
 PARAMS = NcaTrainParams(
     channels=6,
@@ -49,26 +49,26 @@ def epochs_of(yielded):
 
 
 def test_fitting_the_readout_alone_halves_the_loss_of_pixels(drawn):
-    before, _ = planted.run(nca_wss.train(drawn, PARAMS))
-    after, _ = planted.run(nca_wss.train(drawn, replace(PARAMS, readout_fit_windows=32)))
+    before, _ = planted.run(train_wss(drawn, PARAMS))
+    after, _ = planted.run(train_wss(drawn, replace(PARAMS, readout_fit_windows=32)))
     assert epochs_of(after)[0]["readout_loss"] < epochs_of(before)[0]["readout_loss"] / 2
     assert "Fitting the readout" in {progress.message for progress in after}
 
 
 def test_projections_are_compared_on_masks_that_were_held_out(drawn):
     params = replace(PARAMS, readout_fit_windows=32, projection="best")
-    _, first = planted.run(nca_wss.train(drawn, params))
+    _, first = planted.run(train_wss(drawn, params))
     held = first.card["held_out"]
     assert 0 < held["cells"] < sum(len(s.names) for s in drawn)
     assert first.card["projection"] == max(("grown", "centre"), key=held["cell_iou"].get)
-    _, second = planted.run(nca_wss.train(drawn, params, init=first))
+    _, second = planted.run(train_wss(drawn, params, init=first))
     assert second.card["held_out"]["cell_iou"]["parent"] == pytest.approx(
         held["cell_iou"][first.card["projection"]]
     )
 
 
 def test_without_masks_the_model_keeps_the_usual_projection(fields):
-    _, trained = planted.run(nca_wss.train(fields, replace(PARAMS, projection="best")))
+    _, trained = planted.run(train_wss(fields, replace(PARAMS, projection="best")))
     assert (trained.card["projection"], trained.card["held_out"]["cells"]) == ("grown", 0)
 
 
@@ -87,4 +87,4 @@ def test_cells_that_the_border_cuts_teach_nothing(drawn):
 def test_pictures_without_any_cell_are_refused(fields):
     empty = [replace(s, boxes=s.boxes[:0], names=(), kinds=()) for s in fields]
     with pytest.raises(ValueError, match="no white blood cell is labelled in 8 pictures; label"):
-        planted.run(nca_wss.train(empty, PARAMS))
+        planted.run(train_wss(empty, PARAMS))

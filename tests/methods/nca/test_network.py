@@ -4,13 +4,12 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.nca.network import build
-from napari_wbc_nca.models.build import choose_device
+from napari_wbc_nca.models.build import choose_device, load_network
 
 
 def test_a_network_holds_the_checkpoints_weights():
     checkpoint = planted.checkpoint()
-    network = build(checkpoint, "cpu")
+    network = load_network(checkpoint, "cpu")
     assert not network.training
     assert not any(weight.requires_grad for weight in network.parameters())
     for name, value in network.state_dict().items():
@@ -19,7 +18,7 @@ def test_a_network_holds_the_checkpoints_weights():
 
 def test_a_network_does_not_share_memory_with_its_checkpoint():
     checkpoint = planted.checkpoint()
-    build(checkpoint, "cpu").fc2.bias.fill_(7)
+    load_network(checkpoint, "cpu").fc2.bias.fill_(7)
     assert not (checkpoint.weights["fc2.bias"] == 7).any()
 
 

@@ -12,7 +12,7 @@ import pytest
 import napari_wbc_nca
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.model_store import resolve
-from napari_wbc_nca.methods import nca_max, nca_wss
+from napari_wbc_nca.methods.nca import predict as prediction
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.types import Image
 
@@ -25,7 +25,7 @@ CHECKPOINT = planted.checkpoint()
 
 def predict(pixels=FIELD, checkpoint=CHECKPOINT, points=None, boxes=None, **changes):
     image = pixels if isinstance(pixels, Image) else Image(pixels)
-    steps = nca_wss.predict(image, checkpoint, replace(PARAMS, **changes), points, boxes)
+    steps = prediction.predict(image, checkpoint, replace(PARAMS, **changes), points, boxes)
     return planted.run(steps)[1]
 
 
@@ -151,7 +151,7 @@ def test_a_pixel_size_gives_the_scale_and_the_areas():
 
 
 def test_finished_cells_come_with_the_progress():
-    steps = nca_wss.predict(Image(FIELD), CHECKPOINT, replace(PARAMS, batch_size=2))
+    steps = prediction.predict(Image(FIELD), CHECKPOINT, replace(PARAMS, batch_size=2))
     yielded, found = planted.run(steps)
     assert [len(p.cells) for p in yielded if p.cells] == [2, 1]
     assert len(found.cells) == 3
@@ -186,7 +186,7 @@ def test_maps_are_named_by_cell_channel_and_relevance():
 
 def test_the_channel_that_the_head_looks_at_is_the_most_relevant():
     checkpoint = planted.checkpoint("nca_max")
-    steps = nca_max.predict(Image(FIELD), checkpoint, replace(PARAMS, maps=True))
+    steps = prediction.predict(Image(FIELD), checkpoint, replace(PARAMS, maps=True))
     names = list(planted.run(steps)[1].maps)
     # The planted head looks at the red density, and at little else.
     assert names[1].startswith("cell 1 1: channel 0, relevance +")

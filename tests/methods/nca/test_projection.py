@@ -7,8 +7,8 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
+from napari_wbc_nca.models.build import load_network
 
 CHECKPOINT = planted.checkpoint()
 STATE = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (2, 9, 11, 8)).astype(np.float32))
@@ -16,14 +16,14 @@ STATE = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, (2, 9, 11, 8)).
 
 @pytest.fixture
 def network():
-    return build(CHECKPOINT, "cpu")
+    return load_network(CHECKPOINT, "cpu")
 
 
 def published():
     """The planted network without its readout."""
     weights = {n: w for n, w in CHECKPOINT.weights.items() if not n.startswith("centre")}
     architecture = {**CHECKPOINT.architecture, "readouts": 0}
-    return build(replace(CHECKPOINT, weights=weights, architecture=architecture), "cpu")
+    return load_network(replace(CHECKPOINT, weights=weights, architecture=architecture), "cpu")
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)

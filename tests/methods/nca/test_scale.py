@@ -8,9 +8,9 @@ import pytest
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import estimate_diameter
 
@@ -21,7 +21,7 @@ FIELD = planted.smear((40, 40))
 
 
 def diameter(params=PARAMS, pixel_size=None, boxes=None, rgb=FIELD):
-    network = build(CHECKPOINT, "cpu")
+    network = load_network(CHECKPOINT, "cpu")
     field = Field(rgb, 1, CHECKPOINT.normalisation)
     return planted.run(image_diameter(field, network, CHECKPOINT, params, pixel_size, boxes))[1]
 

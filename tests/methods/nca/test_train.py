@@ -8,9 +8,9 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods import nca_max, nca_wss
 from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaParams, NcaTrainParams
-from napari_wbc_nca.methods.nca.train import classes_of
+from napari_wbc_nca.methods.nca.predict import predict
+from napari_wbc_nca.methods.nca.train import classes_of, train_max, train_wss
 from napari_wbc_nca.types import Image
 
 SIZE = {"channels": 6, "hidden": 8, "steps": 2, "window": 24, "diameter": 12.0, "device": "cpu"}
@@ -20,7 +20,7 @@ TINY = NcaTrainParams(
 
 
 def train(samples, params=TINY, **more):
-    return planted.run(nca_wss.train(samples, params, **more))
+    return planted.run(train_wss(samples, params, **more))
 
 
 def same(first, second):
@@ -50,7 +50,7 @@ def test_what_was_learnt_segments_another_field(learnt):
     image = Image(planted.smear((40, 44), (84, 110), shape=(120, 150), red=((90, 40),)))
     params = NcaParams(diameter=24, device="cpu", locate="points")
     points = np.asarray([[40, 44], [84, 110]])
-    _, found = planted.run(nca_wss.predict(image, learnt[1], params, points))
+    _, found = planted.run(predict(image, learnt[1], params, points))
     assert found.cells[["centroid_y", "centroid_x"]].round(-1).to_numpy().tolist() == [
         [40, 40],
         [80, 110],
@@ -110,7 +110,7 @@ def test_crops_known_by_their_class_alone_train(fields):
 def test_a_resumed_training_ends_as_one_that_was_not_interrupted(fields, tmp_path):
     params = replace(TINY, epochs=3, validation_share=0.3, learning_rate_decay=0.8)
     state = tmp_path / "state"
-    steps = nca_wss.train(fields, params, state_file=state)
+    steps = train_wss(fields, params, state_file=state)
     while not next(steps).values:
         pass
     steps.close()
@@ -125,7 +125,7 @@ def test_a_resumed_training_ends_as_one_that_was_not_interrupted(fields, tmp_pat
 
 def test_a_state_of_other_parameters_is_refused(fields, tmp_path):
     state = tmp_path / "state"
-    steps = nca_wss.train(fields, replace(TINY, epochs=2), state_file=state)
+    steps = train_wss(fields, replace(TINY, epochs=2), state_file=state)
     while not next(steps).values:
         pass
     steps.close()
@@ -207,7 +207,7 @@ def test_nca_max_of_the_papers_size_takes_two_steps(fields):
     )
     assert (params.channels, params.hidden, params.steps, params.window) == (128, 128, 64, 64)
     assert params.gradient_checkpointing
-    steps = nca_max.train(fields[:2], params)
+    steps = train_max(fields[:2], params)
     yielded, trained = planted.run(steps)
     assert sum(p.message.startswith("Training, batch") for p in yielded) == 2
     assert np.isfinite(epochs_of(yielded)[-1].values["loss"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.propagation.network import build, card
+from napari_wbc_nca.methods.propagation.detect import build_detector, detector_card
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.ops.centroids import likelihood_map
 from napari_wbc_nca.types import Checkpoint
@@ -23,7 +23,7 @@ def detector():
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     pictures = [_picture(random) for _ in range(16)]
-    network = build(ARCHITECTURE).train()
+    network = build_detector(ARCHITECTURE).train()
     torch.nn.init.constant_(network.head.bias, -2)
     optimiser = torch.optim.Adam(network.parameters(), 0.01)
     for step in range(STEPS):
@@ -42,7 +42,7 @@ def detector():
         pixel_size=0.5,
         window=96,
         normalisation={"name": "density"},
-        card=card(SIGMA, {"wbc": 0.5, "rbc": 0.5}, scaled=True),
+        card=detector_card(SIGMA, {"wbc": 0.5, "rbc": 0.5}, scaled=True),
         name="discs",
     )
 

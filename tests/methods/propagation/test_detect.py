@@ -7,12 +7,16 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods import nca_wss
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca import locate
 from napari_wbc_nca.methods.nca.params import NcaParams
-from napari_wbc_nca.methods.propagation.detect import detect, likelihood, read_channels
-from napari_wbc_nca.methods.propagation.network import load
+from napari_wbc_nca.methods.nca.predict import predict
+from napari_wbc_nca.methods.propagation.detect import (
+    detect,
+    likelihood,
+    load_detector,
+    read_channels,
+)
 from napari_wbc_nca.types import Image
 
 WHITE, RED = ((40.0, 50.0), (80.0, 110.0)), ((40.0, 80.0), (100.0, 30.0))
@@ -24,7 +28,7 @@ def view():
 
 
 def found(view, checkpoint, params):
-    return planted.run(detect(load(checkpoint, "cpu"), view, checkpoint, params))[1]
+    return planted.run(detect(load_detector(checkpoint, "cpu"), view, checkpoint, params))[1]
 
 
 def test_every_cell_is_found_by_its_kind(view, detector, params):
@@ -36,7 +40,7 @@ def test_every_cell_is_found_by_its_kind(view, detector, params):
 
 
 def test_a_part_has_the_values_of_the_whole_field(view, detector):
-    network = load(detector, "cpu")
+    network = load_detector(detector, "cpu")
     whole = likelihood(network, view, (range(120), range(160)))
     part = likelihood(network, view, (range(31, 77), range(50, 121)))
     np.testing.assert_allclose(part, whole[:, 31:77, 50:121], atol=1e-5)
@@ -83,6 +87,6 @@ def test_the_automata_can_be_led_by_the_detector(detector, monkeypatch):
     monkeypatch.setattr(locate.model_store, "resolve", lambda name: detector)
     image = Image(planted.smear(*WHITE, red=RED))
     params = NcaParams(locate="detector", diameter=24, device="cpu")
-    _, result = planted.run(nca_wss.predict(image, planted.checkpoint(), params))
+    _, result = planted.run(predict(image, planted.checkpoint(), params))
     places = result.cells[["centroid_y", "centroid_x"]].to_numpy()
     assert np.abs(places - WHITE).max() < 2.5

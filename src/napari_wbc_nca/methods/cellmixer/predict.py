@@ -13,11 +13,11 @@ from napari_wbc_nca.methods.cellmixer.connected_cells import (
     connect_pixels,
     paint_tile,
 )
-from napari_wbc_nca.methods.cellmixer.network import load
 from napari_wbc_nca.methods.cellmixer.sliding_window import class_maps
 from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.result import blank
 from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.tiling import tiles
 from napari_wbc_nca.progress import Progress
@@ -71,7 +71,7 @@ def predict(
         For an image that cannot be used, saying what to do.
     """
     image, field = open_field(image, checkpoint)
-    network = load(checkpoint, params.device)
+    network = load_network(checkpoint, params.device)
     diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
     view = field.rescaled(diameter / checkpoint.diameter)
     lazy = not isinstance(image.pixels, np.ndarray)

@@ -1,4 +1,4 @@
-"""Sliding windows over a field, at places that depend on nothing but the field's size.
+"""Sliding windows over a field, at positions that depend on the field's size alone.
 
 Each window's result is blended into the field with a weight that falls towards its border. The
 weights are a product of rows and columns, and so is their sum, so that each window can be added
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_wbc_nca.methods.cellmixer.network import probabilities
 from napari_wbc_nca.methods.result import blank
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Image
@@ -39,7 +38,7 @@ def class_maps(
     params: CellmixerParams,
     lazy: bool,
 ) -> Generator[Progress, None, list[Any]]:
-    """Probability of each class at each model pixel of a field.
+    """Compute the probability of each class at each model pixel of a field.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ def class_maps(
 
 
 def window_spans(size: int, side: int, overlap: float) -> list[range]:
-    """Windows of `side` that cover `size` pixels, each sharing `overlap` with the one before.
+    """Cover `size` pixels by windows of `side`, each sharing `overlap` with the one before.
 
     Examples
     --------
@@ -104,7 +103,7 @@ def window_spans(size: int, side: int, overlap: float) -> list[range]:
 
 
 def blending_weights(found: Sequence[range], size: int) -> list[Weights]:
-    """Share of each window at each of its pixels; those of all windows at a pixel sum to 1."""
+    """Compute each window's share at its pixels; the shares of all windows sum to 1."""
     total = np.zeros(size)
     shapes = []
     for span in found:
@@ -135,3 +134,11 @@ def _lazy_zeros(shape: tuple[int, int]) -> Any:
     import dask.array as da
 
     return da.zeros(shape, dtype=bool)
+
+
+def probabilities(logits: torch.Tensor, several: bool) -> torch.Tensor:
+    """Compute the probability of each class ``(B, classes, h, w)``.
+
+    `several` classes may be at one pixel, or just one.
+    """
+    return torch.sigmoid(logits) if several else torch.softmax(logits, 1)

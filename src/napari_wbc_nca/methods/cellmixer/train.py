@@ -15,8 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from napari_wbc_nca.methods.cellmixer.mixtures import MixtureDataset
-from napari_wbc_nca.methods.cellmixer.network import make, probabilities, start
-from napari_wbc_nca.methods.cellmixer.params import by_recipe
+from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams, by_recipe
 from napari_wbc_nca.methods.cellmixer.samples import (
     HomogeneousPicture,
     HomogeneousSampler,
@@ -24,12 +23,14 @@ from napari_wbc_nca.methods.cellmixer.samples import (
     normalisation_of,
 )
 from napari_wbc_nca.methods.cellmixer.scale import diameters
+from napari_wbc_nca.methods.cellmixer.sliding_window import probabilities
 from napari_wbc_nca.methods.trainer import Trainer, start_from
+from napari_wbc_nca.models import segmenter
+from napari_wbc_nca.models.build import build_network
 from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.samples import Sample
-    from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
     from napari_wbc_nca.progress import Progress
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -107,7 +108,7 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
             network, architecture = start(self.params, len(self.classes))
         else:
             architecture = dict(self.init.architecture)
-            network = make(architecture)
+            network = build_network("cellmixer", architecture, len(self.classes))
             start_from(network, self.init)
         self.params = by_recipe(self.params, architecture["network"])
         return architecture, network
@@ -252,3 +253,33 @@ def _check_values(params: CellmixerTrainParams) -> None:
             f"min_lambda is {params.min_lambda:g} and max_lambda {params.max_lambda:g}; the first "
             "must not exceed the second"
         )
+
+
+def start(params: CellmixerTrainParams, outputs: int) -> tuple[nn.Module, dict[str, Any]]:
+    """Network to be trained, and the architecture that a card keeps.
+
+    Raises
+    ------
+    ValueError
+        When DINOv2, or an encoder other than the default, is asked for and not there, saying what
+        to do.
+    """
+    if params.network != "unet":
+        wanted = params.network == "dinov2" or params.encoder != CellmixerTrainParams.encoder
+        try:
+            encoder = segmenter.pretrained(params.encoder, download=wanted)
+        except ValueError:
+            if wanted:
+                raise
+        else:
+            sizes = segmenter.sizes_of(encoder)
+            architecture = {"network": "dinov2", "outputs": outputs, "layers": 2, **sizes}
+            return segmenter.Segmenter(encoder, outputs), architecture
+    architecture = {
+        "network": "unet",
+        "channels_in": 3,
+        "outputs": outputs,
+        "widths": params.widths,
+        "align_corners": False,
+    }
+    return build_network("cellmixer", architecture, outputs), architecture

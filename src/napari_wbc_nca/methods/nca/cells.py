@@ -103,9 +103,7 @@ class WindowClassifier:
                 origin,
                 fire_rate=self.params.fire_rate,
             )
-            states = yield from map_progress(
-                steps, lambda step, done=rotation: report((done + step[0] / step[1]) / count)
-            )
+            states = yield from map_progress(steps, partial(_report_step, report, rotation, count))
             first = states if rotation == 0 else first
             rotations.append(self._probabilities(states))
         mean = np.mean(rotations, axis=0)
@@ -179,7 +177,7 @@ class CellSegmenter:
         empty = on_background(self.view, np.asarray(centres), radius)
         if NONE in self.checkpoint.classes:
             none = self.checkpoint.classes.index(NONE)
-            for number in np.flatnonzero(empty):
+            for number in np.flatnonzero(empty).tolist():
                 (prediction,) = yield from self._classifier.classify(
                     [centres[number]], lambda share: self._progress(0, len(centres), 0)
                 )
@@ -282,6 +280,12 @@ class CellSegmenter:
             title = f"{rank}: channel {int(channel)}, relevance {float(scores[channel]):+.2f}"
             maps[title] = self.view.interpolate(scaled, window.part, 1, box)
         return maps
+
+
+def _report_step(report: Report, rotation: int, count: int, step: tuple[int, int]) -> Progress:
+    """Progress of one rotation of several."""
+    done, total = step
+    return report((rotation + done / total) / count)
 
 
 def _nearest(

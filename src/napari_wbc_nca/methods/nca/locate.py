@@ -14,8 +14,7 @@ from napari_wbc_nca.cell_types import WBC
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import as_part, as_slices
 from napari_wbc_nca.methods.nca.projection import best
-from napari_wbc_nca.methods.propagation.detect import detect
-from napari_wbc_nca.methods.propagation.network import load
+from napari_wbc_nca.methods.propagation.detect import detect, load_detector
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress, map_progress
@@ -164,7 +163,7 @@ def locate_by_detector(
         Tiles and device.
     """
     checkpoint = model_store.resolve(DETECTOR)
-    network = load(checkpoint, params.device)
+    network = load_detector(checkpoint, params.device)
     own = view.rescaled(diameter / checkpoint.diameter, checkpoint.normalisation)
     chosen = PropagationParams(kinds=WBC, tile=params.tile)
     peaks = yield from detect(network, own, checkpoint, chosen)

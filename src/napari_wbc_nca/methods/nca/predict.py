@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.nca.cells import CellSegmenter
 from napari_wbc_nca.methods.nca.locate import Centre, locate, locate_by_detector
-from napari_wbc_nca.methods.nca.network import build
 from napari_wbc_nca.methods.prompts import prompt_centres
 from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.models.build import load_network
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field
@@ -61,7 +61,7 @@ def predict(
     image, field = open_field(image, checkpoint)
     _check_finds(checkpoint, params)
     prompts = prompt_centres(params.locate, points, boxes, image.shape, "evidence")
-    network = build(checkpoint, params.device)
+    network = cast("NCA", load_network(checkpoint, params.device))
     diameter = yield from image_diameter(
         field, network, checkpoint, params, image.pixel_size, boxes
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,12 @@ def train(
     the network pools a window.
     """
     return (yield from NcaTrainer(method, pool, samples, params, init, state_file).train())
+
+
+train_wss = partial(train, "nca_wss", "mean")
+"""Training of NCA-WSS, which pools by the mean."""
+train_max = partial(train, "nca_max", "max")
+"""Training of WBC-NCA, which pools by the maximum."""
 
 
 class Learner(nn.Module):

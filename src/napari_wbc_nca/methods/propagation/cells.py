@@ -18,9 +18,13 @@ from napari_wbc_nca.methods.propagation.contribution import (
     contributions,
     region_radius,
 )
-from napari_wbc_nca.methods.propagation.detect import field_tiles, read_channels, with_halo
+from napari_wbc_nca.methods.propagation.detect import (
+    field_tiles,
+    read_channels,
+    sigma_of,
+    with_halo,
+)
 from napari_wbc_nca.methods.propagation.graph_cut import GraphCutter
-from napari_wbc_nca.methods.propagation.network import sigma_of
 from napari_wbc_nca.models.guided_backprop import GuidedUNet
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell

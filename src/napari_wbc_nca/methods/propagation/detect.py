@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from napari_wbc_nca.methods.field import as_part, as_slices
-from napari_wbc_nca.methods.propagation.network import min_distance_of, min_likelihood_of
+from napari_wbc_nca.models.build import build_network, load_network
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress
@@ -20,7 +20,73 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field, Part
     from napari_wbc_nca.methods.propagation.params import PropagationParams
     from napari_wbc_nca.models.unet import UNet
-    from napari_wbc_nca.types import Checkpoint
+    from napari_wbc_nca.types import Checkpoint, Device
+
+
+PUBLISHED_MIN_LIKELIHOOD = 125 / 255
+"""Likelihood above which the published code takes a peak for a cell."""
+
+
+def build_detector(architecture: Mapping[str, Any]) -> UNet:
+    """Build the network of an architecture as a card keeps it."""
+    return cast("UNet", build_network("propagation", architecture, architecture["outputs"]))
+
+
+def load_detector(checkpoint: Checkpoint, device: Device = "auto") -> UNet:
+    """Load the network of a checkpoint; see :func:`~napari_wbc_nca.models.build.load_network`."""
+    return cast("UNet", load_network(checkpoint, device))
+
+
+def detector_card(
+    sigma: float, least: Mapping[str, float], scaled: bool, width: float = 1.0
+) -> dict[str, Any]:
+    """Write the entries of a detector's card that prediction reads.
+
+    Parameters
+    ----------
+    sigma
+        σ of its Gaussians in model pixels.
+    least
+        For each kind the likelihood above which a peak is a cell.
+    scaled
+        Whether its pictures were brought to one size of cells; otherwise a model pixel is a
+        pixel, unless the user knows better.
+    width
+        How wide its peaks typically are at its own scale, relative to σ.
+    """
+    return {
+        "sigma": sigma,
+        "apart": sigma,
+        "width": width,
+        "least": dict(least),
+        "scale": "cells" if scaled else "pixels",
+    }
+
+
+def sigma_of(checkpoint: Checkpoint) -> float:
+    """Return σ in model pixels of a detector's Gaussians."""
+    return float(checkpoint.card["sigma"])
+
+
+def min_distance_of(checkpoint: Checkpoint) -> float:
+    """Return the least distance of two peaks of a kind in model pixels; 2 as published, else."""
+    return float(checkpoint.card.get("apart", 2.0))
+
+
+def width_of(checkpoint: Checkpoint) -> float:
+    """Return how wide a detector's peaks typically are at its own scale, relative to σ."""
+    return float(checkpoint.card.get("width", 1.0))
+
+
+def min_likelihood_of(checkpoint: Checkpoint, kind: str) -> float:
+    """Return the likelihood above which a peak of a kind is a cell."""
+    return float(checkpoint.card["least"][kind])
+
+
+def scaled_by_cells(checkpoint: Checkpoint) -> bool:
+    """Tell whether a detector was trained on pictures of one size of cells."""
+    return bool(checkpoint.card["scale"] == "cells")
+
 
 Float = npt.NDArray[np.float32]
 

@@ -23,9 +23,11 @@ from napari_wbc_nca.methods.propagation.detect import (
     detect,
     field_tiles,
     likelihood,
+    load_detector,
+    scaled_by_cells,
     selected_kinds,
+    sigma_of,
 )
-from napari_wbc_nca.methods.propagation.network import load, scaled_by_cells, sigma_of
 from napari_wbc_nca.methods.result import CONTRIBUTION, blank, cell_key, collect
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.progress import Progress
@@ -83,7 +85,7 @@ def predict(
     image, field = open_field(image, checkpoint)
     prompts = prompt_centres(params.locate, points, boxes, image.shape)
     selected = selected_kinds(checkpoint, params)
-    network = load(checkpoint, params.device)
+    network = load_detector(checkpoint, params.device)
     diameter = yield from image_diameter(
         field, network, checkpoint, params, image.pixel_size, boxes
     )
@@ -158,7 +160,7 @@ def update(
         )
     image, field = open_field(image, checkpoint)
     found = previous.kept.copy()
-    network = load(checkpoint, params.device)
+    network = load_detector(checkpoint, params.device)
     view = field.rescaled(found.diameter / checkpoint.diameter)
     points = check_points([] if added is None else added, image.shape)
     new = yield from classify_points(points, network, view, checkpoint, params, kinds)

@@ -11,8 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_wbc_nca.methods.field import as_part, open_field
-from napari_wbc_nca.methods.propagation.detect import field_tiles, likelihood, selected_kinds
-from napari_wbc_nca.methods.propagation.network import load, min_likelihood_of
+from napari_wbc_nca.methods.propagation.detect import (
+    field_tiles,
+    likelihood,
+    load_detector,
+    min_likelihood_of,
+    selected_kinds,
+)
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.progress import Progress
@@ -55,7 +60,7 @@ def map_likelihood(
         For an image that cannot be used, saying what to do.
     """
     image, field = open_field(image, checkpoint)
-    network = load(checkpoint, params.device)
+    network = load_detector(checkpoint, params.device)
     diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
     view = field.rescaled(diameter / checkpoint.diameter)
     values = np.empty((len(checkpoint.classes), *view.shape), np.float32)

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.methods.propagation.detect import likelihood
-from napari_wbc_nca.methods.propagation.network import sigma_of, width_of
+from napari_wbc_nca.methods.propagation.detect import likelihood, sigma_of, width_of
 from napari_wbc_nca.methods.scale import FINEST, sample_parts, weighted_median
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.progress import Progress

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from napari_wbc_nca.cell_types import detection_class
-from napari_wbc_nca.methods.propagation.network import (
+from napari_wbc_nca.methods.propagation.detect import (
     PUBLISHED_MIN_LIKELIHOOD,
-    build,
-    card,
+    build_detector,
+    detector_card,
     scaled_by_cells,
     sigma_of,
 )
@@ -105,7 +105,7 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
     def build_network(self) -> tuple[dict[str, Any], nn.Module]:
         """Build the U-Net."""
         if self.init is not None:
-            network = build(self.init.architecture)
+            network = build_detector(self.init.architecture)
             start_from(network, self.init)
             return dict(self.init.architecture), network
         architecture = {
@@ -114,7 +114,7 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
             "widths": self.params.widths,
             "align_corners": False,
         }
-        network = build(architecture)
+        network = build_detector(architecture)
         # Hardly any pixel is a centre: from one half everywhere, the first epochs would only fall.
         network.state_dict()["head.bias"].fill_(_FIRST_LOGIT)
         return architecture, network
@@ -178,7 +178,7 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
             pixel_size=params.pixel_size,
             window=params.patch_size,
             normalisation={"name": params.normalisation},
-            card={**card(params.sigma, least, self.scaled, width), **self.card()},
+            card={**detector_card(params.sigma, least, self.scaled, width), **self.card()},
         )
 
     def _thresholds(self, maps: Sequence[npt.NDArray[np.float32]]) -> list[float]:
