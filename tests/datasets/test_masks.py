@@ -42,6 +42,15 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_labels_of_an_ome_tiff_are_found_under_the_name_that_segment_gives(tmp_path):
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.full((*SHAPE, 3), 200, np.uint8))
+    tifffile.imwrite(tmp_path / "a_labels.tif", labels())
+    (tmp_path / "a_cells.csv").write_text("label,class\n70,RBC\n")
+    (sample,) = read(tmp_path)
+    assert sample.masks.labels == (3, 5, 70)
+    assert sample.kinds == ("wbc", "wbc", "rbc")
+
+
 def test_label_images_beside_pictures_become_samples(folder):
     first, empty = read(folder)
     assert first.boxes.tolist() == [[5, 10, 15, 20], [0, 59, 1, 60], [20, 30, 36, 50]]

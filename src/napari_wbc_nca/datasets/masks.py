@@ -14,6 +14,7 @@ from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import CELL, read_cells
 from napari_wbc_nca.datasets.samples import SUFFIXES, LabelError, Masks, Sample, picture_size
 from napari_wbc_nca.io import images
+from napari_wbc_nca.io._files import stem
 from napari_wbc_nca.ops.centroids import detect_blobs
 
 if TYPE_CHECKING:
@@ -145,10 +146,11 @@ def label_file(picture: Path, end: str = LABELS) -> Path | None:
     other suffixes of pictures as well. `NUCLEI`, `IGNORE` (unreviewed pixels) and `STAIN` (stained
     nuclei) are other values of `end`.
     """
-    beside = [picture.with_name(f"{picture.stem}{end}{suffix}") for suffix in SUFFIXES]
+    names = dict.fromkeys((picture.stem, stem(picture)))  # a.ome and a, of a.ome.tif
+    beside = [picture.with_name(f"{name}{end}{suffix}") for name in names for suffix in SUFFIXES]
     if picture.parent.name == "images":
         folder = picture.parent.with_name(end.removeprefix("_"))
-        beside += [folder / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
+        beside += [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
     return next((path for path in beside if path.is_file()), None)
 
 
@@ -166,7 +168,7 @@ def read_masks_beside(picture: Path) -> Sample:
             f"{picture} has no label image; expected {picture.stem}{LABELS}.tif beside it (empty "
             "where there are no cells), or leave the picture out"
         )
-    table = cell.with_name(f"{picture.stem}{CELLS}.csv")
+    table = cell.with_name(f"{cell.stem.removesuffix(LABELS)}{CELLS}.csv")
     classes = read_cells(table) if table.exists() else {}
     masks = Masks(cell, (), label_file(picture, NUCLEI), label_file(picture, IGNORE))
     return sample_from_masks(picture, masks, classes, picture_size(picture))

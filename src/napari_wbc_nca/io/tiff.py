@@ -79,7 +79,7 @@ def read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any,
     try:
         with _open(path) as file:
             series = _full_series(file)
-            _check_whole(series, path)
+            _check_whole(series)
             pixels, axes = _pixels(path, file, series, indices=indices, lazy=lazy)
             size = pixel_size(file, series)
             orientation = _tag(series.keyframe, "Orientation", 1)
@@ -130,20 +130,19 @@ def _tag(page: Any, name: str, default: Any = None) -> Any:
     return default if tag is None else tag.value
 
 
-def _check_whole(series: Any, path: Path) -> None:
+def _check_whole(series: Any) -> None:
     """Refuse a file that ends before its last pixel; tifffile may fill such tiles with 0."""
-    size = path.stat().st_size
-    pages = [page for page in series.pages if page is not None]
-    needed = max(
-        offset + count
-        for page in pages
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-    )
-    if needed > size:
-        raise ImageError(
-            f"it is truncated: its pixels need {needed} bytes and it has {size}; copy or export "
-            "it again"
-        )
+    for page in series.pages:
+        if page is None:
+            continue
+        size = page.parent.filehandle.size  # of an OME-TIFF in several files, the page's own
+        ends = zip(page.dataoffsets, page.databytecounts, strict=False)
+        needed = max((offset + count for offset, count in ends), default=0)
+        if needed > size:
+            raise ImageError(
+                f"it is truncated: its pixels need {needed} bytes and it has {size}; copy or "
+                "export it again"
+            )
 
 
 def _pixels(path: Path, file: Any, series: Any, *, indices: bool, lazy: bool) -> tuple[Any, str]:
