@@ -144,5 +144,5 @@ def test_following_gives_the_result_and_closes_on_interrupt():
             closed.append(True)
         return "found"
 
-    assert console.follow(steps(), "[a] name") == "found"
+    assert console.run_with_progress(steps(), "[a] name") == "found"
     assert closed == [True]

@@ -42,7 +42,7 @@ def gui(
     """Open napari with the widget, and an image if one is given."""
     if find_spec("napari") is None or not any(map(find_spec, BINDINGS)):
         missing = "napari" if find_spec("napari") is None else "a Qt binding"
-        console.tell(
+        console.print_message(
             f'{missing} is not installed; run: pip install "napari-wbc-nca[all]" '
             "(segment and demo work without a window)"
         )

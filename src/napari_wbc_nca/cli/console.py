@@ -51,17 +51,17 @@ def err() -> Console:
     return console if console.is_terminal else Console(stderr=True, width=WIDTH)
 
 
-def say(text: str) -> None:
+def print_result(text: str) -> None:
     """Print a line of a result, unwrapped and without markup."""
     out().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def tell(text: str) -> None:
+def print_message(text: str) -> None:
     """Print a message on standard error."""
     err().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table."""
     printed = Table(*(Column(Text(head), overflow="fold") for head in heads))
     for row in rows:
@@ -69,17 +69,17 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     out().print(printed)
 
 
-def cells(found: pd.DataFrame) -> None:
+def print_cells(found: pd.DataFrame) -> None:
     """Print the table of cells."""
     columns = [name for name in CELL_COLUMNS if name in found and not found[name].isna().all()]
     rows = [
         [CELL_COLUMNS[name].format(value) for name, value in zip(columns, row, strict=True)]
         for row in found[columns].itertuples(index=False)
     ]
-    table([name.replace("_", " ") for name in columns], rows)
+    print_table([name.replace("_", " ") for name in columns], rows)
 
 
-def types(
+def count_types(
     found: pd.DataFrame, regions: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 ) -> str:
     """Count cells by class, the most frequent first.
@@ -96,9 +96,9 @@ def types(
     --------
     >>> import pandas as pd
     >>> table = pd.DataFrame({"class": ["monocyte", "rbc", "monocyte"]})
-    >>> types(table)
+    >>> count_types(table)
     '2 monocyte, 1 rbc'
-    >>> types(table, {"rbc": {"regions": 1, "area_share": 0.25}})
+    >>> count_types(table, {"rbc": {"regions": 1, "area_share": 0.25}})
     '2 monocyte, rbc on 25% of the image'
     """
     texts = [
@@ -110,7 +110,7 @@ def types(
     return ", ".join(texts) or "none"
 
 
-def follow(steps: Generator[Progress, None, T], title: str) -> T:
+def run_with_progress(steps: Generator[Progress, None, T], title: str) -> T:
     """Run a computation with a progress bar, print its values, and return its result."""
     console = err()
     bar = Bar(
@@ -135,15 +135,15 @@ def follow(steps: Generator[Progress, None, T], title: str) -> T:
         return run_to_end(map_progress(steps, show))
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Describe an error; print a traceback when its message does not say what to do."""
     if isinstance(error, ValueError | OSError):
         return str(error)
-    tell("".join(traceback.format_exception(error)))
+    print_message("".join(traceback.format_exception(error)))
     return f"{type(error).__name__}: {error}"
 
 
-def stop(error: Exception) -> typer.Exit:
+def error_exit(error: Exception) -> typer.Exit:
     """Print an error, and return the exit with status 1."""
-    tell(f"Error: {describe(error)}")
+    print_message(f"Error: {describe_error(error)}")
     return typer.Exit(1)

@@ -44,13 +44,15 @@ def demo(
     try:
         found, files = run(read(sample_path(sample)), job)
     except (ValueError, OSError) as error:
-        raise console.stop(error) from error
-    console.say(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")
-    console.cells(found.cells)
-    console.say(f"Cells: {console.types(found.cells, found.provenance.get('regions', {}))}")
-    console.say("Written:")
+        raise console.error_exit(error) from error
+    console.print_result(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")
+    console.print_cells(found.cells)
+    console.print_result(
+        f"Cells: {console.count_types(found.cells, found.provenance.get('regions', {}))}"
+    )
+    console.print_result("Written:")
     for path in files:
-        console.say(f"  {path}")
+        console.print_result(f"  {path}")
 
 
 def _write_cultures(output: Path) -> None:
@@ -62,9 +64,9 @@ def _write_cultures(output: Path) -> None:
         write_populations(populations, TRAINING)
         write_known(test, TEST, seed=TEST_SEED)
     except OSError as error:
-        raise console.stop(error) from error
-    console.say(f"{populations}: {TRAINING} cultures of each of {', '.join(KINDS)}")
-    console.say(f"{test}: {TEST} of each, unmixed and mixed, with the class of each pixel")
-    console.say("Next:")
-    console.say(f"  napari-wbc-nca train cellmixer {populations} -o {model}.safetensors")
-    console.say(f"  napari-wbc-nca evaluate {model}.safetensors {test}")
+        raise console.error_exit(error) from error
+    console.print_result(f"{populations}: {TRAINING} cultures of each of {', '.join(KINDS)}")
+    console.print_result(f"{test}: {TEST} of each, unmixed and mixed, with the class of each pixel")
+    console.print_result("Next:")
+    console.print_result(f"  napari-wbc-nca train cellmixer {populations} -o {model}.safetensors")
+    console.print_result(f"  napari-wbc-nca evaluate {model}.safetensors {test}")

@@ -118,14 +118,14 @@ def _report(steps: Generator[Progress, None, Report], title: str, output: Path) 
     from napari_wbc_nca.evaluation.report import write_report
 
     try:
-        report = console.follow(steps, title)
+        report = console.run_with_progress(steps, title)
         write_report(report, output)
     except (ValueError, OSError) as error:
-        raise console.stop(error) from error
-    console.say(report.text())
+        raise console.error_exit(error) from error
+    console.print_result(report.text())
     for note in report.notes:
-        console.tell(f"Note: {note}")
-    console.say(f"Tables and plots are in {output}")
+        console.print_message(f"Note: {note}")
+    console.print_result(f"Tables and plots are in {output}")
 
 
 def parse_values(texts: list[str], cls: type) -> dict[str, Any]:

@@ -68,18 +68,18 @@ def export(
     try:
         items = _items(labels, image or [], cells or [], reviewed or [], params.pixel_size)
         steps = workflow.run(items, [ALL] if ALL in names else names, output, params, groups)
-        done = console.follow(steps, "export")
+        done = console.run_with_progress(steps, "export")
     except (ValueError, OSError) as error:
-        raise console.stop(error) from error
+        raise console.error_exit(error) from error
     rows = [
         (name, str(folder), str(sum(folder in path.parents for path in done.files)))
         for name, folder in done.folders.items()
     ]
-    console.table(["format", "folder", "files"], rows)
+    console.print_table(["format", "folder", "files"], rows)
     for note in done.notes:
-        console.say(f"Note: {note}")
+        console.print_result(f"Note: {note}")
     for name, why in done.failed.items():
-        console.say(f"Not written: {name}: {why}")
+        console.print_result(f"Not written: {name}: {why}")
     if done.failed:
         raise typer.Exit(1)
 
@@ -135,11 +135,11 @@ def import_(
         items = workflow.import_labels(path, form, image)
         files = workflow.write_imported(items, output, path, force=force)
     except (ValueError, OSError) as error:
-        raise console.stop(error) from error
-    rows = [(one.name, str(len(one.cells)), console.types(one.cells)) for one in items]
-    console.table(["image", "cells", "types"], rows)
+        raise console.error_exit(error) from error
+    rows = [(one.name, str(len(one.cells)), console.count_types(one.cells)) for one in items]
+    console.print_table(["image", "cells", "types"], rows)
     for note in dict.fromkeys(note for one in items for note in one.notes):
-        console.say(f"Note: {note}")
-    console.say("Written:")
+        console.print_result(f"Note: {note}")
+    console.print_result("Written:")
     for file in files:
-        console.say(f"  {file}")
+        console.print_result(f"  {file}")

@@ -29,9 +29,9 @@ def list_models() -> None:
         classes = ", ".join(found["classes"])
         rows.append([name, found["method"], classes, f"{found['parameters']:,}"])
     if not rows:
-        console.say("There is no model.")
+        console.print_result("There is no model.")
         return
-    console.table(["name", "method", "classes", "parameters"], rows)
+    console.print_table(["name", "method", "classes", "parameters"], rows)
 
 
 @app.command()
@@ -45,7 +45,7 @@ def info(model: Annotated[str, typer.Argument(help="Name of a model, or a file."
         raise typer.BadParameter(str(error)) from error
     if "images" in found.get("card", {}):  # hundreds of ids, which nobody reads
         found["card"] = {**found["card"], "images": len(found["card"]["images"])}
-    console.say(json.dumps(found, indent=2, ensure_ascii=False, default=str))
+    console.print_result(json.dumps(found, indent=2, ensure_ascii=False, default=str))
 
 
 @app.command()
@@ -56,7 +56,7 @@ def verify(
     from napari_wbc_nca.models.build import verify_models
 
     found = verify_models(model)
-    console.table(["model", "state"], [[name, why or "whole"] for name, why in found.items()])
+    console.print_table(["model", "state"], [[name, why or "whole"] for name, why in found.items()])
     if any(found.values()):
         raise typer.Exit(1)
 
@@ -101,10 +101,10 @@ def import_model(
         checkpoint = check_weights(published.import_published(file, listed, method), file)
         if output is not None:
             weights.save(checkpoint, output)
-            console.say(f"Written: {output}")
+            console.print_result(f"Written: {output}")
             return
         own = name or re.sub(r"[^a-z0-9_-]+", "-", file.stem.lower()).strip("-_")
         path = model_store.register(checkpoint, own)
     except (ValueError, OSError) as error:
-        raise console.stop(error) from error
-    console.say(f"{own} is now among your models: {path}")
+        raise console.error_exit(error) from error
+    console.print_result(f"{own} is now among your models: {path}")

@@ -165,15 +165,17 @@ def segment(
     job = Job(checkpoint, params, output, force, **prompts)
     rows = {argument: ("failed", why, "") for argument, why in found.failed.items()}
     for argument, why in found.failed.items():
-        console.tell(f"Failed: {argument}: {why}")
+        console.print_message(f"Failed: {argument}: {why}")
     last = None
     for path, name in found.files.items():
         row, last = _one(path, name, job)
         rows[str(path)] = row
     if len(rows) == 1 and last is not None:
-        console.cells(last.cells)
-    console.table(["input", "cells", "types", "time"], [(key, *row) for key, row in rows.items()])
-    console.say(f"Results are in {output}")
+        console.print_cells(last.cells)
+    console.print_table(
+        ["input", "cells", "types", "time"], [(key, *row) for key, row in rows.items()]
+    )
+    console.print_result(f"Results are in {output}")
     if any(cells == "failed" for cells, _, _ in rows.values()):
         raise typer.Exit(1)
 
@@ -213,9 +215,9 @@ def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation,
         if prompts is not None
     }
     steps = workflow.run(checked, job.checkpoint, job.params, **given)
-    found = console.follow(steps, image.name)
+    found = console.run_with_progress(steps, image.name)
     for note in found.provenance.get("notes", []):
-        console.tell(f"Note: {image.name}: {note}")
+        console.print_message(f"Note: {image.name}: {note}")
     sized = replace(checked, pixel_size=job.params.pixel_size or checked.pixel_size)
     return found, results.write(found, sized, job.output)
 
@@ -228,13 +230,13 @@ def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segment
     try:
         found, _ = run(replace(read(path), name=name), job, path)
     except Exception as error:
-        why = console.describe(error).removeprefix(f"{path}: ")
-        console.tell(f"Failed: {path}: {why}")
+        why = console.describe_error(error).removeprefix(f"{path}: ")
+        console.print_message(f"Failed: {path}: {why}")
         return ("failed", why, ""), None
     spent = f"{time.perf_counter() - start:.1f} s"
     regions = found.provenance.get("regions", {})
     count = len(found.cells) - sum(region["regions"] for region in regions.values())
-    return (str(count), console.types(found.cells, regions), spent), found
+    return (str(count), console.count_types(found.cells, regions), spent), found
 
 
 def _prompts(

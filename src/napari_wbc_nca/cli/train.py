@@ -81,17 +81,17 @@ def train(
         named = [name.strip() for name in classes.split(",") if name.strip()]
         samples = readers.read(data, named)
         for note in workflow.data_notes(samples, params):
-            console.tell(f"Note: {note}")
+            console.print_message(f"Note: {note}")
         steps = workflow.run_training(
             workflow.TrainingRequest(method, params, start, state), samples
         )
-        trained: Checkpoint = console.follow(steps, method)
+        trained: Checkpoint = console.run_with_progress(steps, method)
         digest = weights.save(replace(trained, name=output.stem), output)
         state.unlink(missing_ok=True)
     except (ValueError, OSError) as error:
-        raise console.stop(error) from error
-    console.say(f"Classes: {', '.join(trained.classes)}")
-    console.say(f"Written: {output} (SHA-256 {digest})")
+        raise console.error_exit(error) from error
+    console.print_result(f"Classes: {', '.join(trained.classes)}")
+    console.print_result(f"Written: {output} (SHA-256 {digest})")
 
 
 def _check_files(output: Path, state: Path, resume: bool, force: bool) -> None:
