@@ -69,3 +69,10 @@ def test_point_outside_the_image_is_refused(tmp_path, row):
     (tmp_path / "p.csv").write_text(f"y,x\n1,1\n{row}\n")
     with pytest.raises(LabelError, match=r"lies outside a.png, which is 20 by 30 pixels"):
         read_prompts(tmp_path / "p.csv", POINTS).of(IMAGE, SHAPE)
+
+
+def test_prompts_of_a_spreadsheet_made_on_windows_are_read(tmp_path):
+    text = "image;y;x\r\nC:\\data\\A.PNG;3,5;4\r\nb.png;1;1\r\n"
+    (tmp_path / "p.csv").write_bytes(text.encode("utf-16"))
+    found = read_prompts(tmp_path / "p.csv", POINTS).of(IMAGE, SHAPE)
+    assert found.tolist() == [[3.5, 4]]

@@ -372,3 +372,12 @@ def test_real_data_are_read_whole(real_data):
     assert counts == expected  # one lymphocyte's box is a slip 1 px high
     assert len(read_masks(real_data / "masks" / "tecom")) == 150
     assert sum(m.label_class == "neutrophil" for m in read_masks(real_data / "fields")) == 106
+
+
+def test_tables_of_spreadsheets_made_on_windows_are_read(points):
+    rows = 'Image;Class;X;Y\r\n"C:\\pictures\\x.PNG";Éosinophile;7,5;3\r\ny;;;\r\n'
+    points.write_bytes(rows.encode("cp1252"))
+    first, empty = read(points)
+    np.testing.assert_allclose(first.boxes, [[3, 7.5, 3, 7.5]])
+    assert first.names == ("éosinophile",)
+    assert empty.path.name == "y.png" and empty.names == ()

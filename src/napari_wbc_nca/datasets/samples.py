@@ -217,7 +217,7 @@ def edge_boxes(sample: Sample, shape: tuple[int, ...]) -> npt.NDArray[np.float64
         return np.asarray([[0, 0, *shape[:2]]], np.float64)
     boxes = sample.boxes.astype(np.float64)
     point = (boxes[:, 2:] == boxes[:, :2]).all(axis=1)
-    return boxes + 0.5 * point[:, None]
+    return np.asarray(boxes + 0.5 * point[:, None])
 
 
 def box_sides(
