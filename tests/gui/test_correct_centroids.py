@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from squares import smear
 
-from napari_wbc_nca.widgets.instance_updates import merged
+from napari_wbc_nca.widgets.instance_updates import merge_features
 
 CORNERS = ((10, 10), (50, 70))
 
@@ -209,11 +209,11 @@ def test_merged_features_keep_rows_and_columns_of_people():
     features = pd.DataFrame(
         {"index": [1, 2, 3, 9], "class": ["z", "b", "c", "mine"], "reviewed": [True] * 4}
     )
-    found = merged(features, before, after)
+    found = merge_features(features, before, after)
     assert list(found["index"]) == [1, 3, 4, 9]
     assert list(found["class"]) == ["z", "d", "e", "mine"]
     assert list(found["reviewed"].isna()) == [False, False, True, False]
     seen = pd.DataFrame({"index": [1, 4], "class": ["a", "unknown"], "origin": ["auto", "added"]})
-    found = merged(seen, before, after)
+    found = merge_features(seen, before, after)
     assert list(found["class"]) == ["a", "d", "e"]
     assert list(found["origin"].fillna("")) == ["auto", "", "added"]

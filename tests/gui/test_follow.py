@@ -13,7 +13,7 @@ from napari_wbc_nca.ops.labels import COLUMNS, measure_cells
 from napari_wbc_nca.ops.split import split_by_line
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.features_table import AUTO, UNKNOWN, complete
+from napari_wbc_nca.widgets.features_table import AUTO, UNKNOWN, complete_table
 
 SHAPE = (14, 16)
 
@@ -150,13 +150,13 @@ def test_layer_without_a_table_gets_one():
 def test_rows_go_by_the_column_label_or_by_their_place():
     by_label = table().rename(columns={"index": "label"})
     for features in (by_label, pd.DataFrame({"class": ["", "a", "b", "c"]})):
-        done = complete(features, measure_cells(start()))
+        done = complete_table(features, measure_cells(start()))
         assert done["index"].tolist() == [1, 2, 3]
         assert list(done["class"]) in (["neutrophil", "lymphocyte", "monocyte"], ["a", "b", "c"])
 
 
 def test_fresh_table_is_taken_without_measuring_and_is_corrected_where_it_is_wrong():
-    features = complete(table(), measure_cells(start())).drop(columns="origin")
+    features = complete_table(table(), measure_cells(start())).drop(columns="origin")
     features.loc[0, "area_px"] = 1
     layer = Labels(start(), features=features)
     follower = follow(layer, fresh=True)
@@ -174,7 +174,7 @@ def test_new_data_are_measured_when_next_they_are_corrected():
 
 
 def test_areas_in_micrometres_follow():
-    features = complete(table(), measure_cells(start()))
+    features = complete_table(table(), measure_cells(start()))
     features["area_um2"] = features["area_px"] * 0.25
     layer = Labels(start(), features=features)
     follow(layer)
@@ -199,15 +199,15 @@ def test_napari_keeps_its_history_as_this_plugin_reads_it():
     with layer.block_history():
         layer.data_setitem((np.array([0]), np.array([0])), 4)
         layer.paint((13, 15), 6)
-    (step,) = history.done(layer)
-    change = history.change(step)
+    (step,) = history.undo_steps(layer)
+    change = history.change_of(step)
     assert change.gain[4] == 1
     assert change.gain[6] == (layer.data == 6).sum()
     assert change.part is not None
     assert change.part[0].start == 0
     layer.undo()
-    assert not list(history.done(layer))
-    (again,) = history.undone(layer)
-    assert history.key(again) == history.key(step)
-    history.mark(layer)
-    assert history.change(next(history.done(layer))).part is None
+    assert not list(history.undo_steps(layer))
+    (again,) = history.redo_steps(layer)
+    assert history.step_id(again) == history.step_id(step)
+    history.add_empty_step(layer)
+    assert history.change_of(next(history.undo_steps(layer))).part is None

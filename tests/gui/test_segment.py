@@ -294,7 +294,7 @@ def test_an_error_while_layers_are_made_leaves_run_usable(
 
     viewer.add_image(smear((10, 10)), name="smear")
     with monkeypatch.context() as broken, qtbot.capture_exceptions():
-        broken.setattr(segment, "show", fail)
+        broken.setattr(segment, "add_result", fail)
         click(widget.button)
         finish(widget)
     assert not widget.progress.isVisible()

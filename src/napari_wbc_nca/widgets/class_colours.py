@@ -77,7 +77,7 @@ def summary(names: Iterable[str], nothing: str = "No white blood cell found") ->
     >>> summary(["neutrophil", "lymphocyte", "neutrophil"]).replace("\xa0", " ")
     '3 cells: 2 neutrophils, 1 lymphocyte'
     """
-    counts = tally(names)
+    counts = count_classes(names)
     total = sum(counts.values())
     if not total:
         return nothing
@@ -89,11 +89,11 @@ def legend(names: Iterable[str], classes: Mapping[str, str]) -> str:
     """Rich text: one line a class, with its colour and its number of cells."""
     return "<br>".join(
         f'<span style="color: {classes[name]}">■</span> {count(number, name)}'
-        for name, number in tally(names).items()
+        for name, number in count_classes(names).items()
     )
 
 
-def tally(names: Iterable[str]) -> dict[str, int]:
+def count_classes(names: Iterable[str]) -> dict[str, int]:
     """Class name to number of cells, the commonest first, then by name."""
     counts: dict[str, int] = {}
     for name in names:
@@ -105,7 +105,7 @@ _WIDE = 4
 """Bytes of a label from which on napari sends colours to the screen, not labels."""
 
 
-def inherit(layer: Labels, parents: Mapping[int, int]) -> None:
+def inherit_colours(layer: Labels, parents: Mapping[int, int]) -> None:
     """Give labels that are about to be written the colour of the cells they are made of.
 
     Parameters

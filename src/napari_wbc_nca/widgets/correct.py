@@ -22,7 +22,7 @@ from napari_wbc_nca.widgets.correction_keys import (
 )
 from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED, rows
+from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED, rows_by_label
 from napari_wbc_nca.widgets.layout import text_label
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _class_text(number: int, name: str) -> str:
 def describe(layer: Labels) -> str:
     """The selected cell in words."""
     label = int(layer.selected_label)
-    row = rows(follow(layer).table, [label])[label]
+    row = rows_by_label(follow(layer).table, [label])[label]
     if row is None:
         return f"Label {label} is no cell yet."
     return f"Cell {label}: {row['class']}, {row['area_px']} px, {row['origin']}"

@@ -23,7 +23,7 @@ from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.registry import FORMATS
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.widgets.base import Computation, Form, RunWidget
-from napari_wbc_nca.widgets.export_items import all_items, show
+from napari_wbc_nca.widgets.export_items import add_items, all_items
 from napari_wbc_nca.widgets.layer_boxes import LayerBox, LayerList, ReviewedBox
 from napari_wbc_nca.widgets.layout import (
     PathRow,
@@ -266,7 +266,7 @@ class ExportWidget(RunWidget):
         return "\n".join([f"{len(done.files)} files written", *failed, *done.notes])
 
     def _on_imported(self, items: list[Item]) -> str:
-        layers = show(self.viewer, items, self.form.image.layer)
+        layers = add_items(self.viewer, items, self.form.image.layer)
         cells = sum(len(one.cells) for one in items)
         notes = dict.fromkeys(note for one in items for note in one.notes)
         return "\n".join([f"{cells} cells imported as {', '.join(map(str, layers))}", *notes])

@@ -28,12 +28,12 @@ from napari_wbc_nca.widgets.planes import (
     Grid,
     Index,
     Source,
+    content_of,
     current_index,
     grid_of,
     on_plane,
     pixel_size,
     placement,
-    shows,
     source_of,
     to_plane,
 )
@@ -97,7 +97,7 @@ def _lies_on(labels: Labels, image: Image) -> bool:
 
 def nuclei_of(labels: Labels, layers: Sequence[Layer]) -> Labels | None:
     """Find the nuclei of a layer's cells: of the same run, else the topmost of the same image."""
-    nuclei = [x for x in layers if isinstance(x, Labels) and shows(x) == "nucleus"]
+    nuclei = [x for x in layers if isinstance(x, Labels) and content_of(x) == "nucleus"]
     for key in ("run", "source_id"):
         known = labels.metadata.get(OURS, {}).get(key)
         for layer in reversed(nuclei):
@@ -262,7 +262,7 @@ def _ellipse(box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return found
 
 
-def show(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Layer]:
+def add_items(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Layer]:
     """Add imported labels as layers, over `image` where they are of its size.
 
     Pictures that came with them are added where there is no such image. Nuclei, and pixels that

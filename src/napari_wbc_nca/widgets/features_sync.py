@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_wbc_nca.ops.labels import measure_cells
 from napari_wbc_nca.widgets import undo_history as history
-from napari_wbc_nca.widgets.class_colours import inherit, recolour
+from napari_wbc_nca.widgets.class_colours import inherit_colours, recolour
 from napari_wbc_nca.widgets.features_table import (
     ADDED,
     AUTO,
@@ -19,12 +19,12 @@ from napari_wbc_nca.widgets.features_table import (
     UNKNOWN,
     Row,
     Rows,
-    complete,
+    complete_table,
     is_complete,
-    moved,
     pixel_area,
-    replaced,
-    rows,
+    replace_rows,
+    rows_by_label,
+    transfer_row,
 )
 from napari_wbc_nca.widgets.planes import Index, labels_source, pixel_size
 
@@ -87,8 +87,10 @@ class Follower:
         if not (fresh and is_complete(layer.features)):
             self.measure_all(AUTO)
         self._largest = max([0, *layer.features["index"].tolist()])
-        for steps, done in ((history.done(layer), True), (history.undone(layer), False)):
-            self._steps |= {history.key(step): Recorded(step, None, None, done) for step in steps}
+        for steps, done in ((history.undo_steps(layer), True), (history.redo_steps(layer), False)):
+            self._steps |= {
+                history.step_id(step): Recorded(step, None, None, done) for step in steps
+            }
         for name in ("paint", "labels_update", "set_data"):
             getattr(layer.events, name).connect(self._on_pixels)
         layer.events.data.connect(self._on_data)
@@ -121,7 +123,7 @@ class Follower:
             raise ValueError("nothing to change: the cell already is like that")
         inside = [at + side.start for at, side in zip(changed, edit.part, strict=True)]
         lead = [np.full(changed[0].size, at) for at in index]
-        inherit(layer, edit.parents)
+        inherit_colours(layer, edit.parents)
         self._edit = edit
         try:
             with layer.block_history():
@@ -133,16 +135,16 @@ class Follower:
         """Give a cell a class, as one step of napari's undo."""
         self._named = {label: name}
         try:
-            history.mark(self.layer)
+            history.add_empty_step(self.layer)
         finally:
             self._named = {}
 
     def boxes(self, labels: Iterable[int]) -> dict[int, tuple[slice, slice]]:
         """Boxes of cells, after a look at whether the table is right about them."""
         wanted = list(labels)
-        if self._stale or not all(map(self._is_right, rows(self.table, wanted).values())):
+        if self._stale or not all(map(self._is_right, rows_by_label(self.table, wanted).values())):
             self.measure_all(ADDED)
-        found = rows(self.table, wanted)
+        found = rows_by_label(self.table, wanted)
         return {label: _box(row) for label, row in found.items() if row is not None}
 
     def measure_all(self, origin: str) -> None:
@@ -154,7 +156,7 @@ class Follower:
                 f"crop it, or segment it with this plugin, which makes the table"
             )
         measured = measure_cells(np.asarray(layer.data))
-        layer.features = complete(layer.features, measured, origin)
+        layer.features = complete_table(layer.features, measured, origin)
         self._largest = max(self._largest, *measured.index.tolist(), 0)
         self._stale = False
 
@@ -180,49 +182,49 @@ class Follower:
         layer = self._layer()
         if layer is None:
             return
-        undone, done = list(history.undone(layer)), list(history.done(layer))
+        undone, done = list(history.redo_steps(layer)), list(history.undo_steps(layer))
         for step in undone:
-            record = self._steps.get(history.key(step))
+            record = self._steps.get(history.step_id(step))
             if record is not None and record.done:
                 self._travel(record, back=True)
         for step in done:
-            record = self._steps.get(history.key(step))
+            record = self._steps.get(history.step_id(step))
             if record is None:
                 if not history.is_written(layer, step):
                     return  # the event that tells of the pixels follows
                 self._record(step)
             elif not record.done:
                 self._travel(record, back=False)
-        known = {history.key(step) for step in (*undone, *done)}
+        known = {history.step_id(step) for step in (*undone, *done)}
         self._steps = {key: record for key, record in self._steps.items() if key in known}
 
     def _record(self, step: history.Step) -> None:
         """Take in a step that was done for the first time."""
-        change = history.change(step)
+        change = history.change_of(step)
         self._largest = max(self._largest, *change.gain, 0)
         if self._stale:
             self.measure_all(ADDED)
-        before = rows(self.table, [*change.gain, *self._named])
+        before = rows_by_label(self.table, [*change.gain, *self._named])
         after = self._measured(change, before)
         if self._edit is not None:
             after = _inherited(after, before, self._edit)
         for label, name in self._named.items():
             if (row := before[label]) is not None:
                 after[label] = _named(row, name)
-        self._steps[history.key(step)] = Recorded(step, before, after)
+        self._steps[history.step_id(step)] = Recorded(step, before, after)
         self._show(before, after)
 
     def _travel(self, record: Recorded, *, back: bool) -> None:
         """Undo or redo a step in the table; what was changed in its rows since stays."""
-        self._steps[history.key(record.step)] = replace(record, done=not back)
+        self._steps[history.step_id(record.step)] = replace(record, done=not back)
         here, there = record.before, record.after
         if back:
             here, there = there, here
         if here is None or there is None:
             self.measure_all(ADDED)
             return
-        now = rows(self.table, there)
-        wanted = {label: moved(now[label], here.get(label), there[label]) for label in there}
+        now = rows_by_label(self.table, there)
+        wanted = {label: transfer_row(now[label], here.get(label), there[label]) for label in there}
         self._show(now, wanted)
 
     def _measured(self, change: history.Change, before: Rows) -> dict[int, Row | None]:
@@ -274,7 +276,7 @@ class Follower:
             if row is not None and row["class"] != (old.get(label) or {}).get("class")
         }
         recolour(layer, classes)  # first: who follows the features sees the colours too
-        layer.features = replaced(layer.features, changes)
+        layer.features = replace_rows(layer.features, changes)
 
 
 def _box(row: Row) -> tuple[slice, slice]:

@@ -22,7 +22,7 @@ Rows = Mapping[int, Row | None]
 """Label to its row; None where it has none."""
 
 
-def complete(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AUTO) -> pd.DataFrame:
+def complete_table(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AUTO) -> pd.DataFrame:
     """The same table with one row for each cell that was measured, and none for others.
 
     Parameters
@@ -65,7 +65,7 @@ def is_complete(table: pd.DataFrame) -> bool:
     return {"index", "label", "class", "origin", *COLUMNS} <= set(table)
 
 
-def rows(table: pd.DataFrame, labels: Iterable[int]) -> dict[int, Row | None]:
+def rows_by_label(table: pd.DataFrame, labels: Iterable[int]) -> dict[int, Row | None]:
     """Rows of some labels."""
     wanted = list(labels)
     at = np.flatnonzero(np.isin(table["index"].to_numpy(), wanted))
@@ -78,7 +78,7 @@ def rows(table: pd.DataFrame, labels: Iterable[int]) -> dict[int, Row | None]:
     return {label: found.get(label) for label in wanted}
 
 
-def replaced(table: pd.DataFrame, changes: Rows) -> pd.DataFrame:
+def replace_rows(table: pd.DataFrame, changes: Rows) -> pd.DataFrame:
     """The table with some rows changed, added or, where None, left out; in the labels' order."""
     labels = table["index"].to_numpy()
     kept = np.flatnonzero(~np.isin(labels, list(changes)))
@@ -109,7 +109,7 @@ def _whole(name: str, values: Any) -> Any:
     return values.astype(np.int64)
 
 
-def moved(current: Row | None, here: Row | None, there: Row | None) -> Row | None:
+def transfer_row(current: Row | None, here: Row | None, there: Row | None) -> Row | None:
     """A row taken from one point of the history to another, less what was changed since.
 
     Parameters

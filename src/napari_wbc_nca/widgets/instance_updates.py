@@ -12,9 +12,9 @@ import pandas as pd
 from napari_wbc_nca.widgets.result_layers import (
     Numbers,
     cells_table,
-    numbering,
+    number_cells,
     positions,
-    renumbered,
+    renumber,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Instances:
 
     def labels(self, index: Index, name: str) -> npt.NDArray[np.uint32]:
         """Label image of a plane with the integers of the layers."""
-        return renumbered(self.done[index].labels[name], self.numbers[index])
+        return renumber(self.done[index].labels[name], self.numbers[index])
 
     def changes(self, rows: Positions) -> dict[Index, Change]:
         """What must be done so that the centroids are `rows`; empty where they are.
@@ -89,10 +89,12 @@ class Instances:
         found = {}
         for index in self.done:
             rows_now, places = now.get(index, {}), before.get(index, {})
-            gone = [row for at, rows in places.items() for row in rows[len(rows_now.get(at, ())) :]]
+            removed_numbers = [
+                row for at, rows in places.items() for row in rows[len(rows_now.get(at, ())) :]
+            ]
             new = [row for at, rows in rows_now.items() for row in rows[len(places.get(at, ())) :]]
-            if gone or new:
-                removed = [labels[int(number)] for number in table["index"].iloc[gone]]
+            if removed_numbers or new:
+                removed = [labels[int(number)] for number in table["index"].iloc[removed_numbers]]
                 found[index] = Change(rows[new, -2:].reshape(-1, 2), tuple(sorted(removed)))
         return found
 
@@ -112,7 +114,7 @@ class Instances:
                 done[index], image, self.checkpoint, params, change.added, change.removed
             )
             kept[index] = {la: no for la, no in kept[index].items() if la not in change.removed}
-        return replace(self, done=done, numbers=numbering(self.request, done, kept, highest))
+        return replace(self, done=done, numbers=number_cells(self.request, done, kept, highest))
 
 
 def instances_of(
@@ -123,21 +125,25 @@ def instances_of(
         index: replace(found, labels={n: np.array(plane) for n, plane in found.labels.items()})
         for index, found in done.items()
     }
-    return Instances(request, checkpoint, copies, numbering(request, done))
+    return Instances(request, checkpoint, copies, number_cells(request, done))
 
 
-def touched(before: Instances, after: Instances, index: Index, name: str) -> npt.NDArray[np.bool_]:
+def changed_pixels(
+    before: Instances, after: Instances, index: Index, name: str
+) -> npt.NDArray[np.bool_]:
     """Pixels of a plane whose integer is another than it was."""
     return np.asarray(before.labels(index, name) != after.labels(index, name))
 
 
-def gone(before: Instances, after: Instances) -> list[int]:
+def removed_numbers(before: Instances, after: Instances) -> list[int]:
     """Integers in the layers that stand for no cell any more."""
     now = {number for own in after.numbers.values() for number in own.values()}
     return [no for own in before.numbers.values() for no in own.values() if no not in now]
 
 
-def merged(features: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+def merge_features(
+    features: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame
+) -> pd.DataFrame:
     """Features of a layer with the rows of changed cells replaced, and all others as they are.
 
     Parameters

@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QListWidget, QListWidgetItem, QSizePolicy
 
 from napari_wbc_nca.widgets.layout import Column, choice_box
-from napari_wbc_nca.widgets.planes import shows
+from napari_wbc_nca.widgets.planes import content_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -105,7 +105,7 @@ class LayerList(QListWidget):
 
 
 def _suggested(layer: Layer) -> Qt.CheckState:
-    no_cells = isinstance(layer, Labels) and shows(layer) != "cell"
+    no_cells = isinstance(layer, Labels) and content_of(layer) != "cell"
     return Qt.CheckState.Unchecked if no_cells else Qt.CheckState.Checked
 
 

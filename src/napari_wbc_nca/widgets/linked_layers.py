@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_wbc_nca.widgets.class_colours import HIDDEN, NEW, as_hex, layer_colours
 from napari_wbc_nca.widgets.features_table import UNKNOWN, with_index
-from napari_wbc_nca.widgets.planes import shows
+from napari_wbc_nca.widgets.planes import content_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -44,7 +44,7 @@ def _can_follow(cells: Labels, layer: Layer) -> bool:
     """Return whether a layer shows points, nuclei or contributions of `cells`, in memory."""
     if isinstance(layer, Points):
         return True
-    if not isinstance(layer, Labels) or shows(layer) not in ("nucleus", "contribution"):
+    if not isinstance(layer, Labels) or content_of(layer) not in ("nucleus", "contribution"):
         return False
     arrays = isinstance(layer.data, np.ndarray) and isinstance(cells.data, np.ndarray)
     return arrays and layer.data.shape == cells.data.shape
@@ -121,7 +121,7 @@ class _LabelsUpdate:
         known = dict(zip(cells.features["index"], cells.features["class"], strict=True))
         places = self._places(layer)
         under = list(places)
-        if shows(layer) == "nucleus":
+        if content_of(layer) == "nucleus":
             under = cells.data.reshape(-1)[list(places.values())].tolist()
         return {
             label: known[cell] for label, cell in zip(places, under, strict=True) if cell in known

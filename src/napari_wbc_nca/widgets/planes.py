@@ -130,7 +130,7 @@ SHOWS = "shows"
 """Key therein of what a layer's integers are: ``cell``, ``nucleus``, ``class`` and so on."""
 
 
-def shows(layer: Layer) -> str:
+def content_of(layer: Layer) -> str:
     """What the integers of a Labels layer are; cells, where it is none of ours."""
     return str(layer.metadata.get(OURS, {}).get(SHOWS, "cell"))
 

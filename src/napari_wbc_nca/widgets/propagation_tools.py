@@ -13,10 +13,16 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
-from napari_wbc_nca.widgets.instance_updates import Instances, gone, instances_of, merged, touched
+from napari_wbc_nca.widgets.instance_updates import (
+    Instances,
+    changed_pixels,
+    instances_of,
+    merge_features,
+    removed_numbers,
+)
 from napari_wbc_nca.widgets.layout import row
 from napari_wbc_nca.widgets.planes import OURS, placement
-from napari_wbc_nca.widgets.result_layers import positions, stacked
+from napari_wbc_nca.widgets.result_layers import positions, stack_planes
 from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import Job, report
 
@@ -51,7 +57,7 @@ class ContributionView:
         self, request: Request, index: Index, plane: npt.NDArray[np.float32], number: int
     ) -> None:
         """Show the contribution of cell `number`, which lies on the plane at `index`."""
-        data = stacked(request, {index: plane}, np.float32)
+        data = stack_planes(request, {index: plane}, np.float32)
         if self.layer is not None and self.layer in self.viewer.layers:
             self.layer.data = data
         else:
@@ -192,7 +198,7 @@ class PropagationTools(Controls):
         for name, layer in self._labels().items():
             for index in after.done:
                 self._paint(layer, before, after, index, name)
-            features = merged(layer.features, before.table(), table)
+            features = merge_features(layer.features, before.table(), table)
             layer.colormap = colormap(features, class_colours(features))
             layer.features = features
         self._result = replace(self._result, table=table)
@@ -207,7 +213,9 @@ class PropagationTools(Controls):
         single = len(after.request.planes) == 1
         lead = (0,) * len(index) if single else index
         now = np.asarray(layer.data[lead])
-        pixels = touched(before, after, index, name) | np.isin(now, gone(before, after))
+        pixels = changed_pixels(before, after, index, name) | np.isin(
+            now, removed_numbers(before, after)
+        )
         where = np.nonzero(pixels)
         if len(where[0]):
             full = (*(np.full(len(where[0]), at) for at in lead), *where)

@@ -20,7 +20,7 @@ from napari_wbc_nca.io import images
 from napari_wbc_nca.io.results import LABELS, MAPS, RECORD, SUFFIXES, TABLE, read_map_names
 from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets.features_table import UNKNOWN
-from napari_wbc_nca.widgets.planes import OURS, SHOWS, shows
+from napari_wbc_nca.widgets.planes import OURS, SHOWS, content_of
 
 if TYPE_CHECKING:
     from napari.types import LayerDataTuple
@@ -148,7 +148,7 @@ def _on_inserted(event: Any) -> None:
         for layer in event.source
         if layer.metadata.get(OURS, {}).get("source_id") == ours["source_id"]
     ]
-    cells = [layer for layer in together if shows(layer) == "cell"]
+    cells = [layer for layer in together if content_of(layer) == "cell"]
     if event.value in cells:
         make_correctable(event.value)
     if cells:

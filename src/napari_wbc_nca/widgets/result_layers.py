@@ -101,7 +101,7 @@ class Drawing:
     first: Mapping[str, Any]
 
 
-def show(viewer: Viewer, request: Request, found: Found) -> Result:
+def add_result(viewer: Viewer, request: Request, found: Found) -> Result:
     """Add the layers that `request` asks for, and hide those of an earlier run in their place.
 
     Parameters
@@ -146,7 +146,7 @@ def _results_of(viewer: Viewer, request: Request) -> list[Layer]:
     ]
 
 
-def refresh(viewer: Viewer, result: Result, request: Request, found: Found) -> Result:
+def update_result(viewer: Viewer, result: Result, request: Request, found: Found) -> Result:
     """Put new results of the same planes into the layers of an untouched `result`.
 
     Maps are named by what they show: layers of those that are no more show the new ones.
@@ -240,7 +240,7 @@ def _classes(
     # Cells have the colours of their classes: both at once would hide the picture.
     shown = "cell" not in request.outputs
     first = _named(request, item.title, {"opacity": 0.4, "visible": shown})
-    return {item.name: Drawing("labels", stacked(request, planes, np.uint32), look, first)}
+    return {item.name: Drawing("labels", stack_planes(request, planes, np.uint32), look, first)}
 
 
 def _points(
@@ -296,9 +296,9 @@ def cells_table(
     found
         Results by plane.
     numbers
-        Integers in the layers; :func:`numbering` where nothing has changed yet.
+        Integers in the layers; :func:`number_cells` where nothing has changed yet.
     """
-    tables, given = [], numbers or numbering(request, found)
+    tables, given = [], numbers or number_cells(request, found)
     for index in request.planes:
         if index in found and len(found[index].cells):
             table = found[index].cells.copy()
@@ -313,7 +313,7 @@ def cells_table(
     return cells
 
 
-def numbering(
+def number_cells(
     request: Request,
     found: Found,
     before: Mapping[Index, Numbers] | None = None,
@@ -346,7 +346,7 @@ def numbering(
     return made
 
 
-def renumbered(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
+def renumber(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
     """Label image of a plane with its integers in the layers."""
     plane = np.asarray(labels)
     lookup = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
@@ -363,22 +363,22 @@ def label_stack(request: Request, found: Found, name: str) -> Any:
     """
     if not request.source.lead and found:
         return found[()].labels[name]
-    numbers = numbering(request, found)
+    numbers = number_cells(request, found)
     planes = {
-        index: renumbered(found[index].labels[name], own)
+        index: renumber(found[index].labels[name], own)
         for index, own in numbers.items()
         if name in found[index].labels
     }
-    return stacked(request, planes, np.uint32)
+    return stack_planes(request, planes, np.uint32)
 
 
 def map_stack(request: Request, found: Found, name: str) -> Any:
     """Map ``(..., Y, X)`` of a run; 0 on planes that do not have it."""
     maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
-    return stacked(request, maps, np.float32)
+    return stack_planes(request, maps, np.float32)
 
 
-def stacked(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
+def stack_planes(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
     """Planes in one array ``(..., Y, X)``; ``(1, ..., Y, X)`` where one plane was asked for."""
     source = request.source
     if not source.lead and planes:

@@ -12,7 +12,7 @@ from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.base import Computation, RunWidget
 from napari_wbc_nca.widgets.class_colours import legend, summary
 from napari_wbc_nca.widgets.layout import Column, big_button, text_label
-from napari_wbc_nca.widgets.result_layers import Result, refresh, show
+from napari_wbc_nca.widgets.result_layers import Result, add_result, update_result
 from napari_wbc_nca.widgets.scale_box import Circle
 from napari_wbc_nca.widgets.segment_form import SegmentForm
 from napari_wbc_nca.widgets.segment_run import (
@@ -218,9 +218,9 @@ class SegmentWidget(RunWidget):
         if not found:
             return prefix + ("No cell was finished." if prefix else "")
         if self.result is not None and not prefix and self.result.untouched(self.viewer):
-            result = refresh(self.viewer, self.result, finished.request, found)
+            result = update_result(self.viewer, self.result, finished.request, found)
         else:
-            result = show(self.viewer, finished.request, found)
+            result = add_result(self.viewer, finished.request, found)
         self._connect(result)
         self._first = self._first or finished
         if finished.request.source.layer is self.form.image.layer:

@@ -38,28 +38,28 @@ class Change:
     part: Part | None
 
 
-def done(layer: Labels) -> Iterator[Step]:
+def undo_steps(layer: Labels) -> Iterator[Step]:
     """Steps that undo would take back, oldest first."""
     yield from layer._undo_history
 
 
-def undone(layer: Labels) -> Iterator[Step]:
+def redo_steps(layer: Labels) -> Iterator[Step]:
     """Steps that redo would do again, in the order in which they were undone."""
     yield from layer._redo_history
 
 
-def key(step: Step) -> int:
+def step_id(step: Step) -> int:
     """Number by which a step is known; undo and redo pass it on with its atoms reversed."""
     return min(id(atom) for atom in step)
 
 
-def mark(layer: Labels) -> None:
+def add_empty_step(layer: Labels) -> None:
     """Add a step that touches no pixel, so that undo reaches what changed beside the pixels."""
     nothing = np.zeros(0, np.intp)
     layer._save_history(((nothing,) * layer.ndim, nothing.astype(layer.dtype), 0))
 
 
-def change(step: Step) -> Change:
+def change_of(step: Step) -> Change:
     """What `step` does to the pixels."""
     gain: Counter[int] = Counter()
     parts = []
