@@ -136,6 +136,12 @@ def test_white_is_zero(tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path / "a.tif")[0], 255 - grey)
 
 
+def test_white_is_zero_of_one_bit(tmp_path):
+    black = RGB[..., 0] > 99
+    tifffile.imwrite(tmp_path / "a.tif", black, photometric="miniswhite")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, ~black)
+
+
 @pytest.mark.parametrize("name", ["slide.ndpi", "slide.tif"])
 def test_full_level_of_a_pyramid_is_read_lazily(tmp_path, name):
     with tifffile.TiffWriter(tmp_path / name) as file:
@@ -244,6 +250,7 @@ def test_size_by_imagej(tmp_path, resolution, unit, expected):
         ("0.25", "µm", 0.25),
         ("0,25", "µm", 0.25),
         ("250", "nm", 0.25),
+        ("2500", "Å", 0.25),
         ("352.8", "µm", None),
         ("0.08467", "mm", None),
         ("about 1", "µm", None),

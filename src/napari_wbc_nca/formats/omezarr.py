@@ -17,6 +17,7 @@ from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.cell_types import rgb as numbers
 from napari_wbc_nca.formats.files import make_folder, split_of, to_colours
 from napari_wbc_nca.formats.items import ExportError, Item, item, table_from_rows
+from napari_wbc_nca.io import omezarr
 from napari_wbc_nca.io._files import plain
 from napari_wbc_nca.io.images import read as read_image
 
@@ -127,34 +128,21 @@ def _read(path: Path, pixels: Any) -> Item:
 
     try:
         labels: Any = zarr.open_group(str(path / "labels"), mode="r")
-        names = _attributes(labels).get("labels", [])
+        names = omezarr.attributes(labels).get("labels", [])
     except (ValueError, KeyError, OSError) as error:
         raise ExportError(f"{path} has no labels that can be read: {error}") from error
     chosen = CELLS if CELLS in names else next((n for n in names if n != IGNORE), None)
     if chosen is None:
         raise ExportError(f"{path}: its group labels lists no label image")
-    properties = _attributes(labels[chosen]).get("image-label", {}).get("properties", [])
+    properties = omezarr.attributes(labels[chosen]).get("image-label", {}).get("properties", [])
     rows = [{**row, "label": row["label-value"]} for row in properties if "label-value" in row]
     cells = table_from_rows(rows).drop(columns="label-value", errors="ignore")
     size = None
-    if "multiscales" in _attributes(zarr.open_group(str(path), mode="r")):
+    if "multiscales" in omezarr.attributes(zarr.open_group(str(path), mode="r")):
         image = read_image(path)
         size = image.pixel_size
         pixels = np.asarray(image.pixels) if pixels is None else pixels
-    one = item(path.name.removesuffix(END), _read_plane(labels[chosen]), cells, pixels, size)
-    mask = _read_plane(labels[IGNORE]) > 0 if IGNORE in names else None
+    plane = np.asarray(omezarr.full_level(labels[chosen])[0])
+    one = item(path.name.removesuffix(END), plane, cells, pixels, size)
+    mask = np.asarray(omezarr.full_level(labels[IGNORE])[0]) > 0 if IGNORE in names else None
     return replace(one, split=split_of(path.parent), ignore=mask)
-
-
-def _attributes(group: Any) -> dict[str, Any]:
-    """Attributes of a group: from version 0.5 on they are below ``ome``."""
-    found: dict[str, Any] = plain(dict(group.attrs))
-    below: dict[str, Any] = found.get("ome", found)
-    return below
-
-
-def _read_plane(group: Any) -> npt.NDArray[Any]:
-    """Read the full resolution of a label image, without axes of length 1."""
-    levels = [group[level["path"]] for level in _attributes(group)["multiscales"][0]["datasets"]]
-    array = np.asarray(max(levels, key=lambda level: level.size))
-    return array.reshape(array.shape[-2:])

@@ -256,6 +256,7 @@ def _convert(block: npt.NDArray[Any], contrast: Contrast) -> npt.NDArray[np.floa
 
 MICROMETRES = {
     **dict.fromkeys(("µm", "μm", "um", "micron", "microns", "micrometer", "micrometre"), 1.0),
+    **dict.fromkeys(("å", "angstrom"), 1e-4),
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
     **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
     **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e4),

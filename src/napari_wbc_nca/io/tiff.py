@@ -164,7 +164,9 @@ def _pixels(path: Path, file: Any, series: Any, *, indices: bool, lazy: bool) ->
     if kind == PHOTOMETRIC.PALETTE:
         table = np.moveaxis(page.colormap, 0, -1)
         return map_pixels(table.__getitem__, pixels, table.dtype, channels=3), axes + "S"
-    if kind == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ub":
+    if kind == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "b":
+        return ~pixels, axes
+    if kind == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
         white = pixels.dtype.type(2**page.bitspersample - 1)
         return white - pixels, axes
     named = {PHOTOMETRIC.SEPARATED: "CMYK, meant for printing"}
