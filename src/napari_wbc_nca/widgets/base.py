@@ -188,8 +188,9 @@ class RunWidget(ViewerWidget):
         raise NotImplementedError
 
     def on_step(self, step: Any) -> None:
-        """Show what the computation yielded."""
-        self.show_progress(step)
+        """Show what the computation yielded: its progress, or None where it only can be stopped."""
+        if step is not None:
+            self.show_progress(step)
 
     def on_cancelled(self) -> str:
         """Return the status of a cancelled computation."""
