@@ -106,7 +106,7 @@ class PropagationPreview(Controls):
         from napari_wbc_nca.methods.propagation.preview import centroids
 
         try:
-            params = self.host.form.page.make(self.host.form.scale.params())
+            params: Any = self.host.form.page.make(self.host.form.scale.params())
             found = centroids(self._response, params)
         except ValueError as error:  # such as no kind that is ticked
             self._say(str(error))

@@ -286,7 +286,7 @@ class TrainWidget(RunWidget):
             name,
             form.method,
             form.params(),
-            self._data(),
+            form.samples(self.viewer.layers),
             form.start_model,
             form.restart.isChecked(),
         )
