@@ -67,7 +67,7 @@ class Trainer(ABC, Generic[Item, Batch]):
         other parameters.
     """
 
-    method: ClassVar[str]
+    method: str
     compatible: ClassVar[tuple[str, ...]]
     """Methods whose models training can start from."""
 

@@ -150,8 +150,8 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
         size = self.params.batch_size
         numbers = range(first, first + batches * size)
         for batch in DataLoader(mixtures, size, sampler=numbers, num_workers=workers):
-            image, present, known = map(self.fabric.to_device, batch)
-            yield image, present, known
+            move = self.fabric.to_device
+            yield move(batch[0]), move(batch[1]), move(batch[2])
 
     def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
         """Tversky loss, cross-entropy, and their weighted sum."""
