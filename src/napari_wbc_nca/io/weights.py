@@ -46,13 +46,7 @@ _FIELDS = tuple(
 
 
 def to_json(checkpoint: Checkpoint) -> str:
-    """Write the card of a checkpoint as JSON text and check that it can be read back.
-
-    Raises
-    ------
-    CardError
-        When a field could not be read back.
-    """
+    """Write the card of a checkpoint as JSON text and check that it can be read back."""
     text = json.dumps(
         {"format": FORMAT, **{name: plain(getattr(checkpoint, name)) for name in _FIELDS}},
         allow_nan=False,
@@ -93,13 +87,7 @@ _RENAMED_PARAMS = {
 
 
 def from_json(text: str) -> Checkpoint:
-    """Read a card from its JSON text and check it; the checkpoint has no weights yet.
-
-    Raises
-    ------
-    CardError
-        Naming the field, what came and what was expected.
-    """
+    """Read a card from its JSON text and check it; the checkpoint has no weights yet."""
     if len(text) > LARGEST_CARD:
         raise CardError(f"its card has {len(text)} characters; expected at most {LARGEST_CARD}")
     try:
@@ -371,8 +359,10 @@ def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
     ):
+        listed = ", ".join(map(repr, list(loaded)[:8])) if isinstance(loaded, dict) else ""
+        found = f"a {type(loaded).__name__}" + (f" with {listed}" if listed else "")
         raise WeightsError(
-            f"{source} holds {_outline(loaded)}; expected a plain state_dict of names and tensors"
+            f"{source} holds {found}; expected a plain state_dict of names and tensors"
         )
     return {name: value.detach().float().numpy() for name, value in loaded.items()}
 
@@ -392,12 +382,6 @@ def _is_cut(content: bytes) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _outline(loaded: object) -> str:
-    if not isinstance(loaded, dict):
-        return f"a {type(loaded).__name__}"
-    return f"a dict with {', '.join(repr(name) for name in list(loaded)[:8]) or 'nothing'}"
 
 
 def _read(path: Path) -> bytes:
