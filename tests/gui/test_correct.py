@@ -322,12 +322,12 @@ def test_selected_cell_is_outlined(viewer, docked, layer, hands):
         return np.ptp(line.pos, axis=0).round().tolist() if line.visible else None
 
     layer.selected_label = 1
-    assert marked() == [43, 43]
+    assert marked() == [44, 44]
     layer.selected_label = 5
-    assert marked() == [54, 43]
+    assert marked() == [55, 44]
     hands.point((80, 150))
     hands.key("Alt-K")
-    assert marked() == [43, 43]
+    assert marked() == [44, 44]
     layer.selected_label = 3
     assert marked() is None
     layer.selected_label = 2

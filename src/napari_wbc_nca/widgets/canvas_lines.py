@@ -24,7 +24,7 @@ STROKE, SELECTED = "#ff00ff", "#00e5ff"
 WIDTH = 3
 """Width of lines on the screen, in pixels."""
 _MARGIN = 2
-"""Pixels between a cell and the outline that marks it, so that its own outline stays in sight."""
+"""Pixels between a cell and the outline that marks it, so that the cell's outline stays visible."""
 
 Pixels = list[tuple[int, int]]
 
@@ -39,7 +39,7 @@ class Stroke:
     done
         Called with the line's pixels, y and x.
     closed
-        Called when the mouse is napari's again, whether a line was drawn or not.
+        Called when the waiting ends, whether a line was drawn or not.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Stroke:
         viewer.layers.selection.events.active.connect(self._give_up)
 
     def close(self) -> None:
-        """Give the mouse back."""
+        """Stop waiting; the mouse works as before."""
         if self._drag not in self.layer.mouse_drag_callbacks:
             return
         self.layer.mouse_drag_callbacks.remove(self._drag)
@@ -93,7 +93,7 @@ class Stroke:
 
 
 class CanvasLine:
-    """A line over the picture of a viewer; nothing that the list of layers shows.
+    """Line over the picture of a viewer, which is no layer.
 
     It is hidden rather than removed: taking it out of the picture would free buffers that the
     drawing of other layers still refers to, and software OpenGL crashes on those.
@@ -129,7 +129,7 @@ class CanvasLine:
         self.line.visible = True
 
     def hide(self) -> None:
-        """Take the line out of sight."""
+        """Hide the line."""
         self.line.visible = False
 
 

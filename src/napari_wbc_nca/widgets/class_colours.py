@@ -1,4 +1,4 @@
-"""Cells counted by class, and shown in their class's colour."""
+"""Colours, counts and classes of the cells of a Labels layer."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ OUTLINE = 2
 
 
 def class_colours(table: pd.DataFrame) -> dict[str, str]:
-    """Colour of every class that a table of cells has, as in the overlay picture."""
+    """Return the colour of each class of a table of cells, as in the overlay picture."""
     return colours(sorted(set(table["class"])))
 
 
 def colormap(table: pd.DataFrame, classes: Mapping[str, str]) -> DirectLabelColormap:
-    """Colormap of a labels layer: every cell in the colour of its class.
+    """Make the colormap of a Labels layer: each cell in the colour of its class.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def show_outlines(layer: Labels) -> None:
 
 
 def class_rows(provenance: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a class of a label image whose integers are classes: its integer and its name.
+    """Make the features of a label image whose integers are classes: one row a class.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def class_rows(provenance: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def summary(names: Iterable[str], nothing: str = "No white blood cell found") -> str:
-    r"""Sentence that counts cells by class, the commonest class first; `nothing` without cells.
+    r"""Count cells by class in a sentence, the commonest class first; `nothing` without cells.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def summary(names: Iterable[str], nothing: str = "No white blood cell found") ->
 
 
 def legend(names: Iterable[str], classes: Mapping[str, str]) -> str:
-    """Rich text: one line a class, with its colour and its number of cells."""
+    """Write a legend in rich text: one line a class, with its colour and number of cells."""
     return "<br>".join(
         f'<span style="color: {classes[name]}">■</span> {count(number, name)}'
         for name, number in count_classes(names).items()
@@ -94,7 +94,7 @@ def legend(names: Iterable[str], classes: Mapping[str, str]) -> str:
 
 
 def count_classes(names: Iterable[str]) -> dict[str, int]:
-    """Class name to number of cells, the commonest first, then by name."""
+    """Count the cells of each class, the commonest first, then by name."""
     counts: dict[str, int] = {}
     for name in names:
         counts[name] = counts.get(name, 0) + 1
@@ -181,8 +181,8 @@ def _free_colour(name: str, taken: Collection[str]) -> str:
 def _extend(colormap: DirectLabelColormap, label: int, twin: int) -> None:
     """Give a new label the colour of another one.
 
-    A colormap made anew would have every pixel of the layer translated again, a fifth of a second
-    for 4096² pixels. What napari has worked out from the colours is completed instead.
+    With a new colormap napari would translate every pixel of the layer again, a fifth of a second
+    for 4096² pixels. Its cache of the colours is extended instead.
     """
     colormap.color_dict[label] = colormap.color_dict[twin]
     made = vars(colormap)
@@ -212,9 +212,9 @@ PREFIX = "p_"
 
 
 def classes_of(layer: Labels) -> list[str]:
-    """Classes in the order of the model's outputs, then those that were added, then others found.
+    """List the classes of a layer: outputs of its model, then classes added, then others found.
 
-    Where no model told of classes, they are the five types of mature white blood cells.
+    Without a model they are the five types of mature white blood cells.
     """
     table = layer.features
     columns = [str(name) for name in table if str(name).startswith(PREFIX)]

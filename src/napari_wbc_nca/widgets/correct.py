@@ -1,4 +1,4 @@
-"""The Correct widget: the corrections as buttons, for those who do not know the keys yet."""
+"""Correct widget: buttons of the corrections, with their keys."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class CorrectWidget(ViewerWidget):
         self._take(self.viewer.layers.selection.active)
 
     def on_layers(self) -> None:
-        """Let go of a layer that was removed, and show the name of one that was renamed."""
+        """Disconnect from a layer that was removed; show the new name of one that was renamed."""
         if self.layer is not None and self.layer not in self.viewer.layers:
             self._take(None)
         self._show()
@@ -93,7 +93,7 @@ class CorrectWidget(ViewerWidget):
         self.add(self.title, self.hint, box, self.cell, self.class_box, self.new_class, self.counts)
 
     def _take(self, layer: Layer | None) -> None:
-        """Correct `layer` from now on."""
+        """Make `layer` the one that is corrected."""
         layer = getattr(layer, "__wrapped__", layer)
         layer = layer if isinstance(layer, Labels) else None
         if layer is not None:
@@ -166,7 +166,7 @@ def _class_text(number: int, name: str) -> str:
 
 
 def describe(layer: Labels) -> str:
-    """The selected cell in words."""
+    """Describe the selected cell in words."""
     label = int(layer.selected_label)
     row = rows_by_label(follow(layer).table, [label])[label]
     if row is None:
@@ -175,6 +175,6 @@ def describe(layer: Labels) -> str:
 
 
 def origins(layer: Labels) -> str:
-    """How many cells are as the program made them, corrected, or drawn by a person."""
+    """Count the cells that the program made, that were corrected, and that were drawn."""
     counts = Counter(follow(layer).table["origin"])
     return " · ".join(f"{counts[name]} {name}" for name in (AUTO, EDITED, ADDED))

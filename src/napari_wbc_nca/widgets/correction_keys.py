@@ -1,6 +1,6 @@
-"""The keys of the corrections, known to napari as actions of Labels layers.
+"""Register the keys of the corrections as actions of Labels layers.
 
-They stand in napari's preferences, where they can be changed, and in none of its own keys' place.
+They are listed in napari's preferences, where they can be changed, and shadow none of its keys.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari import (
-    Viewer,  # napari hands it over by this annotation
+    Viewer,  # napari passes it to functions with this annotation
     current_viewer,
 )
 from napari.layers import Labels
@@ -43,7 +43,7 @@ _STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
 
 
 def start_operation(viewer: Viewer, name: str, layer: Labels | None = None) -> None:
-    """Do an operation, or wait for the line that it needs; the same again stops the waiting.
+    """Start an operation, or cancel it where it still waits for its line.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def start_operation(viewer: Viewer, name: str, layer: Labels | None = None) -> N
 
 
 def start_classification(viewer: Viewer, number: int, layer: Labels | None = None) -> None:
-    """Give the cell pointed at the class with a number, from 1."""
+    """Give the cell under the mouse the class with a number, from 1."""
     viewer = getattr(viewer, "__wrapped__", viewer)
     try:
         layer = layer or active_labels(viewer)
@@ -84,7 +84,7 @@ def start_classification(viewer: Viewer, number: int, layer: Labels | None = Non
 
 
 def _stop(viewer: Viewer) -> str:
-    """Wait for no line any more; return the name of the operation that needed it, or nothing."""
+    """Cancel the operation that waits for a line; return its name, or an empty text."""
     name, stroke = _STROKES.get(viewer, ("", None))
     if stroke is not None:
         stroke.close()
@@ -137,12 +137,12 @@ def bind_keys() -> None:
 
 
 def action_name(name: str) -> str:
-    """Name of an operation among napari's actions."""
+    """Return the name of an operation among napari's actions."""
     return f"{PACKAGE}:{name}"
 
 
 def keys_of(name: str) -> str:
-    """Keys of an operation as the preferences have them now, in words."""
+    """Return the keys of an operation in words, as the preferences have them now."""
     shortcuts = action_manager._shortcuts.get(action_name(name), [])
     return " or ".join(str(coerce_keybinding(key)) for key in shortcuts) or "no key"
 

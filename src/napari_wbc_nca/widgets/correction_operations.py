@@ -1,4 +1,4 @@
-"""What can be corrected: each operation with its name, key and what it does to a layer."""
+"""Operations that correct cells: their names and keys, and what they do to a layer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Plane:
 
 
 def active_labels(viewer: Viewer) -> Labels:
-    """The Labels layer that is selected, or the only one there is.
+    """Return the Labels layer that is selected, or the only one there is.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def active_labels(viewer: Viewer) -> Labels:
 
 
 def shown_plane(viewer: Viewer, layer: Labels) -> Plane:
-    """The plane of `layer` that can be corrected now.
+    """Return the plane of `layer` that is shown, where it can be corrected.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def shown_plane(viewer: Viewer, layer: Labels) -> Plane:
 
 
 def pointed_cell(viewer: Viewer, plane: Plane) -> int:
-    """Label of the cell under the mouse; away from the picture, the selected label.
+    """Return the label of the cell under the mouse; away from the picture, the selected label.
 
     Raises
     ------
@@ -100,14 +100,14 @@ def pointed_cell(viewer: Viewer, plane: Plane) -> int:
 
 
 def to_pixel(layer: Layer, position: Any) -> tuple[int, int]:
-    """Row and column of a position in the world."""
+    """Convert a position in the world to row and column."""
     inside = layer.world_to_data(tuple(position)[-layer.ndim :])
     y, x = (int(np.round(at)) for at in inside[-2:])
     return y, x
 
 
 def seeds(viewer: Viewer, plane: Plane) -> npt.NDArray[np.float64]:
-    """Points on `plane`, ``(N, 2)`` y and x in pixels, of the topmost visible Points layer.
+    """Return the points of the topmost visible Points layer on `plane`: ``(N, 2)`` y, x in pixels.
 
     Raises
     ------
@@ -125,13 +125,13 @@ def seeds(viewer: Viewer, plane: Plane) -> npt.NDArray[np.float64]:
 
 
 def _obstacle(viewer: Viewer, layer: Labels) -> str:
-    """Why a layer cannot be edited, and the remedy; empty where it can."""
+    """Say why a layer cannot be edited, and the remedy; empty where it can."""
     shown = {axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed}
     if layer.multiscale:
         return "it has several resolutions, which napari only shows; open the full one by itself"
     if type(layer.data).__module__.startswith("dask"):
         return (
-            "it is a dask array, which is computed anew each time it is read; load it with "
+            "it is a dask array, which is computed each time it is read; load it with "
             "layer.data = layer.data.compute(), or save it as zarr"
         )
     if not layer.editable:
@@ -146,7 +146,7 @@ def _obstacle(viewer: Viewer, layer: Labels) -> str:
 
 
 CELL, LINE, POINTS, LAYER = "cell", "line", "points", "layer"
-"""What an operation is told by: the cell pointed at, a drawn line, points, or nothing."""
+"""What an operation needs: the cell under the mouse, a line, points, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Operation:
     key
         Key that starts it.
     needs
-        What it is told by.
+        What it needs.
     tip
         What it does.
     """
@@ -244,7 +244,7 @@ def correct_by_line(viewer: Viewer, layer: Labels, name: str, line: npt.ArrayLik
 
 
 def classify(viewer: Viewer, layer: Labels, name: str) -> str:
-    """Give the cell pointed at a class; returns and raises as :func:`correct`."""
+    """Give the cell under the mouse a class; returns and raises as :func:`correct`."""
     plane, follower = shown_plane(viewer, layer), follow(layer)
     label = pointed_cell(viewer, plane)
     if not follower.boxes([label]):

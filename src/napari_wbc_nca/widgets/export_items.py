@@ -1,4 +1,4 @@
-"""What is exported of the viewer's layers, and layers of what is imported."""
+"""Convert layers to items of an export, and items of an import to layers."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def all_items(
     reviewed: Shapes | None,
     image: Image | None = None,
 ) -> list[Item]:
-    """Items of the `chosen` among the viewer's layers, each with its own image and nuclei.
+    """Convert `chosen` layers to items, each with the image and the nuclei that belong to it.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def all_items(
     reviewed
         As in :func:`items_of`.
     image
-        What all were drawn on; None where each has its own.
+        Image that all were drawn on; None where each has another.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def items_of(
     reviewed: Shapes | None,
     nuclei: Labels | None = None,
 ) -> list[Item]:
-    """Items of a layer: one, or one for each plane of a stack that holds cells.
+    """Convert a layer to items: one, or one for each plane of a stack that holds cells.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def _resampled(plane: npt.NDArray[Any], grid: Grid, labels: str, image: str) -> 
 def regions(
     labels: Labels, lead: Index, index: Index, shapes: Shapes, shape: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """Pixels of a plane that lie in the shapes of a layer; lines enclose nothing."""
+    """Return the pixels of a plane that lie in the shapes of a layer; lines enclose nothing."""
     source = Source(labels, labels.data, lead, None)
     polygons = []
     for vertices, kind in zip(shapes.data, shapes.shape_type, strict=True):
@@ -253,7 +253,7 @@ def regions(
 
 
 def _ellipse(box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Corners on the ellipse that touches the middles of a box's four sides."""
+    """Return corners on the ellipse that touches the middles of a box's four sides."""
     angle = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)[:, None]
     across, down = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
     found: npt.NDArray[np.float64] = (

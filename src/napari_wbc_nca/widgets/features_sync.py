@@ -1,4 +1,4 @@
-"""The features of a Labels layer follow its pixels, whoever changes them, and napari's undo."""
+"""Keep the features of a Labels layer in step with its pixels, and with napari's undo."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FOLLOWERS: WeakKeyDictionary[Labels, Follower] = WeakKeyDictionary()
 
 
 def follow(layer: Labels, *, fresh: bool = False) -> Follower:
-    """The follower of `layer`; from the first call on, its features follow its pixels.
+    """Keep the features of `layer` in step with its pixels, from the first call on.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ def follow(layer: Labels, *, fresh: bool = False) -> Follower:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """What a step of the history did to the table; None where nobody looked."""
+    """Rows of the table before and after a step of the history; None where they are unknown."""
 
-    step: history.Step  # kept, so that its key stays its own
+    step: history.Step  # kept, since its id identifies it
     before: Rows | None
     after: Rows | None
     done: bool = True
 
 
 class Follower:
-    """Keeps one row a label in a layer's features, and writes edits that napari can undo.
+    """Keep one row a label in a layer's features, and write edits that napari can undo.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Follower:
         return self._largest + 1
 
     def write(self, edit: Edit, index: Index) -> None:
-        """Do an edit of the plane at `index`, as one step of napari's undo.
+        """Write an edit of the plane at `index`, as one step of napari's undo.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Follower:
             self._named = {}
 
     def boxes(self, labels: Iterable[int]) -> dict[int, tuple[slice, slice]]:
-        """Boxes of cells, after a look at whether the table is right about them."""
+        """Return the boxes of cells; all are measured where the table is wrong about one."""
         wanted = list(labels)
         if self._stale or not all(map(self._is_right, rows_by_label(self.table, wanted).values())):
             self.measure_all(ADDED)
@@ -148,7 +148,7 @@ class Follower:
         return {label: _box(row) for label, row in found.items() if row is not None}
 
     def measure_all(self, origin: str) -> None:
-        """Make the table anew from all pixels, keeping what it says of the cells that are there."""
+        """Measure all cells; what else the table holds of them stays."""
         layer = self.layer
         if not isinstance(layer.data, np.ndarray) and layer.data.size > LARGEST:
             raise ValueError(
@@ -178,7 +178,7 @@ class Follower:
         self._stale = True
 
     def _on_pixels(self, event: Any = None) -> None:
-        """Bring the table to where the history is."""
+        """Apply to the table what the history did since the last call."""
         layer = self._layer()
         if layer is None:
             return
@@ -199,7 +199,7 @@ class Follower:
         self._steps = {key: record for key, record in self._steps.items() if key in known}
 
     def _record(self, step: history.Step) -> None:
-        """Take in a step that was done for the first time."""
+        """Apply a step that was done for the first time."""
         change = history.change_of(step)
         self._largest = max(self._largest, *change.gain, 0)
         if self._stale:
@@ -215,7 +215,7 @@ class Follower:
         self._show(before, after)
 
     def _travel(self, record: Recorded, *, back: bool) -> None:
-        """Undo or redo a step in the table; what was changed in its rows since stays."""
+        """Undo or redo a step in the table; values changed since stay."""
         self._steps[history.step_id(record.step)] = replace(record, done=not back)
         here, there = record.before, record.after
         if back:
@@ -228,7 +228,7 @@ class Follower:
         self._show(now, wanted)
 
     def _measured(self, change: history.Change, before: Rows) -> dict[int, Row | None]:
-        """Rows of the labels that a step touched, as their pixels are now."""
+        """Measure the labels that a step changed."""
         if change.part is None:
             return {}
         area = self._window(change.part, before)
@@ -242,7 +242,7 @@ class Follower:
         return after
 
     def _window(self, part: history.Part, before: Rows) -> tuple[slice, slice]:
-        """Box around what was touched and the cells that were."""
+        """Return the box around the pixels that changed and the cells that were there."""
         boxes = [part[-2:], *(_box(row) for row in before.values() if row is not None)]
         y, x = (
             slice(min(side.start for side in sides), max(side.stop for side in sides))
@@ -262,7 +262,7 @@ class Follower:
         return known if known > 0 or size is None else size**2
 
     def _blank(self, label: int) -> Row:
-        """Row of a cell that a person drew."""
+        """Return the row of a cell that a person drew."""
         row: Row = dict.fromkeys(map(str, self.layer.features), np.nan)
         return row | {"index": label, "label": label, "class": UNKNOWN, "origin": ADDED}
 
@@ -285,7 +285,7 @@ def _box(row: Row) -> tuple[slice, slice]:
 
 
 def _named(row: Row, name: str) -> Row:
-    """A row after a person named the cell's class."""
+    """Return a row with the class that a person gave."""
     probability = row.get(f"p_{name}", np.nan)
     origin = EDITED if row["origin"] == AUTO else row["origin"]
     given = {"class_probability": probability} if "class_probability" in row else {}
@@ -293,7 +293,7 @@ def _named(row: Row, name: str) -> Row:
 
 
 def _inherited(after: dict[int, Row | None], before: Rows, edit: Edit) -> dict[int, Row | None]:
-    """Rows of new labels, with what is known of the cells whose pixels they took over."""
+    """Return the rows of new labels with the class of the cells whose pixels they took."""
     out = dict(after)
     for label, old in edit.parents.items():
         row, parent = after.get(label), before.get(old)

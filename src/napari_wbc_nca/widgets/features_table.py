@@ -1,4 +1,9 @@
-"""The table of a Labels layer: rows by label, measured columns, and where a cell came from."""
+"""Features of a Labels layer: one row a label, measured columns, class and origin.
+
+napari 0.9 takes the position of a row in its Features table for the label, so that the row of cell
+1 selects label 0. While its widget works on a layer whose table has the column ``index``, it is
+given a stand-in that counts by rows.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ Rows = Mapping[int, Row | None]
 
 
 def complete_table(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AUTO) -> pd.DataFrame:
-    """The same table with one row for each cell that was measured, and none for others.
+    """Complete a table: one row for each cell that was measured, and none for others.
 
     Parameters
     ----------
@@ -33,7 +38,7 @@ def complete_table(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AU
     measured
         Of :func:`napari_wbc_nca.ops.labels.measure_cells`.
     origin
-        Of cells that the table does not say it of.
+        Origin of cells whose row has none.
     """
     known = with_index(table).drop_duplicates("index").set_index("index", drop=False)
     known = known.drop(columns=[name for name in measured if name in known])
@@ -53,7 +58,7 @@ def complete_table(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AU
 
 
 def with_index(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the column ``index`` that napari goes by."""
+    """Add the column ``index``, by which napari finds the row of a label."""
     if "index" in table:
         return table
     numbers = table["label"] if "label" in table else np.arange(len(table))
@@ -61,12 +66,12 @@ def with_index(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_complete(table: pd.DataFrame) -> bool:
-    """Whether a table has all columns that following the labels needs."""
+    """Return whether a table has all columns that keeping it up to date needs."""
     return {"index", "label", "class", "origin", *COLUMNS} <= set(table)
 
 
 def rows_by_label(table: pd.DataFrame, labels: Iterable[int]) -> dict[int, Row | None]:
-    """Rows of some labels."""
+    """Return the rows of some labels."""
     wanted = list(labels)
     at = np.flatnonzero(np.isin(table["index"].to_numpy(), wanted))
     # Column by column: taking rows out of a table of 5,000 cells as rows is ten times slower.
@@ -79,7 +84,7 @@ def rows_by_label(table: pd.DataFrame, labels: Iterable[int]) -> dict[int, Row |
 
 
 def replace_rows(table: pd.DataFrame, changes: Rows) -> pd.DataFrame:
-    """The table with some rows changed, added or, where None, left out; in the labels' order."""
+    """Change, add or, where None, remove rows; the table stays in the order of labels."""
     labels = table["index"].to_numpy()
     kept = np.flatnonzero(~np.isin(labels, list(changes)))
     new = [row for row in changes.values() if row is not None]
@@ -92,7 +97,7 @@ def replace_rows(table: pd.DataFrame, changes: Rows) -> pd.DataFrame:
 
 
 def _joined(old: Any, added: list[Any]) -> Any:
-    """A column with values added."""
+    """Append values to a column."""
     if old.dtype.kind in "iuf":
         return np.concatenate([np.asarray(old), np.asarray(added)]) if added else np.asarray(old)
     values = np.array([*old.tolist(), *added], object)
@@ -102,7 +107,7 @@ def _joined(old: Any, added: list[Any]) -> Any:
 
 
 def _whole(name: str, values: Any) -> Any:
-    """Give counts and places in pixels their integers back, which a row without them takes."""
+    """Convert counts and places in pixels back to integers, after a row without them."""
     whole = name in ("index", "label") or name.startswith(("box_", "axis_"))
     if not (whole or name.endswith("_px")) or values.dtype.kind != "f" or np.isnan(values).any():
         return values
@@ -110,7 +115,7 @@ def _whole(name: str, values: Any) -> Any:
 
 
 def transfer_row(current: Row | None, here: Row | None, there: Row | None) -> Row | None:
-    """A row taken from one point of the history to another, less what was changed since.
+    """Return a row as it was at another point of the history; values changed since stay.
 
     Parameters
     ----------
@@ -128,7 +133,7 @@ def transfer_row(current: Row | None, here: Row | None, there: Row | None) -> Ro
 
 
 def pixel_area(table: pd.DataFrame) -> float:
-    """Square micrometres of a pixel, from a table's areas; NaN where they do not say."""
+    """Return the area of a pixel in µm², from the areas of a table; NaN where it has none."""
     if "area_um2" not in table or "area_px" not in table:
         return float("nan")
     return float((table["area_um2"] / table["area_px"]).median())

@@ -1,4 +1,4 @@
-"""The cells behind the layers of a run, and what a change of their centroids asks for."""
+"""Update the cells of a run after a change of their centroids."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DIGITS = 3
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What a person did to the centroids of one plane.
+    """Centroids that a person added to one plane, and cells whose centroids were removed.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """Segmentations by plane, which nobody edits, and their integers in the layers.
+    """Segmentations by plane, as computed, and the integers of their cells in the layers.
 
     Attributes
     ----------
@@ -67,15 +67,15 @@ class Instances:
     numbers: Mapping[Index, Numbers]
 
     def table(self) -> pd.DataFrame:
-        """All cells, with their integers in the layers."""
+        """Return the table of all cells, with their integers in the layers."""
         return cells_table(self.request, self.done, self.numbers)
 
     def labels(self, index: Index, name: str) -> npt.NDArray[np.uint32]:
-        """Label image of a plane with the integers of the layers."""
+        """Return the label image of a plane, with the integers of the layers."""
         return renumber(self.done[index].labels[name], self.numbers[index])
 
     def changes(self, rows: Positions) -> dict[Index, Change]:
-        """What must be done so that the centroids are `rows`; empty where they are.
+        """Return the changes by plane that make the centroids `rows`; none where they are.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class Instances:
     def updated(
         self, changes: Mapping[Index, Change], highest: int
     ) -> Generator[Progress, None, Instances]:
-        """Instances after `changes`; runs in a thread.
+        """Compute the instances after `changes`; runs in a thread.
 
         Cells that stay keep their integers; new ones get integers above `highest`.
         """
@@ -120,7 +120,7 @@ class Instances:
 def instances_of(
     request: Request, checkpoint: Checkpoint, done: Mapping[Index, Segmentation]
 ) -> Instances:
-    """Instances of a run that has just been shown; what is edited later stays out of them."""
+    """Copy the instances of a run, so that edits of its layers do not change them."""
     copies = {
         index: replace(found, labels={n: np.array(plane) for n, plane in found.labels.items()})
         for index, found in done.items()
@@ -131,12 +131,12 @@ def instances_of(
 def changed_pixels(
     before: Instances, after: Instances, index: Index, name: str
 ) -> npt.NDArray[np.bool_]:
-    """Pixels of a plane whose integer is another than it was."""
+    """Return the pixels of a plane whose integer changed."""
     return np.asarray(before.labels(index, name) != after.labels(index, name))
 
 
 def removed_numbers(before: Instances, after: Instances) -> list[int]:
-    """Integers in the layers that stand for no cell any more."""
+    """List the integers in the layers whose cells were removed."""
     now = {number for own in after.numbers.values() for number in own.values()}
     return [no for own in before.numbers.values() for no in own.values() if no not in now]
 
@@ -144,7 +144,7 @@ def removed_numbers(before: Instances, after: Instances) -> list[int]:
 def merge_features(
     features: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame
 ) -> pd.DataFrame:
-    """Features of a layer with the rows of changed cells replaced, and all others as they are.
+    """Replace the rows of changed cells in the features of a layer; all others stay.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def merge_features(
         Of the layer, which people may have edited and added columns and rows to. What only these
         columns say of a changed cell stays.
     before, after
-        Cells as they were computed; rows are told apart by ``index``.
+        Cells as they were computed; identified by ``index``.
     """
     old, new = before.set_index("index"), after.set_index("index")
     same = [n for n in new.index.intersection(old.index) if new.loc[n].equals(old.loc[n])]
@@ -165,7 +165,7 @@ def merge_features(
 
 
 def _by_plane(request: Request, rows: Positions) -> dict[Index, dict[tuple[float, ...], list[int]]]:
-    """Plane to position to the numbers of the rows there."""
+    """Return the numbers of the rows at each position of each plane."""
     found: dict[Index, dict[tuple[float, ...], list[int]]] = {}
     for number, row in enumerate(rows):
         lead = tuple(int(at) for at in np.round(row[:-2]))

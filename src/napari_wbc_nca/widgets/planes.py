@@ -1,4 +1,4 @@
-"""Which planes a layer has, and where each of them lies in the world."""
+"""Planes of a layer, and where each of them lies in the world."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ANISOTROPY = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The planes of an image layer, whatever its channel order.
+    """Planes of an image layer, in any order of channels.
 
     Attributes
     ----------
@@ -61,11 +61,11 @@ class Source:
         return int(height), int(width)
 
     def planes(self) -> Iterator[Index]:
-        """Positions of all planes."""
+        """Iterate over the positions of all planes."""
         yield from np.ndindex(*self.lead)
 
     def image(self, index: Index) -> Image:
-        """The plane at `index`, still lazy where the layer is."""
+        """Return the plane at `index`, still lazy where the layer is."""
         name = "-".join([self.layer.name, *(str(i) for i in index)])
         return Image(self.pixels[index], name, pixel_size(self), self.layer.source.path)
 
@@ -93,7 +93,7 @@ def source_of(layer: Layer) -> Source:
 
 
 def current_index(source: Source, point: Sequence[float]) -> Index:
-    """Position of the plane that is nearest to what the viewer shows.
+    """Return the position of the plane that is nearest to what the viewer shows.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def current_index(source: Source, point: Sequence[float]) -> Index:
 
 
 def pixel_size(source: Source) -> float | None:
-    """Side of a pixel in µm; None where the layer has no unit of length or oblong pixels."""
+    """Return the side of a pixel in µm; None without a unit of length, or for oblong pixels."""
     layer = source.layer
     try:
         sides = [
@@ -127,16 +127,16 @@ def pixel_size(source: Source) -> float | None:
 OURS = "napari_wbc_nca"
 """Key in the metadata of layers that we made."""
 SHOWS = "shows"
-"""Key therein of what a layer's integers are: ``cell``, ``nucleus``, ``class`` and so on."""
+"""Key in them of what a layer's integers are: ``cell``, ``nucleus``, ``class`` and so on."""
 
 
 def content_of(layer: Layer) -> str:
-    """What the integers of a Labels layer are; cells, where it is none of ours."""
+    """Return what the integers of a Labels layer are: cells, where the metadata do not say."""
     return str(layer.metadata.get(OURS, {}).get(SHOWS, "cell"))
 
 
 def placement(source: Source, index: Index | None, *, flat: bool = False) -> dict[str, Any]:
-    """Keyword arguments that put a result where its plane is.
+    """Return the keyword arguments that put a result where its plane is.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _shear_matrix(layer: Layer) -> npt.NDArray[np.float64]:
 def to_plane(
     source: Source, other: Layer, positions: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Positions of another layer as positions of `source`.
+    """Convert positions of another layer to positions of `source`.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def to_plane(
 
 
 def on_plane(positions: npt.NDArray[np.float64], index: Index) -> npt.NDArray[np.bool_]:
-    """Which positions, as :func:`to_plane` returns them, lie on the plane at `index`."""
+    """Return which positions of :func:`to_plane` lie on the plane at `index`."""
     lead = positions[:, : len(index)]
     inside = np.logical_or(np.isnan(lead), np.round(lead) == np.asarray(index))
     return np.asarray(inside.all(axis=1), bool)
@@ -284,7 +284,7 @@ def _unit_ratios(source: Source, labels: Layer) -> npt.NDArray[np.float64]:
 
 
 def boxes_in(source: Source, shapes: Layer) -> npt.NDArray[np.float64]:
-    """Boxes around the shapes of a layer, in pixels of `source`.
+    """Return the boxes around the shapes of a layer, in pixels of `source`.
 
     Returns
     -------
@@ -300,5 +300,5 @@ def boxes_in(source: Source, shapes: Layer) -> npt.NDArray[np.float64]:
 
 
 def labels_source(layer: Labels) -> Source:
-    """The planes of a Labels layer: every axis before the last two leads to one."""
+    """Return the planes of a Labels layer: all axes before the last two are leading ones."""
     return Source(layer, layer.data, tuple(layer.data.shape[:-2]), None)

@@ -1,4 +1,4 @@
-"""Correct the centroids of a result, and look at what a cell was cut out by."""
+"""Update cells by their centroids, and show the contribution map of one cell."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LOOK = {"colormap": "magma", "blending": "additive", "contrast_limits": (0, 1)}
 
 
 class ContributionView:
-    """A layer just above the image, of one cell at a time.
+    """Layer just above the image with the contribution map of one cell.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ class PropagationTools(Controls):
     def __init__(self, host: SegmentWidget) -> None:
         super().__init__(host)
         self.update_button = QPushButton("Update")
-        self.update_button.setToolTip("Make the cells anew whose centroids you changed")
+        self.update_button.setToolTip("Segment the cells whose centroids you changed again")
         self.follow = QCheckBox("as I edit")
-        self.follow.setToolTip("Update by itself after each change of a point")
+        self.follow.setToolTip("Update after each change of a point")
         self.follow.setChecked(True)
         self.chosen = QCheckBox("Contribution of the selected cell")
         self.chosen.setToolTip(
@@ -129,12 +129,12 @@ class PropagationTools(Controls):
 
     @property
     def running(self) -> bool:
-        """Whether cells are being made anew."""
+        """Whether cells are being updated."""
         return self._job is not None and self._job.running
 
     @property
     def busy(self) -> bool:
-        """Whether cells are being made anew, or soon will be."""
+        """Whether cells are being updated, or soon will be."""
         return self.running or self._timer.isActive()
 
     @property
@@ -144,7 +144,7 @@ class PropagationTools(Controls):
         return layer if isinstance(layer, Points) else None
 
     def on_result(self, result: Result, finished: Finished) -> None:
-        """Work on `result` from now on."""
+        """Update the cells of `result`."""
         self._let_go()
         self._result, self._instances, self._number = result, None, 0
         self._view = ContributionView(self.host.viewer)
@@ -166,14 +166,14 @@ class PropagationTools(Controls):
         self._show_contribution()
 
     def on_close(self) -> None:
-        """Stop what goes on, and listen no more."""
+        """Cancel the update, and disconnect from the layers."""
         self._timer.stop()
         if self._job is not None:
             self._job.cancel()
         self._let_go()
 
     def update_cells(self) -> None:
-        """Make the touched cells anew, in a thread; the layers follow."""
+        """Update the cells whose centroids changed, in a thread; the layers follow."""
         points, instances = self.points, self._instances
         if points is None or instances is None or self.running:
             return
@@ -181,7 +181,7 @@ class PropagationTools(Controls):
         changes = instances.changes(rows)
         if not changes:
             return
-        self.hint.setText("Updating the touched cells…")
+        self.hint.setText("Updating the changed cells…")
         self._job = Job(instances.updated(changes, self._highest()), self)
         self._job.returned.connect(lambda after: self._on_updated(instances, after, rows))
         self._job.failed.connect(self._on_failed)
@@ -222,7 +222,7 @@ class PropagationTools(Controls):
             layer.data_setitem(full, after.labels(index, name)[where])
 
     def _place(self, rows: npt.NDArray[np.float64], table: pd.DataFrame) -> None:
-        """Points of the cells there are now, with what was edited since the update began."""
+        """Set the points of the cells there are now, and those edited since the update began."""
         points = self.points
         if points is None or self._result is None:
             return
@@ -275,7 +275,7 @@ class PropagationTools(Controls):
             self._view.show(self._result.request, *found, self._number)
 
     def _contribution(self, number: int) -> tuple[Index, npt.NDArray[np.float32]] | None:
-        """Plane of the cell that `number` stands for in the layers, and its contribution."""
+        """Return the plane and the contribution map of the cell with `number` in the layers."""
         from napari_wbc_nca.workflow.segment import contribution
 
         if self._instances is None:
@@ -288,12 +288,12 @@ class PropagationTools(Controls):
         return None
 
     def _labels(self) -> dict[str, Labels]:
-        """Label layers of the result that are still there, by name."""
+        """Return the label layers of the result that are still there, by name."""
         found = {name: self._layer(name) for name in ("cell", "contribution")}
         return {name: layer for name, layer in found.items() if isinstance(layer, Labels)}
 
     def _highest(self) -> int:
-        """Largest integer that stands in a label layer."""
+        """Return the largest integer of all label layers."""
         return max((int(layer.data.max()) for layer in self._labels().values()), default=0)
 
     def _layer(self, name: str) -> Layer | None:
@@ -301,7 +301,7 @@ class PropagationTools(Controls):
         return layer if layer is not None and layer in self.host.viewer.layers else None
 
     def _let_go(self) -> None:
-        """Listen to the layers of the last result no more."""
+        """Disconnect from the layers of the last result."""
         if self.points is not None:
             self.points.events.data.disconnect(self._on_edited)
             self.points.selected_data.events.items_changed.disconnect(self._on_point)
@@ -311,7 +311,7 @@ class PropagationTools(Controls):
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        """Points that we write are no edits."""
+        """Ignore changes of points that the program makes."""
         self._writing = True
         try:
             yield

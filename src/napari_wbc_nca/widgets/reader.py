@@ -1,4 +1,4 @@
-"""Opens what ``segment`` wrote: labels with their table, or all that belongs to an image."""
+"""Read what ``segment`` wrote: labels with their table, or all that belongs to an image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "napari-wbc-nca"
 LARGEST_RECORD = 2**20
-"""Bytes above which a JSON file is none of ours, and is not read."""
+"""Size in bytes above which a JSON file is none of ours, and is not read."""
 
 NEW = "new"
 """Key in the metadata of layers that were just read."""
@@ -35,7 +35,7 @@ Reader = Callable[[str | Sequence[str]], "list[LayerDataTuple]"]
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """Reader of one of our outputs; None for everything else.
+    """Return the reader of one of our outputs; None for everything else.
 
     A label image and a table are ours where the other one lies beside it, a JSON file where it
     says so.
@@ -156,7 +156,7 @@ def _on_inserted(event: Any) -> None:
 
 
 def _maps(path: Path) -> list[LayerDataTuple]:
-    """One image a map, under its own name, not shown at first: there may be many."""
+    """Read maps as images under their names, hidden at first since there may be many."""
     with tifffile.TiffFile(path) as file:
         pixels = file.asarray()
         names = read_map_names(file)
@@ -170,7 +170,7 @@ def _maps(path: Path) -> list[LayerDataTuple]:
 
 
 def record(path: Path) -> dict[str, Any] | None:
-    """Provenance in a JSON file; None where it is none of ours."""
+    """Read the provenance in a JSON file; None where it is none of ours."""
     if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
         return None
     try:
@@ -183,7 +183,7 @@ def record(path: Path) -> dict[str, Any] | None:
 
 
 def _beside(path: Path, ending: str) -> Path:
-    """Output with another ending that belongs to the same image."""
+    """Return the path of another output of the same image."""
     for known in SUFFIXES:
         if path.name.endswith(known):
             return path.with_name(path.name.removesuffix(known) + ending)

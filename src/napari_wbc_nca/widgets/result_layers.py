@@ -1,4 +1,4 @@
-"""Layers made from the segmentations of a run, in the place of what they were computed from."""
+"""Show the segmentations of a run as layers, on the pixels of their image."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What one layer shows, before it is a layer.
+    """Data and appearance of a layer that is about to be added.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ def update_result(viewer: Viewer, result: Result, request: Request, found: Found
 
 
 def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[str, Layer]:
-    """Layers of `result` by what they are to show; those that are too many are removed."""
+    """Assign the layers of `result` to what they are to show; remove those that are left."""
     layers = {name: layer for name, layer in result.layers.items() if name in made}
     spare = [layer for name, layer in result.layers.items() if name not in made]
     missing = [name for name in made if name not in layers and made[name].kind == "image"]
@@ -197,7 +197,7 @@ def _result(request: Request, table: pd.DataFrame, layers: dict[str, Layer]) -> 
 
 
 def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, Drawing]:
-    """What `request` wants to see of the results, by name, in the order of :data:`ORDER`."""
+    """Draw the outputs that `request` asks for, by name, in the order of :data:`ORDER`."""
     made: dict[str, Drawing] = {}
     for kind in ORDER:
         for item in reversed(request.display.outputs):
@@ -209,7 +209,7 @@ def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, D
 def _maps(
     item: OptionalLayer, request: Request, found: Found, _: pd.DataFrame
 ) -> dict[str, Drawing]:
-    """Maps as images that are not shown at first; there may be many."""
+    """Draw maps as images, hidden at first since there may be many."""
     first = {"colormap": "magma", "opacity": 0.7, "visible": False}
     return {
         name: Drawing("image", map_stack(request, found, name), {}, _named(request, name, first))
@@ -220,7 +220,7 @@ def _maps(
 def _labels(
     item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
 ) -> dict[str, Drawing]:
-    """Labels with the table of cells as features; none where no plane has them."""
+    """Draw labels with the table of cells as features; none where no plane has them."""
     if not any(item.name in seg.labels for seg in found.values()):
         return {}
     data = label_stack(request, found, item.name)
@@ -231,7 +231,7 @@ def _labels(
 def _classes(
     item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
 ) -> dict[str, Drawing]:
-    """Labels whose integers are classes, with one row of features a class."""
+    """Draw labels whose integers are classes, with one row of features a class."""
     planes = {i: seg.labels[item.name] for i, seg in found.items() if item.name in seg.labels}
     if not planes:
         return {}
@@ -246,7 +246,7 @@ def _classes(
 def _points(
     item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
 ) -> dict[str, Drawing]:
-    """Centres of the cells, with the table of cells as features."""
+    """Draw the centres of the cells, with the table of cells as features."""
     classes = class_colours(table)
     look = {"features": table, "face_color": [classes[name] for name in table["class"]] or "white"}
     size = _diameter(found) / 6
@@ -263,14 +263,14 @@ def _named(request: Request, title: str, first: Mapping[str, Any]) -> dict[str, 
 
 
 def _diameter(found: Found) -> float:
-    """Diameter in pixels that cells were taken to have; a visible size where nobody knows."""
+    """Return the diameter in pixels at which cells were segmented; 40 where it is unknown."""
     return (
         max((float(seg.provenance.get("diameter", 0)) for seg in found.values()), default=0) or 40
     )
 
 
 def positions(request: Request, table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Where cells were found, in the data of a result's layers: ``(N, lead + 2)``."""
+    """Return the centres of cells in data coordinates of the layers: ``(N, lead + 2)``."""
     lead = len(request.source.lead)
     rows = np.zeros((len(table), lead + 2))
     if len(table):
@@ -284,7 +284,7 @@ def positions(request: Request, table: pd.DataFrame) -> npt.NDArray[np.float64]:
 def cells_table(
     request: Request, found: Found, numbers: Mapping[Index, Numbers] | None = None
 ) -> pd.DataFrame:
-    """Cells of all planes in one table.
+    """Join the cells of all planes in one table.
 
     The column ``index`` ties a row to its label in napari; ``axis_0`` and so on hold a plane's
     position.
@@ -319,7 +319,7 @@ def number_cells(
     before: Mapping[Index, Numbers] | None = None,
     highest: int = 0,
 ) -> dict[Index, Numbers]:
-    """Label of a plane to its integer in the layers; none stands twice.
+    """Assign each label of a plane an integer in the layers that no other label has.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def number_cells(
 
 
 def renumber(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
-    """Label image of a plane with its integers in the layers."""
+    """Return the label image of a plane with the integers of the layers."""
     plane = np.asarray(labels)
     lookup = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
     for label, number in numbers.items():
@@ -357,7 +357,7 @@ def renumber(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
 
 
 def label_stack(request: Request, found: Found, name: str) -> Any:
-    """Label image ``(..., Y, X)`` of a run; no integer stands on two planes.
+    """Stack the label images of a run, ``(..., Y, X)``; no integer is on two planes.
 
     A single plane without leading axes is passed on as it is: it may be larger than memory.
     """
@@ -373,13 +373,13 @@ def label_stack(request: Request, found: Found, name: str) -> Any:
 
 
 def map_stack(request: Request, found: Found, name: str) -> Any:
-    """Map ``(..., Y, X)`` of a run; 0 on planes that do not have it."""
+    """Stack the maps of a run, ``(..., Y, X)``; 0 on planes that do not have it."""
     maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
     return stack_planes(request, maps, np.float32)
 
 
 def stack_planes(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
-    """Planes in one array ``(..., Y, X)``; ``(1, ..., Y, X)`` where one plane was asked for."""
+    """Stack planes in one array ``(..., Y, X)``; ``(1, ..., Y, X)`` for a single plane."""
     source = request.source
     if not source.lead and planes:
         return planes[()]
@@ -393,7 +393,7 @@ def stack_planes(request: Request, planes: Mapping[Index, Any], dtype: type) -> 
 
 
 def fingerprint(layer: Layer) -> int | None:
-    """Number that changes with every edit of a layer's pixels, positions or features.
+    """Hash a layer's pixels or positions and its features, to notice edits.
 
     None for layers that are too large to be read whole; they count as edited.
     """

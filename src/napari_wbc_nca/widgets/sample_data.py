@@ -1,4 +1,4 @@
-"""The bundled smears, and synthetic cultures, under File > Open Sample."""
+"""Open the bundled smears and synthetic cultures, under File > Open Sample."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _SHAPE = (384, 512)
 
 
 def first_smear() -> list[LayerDataTuple]:
-    """A smear with a neutrophil."""
+    """Open a smear with a neutrophil."""
     return [_layer("smear-1")]
 
 
 def second_smear() -> list[LayerDataTuple]:
-    """A smear of another laboratory."""
+    """Open a smear of another laboratory."""
     return [_layer("smear-2")]
 
 
 def typed_field() -> list[LayerDataTuple]:
-    """A field with white blood cells of two types."""
+    """Open a field with white blood cells of two types."""
     return [_layer("typed")]
 
 
 def populations() -> list[LayerDataTuple]:
-    """A culture of each population, made anew: what CellMixer is trained on."""
+    """Make a culture of each population, such as CellMixer is trained on."""
     return [
         (culture((kind,), _SHAPE, seed).pixels, {"name": kind}, "image")
         for seed, kind in enumerate(KINDS)
@@ -37,7 +37,7 @@ def populations() -> list[LayerDataTuple]:
 
 
 def mixed_culture() -> list[LayerDataTuple]:
-    """A culture in which the populations grew together, with the true class of each pixel."""
+    """Make a culture of mixed populations, with the true class of each pixel."""
     made = culture(tuple(KINDS), _SHAPE, len(KINDS))
     known = {"name": f"classes: {', '.join(KINDS)}", "visible": False}
     return [(made.pixels, {"name": "culture"}, "image"), (made.classes, known, "labels")]

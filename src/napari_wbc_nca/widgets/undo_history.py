@@ -1,7 +1,7 @@
-"""napari's own history of a Labels layer: what a step changed, and which steps are done.
+"""Read napari's undo history of a Labels layer: which steps are done, and what each changed.
 
-Labels layers tell of an edit by their event ``paint``, of undo and redo by nothing but a redrawn
-picture. All that leans on how napari keeps its history stands in this file.
+Labels layers announce an edit by the event ``paint``, undo and redo only by a redrawn picture. All
+that depends on how napari keeps its history stands in this file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Part = tuple[slice, ...]
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What a step does to the pixels when it is done; undoing does the opposite.
+    """Pixels that a step changes when it is done; undoing does the opposite.
 
     Attributes
     ----------
@@ -39,17 +39,17 @@ class Change:
 
 
 def undo_steps(layer: Labels) -> Iterator[Step]:
-    """Steps that undo would take back, oldest first."""
+    """Iterate over the steps that undo would take back, oldest first."""
     yield from layer._undo_history
 
 
 def redo_steps(layer: Labels) -> Iterator[Step]:
-    """Steps that redo would do again, in the order in which they were undone."""
+    """Iterate over the steps that redo would repeat, in the order in which they were undone."""
     yield from layer._redo_history
 
 
 def step_id(step: Step) -> int:
-    """Number by which a step is known; undo and redo pass it on with its atoms reversed."""
+    """Return a number that identifies a step; undo and redo only reverse its atoms."""
     return min(id(atom) for atom in step)
 
 
@@ -60,7 +60,7 @@ def add_empty_step(layer: Labels) -> None:
 
 
 def change_of(step: Step) -> Change:
-    """What `step` does to the pixels."""
+    """Return what `step` changes."""
     gain: Counter[int] = Counter()
     parts = []
     for atom in step:
@@ -74,7 +74,7 @@ def change_of(step: Step) -> Change:
 
 
 def is_written(layer: Labels, step: Step) -> bool:
-    """Whether the pixels hold what `step` writes.
+    """Return whether the pixels hold what `step` writes.
 
     napari announces some steps before it writes them. A step of several atoms was collected
     while they were written.
@@ -106,7 +106,7 @@ def _part(atom: Atom) -> Part:
 
 
 def _first(atom: Atom) -> tuple[Any, ...]:
-    """Indices whose first entries are the place of the first pixel that an atom changes."""
+    """Return the indices of the first pixel that an atom changes."""
     if not _is_masked(atom):
         return _indices(atom)
     corner = [side.start for side in atom.slice_key]
