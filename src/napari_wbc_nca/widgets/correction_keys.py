@@ -147,7 +147,7 @@ def keys_of(name: str) -> str:
     return " or ".join(str(coerce_keybinding(key)) for key in shortcuts) or "no key"
 
 
-def _bind(name: str, key: str, description: str, command: Callable[[Any], None]) -> None:
+def _bind(name: str, key: str, description: str, command: Callable[[Any], object]) -> None:
     action = action_name(name)
     command.__name__ = f"{PACKAGE} {name}"
     action_manager.register_action(action, command, description, Labels)

@@ -166,7 +166,8 @@ class RowSelection:
     @property
     def features(self) -> pd.DataFrame:
         """Features of the layer, with their labels as the table's index."""
-        return self.layer.features.set_axis(self._labels, axis="index")
+        table: pd.DataFrame = self.layer.features.set_axis(self._labels, axis="index")
+        return table
 
     @property
     def selected_label(self) -> int:
