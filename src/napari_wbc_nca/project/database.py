@@ -1,0 +1,256 @@
+"""SQLite database of an annotation project: schema, versions, locks, and one writing thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+T = TypeVar("T")
+
+FILE = "project.sqlite"
+"""Name of the database in the folder of a project."""
+APPLICATION_ID = 0x57424341
+"""``PRAGMA application_id`` of our databases, "WBCA"."""
+_SCHEMA = """
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL,            -- relative to the project's folder where it lies below or beside
+    sha256 TEXT NOT NULL,
+    pixel_size REAL,
+    reviewed TEXT                  -- when its review was finished, UTC; NULL before
+);
+CREATE UNIQUE INDEX image_hashes ON images (sha256);
+CREATE TABLE layers (
+    id INTEGER PRIMARY KEY,
+    image INTEGER NOT NULL REFERENCES images (id),
+    name TEXT NOT NULL,
+    shape TEXT NOT NULL,           -- JSON
+    run TEXT NOT NULL,             -- JSON record of the run that made it; {} where drawn by hand
+    rows TEXT NOT NULL,            -- JSON: label to its row in the table of cells, before any edit
+    head INTEGER NOT NULL DEFAULT 0,   -- last edit that is applied, 0 none
+    tip INTEGER NOT NULL DEFAULT 0,    -- edit up to which redo goes
+    created TEXT NOT NULL,
+    UNIQUE (image, name)
+);
+CREATE TABLE snapshots (           -- the labels of a layer before any edit, in bands of rows
+    layer INTEGER NOT NULL REFERENCES layers (id),
+    band INTEGER NOT NULL,
+    labels BLOB NOT NULL,
+    PRIMARY KEY (layer, band)
+);
+CREATE TABLE edits (
+    id INTEGER PRIMARY KEY,
+    layer INTEGER NOT NULL REFERENCES layers (id),
+    parent INTEGER NOT NULL,       -- edit that it follows, 0 none: undone branches are kept
+    kind TEXT NOT NULL,
+    rows TEXT NOT NULL,            -- JSON: label to [row before, row after]
+    reviewer TEXT NOT NULL,
+    time TEXT NOT NULL
+);
+CREATE TABLE regions (             -- what an edit changed of the pixels
+    edit INTEGER NOT NULL REFERENCES edits (id),
+    plane TEXT NOT NULL,           -- JSON: position on the leading axes
+    y INTEGER NOT NULL,
+    x INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    before BLOB NOT NULL,
+    after BLOB NOT NULL
+);
+CREATE INDEX edit_regions ON regions (edit);
+CREATE TABLE transactions (        -- every edit, undo and redo, in order
+    id INTEGER PRIMARY KEY,
+    layer INTEGER NOT NULL REFERENCES layers (id),
+    action TEXT NOT NULL,
+    head INTEGER NOT NULL,
+    time TEXT NOT NULL
+);
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);  -- JSON values
+"""
+MIGRATIONS = (_SCHEMA,)
+"""Script `n` brings a database from version `n` to version `n + 1`."""
+
+
+class ProjectError(ValueError):
+    """A project that cannot be used; says which, why, and what to do."""
+
+
+class Database:
+    """One open database of a project, locked against other programs.
+
+    Every write is a job of one thread, in the order in which they were asked for; each job is one
+    transaction. WAL keeps what was committed when the program is killed.
+
+    Parameters
+    ----------
+    folder
+        Of the project.
+    create
+        Make a new database where there is none; an existing one is never replaced.
+
+    Raises
+    ------
+    ProjectError
+        For a folder without a project, a project that is open elsewhere, was made by a newer
+        version, is damaged, or lies where nothing can be written.
+    """
+
+    def __init__(self, folder: Path, create: bool = False) -> None:
+        self.folder, self.path = folder, folder / FILE
+        if not self.path.exists() and not create:
+            raise ProjectError(
+                f"{folder} holds no annotation project ({FILE}); choose the folder of a project, "
+                "or start a new one there"
+            )
+        if not os.access(folder, os.W_OK) or (
+            self.path.exists() and not os.access(self.path, os.W_OK)
+        ):
+            raise ProjectError(
+                f"{self.path} cannot be written to; ask for the right to write there, or copy the "
+                "project's folder to a place of your own and open the copy"
+            )
+        self._lock = FileLock(folder / "project.lock", timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise ProjectError(
+                f"{self.path} is open in another napari or command; close it there first"
+            ) from None
+        try:
+            self._reader = self._connect()
+            self._prepare()
+            ((last,),) = self.query("SELECT coalesce(max(id), 0) FROM edits")
+        except BaseException:
+            self._lock.release()
+            raise
+        self._numbers = count(last + 1)
+        self._jobs: SimpleQueue[tuple[Callable[[Any], Any], Future[Any]] | None] = SimpleQueue()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._write, name="project", daemon=True)
+        self._thread.start()
+
+    def next_edit(self) -> int:
+        """Number of a new edit, larger than all before it."""
+        return next(self._numbers)
+
+    def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Run `job` in a transaction on the writing thread, after all jobs before it.
+
+        Once a job has failed, later ones fail with the same error: a journal has no gaps.
+        """
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return future
+
+    def flush(self) -> None:
+        """Wait until everything that was submitted is committed.
+
+        Raises
+        ------
+        ProjectError
+            When it could not be written.
+        """
+        self.submit(lambda _: None).result()
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of a query, of what is committed."""
+        return self._reader.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        """Write what is waiting, and let go of the project; a second call does nothing."""
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            self._thread.join()
+            self._reader.close()
+            self._lock.release()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise self._damaged(error) from error
+        return connection
+
+    def _prepare(self) -> None:
+        """Check whose database it is, and bring it to the version of this program."""
+        try:
+            ((application,),) = self.query("PRAGMA application_id")
+            ((version,),) = self.query("PRAGMA user_version")
+            tables = self.query("SELECT name FROM sqlite_master")
+            ((state,),) = self.query("PRAGMA quick_check(1)")
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+        if state != "ok":
+            raise self._damaged(state)
+        if tables and application != APPLICATION_ID:
+            raise ProjectError(
+                f"{self.path} is a database of another program; choose another folder"
+            )
+        if version > len(MIGRATIONS):
+            raise ProjectError(
+                f"{self.path} has version {version}, this program knows versions up to "
+                f"{len(MIGRATIONS)}; install the newest napari-wbc-nca to open it"
+            )
+        if tables and version < len(MIGRATIONS):
+            self._back_up(self.path.with_name(f"project-version-{version}.sqlite"))
+        for number in range(version, len(MIGRATIONS)):
+            self._reader.executescript(
+                f"BEGIN; {MIGRATIONS[number]} PRAGMA application_id = {APPLICATION_ID};"
+                f"PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+
+    def _back_up(self, target: Path) -> None:
+        """Copy the database before it is migrated."""
+        copy = sqlite3.connect(target)
+        with copy:
+            self._reader.backup(copy)
+        copy.close()
+
+    def _damaged(self, why: object) -> ProjectError:
+        return ProjectError(
+            f"{self.path} is damaged ({why}); put back a copy of the project's folder from a "
+            "backup, or start a new project in another folder with the corrected label images "
+            "that lie beside it"
+        )
+
+    def _write(self) -> None:
+        connection = self._connect()
+        while (item := self._jobs.get()) is not None:
+            job, future = item
+            if self.failure is not None:
+                future.set_exception(self.failure)
+                continue
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                result = job(connection)
+                connection.execute("COMMIT")
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self.failure = self._unwritten(error)
+                future.set_exception(self.failure)
+            else:
+                future.set_result(result)
+        connection.close()
+
+    def _unwritten(self, error: BaseException) -> BaseException:
+        if not isinstance(error, sqlite3.Error):
+            return error
+        remedy = {
+            "SQLITE_FULL": "make room on its disk, then save the labels and open the project again",
+            "SQLITE_BUSY": "close the program that uses it, then open the project again",
+        }.get(getattr(error, "sqlite_errorname", ""), "check its disk, then open the project again")
+        return ProjectError(f"{self.path} cannot be written: {error}; {remedy}")
