@@ -149,7 +149,7 @@ def test_a_folder_without_a_project_is_named(tmp_path):
 
 def test_a_damaged_project_is_never_replaced(tmp_path):
     (tmp_path / FILE).write_bytes(b"nothing of the kind" * 100)
-    with pytest.raises(ProjectError, match="is damaged .*put back a copy"):
+    with pytest.raises(ProjectError, match=r"is damaged .*put back a copy"):
         Project(tmp_path, create=True)
     assert (tmp_path / FILE).read_bytes().startswith(b"nothing")
 
