@@ -1,0 +1,185 @@
+"""Doubt about segmented cells: which of them a reviewer should look at first, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_wbc_nca.cell_types import NONE
+from napari_wbc_nca.ops.differential import UNSURE
+from napari_wbc_nca.params import Bounds
+
+Values = npt.NDArray[np.float64]
+
+REASONS = {
+    "margin": "two types are nearly as likely",
+    "probability": "no type is likely",
+    "agreement": "the type changes when the cell is rotated",
+    "contrast": "the outline is faint",
+    "border": "the image's border cuts the cell",
+    "size": "its size is unusual here",
+    "nc_ratio": "its N:C ratio is unusual for its type here",
+}
+"""Part of the doubt to the reason that a reviewer reads."""
+
+
+@dataclass(frozen=True)
+class DoubtParams:
+    """How the parts of the doubt are weighted, and when a type is unsure."""
+
+    margin: Annotated[float, Bounds("Weight of a small margin between two types", low=0)] = 1.0
+    probability: Annotated[float, Bounds("Weight of a low probability", low=0)] = 1.0
+    agreement: Annotated[float, Bounds("Weight of types that change on rotation", low=0)] = 1.0
+    contrast: Annotated[float, Bounds("Weight of a faint outline", low=0)] = 0.5
+    border: Annotated[float, Bounds("Weight of a cell that the border cuts", low=0)] = 0.25
+    size: Annotated[float, Bounds("Weight of an unusual size", low=0)] = 0.5
+    nc_ratio: Annotated[float, Bounds("Weight of an unusual N:C ratio", low=0)] = 0.25
+    unsure_below: Annotated[
+        float, Bounds("Calibrated probability below which a type is 'unsure'", low=0, high=1)
+    ] = 0.5
+    doubtful_above: Annotated[
+        float, Bounds("Doubt above which a cell is to be reviewed", low=0, high=1)
+    ] = 0.25
+
+
+def doubt(
+    cells: pd.DataFrame,
+    shape: tuple[int, int] | None = None,
+    params: DoubtParams | None = None,
+    temperature: float = 1.0,
+) -> pd.DataFrame:
+    """Rate how doubtful each cell is.
+
+    Parameters
+    ----------
+    cells
+        One row a cell: the table of :class:`~napari_wbc_nca.types.Segmentation`. Parts whose
+        columns are missing do not count.
+    shape
+        Height and width of the image; None takes no cell to be cut by the border.
+    params
+        Weights and thresholds.
+    temperature
+        Divides the logits of the probabilities: calibration of the model, 1 none.
+
+    Returns
+    -------
+    DataFrame
+        By the index of `cells`: ``doubt`` in 0–1 (the weighted mean of the parts), ``reason``
+        (that of the part that contributes most), ``doubtful``, ``touches_border``, ``probability``
+        (calibrated, of the likeliest type), ``second`` and ``second_probability``, ``unsure``, and
+        each part in 0–1 under its name in `REASONS` with the prefix ``doubt_``.
+    """
+    weights = params or DoubtParams()
+    probabilities, names = calibrated(cells, temperature)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    rows = np.arange(len(cells))
+    best = probabilities[rows, order[:, 0]] if names else np.full(len(cells), np.nan)
+    several = len(names) > 1
+    second = probabilities[rows, order[:, 1]] if several else np.full(len(cells), np.nan)
+    border = touches_border(cells, shape)
+    parts = pd.DataFrame(
+        {
+            "margin": 1 - (best - second),
+            "probability": 1 - best,
+            "agreement": 1 - _numbers(cells, "rotation_agreement"),
+            "contrast": 1 - _numbers(cells, "contrast"),
+            "border": border.astype(float),
+            "size": unusual(np.log(_numbers(cells, "area_px").clip(min=1))),
+            "nc_ratio": _unusual_by_class(cells),
+        },
+        index=cells.index,
+    ).clip(0, 1)
+    weight = np.array([getattr(weights, name) for name in parts])
+    weighted = parts.to_numpy() * weight
+    known = np.where(parts.notna(), weight, 0).sum(1)
+    total = np.nansum(weighted, 1) / np.where(known > 0, known, 1)
+    strongest = np.nan_to_num(weighted, nan=-1).argmax(1) if len(cells) else np.zeros(0, int)
+    out = pd.DataFrame({"doubt": total}, index=cells.index)
+    out["reason"] = [list(REASONS.values())[n] for n in strongest]
+    out["doubtful"] = total > weights.doubtful_above
+    out["touches_border"] = border
+    out["probability"] = best
+    out["second"] = [names[n] for n in order[:, 1]] if several else ""
+    out["second_probability"] = second
+    out["unsure"] = best < weights.unsure_below
+    return out.join(parts.add_prefix("doubt_"))
+
+
+def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, list[str]]:
+    r"""Probabilities of the types, without *none*, at a temperature.
+
+    :math:`p_i^{1/T} / \sum_j p_j^{1/T}`, which is the softmax of the logits over T (Guo et al.,
+    ICML 2017).
+
+    Returns
+    -------
+    tuple
+        ``(N, types)`` probabilities that sum to 1, and the types' names.
+    """
+    columns = [name for name in cells if str(name).startswith("p_") and name != f"p_{NONE}"]
+    values = np.maximum(cells[columns].to_numpy(float), 1e-12) ** (1 / temperature)
+    sums = values.sum(1, keepdims=True)
+    return values / np.where(sums > 0, sums, 1), [str(name)[2:] for name in columns]
+
+
+def describe_type(row: pd.Series) -> str:
+    """Write a type as every list shows it: an unsure one never as a bare fact.
+
+    Examples
+    --------
+    >>> describe_type(pd.Series({"class": "neutrophil", "unsure": False}))
+    'neutrophil'
+    >>> row = {"class": "neutrophil", "probability": 0.54, "unsure": True}
+    >>> describe_type(pd.Series(row | {"second": "eosinophil", "second_probability": 0.31}))
+    'unsure (neutrophil 0.54, eosinophil 0.31)'
+    """
+    if not row.get("unsure"):
+        return str(row["class"])
+    first = f"{row['class']} {row['probability']:.2f}"
+    if not row.get("second"):
+        return f"{UNSURE} ({first})"
+    return f"{UNSURE} ({first}, {row['second']} {row['second_probability']:.2f})"
+
+
+def touches_border(cells: pd.DataFrame, shape: Sequence[int] | None) -> npt.NDArray[np.bool_]:
+    """Which cells' boxes reach the border of an image of `shape`."""
+    if shape is None or not {"box_y0", "box_x0", "box_y1", "box_x1"} <= set(cells):
+        return np.zeros(len(cells), bool)
+    y0, x0, y1, x1 = (cells[f"box_{name}"].to_numpy() for name in ("y0", "x0", "y1", "x1"))
+    reached = (y0 <= 0) | (x0 <= 0) | (y1 >= shape[0]) | (x1 >= shape[1])
+    return np.asarray(reached, bool)
+
+
+def unusual(values: Values) -> Values:
+    """How far values lie from their median: 0 within two deviations, 1 from six on.
+
+    The deviation is 1.4826 times the median distance from the median, at least 0.05. Of fewer
+    than four values none is unusual.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) < 4:
+        return np.where(np.isfinite(values), 0.0, np.nan)
+    middle = np.median(known)
+    deviation = max(1.4826 * float(np.median(np.abs(known - middle))), 0.05)
+    return np.asarray(((np.abs(values - middle) / deviation - 2) / 4).clip(0, 1))
+
+
+def _unusual_by_class(cells: pd.DataFrame) -> Values:
+    """How unusual the share of the nucleus is among cells of the same class."""
+    ratio = _numbers(cells, "nucleus_area_px") / _numbers(cells, "area_px").clip(min=1)
+    if "class" not in cells:
+        return unusual(ratio)
+    out = np.full(len(cells), np.nan)
+    for _, rows in cells.groupby("class").indices.items():
+        out[rows] = unusual(ratio[rows])
+    return out
+
+
+def _numbers(cells: pd.DataFrame, name: str) -> Values:
+    return cells[name].to_numpy(float) if name in cells else np.full(len(cells), np.nan)
