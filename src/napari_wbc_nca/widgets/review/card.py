@@ -1,0 +1,101 @@
+"""Card of the selected cell: crop, probabilities, doubt and its reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_wbc_nca.cell_types import NONE, colours
+from napari_wbc_nca.ops.doubt import REASONS
+from napari_wbc_nca.widgets.layout import text_label
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.widgets.review.crops import CropSource
+    from napari_wbc_nca.widgets.review.model import ReviewModel
+
+SIZE = 128
+"""Screen pixels of the crop."""
+_LISTED = 0.1
+"""Least part of the doubt that is listed as a reason."""
+
+
+class CellCard(QWidget):
+    """What is known of the selected cell."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.picture = QLabel(alignment=Qt.AlignmentFlag.AlignTop)
+        self.picture.setFixedWidth(SIZE)
+        self.text = text_label()
+        self.bars = QVBoxLayout()
+        self.bars.setSpacing(2)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.picture, 0, 0, 2, 1)
+        layout.addWidget(self.text, 0, 1)
+        layout.addLayout(self.bars, 1, 1)
+        layout.setColumnStretch(1, 1)
+        self._model: ReviewModel | None = None
+        self._crops: CropSource | None = None
+        self._update()
+
+    def show_cells(self, model: ReviewModel | None, crops: CropSource | None) -> None:
+        """Show the selected cell of a model."""
+        self._model, self._crops = model, crops
+        if model is not None:
+            model.changed.connect(self._update)
+            model.selection_changed.connect(self._update)
+        self._update()
+
+    def _update(self) -> None:
+        while (item := self.bars.takeAt(0)) is not None:
+            item.widget().deleteLater()
+        if self._model is None or self._crops is None or not self._model.selection:
+            self.picture.clear()
+            self.text.setText("No cell is selected.")
+            return
+        label = self._model.selection[0]
+        cell = self._model.table.loc[label]
+        self.picture.setPixmap(self._crops.pixmap(label, cell, SIZE, outline=True))
+        self.text.setText(describe(label, cell, len(self._model.selection)))
+        for name, probability in probabilities(cell):
+            self.bars.addWidget(_bar(name, probability))
+
+
+def describe(label: int, cell: pd.Series, selected: int = 1) -> str:
+    """Rich text about a cell: type, status, size, and the reasons of its doubt."""
+    lines = [f"<b>Cell {label}: {cell['type']}</b>"]
+    if selected > 1:
+        lines[0] += f" and {selected - 1} more"
+    who = f" by {cell['reviewer']}" if cell.get("reviewer") else ""
+    lines.append(f"{cell['status']}{who}")
+    area = cell.get("area_um2")
+    known = area is not None and area == area
+    size = f"{area:.0f} µm²" if known else f"{cell['area_px']:.0f} px"
+    ratio = cell.get("nc_ratio")
+    lines.append(size + (f", N:C {ratio:.2f}" if ratio is not None and ratio == ratio else ""))
+    parts = {name: cell.get(f"doubt_{name}", 0.0) for name in REASONS}
+    reasons = sorted((n for n in parts if parts[n] > _LISTED), key=lambda n: -parts[n])
+    lines.append(f"Doubt {cell['doubt']:.2f}" + (": " if reasons else ""))
+    lines += [f"· {REASONS[name]} ({parts[name]:.2f})" for name in reasons]
+    return "<br>".join(lines)
+
+
+def probabilities(cell: pd.Series) -> list[tuple[str, float]]:
+    """Types with their probabilities, the likeliest first."""
+    found = {str(n)[2:]: float(cell[n]) for n in cell.index if str(n).startswith("p_")}
+    shown = [(n, p) for n, p in found.items() if n != NONE and p == p]
+    return sorted(shown, key=lambda item: -item[1])
+
+
+def _bar(name: str, probability: float) -> QProgressBar:
+    bar = QProgressBar()
+    bar.setRange(0, 1000)
+    bar.setValue(round(1000 * probability))
+    bar.setFormat(f"{name} {probability:.2f}")
+    bar.setFixedHeight(16)
+    bar.setStyleSheet(f"QProgressBar::chunk {{ background-color: {colours([name])[name]}; }}")
+    return bar

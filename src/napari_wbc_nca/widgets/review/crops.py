@@ -1,0 +1,127 @@
+"""Crops of cells at one physical scale, read when they are shown."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QPixmap
+
+from napari_wbc_nca.io.images import prepare
+from napari_wbc_nca.io.pixels import to_rgb
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from napari.layers import Labels
+
+    from napari_wbc_nca.widgets.planes import Source
+
+_AROUND = 1.35
+"""Side of a crop over the diameter that nine in ten cells have at most."""
+_KEPT = 2000
+"""Crops that stay in memory."""
+
+
+class CropSource:
+    """Crops of the cells of a Labels layer, out of the image it was made from.
+
+    All show a square of the same side, so that cells can be compared by size.
+
+    Parameters
+    ----------
+    source
+        Planes of the image layer.
+    layer
+        Labels layer.
+    table
+        One row a cell by label, with its box.
+    """
+
+    def __init__(self, source: Source, layer: Labels, table: pd.DataFrame) -> None:
+        self._source, self._layer = source, layer
+        sides = np.maximum(table["box_y1"] - table["box_y0"], table["box_x1"] - table["box_x0"])
+        typical = float(np.quantile(sides, 0.9)) if len(sides) else 32.0
+        self.side = max(8, round(_AROUND * typical))
+        self._images: dict[tuple[int, ...], Any] = {}
+        self._pixmaps: OrderedDict[tuple[int, int, bool], QPixmap] = OrderedDict()
+
+    def pixmap(self, label: int, row: pd.Series, size: int, outline: bool = False) -> QPixmap:
+        """Crop of a cell, `size` screen pixels wide, with its outline where that is wanted."""
+        key = (label, size, outline)
+        if key not in self._pixmaps:
+            pixels = self.crop(row)
+            if outline:
+                pixels = _outlined(pixels, self.mask(label, row))
+            self._pixmaps[key] = _pixmap(pixels, size)
+            if len(self._pixmaps) > _KEPT:
+                self._pixmaps.popitem(last=False)
+        self._pixmaps.move_to_end(key)
+        return self._pixmaps[key]
+
+    def forget(self, labels: list[int]) -> None:
+        """Read crops of cells again when they are shown next; their outlines changed."""
+        gone = set(labels)
+        for key in [key for key in self._pixmaps if key[0] in gone]:
+            del self._pixmaps[key]
+
+    def crop(self, row: pd.Series) -> npt.NDArray[np.uint8]:
+        """``(side, side, 3)`` colours around a cell; white beyond the image."""
+        index, where, target = self._place(row)
+        image = self._image(index)
+        out = np.full((self.side, self.side, 3), 255, np.uint8)
+        out[target] = np.asarray(to_rgb(image.pixels[where], image.contrast)).round()
+        return out
+
+    def mask(self, label: int, row: pd.Series) -> npt.NDArray[np.bool_]:
+        """``(side, side)`` pixels of a cell in its crop."""
+        index, where, target = self._place(row)
+        out = np.zeros((self.side, self.side), bool)
+        out[target] = np.asarray(self._layer.data[(*index, *where)]) == label
+        return out
+
+    def _place(
+        self, row: pd.Series
+    ) -> tuple[tuple[int, ...], tuple[slice, slice], tuple[slice, slice]]:
+        """Plane of a cell, its part of the plane, and where that lies in the crop."""
+        lead = len(self._source.lead)
+        index = tuple(int(row.get(f"plane_{n}", 0)) for n in range(lead))
+        spans, targets = [], []
+        for axis, size in zip("yx", self._layer.data.shape[-2:], strict=True):
+            first = round((row[f"box_{axis}0"] + row[f"box_{axis}1"] - self.side) / 2)
+            start, stop = max(first, 0), min(first + self.side, size)
+            spans.append(slice(start, stop))
+            targets.append(slice(start - first, stop - first))
+        return index, (spans[0], spans[1]), (targets[0], targets[1])
+
+    def _image(self, index: tuple[int, ...]) -> Any:
+        if index not in self._images:
+            self._images[index] = prepare(self._source.image(index))
+        return self._images[index]
+
+
+def _outlined(pixels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Pixels with the border of a mask drawn in white on black."""
+    from scipy import ndimage as ndi
+
+    outside = ndi.binary_dilation(mask) & ~mask
+    halo = ndi.binary_dilation(outside) & ~mask & ~outside
+    out = pixels.copy()
+    out[halo] = 0
+    out[outside] = 255
+    return out
+
+
+def _pixmap(pixels: npt.NDArray[np.uint8], size: int) -> QPixmap:
+    height, width = pixels.shape[:2]
+    data = np.ascontiguousarray(pixels)
+    image = QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    scaled = image.scaled(
+        size,
+        size,
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )
+    return QPixmap.fromImage(scaled)

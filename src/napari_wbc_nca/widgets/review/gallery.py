@@ -1,0 +1,294 @@
+"""Gallery of cells: crops in groups, of which only those that are seen are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QPoint, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from qtpy.QtWidgets import QAbstractScrollArea, QWidget
+
+from napari_wbc_nca.cell_types import colours, count
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QEvent
+
+    from napari_wbc_nca.widgets.review.crops import CropSource
+    from napari_wbc_nca.widgets.review.model import ReviewModel
+
+GROUPED, BY_DOUBT = "grouped by type", "sorted by doubt"
+CROP, GAP, BAR, HEADER = 64, 6, 5, 22
+"""Screen pixels of a crop, between crops, of the probability bar, of a group's headline."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells below one headline.
+
+    Attributes
+    ----------
+    name
+        Class of the cells; empty where all are in one group.
+    labels
+        Of the cells, in their order.
+    top
+        Screen pixel where the headline begins.
+    """
+
+    name: str
+    labels: tuple[int, ...]
+    top: int
+
+
+class Gallery(QAbstractScrollArea):
+    """Crops of the cells under review.
+
+    A click selects, with Ctrl or Shift several; a double click emits `opened`; cells that are
+    dragged to another group get its class.
+
+    Parameters
+    ----------
+    parent
+        Widget that it lies in.
+    """
+
+    opened = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.order = GROUPED
+        self.only = ""
+        self._model: ReviewModel | None = None
+        self._crops: CropSource | None = None
+        self._groups: list[Group] = []
+        self._places: dict[int, tuple[Group, int]] = {}
+        self._hover = 0
+        self._pressed: tuple[int, QPoint] | None = None
+        self._dragging = False
+        self.viewport().setMouseTracking(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumHeight(2 * CROP + HEADER)
+        self.setAccessibleName("Gallery of cells")
+
+    def show_cells(self, model: ReviewModel | None, crops: CropSource | None) -> None:
+        """Show the cells of a model, or none."""
+        self._model, self._crops = model, crops
+        if model is not None:
+            model.changed.connect(self.rebuild)
+            model.selection_changed.connect(self._on_selection)
+        self.rebuild()
+
+    def set_order(self, order: str) -> None:
+        """Group by type, or sort by doubt."""
+        self.order = order
+        self.rebuild()
+
+    def filter_class(self, name: str) -> None:
+        """Show one class only; all where `name` is empty."""
+        self.only = name
+        self.rebuild()
+
+    def labels(self) -> list[int]:
+        """Labels of the cells that are listed, in their order."""
+        return [label for group in self._groups for label in group.labels]
+
+    def rebuild(self) -> None:
+        """Arrange the cells again."""
+        self._groups = []
+        top = 0
+        for name, labels in self._arranged():
+            self._groups.append(Group(name, tuple(labels), top))
+            top += HEADER * bool(name) + self._rows(len(labels)) * self._step
+        self._places = {
+            label: (group, number)
+            for group in self._groups
+            for number, label in enumerate(group.labels)
+        }
+        bar = self.verticalScrollBar()
+        bar.setRange(0, max(0, top - self.viewport().height()))
+        bar.setPageStep(self.viewport().height())
+        bar.setSingleStep(self._step)
+        self.viewport().update()
+
+    def rectangle(self, label: int) -> QRect | None:
+        """Where a cell lies in the viewport; None where it is not listed."""
+        if label not in self._places:
+            return None
+        group, number = self._places[label]
+        row, column = divmod(number, self._columns)
+        top = group.top + HEADER * bool(group.name) + row * self._step
+        left = GAP + column * (CROP + GAP)
+        return QRect(left, top - self.verticalScrollBar().value(), CROP, CROP + BAR)
+
+    def cell_at(self, point: QPoint) -> int:
+        """Label of the cell at a point of the viewport; 0 where there is none."""
+        group = self._group_at(point)
+        if group is None:
+            return 0
+        y = point.y() + self.verticalScrollBar().value() - group.top - HEADER * bool(group.name)
+        column, inside = divmod(point.x() - GAP, CROP + GAP)
+        number = (y // self._step) * self._columns + column
+        within = y >= 0 and 0 <= column < self._columns and inside < CROP
+        return group.labels[number] if within and number < len(group.labels) else 0
+
+    def sizeHint(self) -> QSize:
+        """Return a size that shows some rows of cells."""
+        return QSize(4 * (CROP + GAP) + GAP, 4 * (CROP + GAP))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Arrange the cells in as many columns as fit."""
+        super().resizeEvent(event)
+        self.rebuild()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the cells that are seen."""
+        painter = QPainter(self.viewport())
+        offset, height = self.verticalScrollBar().value(), self.viewport().height()
+        known = colours([group.name for group in self._groups])
+        for group in self._groups:
+            top = group.top - offset
+            if group.name and -HEADER < top < height:
+                painter.setPen(QColor(known[group.name]))
+                box = QRect(GAP, top, self.viewport().width(), HEADER)
+                painter.drawText(
+                    box, Qt.AlignmentFlag.AlignVCenter, count(len(group.labels), group.name)
+                )
+            top += HEADER * bool(group.name)
+            first = max(0, -top // self._step) * self._columns
+            last = ((height - top) // self._step + 1) * self._columns
+            for label in group.labels[first : max(last, 0)]:
+                self._draw(painter, label)
+        painter.end()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Select the cell under the mouse."""
+        label = self.cell_at(event.pos())
+        if self._model is None or not label:
+            return
+        selection = list(self._model.selection)
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            selection = (
+                [n for n in selection if n != label] if label in selection else [*selection, label]
+            )
+        elif event.modifiers() & Qt.KeyboardModifier.ShiftModifier and selection:
+            selection = self._between(selection[0], label)
+        elif label not in selection:
+            selection = [label]
+        self._pressed = (label, event.pos())
+        self._model.select(selection)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Show the outline of the cell under the mouse, or drag the selected ones."""
+        if self._pressed is not None:
+            far = (event.pos() - self._pressed[1]).manhattanLength() > GAP
+            self._dragging = self._dragging or far
+            shape = (
+                Qt.CursorShape.ClosedHandCursor if self._dragging else Qt.CursorShape.ArrowCursor
+            )
+            self.viewport().setCursor(shape)
+            return
+        label = self.cell_at(event.pos())
+        if label != self._hover:
+            self._hover = label
+            self.viewport().update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Give dragged cells the class of the group that they are dropped on."""
+        dragged, self._dragging = self._dragging, False
+        pressed, self._pressed = self._pressed, None
+        self.viewport().unsetCursor()
+        if self._model is None or pressed is None:
+            return
+        group = self._group_at(event.pos())
+        if dragged and group is not None and group.name:
+            self._model.classify(self._model.selection, group.name)
+        elif not dragged and not event.modifiers() and len(self._model.selection) > 1:
+            self._model.select([pressed[0]])
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Ask for the cell to be shown in the viewer."""
+        if label := self.cell_at(event.pos()):
+            self.opened.emit(label)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Hide the outline of the cell that was under the mouse."""
+        self._hover = 0
+        self.viewport().update()
+
+    @property
+    def _step(self) -> int:
+        return CROP + BAR + GAP
+
+    @property
+    def _columns(self) -> int:
+        return max(1, (self.viewport().width() - GAP) // (CROP + GAP))
+
+    def _rows(self, number: int) -> int:
+        return -(-number // self._columns)
+
+    def _arranged(self) -> Sequence[tuple[str, list[int]]]:
+        """Name and labels of each group, in their order."""
+        if self._model is None:
+            return []
+        table = self._model.table
+        if self.only:
+            table = table[table["class"] == self.only]
+        table = table.sort_values("doubt", ascending=False, kind="stable")
+        if self.order == BY_DOUBT:
+            return [("", [int(n) for n in table.index])]
+        names = table["class"].astype(str)
+        order: Callable[[str], tuple[int, str]] = _place_among(self._model.classes)
+        # Every class has a group, so that cells can be dragged to it.
+        listed = {*names, *(self._model.classes if not self.only else [])}
+        return [
+            (name, [int(n) for n in table.index[names == name]])
+            for name in sorted(listed, key=order)
+        ]
+
+    def _group_at(self, point: QPoint) -> Group | None:
+        y = point.y() + self.verticalScrollBar().value()
+        above = [group for group in self._groups if group.top <= y]
+        return above[-1] if above else None
+
+    def _between(self, first: int, last: int) -> list[int]:
+        """Cells from one to another in the order of the gallery, the first stays first."""
+        listed = self.labels()
+        if first not in listed:
+            return [last]
+        a, b = listed.index(first), listed.index(last)
+        return listed[a : b + 1] if a <= b else listed[b : a + 1][::-1]
+
+    def _draw(self, painter: QPainter, label: int) -> None:
+        box = self.rectangle(label)
+        if box is None or self._model is None or self._crops is None:
+            return
+        row = self._model.table.loc[label]
+        outline = label == self._hover
+        painter.drawPixmap(box.topLeft(), self._crops.pixmap(label, row, CROP, outline))
+        colour = QColor(colours([str(row["class"])])[str(row["class"])])
+        probability = row["probability"]
+        share = float(probability) if probability == probability else 1.0
+        bar = QRect(box.left(), box.top() + CROP + 1, round(CROP * share), BAR - 2)
+        painter.fillRect(bar, colour)
+        if label in self._model.selection:
+            painter.setPen(QPen(QColor("white"), 3))
+            painter.drawRect(QRect(box.left() + 1, box.top() + 1, CROP - 2, CROP - 2))
+        elif row["doubtful"]:
+            painter.setPen(QPen(QColor("#f0a000"), 2, Qt.PenStyle.DotLine))
+            painter.drawRect(QRect(box.left() + 1, box.top() + 1, CROP - 2, CROP - 2))
+
+    def _on_selection(self) -> None:
+        if self._model is not None and self._model.selection and self._pressed is None:
+            box = self.rectangle(self._model.selection[0])
+            if box is not None:
+                bar = self.verticalScrollBar()
+                if box.top() < 0 or box.bottom() > self.viewport().height():
+                    bar.setValue(bar.value() + box.top() - self.viewport().height() // 3)
+        self.viewport().update()
+
+
+def _place_among(classes: Sequence[str]) -> Callable[[str], tuple[int, str]]:
+    order = {name: number for number, name in enumerate(classes)}
+    return lambda name: (order.get(name, len(order)), name)

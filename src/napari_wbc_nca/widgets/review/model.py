@@ -1,0 +1,190 @@
+"""Cells under review: one table and one selection, shared by all parts of the Review dock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_wbc_nca.ops.differential import REJECTED, UNSURE
+from napari_wbc_nca.ops.doubt import DoubtParams, describe_type, doubt
+from napari_wbc_nca.project.journal import now
+from napari_wbc_nca.widgets.class_colours import classes_of
+from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+ACCEPTED = "accepted"
+"""Status of a cell that a reviewer confirmed."""
+STATUSES = (AUTO, ACCEPTED, EDITED, ADDED, REJECTED)
+ADDED_COLUMNS = ("status", "reviewer", "reviewed_at")
+"""Columns that a review adds to the table of a layer."""
+
+
+class ReviewModel(QObject):
+    """Cells of one Labels layer, with their doubt, and those that are selected.
+
+    Parameters
+    ----------
+    layer
+        Labels layer under review.
+    temperature
+        Calibration of the model that made it.
+    params
+        Weights of the doubt.
+
+    Attributes
+    ----------
+    table
+        One row a cell by label: the layer's features, the columns of
+        :func:`~napari_wbc_nca.ops.doubt.doubt`, ``nc_ratio``, ``status`` and ``type`` (the class
+        as it is shown).
+    """
+
+    changed = Signal()
+    selection_changed = Signal()
+
+    def __init__(
+        self,
+        layer: Labels,
+        temperature: float = 1.0,
+        params: DoubtParams | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.layer, self.temperature = layer, temperature
+        self.params = params or DoubtParams()
+        self.reviewer = ""
+        self.selection: tuple[int, ...] = ()
+        self._follower = follow(layer)
+        self._pending = QTimer(self, singleShot=True, interval=0)
+        self._pending.timeout.connect(self._refresh)
+        layer.events.features.connect(self._on_features)
+        layer.events.selected_label.connect(self._on_selected_label)
+        self.table = self._rated()
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes in the order of the digit keys."""
+        return list(classes_of(self.layer))
+
+    def queue(self) -> list[int]:
+        """Labels of the doubtful cells that nobody reviewed, the most doubtful first."""
+        table = self.table
+        waiting = table[table["doubtful"] & (table["status"] == AUTO)]
+        return [int(n) for n in waiting.sort_values("doubt", ascending=False).index]
+
+    def next_doubtful(self, step: int = 1) -> int | None:
+        """Label of the next cell of the queue after the selected one; None where it is empty."""
+        queue = self.queue()
+        if not queue:
+            return None
+        current = self.selection[0] if self.selection else None
+        if current in queue:
+            return queue[(queue.index(current) + step) % len(queue)]
+        return queue[0 if step > 0 else -1]
+
+    def select(self, labels: Iterable[int]) -> None:
+        """Select cells; the first of them becomes the layer's selected label."""
+        known = [int(n) for n in labels if n in self.table.index]
+        if tuple(known) == self.selection:
+            return
+        self.selection = tuple(known)
+        if known and self.layer.selected_label != known[0]:
+            with self.layer.events.selected_label.blocker(self._on_selected_label):
+                self.layer.selected_label = known[0]
+        self.selection_changed.emit()
+
+    def classify(self, labels: Sequence[int], name: str) -> None:
+        """Give cells a class, as one step of undo; they count as edited."""
+        rows = self.table.loc[list(labels)]
+        same = rows["class"] == name
+        self._annotate(
+            {
+                int(label): {
+                    "class": name,
+                    "status": ACCEPTED if same[label] and row["status"] == AUTO else _edited(row),
+                }
+                for label, row in rows.iterrows()
+            }
+        )
+
+    def accept(self, labels: Sequence[int]) -> None:
+        """Confirm cells as they are."""
+        rows = self.table.loc[list(labels)]
+        self._annotate(
+            {
+                int(label): {"status": ACCEPTED if row["status"] == AUTO else row["status"]}
+                for label, row in rows.iterrows()
+            }
+        )
+
+    def mark_unsure(self, labels: Sequence[int]) -> None:
+        """Say of cells that their type cannot be decided."""
+        self.classify(labels, UNSURE)
+
+    def reject(self, labels: Sequence[int]) -> None:
+        """Leave cells out of the count, without deleting their pixels."""
+        self._annotate({int(label): {"status": REJECTED} for label in labels})
+
+    def _annotate(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
+        by = {"reviewer": self.reviewer, "reviewed_at": now()}
+        self._follower.annotate({label: {**values, **by} for label, values in changes.items()})
+        self._pending.stop()
+        self._refresh()
+
+    def _rated(self) -> pd.DataFrame:
+        """Table of the layer's cells with their doubt."""
+        features = self.layer.features
+        if "index" not in features or not len(features):
+            features = self._follower.table
+        table = features.set_index("index", drop=True)
+        table.index = table.index.astype(int)
+        for name in ADDED_COLUMNS:
+            known = table[name] if name in table else pd.Series(index=table.index, dtype=object)
+            table[name] = known.astype(object).where(known.notna(), "")
+        origin = table["origin"] if "origin" in table else AUTO
+        table["status"] = table["status"].where(table["status"] != "", origin)
+        nucleus = table.get("nucleus_area_px")
+        if nucleus is not None:
+            cytoplasm = (table["area_px"] - nucleus).clip(lower=1)
+            table["nc_ratio"] = (nucleus / cytoplasm).round(2)
+        rated = doubt(table, self.layer.data.shape[-2:], self.params, self.temperature)
+        reviewed = table["status"] != AUTO
+        rated.loc[reviewed, ["unsure", "doubtful"]] = False
+        table = table.drop(columns=[name for name in rated if name in table]).join(rated)
+        table["type"] = [describe_type(row) for _, row in table.iterrows()]
+        return table
+
+    def _on_features(self, event: object = None) -> None:
+        self._pending.start()
+
+    def _refresh(self) -> None:
+        self.table = self._rated()
+        left = tuple(label for label in self.selection if label in self.table.index)
+        moved = left != self.selection
+        self.selection = left
+        self.changed.emit()
+        if moved:
+            self.selection_changed.emit()
+
+    def _on_selected_label(self, event: object = None) -> None:
+        label = int(self.layer.selected_label)
+        if label in self.table.index and label not in self.selection[:1]:
+            self.select([label])
+
+
+def _edited(row: Mapping[str, Any]) -> str:
+    return ADDED if row["status"] == ADDED else EDITED
+
+
+def sorted_labels(table: pd.DataFrame, column: str, ascending: bool = True) -> list[int]:
+    """Labels of a table in the order of a column; missing values last."""
+    order = table[column].argsort(kind="stable") if column in table else np.arange(len(table))
+    labels = [int(n) for n in table.index.to_numpy()[order]]
+    return labels if ascending else labels[::-1]

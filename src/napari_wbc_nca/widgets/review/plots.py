@@ -1,0 +1,119 @@
+"""Scatter plot and histogram of the cells' columns; cells are selected by a lasso."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.widgets import LassoSelector, SpanSelector
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+
+from napari_wbc_nca.cell_types import colours
+from napari_wbc_nca.widgets.layout import row
+from napari_wbc_nca.widgets.loss_curves import theme_colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from napari_wbc_nca.widgets.review.model import ReviewModel
+
+HISTOGRAM = "(histogram)"
+
+
+class CellsPlot(QWidget):
+    """Plot of one or two columns of the table of cells.
+
+    A lasso drawn around points, or a span of a histogram, selects cells.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.x, self.y = QComboBox(), QComboBox()
+        self.x.setAccessibleName("Horizontal axis")
+        self.y.setAccessibleName("Vertical axis")
+        self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
+        self.canvas.setMinimumHeight(180)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(row(self.x, self.y))
+        layout.addWidget(self.canvas)
+        self._model: ReviewModel | None = None
+        self._selector: LassoSelector | SpanSelector | None = None
+        self.x.currentTextChanged.connect(self.draw)
+        self.y.currentTextChanged.connect(self.draw)
+
+    def show_cells(self, model: ReviewModel | None) -> None:
+        """Plot the cells of a model, or none."""
+        self._model = model
+        if model is not None:
+            model.changed.connect(self.draw)
+            model.selection_changed.connect(self.draw)
+            self._offer(model.table)
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the plot, where it is seen."""
+        if not self.isVisible() or self._model is None:
+            return
+        figure = self.canvas.figure
+        figure.clear()
+        import matplotlib as mpl
+
+        with mpl.rc_context(theme_colours()):
+            figure.set_facecolor(mpl.rcParams["figure.facecolor"])
+            axes = figure.add_subplot()
+            if self.y.currentText() == HISTOGRAM:
+                self._histogram(axes, self._model.table)
+            else:
+                self._scatter(axes, self._model.table)
+            axes.set_xlabel(self.x.currentText())
+        self.canvas.draw_idle()
+
+    def showEvent(self, event: object) -> None:
+        """Draw what changed while the plot was not seen."""
+        super().showEvent(event)
+        self.draw()
+
+    def _offer(self, table: pd.DataFrame) -> None:
+        names = [str(name) for name in table.select_dtypes("number") if table[name].notna().any()]
+        for box, first, extra in ((self.x, "area_px", []), (self.y, "nc_ratio", [HISTOGRAM])):
+            box.blockSignals(True)
+            box.clear()
+            box.addItems(extra + names)
+            box.setCurrentText(first if first in names else (extra + names or [""])[0])
+            box.blockSignals(False)
+
+    def _scatter(self, axes: Axes, table: pd.DataFrame) -> None:
+        x, y = self.x.currentText(), self.y.currentText()
+        if x not in table or y not in table:
+            return
+        names = table["class"].astype(str)
+        known = colours(dict.fromkeys(names))
+        axes.scatter(table[x], table[y], s=14, c=[known[name] for name in names])
+        chosen = table.loc[list(self._model.selection if self._model else ())]
+        axes.scatter(chosen[x], chosen[y], s=60, facecolors="none", edgecolors="white")
+        axes.set_ylabel(y)
+        points = table[[x, y]].to_numpy(float)
+        self._selector = LassoSelector(axes, lambda line: self._select(points, line))
+
+    def _histogram(self, axes: Axes, table: pd.DataFrame) -> None:
+        x = self.x.currentText()
+        if x not in table:
+            return
+        values = table[x].to_numpy(float)
+        axes.hist(values[np.isfinite(values)], bins=30, color="#56b4e9")
+        axes.set_ylabel("cells")
+        self._selector = SpanSelector(
+            axes, lambda low, high: self._choose((values >= low) & (values <= high)), "horizontal"
+        )
+
+    def _select(self, points: np.ndarray, line: list[tuple[float, float]]) -> None:
+        self._choose(Path(line).contains_points(points))
+
+    def _choose(self, inside: np.ndarray) -> None:
+        if self._model is not None:
+            self._model.select(self._model.table.index[inside])
