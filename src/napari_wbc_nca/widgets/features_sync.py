@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
@@ -79,7 +79,8 @@ class Follower:
         self._layer = ref(layer)
         self._steps: dict[int, Recorded] = {}
         self._edit: Edit | None = None
-        self._named: dict[int, str] = {}
+        self._annotated: dict[int, Mapping[str, Any]] = {}
+        self.listeners: list[Callable[[str, Recorded], None]] = []
         self._stale = False
         self._largest = 0
         if fresh and "origin" not in layer.features:
@@ -133,11 +134,24 @@ class Follower:
 
     def classify(self, label: int, name: str) -> None:
         """Give a cell a class, as one step of napari's undo."""
-        self._named = {label: name}
+        self.annotate({label: {"class": name}})
+
+    def annotate(self, values: Mapping[int, Mapping[str, Any]]) -> None:
+        """Change columns of cells' rows, as one step of napari's undo.
+
+        Parameters
+        ----------
+        values
+            Label to new values by column; columns that are new are empty for all other cells.
+        """
+        new = {name: "" for row in values.values() for name in row if name not in self.table}
+        if new:
+            self.layer.features = self.table.assign(**new)
+        self._annotated = dict(values)
         try:
             history.add_empty_step(self.layer)
         finally:
-            self._named = {}
+            self._annotated = {}
 
     def boxes(self, labels: Iterable[int]) -> dict[int, tuple[slice, slice]]:
         """Return the boxes of cells; all are measured where the table is wrong about one."""
@@ -204,15 +218,17 @@ class Follower:
         self._largest = max(self._largest, *change.gain, 0)
         if self._stale:
             self.measure_all(ADDED)
-        before = rows_by_label(self.table, [*change.gain, *self._named])
+        before = rows_by_label(self.table, [*change.gain, *self._annotated])
         after = self._measured(change, before)
         if self._edit is not None:
             after = _inherited(after, before, self._edit)
-        for label, name in self._named.items():
+        for label, values in self._annotated.items():
             if (row := before[label]) is not None:
-                after[label] = _named(row, name)
-        self._steps[history.step_id(step)] = Recorded(step, before, after)
+                named = _named(row, values["class"]) if "class" in values else row
+                after[label] = named | values
+        record = self._steps[history.step_id(step)] = Recorded(step, before, after)
         self._show(before, after)
+        self._notify("edit", record)
 
     def _travel(self, record: Recorded, *, back: bool) -> None:
         """Undo or redo a step in the table; values changed since stay."""
@@ -222,10 +238,17 @@ class Follower:
             here, there = there, here
         if here is None or there is None:
             self.measure_all(ADDED)
-            return
-        now = rows_by_label(self.table, there)
-        wanted = {label: transfer_row(now[label], here.get(label), there[label]) for label in there}
-        self._show(now, wanted)
+        else:
+            now = rows_by_label(self.table, there)
+            wanted = {
+                label: transfer_row(now[label], here.get(label), there[label]) for label in there
+            }
+            self._show(now, wanted)
+        self._notify("undo" if back else "redo", record)
+
+    def _notify(self, action: str, record: Recorded) -> None:
+        for listener in self.listeners:
+            listener(action, record)
 
     def _measured(self, change: history.Change, before: Rows) -> dict[int, Row | None]:
         """Measure the labels that a step changed."""

@@ -73,6 +73,58 @@ def change_of(step: Step) -> Change:
     return Change(gain, _around(parts) if parts else None)
 
 
+def pixels(layer: Labels, step: Step) -> list[tuple[Part, Any, Any]]:
+    """Pixels that a step which was just done has changed.
+
+    Parameters
+    ----------
+    layer
+        Whose data holds what `step` wrote.
+    step
+        Of the layer's history.
+
+    Returns
+    -------
+    list of tuple
+        For each plane that was touched its part (leading axes of length 1), and the labels
+        ``(h, w)`` in it before and after.
+    """
+    around = change(step).part
+    if around is None:
+        return []
+    after = np.asarray(layer.data[around]).copy()
+    before = after.copy()
+    for atom in reversed(step):
+        _write_old(before, atom, [side.start for side in around])
+    found = []
+    for place in np.ndindex(after.shape[:-2]):
+        if (before[place] != after[place]).any():
+            lead = [
+                slice(s.start + at, s.start + at + 1) for s, at in zip(around, place, strict=False)
+            ]
+            found.append(((*lead, *around[-2:]), before[place], after[place]))
+    return found
+
+
+def _write_old(values: Any, atom: Atom, origin: list[int]) -> None:
+    """Write what an atom has overwritten into `values`, whose first pixel is `origin`."""
+    old = _old(atom)
+    if not np.size(old):
+        return
+    if not _is_masked(atom):
+        inside = tuple(axis - start for axis, start in zip(_indices(atom), origin, strict=True))
+        values[inside] = np.asarray(old).reshape(-1)
+        return
+    part = tuple(
+        slice(side.start - start, side.stop - start)
+        for side, start in zip(atom.slice_key, origin, strict=True)
+    )
+    if atom.mask is None:
+        values[part] = old
+    else:
+        values[part][atom.mask] = old
+
+
 def is_written(layer: Labels, step: Step) -> bool:
     """Return whether the pixels hold what `step` writes.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
@@ -13,6 +12,8 @@ from napari_wbc_nca.ops.doubt import REASONS
 from napari_wbc_nca.widgets.layout import text_label
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from napari_wbc_nca.widgets.review.crops import CropSource
     from napari_wbc_nca.widgets.review.model import ReviewModel
 

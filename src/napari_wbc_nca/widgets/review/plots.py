@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.path import Path
@@ -17,6 +16,7 @@ from napari_wbc_nca.widgets.layout import row
 from napari_wbc_nca.widgets.loss_curves import theme_colours
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from napari_wbc_nca.widgets.review.model import ReviewModel
