@@ -53,13 +53,14 @@ class CellCard(QWidget):
 
     def _update(self) -> None:
         while (item := self.bars.takeAt(0)) is not None:
-            item.widget().deleteLater()
+            if (bar := item.widget()) is not None:
+                bar.deleteLater()
         if self._model is None or self._crops is None or not self._model.selection:
             self.picture.clear()
             self.text.setText("No cell is selected.")
             return
         label = self._model.selection[0]
-        cell = self._model.table.loc[label]
+        cell = self._model.cell(label)
         self.picture.setPixmap(self._crops.pixmap(label, cell, SIZE, outline=True))
         self.text.setText(describe(label, cell, len(self._model.selection)))
         for name, probability in probabilities(cell):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QLineEdit, QPushButton, QTabWidget
 
 from napari_wbc_nca.widgets.base import ViewerWidget
@@ -28,7 +29,6 @@ from napari_wbc_nca.widgets.worker import report
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image, Layer
-    from qtpy.QtGui import QKeyEvent
 
 KEYS = {
     "N": "next doubtful cell",
@@ -60,7 +60,8 @@ class ReviewWidget(ViewerWidget):
         self.reviewer = QLineEdit(placeholderText="Reviewer")
         self.reviewer.setToolTip("Name that is written beside each decision")
         self.differential = DifferentialTable()
-        self.order = QPushButton("Sort by doubt", checkable=True)
+        self.order = QPushButton("Sort by doubt")
+        self.order.setCheckable(True)
         self.all = QPushButton("Show all types")
         self.gallery, self.table, self.plot = Gallery(), CellsTable(), CellsPlot()
         self.tabs = QTabWidget()
@@ -84,8 +85,8 @@ class ReviewWidget(ViewerWidget):
         self.order.toggled.connect(lambda on: self.gallery.set_order(BY_DOUBT if on else GROUPED))
         self.all.clicked.connect(lambda: self._on_type(""))
         self.gallery.opened.connect(self.zoom_to)
-        for part in (self, self.gallery, self.table.view, self.tabs, self.differential.table):
-            part.installEventFilter(self)
+        for listener in (self, self.gallery, self.table.view, self.tabs, self.differential.table):
+            listener.installEventFilter(self)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.on_layers()
 
@@ -157,7 +158,7 @@ class ReviewWidget(ViewerWidget):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take the plain keys while the dock has the focus."""
-        if event.type() == QEvent.Type.KeyPress and self._on_key(event):
+        if isinstance(event, QKeyEvent) and self._on_key(event):
             return True
         return bool(super().eventFilter(watched, event))
 
@@ -166,6 +167,8 @@ class ReviewWidget(ViewerWidget):
         self.model = None
 
     def _on_key(self, event: QKeyEvent) -> bool:
+        if event.type() != QEvent.Type.KeyPress:
+            return False
         deeds: dict[str, Callable[[], None]] = {
             "n": lambda: self.go(1),
             "p": lambda: self.go(-1),

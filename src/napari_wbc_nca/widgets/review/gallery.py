@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QPoint, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import QAbstractScrollArea, QWidget
@@ -264,12 +265,11 @@ class Gallery(QAbstractScrollArea):
         box = self.rectangle(label)
         if box is None or self._model is None or self._crops is None:
             return
-        row = self._model.table.loc[label]
+        row = self._model.cell(label)
         outline = label == self._hover
         painter.drawPixmap(box.topLeft(), self._crops.pixmap(label, row, CROP, outline))
         colour = QColor(colours([str(row["class"])])[str(row["class"])])
-        probability = row["probability"]
-        share = float(probability) if probability == probability else 1.0
+        share = float(np.nan_to_num(row["probability"], nan=1.0))
         bar = QRect(box.left(), box.top() + CROP + 1, round(CROP * share), BAR - 2)
         painter.fillRect(bar, colour)
         if label in self._model.selection:

@@ -68,6 +68,12 @@ class ReviewModel(QObject):
         layer.events.selected_label.connect(self._on_selected_label)
         self.table = self._rated()
 
+    def cell(self, label: int) -> pd.Series:
+        """Row of a cell."""
+        row = self.table.loc[label]
+        assert isinstance(row, pd.Series)  # labels are unique
+        return row
+
     @property
     def classes(self) -> list[str]:
         """Classes in the order of the digit keys."""

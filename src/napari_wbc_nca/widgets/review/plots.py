@@ -18,6 +18,7 @@ from napari_wbc_nca.widgets.loss_curves import theme_colours
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from qtpy.QtGui import QShowEvent
 
     from napari_wbc_nca.widgets.review.model import ReviewModel
 
@@ -32,19 +33,19 @@ class CellsPlot(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.x, self.y = QComboBox(), QComboBox()
-        self.x.setAccessibleName("Horizontal axis")
-        self.y.setAccessibleName("Vertical axis")
-        self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
+        self.horizontal, self.vertical = QComboBox(), QComboBox()
+        self.horizontal.setAccessibleName("Horizontal axis")
+        self.vertical.setAccessibleName("Vertical axis")
+        self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))  # type: ignore[no-untyped-call]
         self.canvas.setMinimumHeight(180)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(row(self.x, self.y))
+        layout.addWidget(row(self.horizontal, self.vertical))
         layout.addWidget(self.canvas)
         self._model: ReviewModel | None = None
         self._selector: LassoSelector | SpanSelector | None = None
-        self.x.currentTextChanged.connect(self.draw)
-        self.y.currentTextChanged.connect(self.draw)
+        self.horizontal.currentTextChanged.connect(self.draw)
+        self.vertical.currentTextChanged.connect(self.draw)
 
     def show_cells(self, model: ReviewModel | None) -> None:
         """Plot the cells of a model, or none."""
@@ -66,21 +67,24 @@ class CellsPlot(QWidget):
         with mpl.rc_context(theme_colours()):
             figure.set_facecolor(mpl.rcParams["figure.facecolor"])
             axes = figure.add_subplot()
-            if self.y.currentText() == HISTOGRAM:
+            if self.vertical.currentText() == HISTOGRAM:
                 self._histogram(axes, self._model.table)
             else:
                 self._scatter(axes, self._model.table)
-            axes.set_xlabel(self.x.currentText())
-        self.canvas.draw_idle()
+            axes.set_xlabel(self.horizontal.currentText())
+        self.canvas.draw_idle()  # type: ignore[no-untyped-call]
 
-    def showEvent(self, event: object) -> None:
+    def showEvent(self, event: QShowEvent) -> None:
         """Draw what changed while the plot was not seen."""
         super().showEvent(event)
         self.draw()
 
     def _offer(self, table: pd.DataFrame) -> None:
         names = [str(name) for name in table.select_dtypes("number") if table[name].notna().any()]
-        for box, first, extra in ((self.x, "area_px", []), (self.y, "nc_ratio", [HISTOGRAM])):
+        for box, first, extra in (
+            (self.horizontal, "area_px", []),
+            (self.vertical, "nc_ratio", [HISTOGRAM]),
+        ):
             box.blockSignals(True)
             box.clear()
             box.addItems(extra + names)
@@ -88,7 +92,7 @@ class CellsPlot(QWidget):
             box.blockSignals(False)
 
     def _scatter(self, axes: Axes, table: pd.DataFrame) -> None:
-        x, y = self.x.currentText(), self.y.currentText()
+        x, y = self.horizontal.currentText(), self.vertical.currentText()
         if x not in table or y not in table:
             return
         names = table["class"].astype(str)
@@ -101,7 +105,7 @@ class CellsPlot(QWidget):
         self._selector = LassoSelector(axes, lambda line: self._select(points, line))
 
     def _histogram(self, axes: Axes, table: pd.DataFrame) -> None:
-        x = self.x.currentText()
+        x = self.horizontal.currentText()
         if x not in table:
             return
         values = table[x].to_numpy(float)
