@@ -95,7 +95,7 @@ def doubt(
         },
         index=cells.index,
     ).clip(0, 1)
-    weight = np.array([getattr(weights, name) for name in parts])
+    weight = np.array([getattr(weights, name) for name in REASONS])
     weighted = parts.to_numpy() * weight
     known = np.where(parts.notna(), weight, 0).sum(1)
     total = np.nansum(weighted, 1) / np.where(known > 0, known, 1)

@@ -140,7 +140,8 @@ class Database:
 
     def next_edit(self) -> int:
         """Number of a new edit, larger than all before it."""
-        return next(self._numbers)
+        number: int = next(self._numbers)
+        return number
 
     def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Run `job` in a transaction on the writing thread, after all jobs before it.

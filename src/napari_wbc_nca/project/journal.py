@@ -97,7 +97,8 @@ def apply_edit(labels: Labels, rows: dict[int, Row], edit: Edit, forward: bool =
         y, x = region.origin
         height, width = region.before.shape
         values = region.after if forward else region.before
-        labels[(*region.plane, slice(y, y + height), slice(x, x + width))] = values
+        where: tuple[Any, ...] = (*region.plane, slice(y, y + height), slice(x, x + width))
+        labels[where] = values
     for label, (before, after) in edit.rows.items():
         row = after if forward else before
         if row is None:

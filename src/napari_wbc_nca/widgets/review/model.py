@@ -108,27 +108,17 @@ class ReviewModel(QObject):
 
     def classify(self, labels: Sequence[int], name: str) -> None:
         """Give cells a class, as one step of undo; they count as edited."""
-        rows = self.table.loc[list(labels)]
-        same = rows["class"] == name
-        self._annotate(
-            {
-                int(label): {
-                    "class": name,
-                    "status": ACCEPTED if same[label] and row["status"] == AUTO else _edited(row),
-                }
-                for label, row in rows.iterrows()
-            }
-        )
+        changes = {}
+        for label in labels:
+            cell = self.cell(label)
+            confirmed = cell["class"] == name and cell["status"] == AUTO
+            changes[label] = {"class": name, "status": ACCEPTED if confirmed else _edited(cell)}
+        self._annotate(changes)
 
     def accept(self, labels: Sequence[int]) -> None:
         """Confirm cells as they are."""
-        rows = self.table.loc[list(labels)]
-        self._annotate(
-            {
-                int(label): {"status": ACCEPTED if row["status"] == AUTO else row["status"]}
-                for label, row in rows.iterrows()
-            }
-        )
+        status = {label: str(self.cell(label)["status"]) for label in labels}
+        self._annotate({n: {"status": ACCEPTED if s == AUTO else s} for n, s in status.items()})
 
     def mark_unsure(self, labels: Sequence[int]) -> None:
         """Say of cells that their type cannot be decided."""
@@ -149,7 +139,7 @@ class ReviewModel(QObject):
         features = self.layer.features
         if "index" not in features or not len(features):
             features = self._follower.table
-        table = features.set_index("index", drop=True)
+        table: pd.DataFrame = features.set_index("index", drop=True)
         table.index = table.index.astype(int)
         for name in ADDED_COLUMNS:
             known = table[name] if name in table else pd.Series(index=table.index, dtype=object)
@@ -185,8 +175,9 @@ class ReviewModel(QObject):
             self.select([label])
 
 
-def _edited(row: Mapping[str, Any]) -> str:
-    return ADDED if row["status"] == ADDED else EDITED
+def _edited(cell: pd.Series) -> str:
+    """Status of a cell after its class was changed."""
+    return ADDED if cell["status"] == ADDED else EDITED
 
 
 def sorted_labels(table: pd.DataFrame, column: str, ascending: bool = True) -> list[int]:

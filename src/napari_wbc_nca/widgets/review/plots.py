@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.widgets.layout import row
-from napari_wbc_nca.widgets.loss_curves import theme_colours
+from napari_wbc_nca.widgets.train import theme_colours
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    Qt,
+)
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QLineEdit, QTableView, QVBoxLayout, QWidget
 
@@ -26,6 +33,7 @@ CAPTIONS = {
 }
 _CELL = Qt.ItemDataRole.DisplayRole
 _NOWHERE = QModelIndex()
+ModelIndex = QModelIndex | QPersistentModelIndex
 
 
 class CellsTableModel(QAbstractTableModel):
@@ -70,11 +78,11 @@ class CellsTableModel(QAbstractTableModel):
         self._arrange()
         self.layoutChanged.emit()
 
-    def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
+    def rowCount(self, parent: ModelIndex = _NOWHERE) -> int:
         """Return the number of rows that are shown."""
         return 0 if parent.isValid() else len(self.labels)
 
-    def columnCount(self, parent: QModelIndex = _NOWHERE) -> int:
+    def columnCount(self, parent: ModelIndex = _NOWHERE) -> int:
         """Return the number of columns, that of the label included."""
         return 0 if parent.isValid() else len(self._columns) + 1
 
@@ -87,7 +95,7 @@ class CellsTableModel(QAbstractTableModel):
         name = self._columns[section - 1]
         return CAPTIONS.get(name, name.replace("_", " "))
 
-    def data(self, index: QModelIndex, role: int = _CELL) -> Any:
+    def data(self, index: ModelIndex, role: int = _CELL) -> Any:
         """Return the text of a cell, and the colour of a type."""
         label = self.labels[index.row()]
         if index.column() == 0:
