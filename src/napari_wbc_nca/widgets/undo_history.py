@@ -89,7 +89,7 @@ def pixels(layer: Labels, step: Step) -> list[tuple[Part, Any, Any]]:
         For each plane that was touched its part (leading axes of length 1), and the labels
         ``(h, w)`` in it before and after.
     """
-    around = change(step).part
+    around = change_of(step).part
     if around is None:
         return []
     after = np.asarray(layer.data[around]).copy()
