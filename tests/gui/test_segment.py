@@ -340,3 +340,18 @@ def test_notes_of_a_run_are_shown(viewer, widget, click, finish, monkeypatch):
     click(widget.button)
     finish(widget)
     assert text(widget.status) == "1 cell: 1 lymphocyte\n1 point gave no cell"
+
+
+def test_touching_cells_are_not_counted(viewer, widget, click, finish, monkeypatch):
+    def clumped(*given):
+        made = assemble(*given)
+        regions = {"neutrophil": {"regions": 1, "area_share": 0.04}}
+        return replace(made, provenance={**made.provenance, "regions": regions})
+
+    monkeypatch.setattr(squares, "assemble", clumped)
+    viewer.add_image(smear((10, 10), (50, 70)), name="smear")
+    click(widget.button)
+    finish(widget)
+    assert text(widget.status) == "1 cell: 1 lymphocyte"
+    assert text(widget.legend).endswith("</span> neutrophil")
+    assert "1 lymphocyte" in text(widget.legend)

@@ -85,10 +85,23 @@ def summary(names: Iterable[str], nothing: str = "No white blood cell found") ->
     return f"{count(total, 'cell')}: {kinds}"
 
 
-def legend(names: Iterable[str], classes: Mapping[str, str]) -> str:
-    """Write a legend in rich text: one line a class, with its colour and number of cells."""
+def legend(
+    names: Iterable[str], classes: Mapping[str, str], uncounted: Collection[str] = ()
+) -> str:
+    """Write a line for each class, with its colour and its number of cells, as rich text.
+
+    Parameters
+    ----------
+    names
+        Class of each cell.
+    classes
+        Class to its colour.
+    uncounted
+        Classes whose touching cells are not separated: their number is left out.
+    """
     return "<br>".join(
-        f'<span style="color: {classes[name]}">■</span> {count(number, name)}'
+        f'<span style="color: {classes[name]}">■</span> '
+        f"{name if name in uncounted else count(number, name)}"
         for name, number in count_classes(names).items()
     )
 

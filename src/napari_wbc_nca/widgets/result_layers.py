@@ -69,6 +69,12 @@ class Result:
         known = class_colours(self.cells)
         return known | {name: colour[:7] for name, colour in shown.items()}
 
+    def uncounted(self) -> frozenset[str]:
+        """Return classes whose touching cells are not separated, so that they are no count."""
+        layer = next(iter(self.layers.values()), None)
+        records = [] if layer is None else layer.metadata.get(OURS, {}).get("provenance", [])
+        return frozenset(name for record in records for name in record.get("regions", {}))
+
     def untouched(self, viewer: Viewer) -> bool:
         """Return whether all layers are still there and nobody changed them."""
         return all(

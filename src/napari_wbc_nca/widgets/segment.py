@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
+UNCOUNTED = "Touching cells are not counted"
+"""Status where no class of cells can be counted."""
+
+
 class Controls(Column):
     """Part of the Segment widget that belongs to one method; subclasses override the hooks.
 
@@ -191,9 +195,11 @@ class SegmentWidget(RunWidget):
 
     def show_counts(self, result: Result, prefix: str = "") -> None:
         """Count the cells of `result` by class, as they are after all corrections."""
-        names = list(result.cells["class"])
-        self.status.setText(prefix + summary(names, result.request.display.nothing))
-        self.legend.setText(legend(names, result.colours()))
+        names, touching = list(result.cells["class"]), result.uncounted()
+        nothing = UNCOUNTED if touching else result.request.display.nothing
+        counted = [name for name in names if name not in touching]
+        self.status.setText(prefix + summary(counted, nothing))
+        self.legend.setText(legend(names, result.colours(), touching))
 
     def _segmentation(self, request: Request) -> Computation:
         self._finished = Finished(request)
