@@ -23,7 +23,7 @@ from napari_wbc_nca.io.images import sample_path
 from napari_wbc_nca.workflow.segment import segment
 
 SIZE = (1280, 1000)
-WIDTH = 400
+WIDTH = 376
 SHORT = {"epochs": 4, "samples_per_epoch": 32, "readout_fit_windows": 64, "validation_share": 0.5}
 """A training for a picture: it learns little."""
 

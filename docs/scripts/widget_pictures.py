@@ -19,7 +19,7 @@ from qtpy.QtTest import QTest
 
 IMAGES = Path(__file__).parents[1] / "images"
 SIZE = (1280, 720)
-WIDTH = 330
+WIDTH = 376
 """Of the widget, where napari shows its whole name."""
 PATIENCE = 300
 """Seconds that a run may take."""
