@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
-from napari_wbc_nca.widgets.layout import choice_box, text_label
+from napari_wbc_nca.widgets.layout import choice_box
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 
@@ -51,7 +51,8 @@ class ScaleBox(QWidget):
             "Show a circle as large as a cell over the image; where the scale is estimated, "
             "as soon as it was"
         )
-        self.hint = text_label()
+        self.hint = QLabel()
+        self.hint.setMinimumWidth(1)
         self._pixel_size = self._found = 0.0
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
