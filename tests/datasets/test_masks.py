@@ -51,6 +51,14 @@ def test_labels_of_an_ome_tiff_are_found_under_the_name_that_segment_gives(tmp_p
     assert sample.kinds == ("wbc", "wbc", "rbc")
 
 
+@pytest.mark.parametrize("file", ["a_labels.TIF", "a_labels.Png", "A_labels.tif"])
+def test_labels_are_found_whatever_the_case_of_their_name(tmp_path, file):
+    Picture.new("RGB", SHAPE[::-1], 200).save(tmp_path / "a.JPG")
+    Picture.fromarray(labels()).save(tmp_path / file)
+    (sample,) = read(tmp_path)
+    assert sample.masks.cell == tmp_path / file
+
+
 def test_label_images_beside_pictures_become_samples(folder):
     first, empty = read(folder)
     assert first.boxes.tolist() == [[5, 10, 15, 20], [0, 59, 1, 60], [20, 30, 36, 50]]

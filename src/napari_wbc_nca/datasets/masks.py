@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import CELL, read_cells
 from napari_wbc_nca.datasets.samples import SUFFIXES, LabelError, Masks, Sample, picture_size
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io._files import stem
+from napari_wbc_nca.io._files import NameIndex, stem
 from napari_wbc_nca.ops.centroids import detect_blobs
 
 if TYPE_CHECKING:
@@ -143,15 +144,27 @@ def label_file(picture: Path, end: str = LABELS) -> Path | None:
     """Find the label image that belongs to a picture; None where there is none.
 
     ``NAME_labels.tif`` beside ``NAME.jpg``, or ``labels/NAME.tif`` where that is in ``images``;
-    other suffixes of pictures as well. `NUCLEI`, `IGNORE` (unreviewed pixels) and `STAIN` (stained
-    nuclei) are other values of `end`.
+    other suffixes of pictures, in either case, as well. `NUCLEI`, `IGNORE` (unreviewed pixels) and
+    `STAIN` (stained nuclei) are other values of `end`.
     """
     names = dict.fromkeys((picture.stem, stem(picture)))  # a.ome and a, of a.ome.tif
-    beside = [picture.with_name(f"{name}{end}{suffix}") for name in names for suffix in SUFFIXES]
+    found = [_pictures(picture.parent).get(f"{name}{end}") for name in names]
     if picture.parent.name == "images":
         folder = picture.parent.with_name(end.removeprefix("_"))
-        beside += [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
-    return next((path for path in beside if path.is_file()), None)
+        found += [_pictures(folder).get(name) for name in names]
+    return next((path for path in found if path is not None), None)
+
+
+def _pictures(folder: Path) -> NameIndex[Path]:
+    """Index the pictures in a folder; it is listed once for each state that it is in."""
+    return _index_pictures(folder, folder.stat().st_mtime_ns if folder.is_dir() else 0)
+
+
+@lru_cache(maxsize=16)
+def _index_pictures(folder: Path, changed: int) -> NameIndex[Path]:
+    files = [path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES]
+    files.sort(key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name))
+    return NameIndex({path: path for path in files})
 
 
 def read_masks_beside(picture: Path) -> Sample:
@@ -168,7 +181,7 @@ def read_masks_beside(picture: Path) -> Sample:
             f"{picture} has no label image; expected {picture.stem}{LABELS}.tif beside it (empty "
             "where there are no cells), or leave the picture out"
         )
-    table = cell.with_name(f"{cell.stem.removesuffix(LABELS)}{CELLS}.csv")
+    table = cell.with_name(f"{stem(cell).removesuffix(LABELS)}{CELLS}.csv")
     classes = read_cells(table) if table.exists() else {}
     masks = Masks(cell, (), label_file(picture, NUCLEI), label_file(picture, IGNORE))
     return sample_from_masks(picture, masks, classes, picture_size(picture))
