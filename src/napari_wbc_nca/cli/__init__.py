@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from napari_wbc_nca.cli import console, demo, evaluate, export, models, segment, train
+from napari_wbc_nca.cli import console, count, demo, evaluate, export, models, segment, train
 
 PLUGIN, WIDGET = "napari-wbc-nca", "Segment WBCs"
 """Names in the manifest."""
@@ -30,6 +30,7 @@ app.command()(demo.demo)
 app.command()(segment.segment)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(count.count)
 app.command()(export.export)
 app.command("import")(export.import_)
 app.add_typer(models.app, name="models")
