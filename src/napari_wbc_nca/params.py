@@ -1,7 +1,7 @@
 """Parameters as frozen dataclasses: one owner of a name, unit, default, bounds and help.
 
-A field is written ``name: Annotated[float, Bounds("µm", "help", low=0, high=10)] = 0.0``;
-forms, command line and provenance are made from it.
+A field is written ``name: float = bounded(0.0, "Help", 0, 10, "µm")``; forms, command line and
+provenance are made from it. A subclass overrides a default by the plain value.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 P = TypeVar("P")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,33 @@ class Bounds:
     ----------
     help
         One sentence for forms and the command line.
-    unit
-        Unit shown after the value; empty for pure numbers.
     low, high
         Smallest and largest value of a number; None where open.
+    unit
+        Unit shown after the value; empty for pure numbers.
     advanced
         Shown only on request.
     """
 
     help: str
-    unit: str = ""
     low: float | None = None
     high: float | None = None
+    unit: str = ""
     advanced: bool = False
+
+
+def bounded(
+    default: V,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    advanced: bool = False,
+) -> V:
+    """Declare a field with its default and :class:`Bounds`."""
+    bounds = Bounds(help, low, high, unit, advanced)
+    made: V = dataclasses.field(default=default, metadata={"bounds": bounds})
+    return made
 
 
 @dataclass(frozen=True)
@@ -54,13 +69,17 @@ class Parameter:
 
 def fields(cls: type) -> Iterator[Parameter]:
     """Iterate over the fields of a params dataclass, in their order."""
-    hints = get_type_hints(cls, include_extras=True)
+    declared = {
+        name: item.metadata["bounds"]
+        for base in reversed(cls.__mro__)
+        for name, item in vars(base).get("__dataclass_fields__", {}).items()
+        if "bounds" in item.metadata
+    }
+    hints = get_type_hints(cls)
     for item in dataclasses.fields(cls):
-        hint = hints[item.name]
-        if get_origin(hint) is not Annotated:
-            raise TypeError(f"{cls.__name__}.{item.name} has no Bounds")
-        kind, bounds = get_args(hint)[:2]
-        yield Parameter(item.name, kind, item.default, bounds)
+        if item.name not in declared:
+            raise TypeError(f"{cls.__name__}.{item.name} has no bounds; declare it by `bounded`")
+        yield Parameter(item.name, hints[item.name], item.default, declared[item.name])
 
 
 def check(params: P) -> P:

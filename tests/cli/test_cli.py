@@ -4,7 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import Literal
 
 import pytest
 import typer
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make, with_fields
-from napari_wbc_nca.params import Bounds
+from napari_wbc_nca.params import bounded
 from napari_wbc_nca.progress import Progress
 
 COMMANDS = ["demo", "gui", "segment", "train", "evaluate", "models"]
@@ -48,20 +48,20 @@ def test_help_loads_neither_networks_nor_windows(arguments):
 class First:
     """Fields of every type."""
 
-    size: Annotated[int, Bounds("Size of it", "px", low=1, high=9)] = 3
-    share: Annotated[float, Bounds("Share of it", low=0)] = 0.5
-    way: Annotated[Literal["up", "down"], Bounds("Where it goes")] = "up"
-    loud: Annotated[bool, Bounds("Whether it is heard", advanced=True)] = True
-    note: Annotated[str, Bounds("What to say")] = ""
+    size: int = bounded(3, "Size of it", 1, 9, "px")
+    share: float = bounded(0.5, "Share of it", 0)
+    way: Literal["up", "down"] = bounded("up", "Where it goes")
+    loud: bool = bounded(True, "Whether it is heard", advanced=True)
+    note: str = bounded("", "What to say")
 
 
 @dataclass(frozen=True)
 class Second(First):
     """Another default, wider bounds, a choice and a field more."""
 
-    size: Annotated[int, Bounds("Size of it", "px", low=2, high=20)] = 4
-    way: Annotated[Literal["left", "up"], Bounds("Where it goes")] = "up"
-    own: Annotated[int, Bounds("Of the second only")] = 1
+    size: int = bounded(4, "Size of it", 2, 20, "px")
+    way: Literal["left", "up"] = bounded("up", "Where it goes")
+    own: int = bounded(1, "Of the second only")
 
 
 @pytest.fixture

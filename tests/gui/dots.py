@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from squares import CHECKPOINT, square_cells
@@ -12,7 +12,7 @@ from squares import CHECKPOINT, square_cells
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.methods.registry import Method
 from napari_wbc_nca.ops.labels import cell_table
-from napari_wbc_nca.params import Bounds
+from napari_wbc_nca.params import bounded
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
 from napari_wbc_nca.widgets.method_form import (
@@ -29,9 +29,9 @@ from napari_wbc_nca.widgets.method_form import (
 class DotParams(PredictParams):
     """Parameters that no other method has."""
 
-    locate: Annotated[Literal["squares", "points"], Bounds("Where cells are")] = "squares"
-    rim: Annotated[int, Bounds("Width of the rim", "px", low=0, high=9)] = 2
-    depth: Annotated[float, Bounds("How dark it is", low=0, high=1, advanced=True)] = 0.5
+    locate: Literal["squares", "points"] = bounded("squares", "Where cells are")
+    rim: int = bounded(2, "Width of the rim", 0, 9, "px")
+    depth: float = bounded(0.5, "How dark it is", 0, 1, advanced=True)
 
 
 METHOD = Method(

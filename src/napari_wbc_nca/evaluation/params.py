@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from napari_wbc_nca.params import Bounds
+from napari_wbc_nca.params import bounded
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
@@ -22,43 +22,35 @@ Kind = Literal["auto", "crops", "fields", "labels"]
 class EvaluateParams:
     """Data and criteria of an evaluation."""
 
-    kind: Annotated[
-        Kind,
-        Bounds(
-            "'crops' of one cell or whole 'fields', with masks; 'labels' without masks: boxes, "
-            "points or a folder a class; 'auto' finds out which it is"
-        ),
-    ] = "auto"
-    classes: Annotated[
-        str, Bounds("Class names of YOLO indices, comma-separated; from classes.txt where empty")
-    ] = ""
-    include: Annotated[str, Bounds("File that lists the pictures to use; all where empty")] = ""
-    types: Annotated[
-        str, Bounds("Types to measure, comma-separated; all that the model knows where empty")
-    ] = ""
-    projections: Annotated[
-        str, Bounds("Projections to compare, comma-separated; the model's own where empty")
-    ] = ""
-    overlap: Annotated[
-        float, Bounds("Smallest IoU at which a cell counts as found", low=0.01, high=1)
-    ] = 0.5
-    worst: Annotated[
-        int, Bounds("Cells in the plot of the lowest scores", low=0, high=100, advanced=True)
-    ] = 12
+    kind: Kind = bounded(
+        "auto",
+        "'crops' of one cell or whole 'fields', with masks; 'labels' without masks: boxes, "
+        "points or a folder a class; 'auto' finds out which it is",
+    )
+    classes: str = bounded(
+        "", "Class names of YOLO indices, comma-separated; from classes.txt where empty"
+    )
+    include: str = bounded("", "File that lists the pictures to use; all where empty")
+    types: str = bounded(
+        "", "Types to measure, comma-separated; all that the model knows where empty"
+    )
+    projections: str = bounded(
+        "", "Projections to compare, comma-separated; the model's own where empty"
+    )
+    overlap: float = bounded(0.5, "Smallest IoU at which a cell counts as found", 0.01, 1)
+    worst: int = bounded(12, "Cells in the plot of the lowest scores", 0, 100, advanced=True)
 
 
 @dataclass(frozen=True)
 class CrossValidateParams(EvaluateParams):
     """Parameters of a cross-validation, within one data set or between several."""
 
-    folds: Annotated[
-        int,
-        Bounds(
-            "Parts of each data set; each is measured by a model that was trained on the others",
-            low=2,
-            high=100,
-        ),
-    ] = 5
+    folds: int = bounded(
+        5,
+        "Parts of each data set; each is measured by a model that was trained on the others",
+        2,
+        100,
+    )
 
 
 def measures_classes(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from napari_wbc_nca.params import Bounds
+from napari_wbc_nca.params import bounded
 
 Response = Literal["edges", "contrast", "both"]
 Threshold = Literal["otsu", "otsu_log", "triangle", "fixed", "adaptive"]
@@ -15,51 +15,25 @@ Threshold = Literal["otsu", "otsu_log", "triangle", "fixed", "adaptive"]
 class ForegroundParams:
     """Segmentation of cells from the empty background; lengths are in pixels of the picture."""
 
-    response: Annotated[
-        Response,
-        Bounds(
-            "Response to cells: 'edges' is the paper's Sobel magnitude, 'contrast' the "
-            "distance from the background's colour, 'both' the larger of the two"
-        ),
-    ] = "edges"
-    smooth: Annotated[float, Bounds("Gaussian before the Sobel filter", "px", low=0, high=100)] = (
-        1.0
+    response: Response = bounded(
+        "edges",
+        "Response to cells: 'edges' is the paper's Sobel magnitude, 'contrast' the "
+        "distance from the background's colour, 'both' the larger of the two",
     )
-    resmooth: Annotated[float, Bounds("Gaussian after the Sobel filter", "px", low=0, high=100)] = (
-        1.5
+    smooth: float = bounded(1.0, "Gaussian before the Sobel filter", 0, 100, "px")
+    resmooth: float = bounded(1.5, "Gaussian after the Sobel filter", 0, 100, "px")
+    erode: int = bounded(5, "Side of the square that erodes; 1 does not", 1, 99, "px")
+    threshold: Threshold = bounded(
+        "otsu",
+        "One threshold for all of the picture, by Otsu, by Otsu of the logarithm (where some "
+        "cells are far darker than others), by the triangle rule or 'fixed'; 'adaptive' "
+        "compares each pixel with its surroundings",
     )
-    erode: Annotated[
-        int, Bounds("Side of the square that erodes; 1 does not", "px", low=1, high=99)
-    ] = 5
-    threshold: Annotated[
-        Threshold,
-        Bounds(
-            "One threshold for all of the picture, by Otsu, by Otsu of the logarithm (where some "
-            "cells are far darker than others), by the triangle rule or 'fixed'; 'adaptive' "
-            "compares each pixel with its surroundings"
-        ),
-    ] = "otsu"
-    factor: Annotated[
-        float, Bounds("Factor of the threshold by Otsu or triangle", low=0.01, high=10)
-    ] = 0.9
-    level: Annotated[
-        float, Bounds("Threshold where it is fixed", "of full brightness", low=0, high=10)
-    ] = 0.02
-    block: Annotated[
-        int, Bounds("Surroundings of the adaptive threshold", "px", low=3, high=9999)
-    ] = 101
-    offset: Annotated[
-        float,
-        Bounds(
-            "How far a pixel exceeds its surroundings, adaptive",
-            "of full brightness",
-            low=-1,
-            high=1,
-        ),
-    ] = 0.01
-    fill: Annotated[
-        float, Bounds("Diameter up to which holes are filled", "px", low=0, high=10_000)
-    ] = 30.0
-    smallest: Annotated[
-        float, Bounds("Diameter below which pieces are dropped", "px", low=0, high=10_000)
-    ] = 8.0
+    factor: float = bounded(0.9, "Factor of the threshold by Otsu or triangle", 0.01, 10)
+    level: float = bounded(0.02, "Threshold where it is fixed", 0, 10, "of full brightness")
+    block: int = bounded(101, "Surroundings of the adaptive threshold", 3, 9999, "px")
+    offset: float = bounded(
+        0.01, "How far a pixel exceeds its surroundings, adaptive", -1, 1, "of full brightness"
+    )
+    fill: float = bounded(30.0, "Diameter up to which holes are filled", 0, 10_000, "px")
+    smallest: float = bounded(8.0, "Diameter below which pieces are dropped", 0, 10_000, "px")
