@@ -149,7 +149,7 @@ class ClassChecks(QWidget):
             box.setChecked(True)
             box.setAccessibleName(name)
             box.toggled.connect(lambda _: self.changed.emit(self.value))
-            self._grid.addWidget(box, number // 2, number % 2)
+            self._grid.addWidget(box, number // 2, number % 2, Qt.AlignmentFlag.AlignLeft)
         self.changed.emit(self.value)
 
 
