@@ -225,7 +225,7 @@ class Follower:
         for label, values in self._annotated.items():
             if (row := before[label]) is not None:
                 named = _named(row, values["class"]) if "class" in values else row
-                after[label] = named | values
+                after[label] = {**named, **values}
         record = self._steps[history.step_id(step)] = Recorded(step, before, after)
         self._show(before, after)
         self._notify("edit", record)
