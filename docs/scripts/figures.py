@@ -16,7 +16,7 @@ import torch
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
-from napari_wbc_nca.io.overlay import draw
+from napari_wbc_nca.io.results import draw
 from napari_wbc_nca.methods.field import Field, Part, fine_part
 from napari_wbc_nca.methods.nca.projection import PROJECTIONS
 from napari_wbc_nca.models.build import load_network

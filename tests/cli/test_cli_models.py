@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from napari_wbc_nca.io import model_store, published, weights
+from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.models import build
 
 INFO = {"name": "tiny", "method": "nca_wss", "classes": ["a", "b"], "parameters": 12345}
@@ -78,7 +78,7 @@ def imported(monkeypatch, model, tmp_path):
         calls.append(name)
         return tmp_path / "models" / name
 
-    monkeypatch.setattr(published, "import_published", read)
+    monkeypatch.setattr(model_store, "import_published", read)
     monkeypatch.setattr(build, "check_weights", lambda checkpoint, source: checkpoint)
     monkeypatch.setattr(model_store, "register", register)
     monkeypatch.setattr(weights, "save", lambda _, path: calls.append(path))

@@ -5,8 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_wbc_nca.io.model_store import resolve
-from napari_wbc_nca.io.published import CLASSES, MEAN, STD, import_published
+from napari_wbc_nca.io.model_store import CLASSES, MEAN, STD, import_published, resolve
 from napari_wbc_nca.io.weights import WeightsError, load, save
 from napari_wbc_nca.models.build import check_weights
 from napari_wbc_nca.models.nca import NCA

@@ -153,7 +153,7 @@ def test_overlay_outlines_cells_in_the_colours_of_their_classes(tmp_path):
 
 
 def test_overlay_of_a_large_field_is_small(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_wbc_nca.io.overlay.LARGEST", 40)
+    monkeypatch.setattr("napari_wbc_nca.io.results.LARGEST_OVERLAY", 40)
     write(segmentation(), image(), tmp_path)
     assert picture(tmp_path / "a_overlay.png").shape == (30, 40, 3)
 

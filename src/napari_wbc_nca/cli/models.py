@@ -91,14 +91,14 @@ def import_model(
 
     Code in the file is not executed.
     """
-    from napari_wbc_nca.io import model_store, published, weights
+    from napari_wbc_nca.io import model_store, weights
     from napari_wbc_nca.models.build import check_weights
 
     if output is not None and output.exists() and not force:
         raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
     listed = tuple(part for part in classes.split(",") if part.strip())
     try:
-        checkpoint = check_weights(published.import_published(file, listed, method), file)
+        checkpoint = check_weights(model_store.import_published(file, listed, method), file)
         if output is not None:
             weights.save(checkpoint, output)
             console.print_result(f"Written: {output}")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.cell_types import colours, rgb
 from napari_wbc_nca.io._files import plain, write_files
-from napari_wbc_nca.io.overlay import draw
+from napari_wbc_nca.io.pixels import channels_last, contrast, to_rgb
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pandas as pd
+    from PIL.Image import Image as Picture
     from tifffile import TiffFile
 
     from napari_wbc_nca.types import Image, Segmentation
@@ -81,49 +86,34 @@ def _output_file(name: str, suffix: str, folder: str | Path) -> Path:
     return Path(folder) / f"{stem}{suffix}"
 
 
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
 def _write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:
     """Write a label image so that Fiji and others know its numbers and its scale."""
     import tifffile
 
+    size = pixel_size or 1.0
     if isinstance(labels, np.ndarray) and int(labels.max(initial=0)) <= np.iinfo(np.uint16).max:
-        known = pixel_size is not None
         tifffile.imwrite(
             path,
             labels.astype(np.uint16),
             imagej=True,
             compression="zlib",
-            resolution=_per_unit(pixel_size, 1),
-            metadata={"axes": "YX", **({"unit": "um"} if known else {})},
+            resolution=None if pixel_size is None else (1 / size, 1 / size),
+            metadata={"axes": "YX", **({} if pixel_size is None else {"unit": "um"})},
         )
         return
-    tifffile.imwrite(  # ImageJ's own form has neither tiles nor uint32
+    _write_tiles(  # ImageJ's own form has neither tiles nor uint32
         path,
-        _tiles(labels, np.uint32),
-        shape=labels.shape,
-        dtype=np.uint32,
-        tile=(_TILE, _TILE),
-        bigtiff=True,
-        photometric="minisblack",
-        compression="zlib",
-        resolution=_per_unit(pixel_size, 1e4),
+        [labels],
+        labels.shape,
+        np.uint32,
+        resolution=None if pixel_size is None else (1e4 / size, 1e4 / size),
         resolutionunit="NONE" if pixel_size is None else "CENTIMETER",
     )
-
-
-def _per_unit(pixel_size: float | None, unit: float) -> tuple[float, float] | None:
-    """Return the pixels across and down in a unit of so many µm."""
-    return None if pixel_size is None else (unit / pixel_size, unit / pixel_size)
-
-
-def _tiles(values: Any, dtype: type[np.generic]) -> Iterator[npt.NDArray[Any]]:
-    """Yield tiles in raster order; those that reach over the edge are filled up with 0."""
-    height, width = values.shape
-    for y in range(0, height, _TILE):
-        for x in range(0, width, _TILE):
-            tile = np.zeros((_TILE, _TILE), dtype)
-            part = np.asarray(values[y : y + _TILE, x : x + _TILE])
-            tile[: part.shape[0], : part.shape[1]] = part
-            yield tile
 
 
 def _write_maps(path: Path, maps: Mapping[str, Any]) -> None:
@@ -142,17 +132,36 @@ def _write_maps(path: Path, maps: Mapping[str, Any]) -> None:
             metadata={"axes": "CYX", "Labels": list(maps)},
         )
         return
-    tifffile.imwrite(  # ImageJ's own form has no tiles, and no more than 4 GB
+    metadata = {"axes": "CYX", "Channel": {"Name": list(maps)}}
+    # ImageJ's own form has no tiles, and no more than 4 GB
+    _write_tiles(path, [*maps.values()], shape, np.float32, ome=True, metadata=metadata)
+
+
+def _write_tiles(
+    path: Path,
+    planes: Sequence[Any],
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    **options: Any,
+) -> None:
+    """Write planes tile by tile, in raster order; those over the edge are filled up with 0."""
+    import tifffile
+
+    def tiles() -> Iterator[npt.NDArray[Any]]:
+        for plane, y, x in product(planes, *(range(0, side, _TILE) for side in shape[-2:])):
+            part = np.asarray(plane[y : y + _TILE, x : x + _TILE], dtype)
+            yield np.pad(part, [(0, _TILE - side) for side in part.shape])
+
+    tifffile.imwrite(
         path,
-        (tile for values in maps.values() for tile in _tiles(values, np.float32)),
+        tiles(),
         shape=shape,
-        dtype=np.float32,
+        dtype=dtype,
         tile=(_TILE, _TILE),
         bigtiff=True,
-        ome=True,
         photometric="minisblack",
         compression="zlib",
-        metadata={"axes": "CYX", "Channel": {"Name": list(maps)}},
+        **options,
     )
 
 
@@ -168,6 +177,77 @@ def read_map_names(file: TiffFile) -> list[str]:
     return [names] if isinstance(names, str) else list(names)  # a single one is a text
 
 
-def _write_json(path: Path, provenance: Mapping[str, Any]) -> None:
-    text = json.dumps(plain(provenance), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+LARGEST_OVERLAY = 4096
+"""Side in pixels of the largest picture; of a larger field every n-th pixel is shown."""
+
+
+def draw(image: Image, segmentation: Segmentation) -> Picture:
+    """Draw outlines of cells and nuclei, with the label and class of each cell.
+
+    Parameters
+    ----------
+    image
+        As read, or prepared.
+    segmentation
+        Of that image.
+    """
+    from PIL import Image as Pictures
+
+    step = max(1, ceil(max(segmentation.labels["cell"].shape) / LARGEST_OVERLAY))
+    array = channels_last(image.pixels)
+    background = np.asarray(to_rgb(array[::step, ::step], image.contrast or contrast(array)))
+    canvas = np.round(background).astype(np.uint8)
+    thickness = max(1, round(max(canvas.shape) / 400))
+    names = colours(sorted(set(segmentation.cells["class"])))
+    lookup = _lookup(segmentation.cells, names)
+    for name, width in (("nucleus", max(1, thickness // 2)), ("cell", thickness)):
+        if name in segmentation.labels:
+            labels = np.asarray(segmentation.labels[name][::step, ::step])
+            edge = _edges(labels, width)
+            canvas[edge] = lookup[np.minimum(labels[edge], len(lookup) - 1)]
+    picture = Pictures.fromarray(canvas)
+    _annotate(picture, segmentation.cells, names, step)
+    return picture
+
+
+def _edges(labels: npt.NDArray[Any], thickness: int) -> npt.NDArray[np.bool_]:
+    """Find the pixels of cells that lie within `thickness` of another label, or of none."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    size = 2 * thickness + 1
+    edge = minimum_filter(labels, size) != maximum_filter(labels, size)
+    return np.asarray(edge & (labels > 0))
+
+
+def _lookup(cells: pd.DataFrame, names: dict[str, str]) -> npt.NDArray[np.uint8]:
+    """Return the colour of each label; labels without a row, such as the last, are white."""
+    table = np.full((int(cells["label"].max() if len(cells) else 0) + 2, 3), 255, np.uint8)
+    for label, name in zip(cells["label"], cells["class"], strict=True):
+        table[label] = rgb(names[name])
+    return table
+
+
+def _annotate(picture: Picture, cells: pd.DataFrame, names: dict[str, str], step: int) -> None:
+    """Write label and class above each cell, inside the picture, on whatever is there."""
+    from PIL import ImageDraw, ImageFont
+
+    size = max(12, round(max(picture.size) / 40))
+    font = ImageFont.load_default(size)
+    pen = ImageDraw.Draw(picture)
+    rows = cells[["label", "class", "box_y0", "box_x0", "box_y1"]].itertuples(index=False)
+    for label, name, top, left, bottom in rows:
+        text = f"{label} {name}"
+        _, _, right, height = pen.textbbox((0, 0), text, font=font, stroke_width=2)
+        above = top / step - height - 2
+        y = above if above >= 0 else min(bottom / step + 2, picture.height - height)
+        x = max(0, min(left / step, picture.width - right))
+        # Letters in the class's colour, edged so that they stand out from any stain.
+        light = sum(rgb(names[name])) > 330
+        pen.text(
+            (x, y),
+            text,
+            names[name],
+            font=font,
+            stroke_width=max(1, size // 8),
+            stroke_fill="black" if light else "white",
+        )
