@@ -12,12 +12,12 @@ from napari_wbc_nca.datasets.masks import read_mask_arrays, sample_from_masks, t
 from napari_wbc_nca.datasets.readers import read
 from napari_wbc_nca.datasets.samples import LabelError, Masks
 from napari_wbc_nca.formats.items import item, keep_reviewed
-from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.tiff import read as read_items
 from napari_wbc_nca.formats.tiff import write
 from napari_wbc_nca.workflow.export import training_sample
 
 SHAPE = (40, 60)
+BRIGHT = np.full((60, 90, 3), 200, np.uint8)
 
 
 def labels(dtype=np.uint16):
@@ -99,7 +99,7 @@ def test_an_export_is_read_again_but_for_what_it_kept_for_a_test(tmp_path):
     whole = item("one", labels(), cells, pixels)
     part = keep_reviewed(item("two", labels(), cells, pixels), np.arange(60) < np.full((40, 1), 25))
     items = [replace(whole, split="train"), replace(part, split="train")]
-    write([*items, replace(whole, name="three", split="test")], (), tmp_path / "e", ExportParams())
+    write([*items, replace(whole, name="three", split="test")], (), tmp_path / "e")
     first, second = read(tmp_path / "e")
     assert (first.names, first.source) == (("monocyte", "wbc", "none"), "e")
     assert second.names == ("monocyte",)
@@ -152,7 +152,7 @@ def test_nuclei_have_the_numbers_of_their_cells_in_exports_and_lessons(tmp_path)
     one = replace(item("one", labels(), cells, pixels), nucleus=inner)
     expected = np.where(inner > 0, labels(), 0)
     np.testing.assert_array_equal(training_sample(one).masks.nucleus, expected)
-    write([one], (), tmp_path / "e", ExportParams())
+    write([one], (), tmp_path / "e")
     (sample,) = read(tmp_path / "e")
     np.testing.assert_array_equal(read_mask_arrays(sample.masks, SHAPE).nucleus, expected)
     (back,) = read_items(tmp_path / "e")
@@ -165,5 +165,36 @@ def test_nuclei_teach_nothing_where_a_cell_was_drawn_without(tmp_path):
     inner = np.where(labels() == 3, 3, 0)
     one = replace(item("one", labels(), cells, pixels), nucleus=inner)
     assert training_sample(one).masks.nucleus is None
-    write([one], (), tmp_path / "e", ExportParams())
+    write([one], (), tmp_path / "e")
     assert not (tmp_path / "e" / "nuclei").exists()
+
+
+@pytest.fixture
+def stained(tmp_path):
+    y, x = np.mgrid[:60, :90]
+    nuclei = sum(np.hypot(y - cy, x - cx) <= 6 for cy, cx in ((15, 20), (40, 66)))
+    Picture.fromarray(BRIGHT).save(tmp_path / "a.png")
+    Picture.fromarray((nuclei * 200).astype(np.uint8)).save(tmp_path / "a_stain.png")
+    return tmp_path
+
+
+def test_stained_nuclei_are_centroids(stained):
+    (sample,) = read(stained)
+    assert sample.path.name == "a.png"
+    assert sample.kinds == ("cell", "cell")
+    assert sample.boxes[:, :2] == pytest.approx(np.asarray([[15, 20], [40, 66]]), abs=1)
+    assert (sample.boxes[:, :2] == sample.boxes[:, 2:]).all()
+
+
+def test_a_channel_of_another_size_is_refused(stained):
+    Picture.fromarray(np.zeros((60, 80), np.uint8)).save(stained / "a_stain.png")
+    with pytest.raises(LabelError, match=r"a_stain.png has \(60, 80\) .* a.png has \(60, 90\)"):
+        read(stained)
+
+
+def test_a_picture_without_its_channel_is_refused(stained):
+    Picture.fromarray(BRIGHT).save(stained / "b.png")
+    with pytest.raises(
+        LabelError, match=r"b.png has no stained channel beside it; expected b_stai"
+    ):
+        read(stained)

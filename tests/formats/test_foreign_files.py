@@ -392,7 +392,7 @@ def test_labels_of_yolo_without_pictures_are_named_or_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("row", "message"),
-    [("2 0.5 0.5 0.1 0.1", "class 2 is not one of the 2"), ("0 0.5", "at least 4")],
+    [("2 0.5 0.5 0.1 0.1", "class index 2, but there are 2 classes"), ("0 0.5", "at least 4")],
 )
 def test_rows_of_yolo_that_cannot_be_read_are_named(tmp_path, row, message):
     yolo(tmp_path, "images", "labels")

@@ -22,7 +22,7 @@ from napari_wbc_nca.io.results import SUFFIXES
 from napari_wbc_nca.methods import registry
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.datasets.prompts_csv import Prompts
+    from napari_wbc_nca.datasets.label_files import Prompts
     from napari_wbc_nca.methods.params import PredictParams
     from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
@@ -243,7 +243,7 @@ def _prompts(
     files: dict[str, Path | None], params: PredictParams, count: int
 ) -> dict[str, Prompts | None]:
     """Read points and boxes of files; wrong usage where they and `locate` do not agree."""
-    from napari_wbc_nca.datasets import prompts_csv
+    from napari_wbc_nca.datasets import label_files
 
     found: dict[str, Prompts | None] = {}
     for name, path in files.items():
@@ -252,8 +252,8 @@ def _prompts(
         if path is None:
             continue
         try:
-            forms = prompts_csv.POINTS if name == "points" else prompts_csv.BOXES
-            found[name] = given = prompts_csv.read_prompts(path, forms)
+            forms = label_files.POINTS if name == "points" else label_files.BOXES
+            found[name] = given = label_files.read_prompts(path, forms)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint=f"--{name}") from error
         if count > 1 and not given.images:

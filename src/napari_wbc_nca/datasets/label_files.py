@@ -1,24 +1,24 @@
-"""Label files of one picture or one folder: YOLO rows, Pascal VOC, points, types."""
+"""Label files of a picture or a folder: YOLO rows, Pascal VOC, tables of points, boxes, types."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import canonical
-from napari_wbc_nca.datasets.samples import LabelError
+from napari_wbc_nca.datasets.samples import LabelError, as_label_errors
+from napari_wbc_nca.formats import yolo
 from napari_wbc_nca.io import tables
-from napari_wbc_nca.io.tables import Table, TableError, number
+from napari_wbc_nca.io._files import NameIndex
+from napari_wbc_nca.io.tables import number
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-Labels = tuple["npt.NDArray[np.float32]", tuple[str, ...]]
+Labels = tuple[npt.NDArray[np.float32], tuple[str, ...]]
 """``(N, 4)`` boxes y0, x0, y1, x1 in pixels, and the name of each as written, lower case."""
 
 
@@ -26,6 +26,13 @@ CELL = "cell"
 """Class of a cell that has none in the file."""
 SMALLEST = 3.0
 """Boxes narrower than this, in pixels, are slips of a labelling tool and left out."""
+POINTS = (("y", "x"), ("axis-0", "axis-1"), ("centroid_y", "centroid_x"))
+"""Columns of points: plain, of a Points layer that napari saved, of our table of cells."""
+BOXES = (("y0", "x0", "y1", "x1"), ("box_y0", "box_x0", "box_y1", "box_x1"))
+"""Columns of boxes: plain, of our table of cells."""
+
+read_text = as_label_errors()(tables.read_text)
+read_table = as_label_errors()(tables.read_table)
 
 
 def _labels(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Labels:
@@ -39,12 +46,9 @@ def _drop_small(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Label
     return array[keep], tuple(name for name, kept in zip(known, keep, strict=True) if kept)
 
 
-def read_text(path: Path) -> str:
-    """Read a text file, with a :class:`LabelError` where that fails."""
-    try:
-        return tables.read_text(path)
-    except TableError as error:
-        raise LabelError(str(error)) from error
+def _points(cells: Sequence[tuple[float, float, str]]) -> Labels:
+    """Labels of points, which are boxes without extent."""
+    return _labels([(y, x, y, x) for y, x, _ in cells], [name for *_, name in cells])
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -53,8 +57,9 @@ def read_names(path: Path) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
+@as_label_errors()
 def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labels:
-    """Read the boxes of a YOLO file: rows of ``class cx cy w h``, relative to the picture's size.
+    """Read the boxes of a YOLO file, or those around its outlines, clipped to the picture.
 
     Parameters
     ----------
@@ -71,42 +76,11 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labe
         For a row that cannot be read, or an index without a class.
     """
     boxes, names = [], []
-    for row, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {row}"
-        index, values = _yolo_row(line, where)
-        if not 0 <= index < len(classes):
-            raise LabelError(
-                f"{where}: class index {index}, but there are {len(classes)} classes "
-                f"({', '.join(classes)}); give all class names"
-            )
-        boxes.append(_clipped(values, size))
-        names.append(classes[index])
+    for name, ring in yolo.read_rows(path, dict(enumerate(classes))):
+        corners = np.clip([ring.min(axis=0), ring.max(axis=0)], 0, 1) * size
+        boxes.append(corners.ravel().tolist())
+        names.append(name)
     return _drop_small(boxes, names)
-
-
-def _yolo_row(line: str, where: str) -> tuple[int, list[float]]:
-    cells = line.split()
-    try:
-        index, values = int(cells[0]), [float(cell) for cell in cells[1:]]
-    except ValueError:
-        values = []
-    if len(values) != 4 or not all(-0.5 <= value <= 1.5 for value in values):
-        raise LabelError(
-            f"{where}: {line.strip()!r}; expected 'class cx cy w h' with an integer and four "
-            "numbers in 0-1, relative to the picture's size"
-        )
-    return index, values
-
-
-def _clipped(values: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
-    """Clip a box to the picture, in pixels; labels of cut cells often reach outside."""
-    cx, cy, width, height = values
-    corners = (cy - height / 2, cx - width / 2, cy + height / 2, cx + width / 2)
-    return tuple(
-        float(np.clip(corner, 0, 1)) * size[axis % 2] for axis, corner in enumerate(corners)
-    )
 
 
 def read_voc(path: Path) -> Labels:
@@ -153,19 +127,15 @@ def read_points(path: Path) -> dict[str, Labels]:
     LabelError
         For a missing column or a row that cannot be read.
     """
-    points: dict[str, list[tuple[float, float]]] = {}
-    names: dict[str, list[str]] = {}
-    for where, row in _rows(path, ("image", "y", "x", "class")):
-        image = row["image"]
-        points.setdefault(image, [])
-        names.setdefault(image, [])
+    cells: dict[str, list[tuple[float, float, str]]] = {}
+    for where, row in read_rows(path, ("image", "y", "x", "class")):
+        found = cells.setdefault(row["image"], [])
         if not row["y"] and not row["x"]:
             continue
         if not row["class"]:
             raise LabelError(f"{where}: no class is named")
-        points[image].append(_point(row, where))
-        names[image].append(row["class"])
-    return {image: _labels([[*p, *p] for p in points[image]], names[image]) for image in points}
+        found.append((*_point(row, where), row["class"]))
+    return {image: _points(found) for image, found in cells.items()}
 
 
 def read_frames(path: Path) -> dict[int, Labels]:
@@ -178,25 +148,20 @@ def read_frames(path: Path) -> dict[int, Labels]:
     LabelError
         For a missing column or a row that cannot be read.
     """
-    points: dict[int, list[tuple[float, float]]] = {}
-    names: dict[int, list[str]] = {}
-    for where, row in _rows(path, ("frame", "x", "y")):
+    cells: dict[int, list[tuple[float, float, str]]] = {}
+    for where, row in read_rows(path, ("frame", "x", "y")):
         try:
             frame = int(number(row["frame"]))
         except ValueError as error:
             raise LabelError(
                 f"{where}: frame is {row['frame']!r}; expected the number of a picture"
             ) from error
-        points.setdefault(frame, []).append(_point(row, where))
-        names.setdefault(frame, []).append(row.get("class") or CELL)
-    return {frame: _labels([[*p, *p] for p in points[frame]], names[frame]) for frame in points}
+        cells.setdefault(frame, []).append((*_point(row, where), row.get("class") or CELL))
+    return {frame: _points(found) for frame, found in cells.items()}
 
 
 def _point(row: Mapping[str, str], where: str) -> tuple[float, float]:
-    try:
-        y, x = number(row["y"]), number(row["x"])
-    except ValueError:
-        y = x = math.nan
+    y, x = _numbers([row["y"], row["x"]])
     if not math.isfinite(y + x):
         raise LabelError(
             f"{where}: y is {row['y']!r} and x is {row['x']!r}; expected two numbers in pixels"
@@ -204,30 +169,18 @@ def _point(row: Mapping[str, str], where: str) -> tuple[float, float]:
     return y, x
 
 
+def _numbers(texts: Sequence[str]) -> list[float]:
+    """Convert texts to numbers, all NaN where one is none."""
+    try:
+        return [number(text) for text in texts]
+    except ValueError:
+        return [math.nan] * len(texts)
+
+
 def read_types(path: Path) -> dict[str, str]:
     """Read the class of each picture, from a table with columns ``image, class``."""
-    rows = _rows(path, ("image", "class"))
+    rows = read_rows(path, ("image", "class"))
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
-
-
-def read_cells(path: Path) -> dict[int, str]:
-    """Read the class of each label, from a table with columns ``label, class``.
-
-    Raises
-    ------
-    LabelError
-        For a missing column, or a label that is no integer above 0.
-    """
-    classes = {}
-    for where, row in _rows(path, ("label", "class")):
-        try:
-            label = int(number(row["label"]))
-        except (ValueError, OverflowError):
-            label = 0
-        if label < 1:
-            raise LabelError(f"{where}: label is {row['label']!r}; expected an integer above 0")
-        classes[label] = row["class"]
-    return classes
 
 
 def read_columns(path: Path) -> tuple[str, ...]:
@@ -235,16 +188,14 @@ def read_columns(path: Path) -> tuple[str, ...]:
     return tuple(name.lower() for name in read_table(path).columns)
 
 
-def read_table(path: Path) -> Table:
-    """Read a table, with a :class:`LabelError` where that fails."""
-    try:
-        return tables.read_table(path)
-    except TableError as error:
-        raise LabelError(str(error)) from error
+def read_rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Iterate over file and line, and texts by column in lower case, of each row of a table.
 
-
-def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Iterate over the rows of a table with its file and line, checked for `expected` columns."""
+    Raises
+    ------
+    LabelError
+        For a missing column of `expected`, or an empty ``image``.
+    """
     table = read_table(path)
     found = [name.lower() for name in table.columns]
     missing = [name for name in expected if name not in found]
@@ -258,3 +209,78 @@ def _rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, 
         if not row.get("image", "-"):
             raise LabelError(f"{table.where(at)}: no image is named")
         yield table.where(at), row
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Points or boxes, of one image or of several.
+
+    Attributes
+    ----------
+    path
+        File they came from.
+    values
+        ``(N, 2)`` y, x or ``(N, 4)`` y0, x0, y1, x1 in pixels.
+    images
+        Name or path of the image of each row; empty where the file has no column ``image``.
+    """
+
+    path: Path
+    values: npt.NDArray[np.float64]
+    images: tuple[str, ...] = ()
+
+    def of(self, image: Path, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+        """Return the prompts of one image, which must lie within its `shape`.
+
+        Raises
+        ------
+        LabelError
+            When one lies outside.
+        """
+        index = NameIndex({image: True})
+        mine = [index.get(name) is not None for name in self.images] or slice(None)
+        found: npt.NDArray[np.float64] = self.values[mine]
+        limits = np.tile(shape, found.shape[1] // 2)
+        outside = ((found < 0) | (found > limits)).any(axis=1)
+        if outside.any():
+            raise LabelError(
+                f"{self.path}: {_text(found[outside][0])} lies outside {image.name}, which is "
+                f"{shape[0]} by {shape[1]} pixels; coordinates are rows and columns in pixels"
+            )
+        return found
+
+
+def read_prompts(path: Path, forms: Sequence[Sequence[str]]) -> Prompts:
+    """Read points or boxes from the columns of one of `forms`, and perhaps ``image``.
+
+    Raises
+    ------
+    LabelError
+        For a missing file or column, or a row that cannot be read.
+    """
+    table = read_table(path)
+    columns = next((form for form in forms if set(form) <= set(table.columns)), None)
+    if columns is None or "axis-2" in table.columns:
+        expected = " or ".join(",".join(form) for form in forms)
+        raise LabelError(
+            f"{path} has the columns {','.join(table.columns)}; expected {expected}, and image "
+            "where there are several images"
+        )
+    values = [
+        _row(table.where(at), [row[name] for name in columns]) for at, row in enumerate(table.rows)
+    ]
+    images = tuple(row["image"] for row in table.rows) if "image" in table.columns else ()
+    return Prompts(path, np.array(values, np.float64).reshape(-1, len(columns)), images)
+
+
+def _row(where: str, texts: Sequence[str]) -> list[float]:
+    values = _numbers(texts)
+    if not all(map(math.isfinite, values)):
+        raise LabelError(f"{where}: {texts}; expected numbers in pixels")
+    if len(values) == 4 and not (values[0] < values[2] and values[1] < values[3]):
+        raise LabelError(f"{where}: {_text(values)}; expected y0 < y1 and x0 < x1")
+    return values
+
+
+def _text(values: Sequence[float] | npt.NDArray[np.float64]) -> str:
+    return f"({', '.join(f'{value:g}' for value in values)})"

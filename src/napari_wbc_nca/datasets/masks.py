@@ -4,42 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
-from napari_wbc_nca.datasets.label_files import CELL, read_cells
-from napari_wbc_nca.datasets.samples import SUFFIXES, LabelError, Masks, Sample, picture_size
+from napari_wbc_nca.datasets.label_files import CELL
+from napari_wbc_nca.datasets.samples import (
+    LabelError,
+    Masks,
+    Sample,
+    as_label_errors,
+    picture_size,
+)
+from napari_wbc_nca.formats.files import find_picture, read_cells
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io._files import NameIndex, stem
+from napari_wbc_nca.io._files import stem
+from napari_wbc_nca.io.results import TABLE
 from napari_wbc_nca.ops.centroids import detect_blobs
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-LABELS, NUCLEI, IGNORE, CELLS = "_labels", "_nuclei", "_ignore", "_cells"
-"""What follows a picture's stem in the names of its label images and of its table."""
+LABELS, NUCLEI, IGNORE = "_labels", "_nuclei", "_ignore"
+"""What follows a picture's stem in the names of its label images."""
 STAIN = "_stain"
 """What follows it in the name of the image of its stained nuclei."""
 
 
 @dataclass(frozen=True, eq=False)
 class MaskArrays:
-    """Masks of a sample as arrays.
-
-    Attributes
-    ----------
-    cell
-        ``(Y, X)`` integers, 0 outside of all cells.
-    nucleus
-        The same of nuclei; None where they were not drawn.
-    ignored
-        ``(Y, X)`` bool: pixels that teach nothing.
-    """
+    """Masks of a sample as ``(Y, X)`` arrays; see :class:`Masks`."""
 
     cell: npt.NDArray[Any]
     nucleus: npt.NDArray[Any] | None
@@ -148,25 +143,14 @@ def label_file(picture: Path, end: str = LABELS) -> Path | None:
     `STAIN` (stained nuclei) are other values of `end`.
     """
     names = dict.fromkeys((picture.stem, stem(picture)))  # a.ome and a, of a.ome.tif
-    found = [_pictures(picture.parent).get(f"{name}{end}") for name in names]
+    found = [find_picture(picture.parent, f"{name}{end}") for name in names]
     if picture.parent.name == "images":
         folder = picture.parent.with_name(end.removeprefix("_"))
-        found += [_pictures(folder).get(name) for name in names]
+        found += [find_picture(folder, name) for name in names]
     return next((path for path in found if path is not None), None)
 
 
-def _pictures(folder: Path) -> NameIndex[Path]:
-    """Index the pictures in a folder; it is listed once for each state that it is in."""
-    return _index_pictures(folder, folder.stat().st_mtime_ns if folder.is_dir() else 0)
-
-
-@lru_cache(maxsize=16)
-def _index_pictures(folder: Path, changed: int) -> NameIndex[Path]:
-    files = [path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES]
-    files.sort(key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name))
-    return NameIndex({path: path for path in files})
-
-
+@as_label_errors()
 def read_masks_beside(picture: Path) -> Sample:
     """Read a picture's label image, and its table of classes where there is one.
 
@@ -181,12 +165,18 @@ def read_masks_beside(picture: Path) -> Sample:
             f"{picture} has no label image; expected {picture.stem}{LABELS}.tif beside it (empty "
             "where there are no cells), or leave the picture out"
         )
-    table = cell.with_name(f"{stem(cell).removesuffix(LABELS)}{CELLS}.csv")
-    classes = read_cells(table) if table.exists() else {}
+    table = cell.with_name(f"{stem(cell).removesuffix(LABELS)}{TABLE}")
+    cells = read_cells(table)
+    classes: dict[int, str] = {}
+    if cells is not None:
+        if missing := {"label", "class"} - set(cells):
+            raise LabelError(f"{table}: no column {', '.join(sorted(missing))}")
+        classes = dict(zip(cells["label"].tolist(), cells["class"].tolist(), strict=True))
     masks = Masks(cell, (), label_file(picture, NUCLEI), label_file(picture, IGNORE))
     return sample_from_masks(picture, masks, classes, picture_size(picture))
 
 
+@as_label_errors()
 def read_stain_beside(picture: Path) -> Sample:
     """Detect the cells of a picture as blobs in the stained channel beside it.
 
@@ -200,10 +190,7 @@ def read_stain_beside(picture: Path) -> Sample:
         raise LabelError(
             f"{picture} has no stained channel beside it; expected {picture.stem}{STAIN}.tif"
         )
-    try:
-        values = np.asarray(images.read(file).pixels, np.float32)
-    except images.ImageError as error:
-        raise LabelError(f"{file} cannot be read: {error}") from error
+    values = np.asarray(images.read(file).pixels, np.float32)
     plane = values if values.ndim == 2 else values[..., :3].mean(-1)
     if plane.shape != (size := picture_size(picture)):
         raise LabelError(

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_wbc_nca.formats.files import PICTURES
+from napari_wbc_nca.formats.items import ExportError
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import array_sha256
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-"""What a picture's file name ends with, lower case."""
+from napari_wbc_nca.io.pixels import ImageError
+from napari_wbc_nca.io.tables import TableError
 
 
 class LabelError(ValueError):
     """Labelled data that cannot be used; names file and line."""
+
+
+@contextmanager
+def as_label_errors() -> Iterator[None]:
+    """Raise a :class:`LabelError` in place of the errors of tables, images and exports."""
+    try:
+        yield
+    except (ExportError, ImageError, TableError) as error:
+        raise LabelError(str(error)) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +159,12 @@ def without_cut_cells(sample: Sample) -> Sample:
 
 def is_picture(path: Path) -> bool:
     """Return whether a file is a picture, rather than a mask or map of one."""
-    drawn = path.stem.endswith(
-        ("_mask", "_likelihood", "_labels", "_nuclei", "_ignore", "_overlay", "_stain")
-    )
-    return path.suffix.lower() in SUFFIXES and not drawn and not path.name.startswith(".")
+    made = ("_mask", "_likelihood", "_labels", "_nuclei", "_ignore", "_overlay", "_stain")
+    drawn = path.stem.endswith(made) or path.name.startswith(".")
+    return path.suffix.lower() in PICTURES and not drawn
 
 
+@as_label_errors()
 def picture_size(path: Path) -> tuple[int, int]:
     """Read the height and width of a picture in pixels, as a viewer shows it.
 
@@ -164,10 +173,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     LabelError
         When the file is no picture that can be read.
     """
-    try:
-        return images.size(path)
-    except images.ImageError as error:
-        raise LabelError(str(error)) from error
+    return images.size(path)
 
 
 def image_id(rgb: npt.NDArray[np.uint8]) -> str:
@@ -175,6 +181,7 @@ def image_id(rgb: npt.NDArray[np.uint8]) -> str:
     return array_sha256(rgb)[:12]
 
 
+@as_label_errors()
 def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
     """Read the pixels of a sample as segmenting sees them: ``(Y, X, 3)`` uint8.
 
@@ -186,17 +193,13 @@ def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
     if isinstance(sample, Sample) and sample.pixels is not None:
         return sample.pixels
     path = sample if isinstance(sample, Path) else sample.path
+    image = images.read(path)
+    if image.pixels.dtype == np.uint8 and image.pixels.shape[2:] == (3,):
+        return np.asarray(image.pixels)
     try:
-        image = images.read(path)
-        if image.pixels.dtype == np.uint8 and image.pixels.shape[2:] == (3,):
-            return np.asarray(image.pixels)
-    except images.ImageError as error:
-        raise LabelError(str(error)) from error
-    try:
-        colours = np.asarray(images.to_rgb(image))
-    except images.ImageError as error:
+        return np.asarray(np.round(images.to_rgb(image)), np.uint8)
+    except ImageError as error:
         raise LabelError(f"{path}: {error}") from error
-    return np.asarray(np.round(colours), np.uint8)
 
 
 def edge_boxes(sample: Sample, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.datasets.label_files import read_table
+from napari_wbc_nca.datasets.label_files import read_rows
 from napari_wbc_nca.datasets.samples import LabelError, Sample, read_rgb
+from napari_wbc_nca.formats.files import SPLITS
 from napari_wbc_nca.io._files import NameIndex
 
-SPLITS = ("train", "val", "test")
 NO_VALIDATION = (
     "No picture is held out for validation: every group (slide, patient) is too large a share of "
     "the pictures, or holds most cells of a class. The last epoch is kept instead of the best; "
     "add pictures of other groups, or raise the validation share."
 )
 """Note on a share for validation that holds nothing out."""
-_SYNONYMS = {"training": "train", "valid": "val", "validation": "val"}
 
 
 def assign_splits(
@@ -55,9 +54,9 @@ def assign_splits(
     LabelError
         When the table lacks something, a group stands on two sides, or there are too few groups.
     """
-    rows = _read_groups(table) if table is not None else {}
+    rows = {} if table is None else {row["image"]: row for _, row in read_rows(table, ["image"])}
     listed: NameIndex[dict[str, str]] = NameIndex(rows)
-    decided = any("split" in row for row in rows.values())
+    decided = any(row.get("split") for row in rows.values())
     if not decided and not any(shares.values()):
         return [""] * len(images)
     groups = [_group(names, listed, split_by, table) for names in images]
@@ -91,16 +90,6 @@ def _draw_splits(
             side[names[group]] = name
             held += counts[group]
     return side
-
-
-def _read_groups(table: Path) -> dict[str, dict[str, str]]:
-    """Read rows by image name, columns in lower case."""
-    found = read_table(table)
-    columns = [name.lower() for name in found.columns]
-    if "image" not in columns:
-        raise LabelError(f"{table}: no column image; found {', '.join(columns)}")
-    rows = ({name.lower(): text for name, text in row.items() if text} for row in found.rows)
-    return {row["image"]: row for row in rows if "image" in row}
 
 
 def _row(
@@ -139,11 +128,11 @@ def _splits_of_table(
     found, sides = [], dict[str, str]()
     for names, group in zip(images, groups, strict=True):
         name = _row(names, listed, table).get("split", "").lower()
-        side = _SYNONYMS.get(name, name)
-        if side not in SPLITS:
+        if name not in SPLITS:
             raise LabelError(
                 f"{table}: {names[-1]} has the split {name!r}; expected one of {', '.join(SPLITS)}"
             )
+        side = SPLITS[name]
         if sides.setdefault(group, side) != side:
             raise LabelError(
                 f"{table}: {split_by} {group} is in {sides[group]} and in {side}, so that the test "

@@ -10,46 +10,30 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_wbc_nca.cell_types import colours
-from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import (
-    CELLS,
-    find_picture,
-    make_folder,
-    read_cells,
-    read_picture,
-    split_of,
-    to_colours,
-    write_cells,
-    write_tiff,
-)
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.items import AUTO, ExportError, Item, item
 from napari_wbc_nca.io.images import read_labels
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_wbc_nca.formats.params import ExportParams
+from napari_wbc_nca.io.results import TABLE
 
 MASKS, SEG = "_masks.tif", "_seg.npy"
 _ENDS = ("_cp_masks.tif", "_cp_masks.png", MASKS, "_masks.png", SEG)
 """What follows a picture's stem; cellpose's own commands write ``_cp_masks``."""
 
 
-def write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write files of each image, in a folder for each split."""
     for one in items:
-        place = make_folder(folder / one.split)
+        place = files.make_folder(folder / one.split)
         if one.pixels is not None:
-            write_tiff(place / f"{one.name}.tif", to_colours(one, hide=True), one.pixel_size)
-        write_tiff(place / f"{one.name}{MASKS}", one.labels, one.pixel_size)
-        write_cells(place / f"{one.name}{CELLS}", one.cells)
+            colours = files.to_colours(one, hide=True)
+            files.write_tiff(place / f"{one.name}.tif", colours, one.pixel_size)
+        files.write_tiff(place / f"{one.name}{MASKS}", one.labels, one.pixel_size)
+        files.write_cells(place / f"{one.name}{TABLE}", one.cells)
         with (place / f"{one.name}{SEG}").open("wb") as file:
             np.save(file, np.array(_gui(one, classes), dtype=object), allow_pickle=True)
 
@@ -58,7 +42,7 @@ def _gui(one: Item, classes: Sequence[str]) -> dict[str, Any]:
     """Content of a file for cellpose's window, whose lists have an entry for each integer."""
     from skimage.segmentation import find_boundaries
 
-    palette = {name: numbers(colour) for name, colour in colours(classes).items()}
+    palette = files.class_rgb(classes)
     row = one.cells["label"].to_numpy() - 1
     largest = int(one.labels.max(initial=0))
     by_person, painted = np.zeros(largest, bool), np.full((largest, 3), 255, np.uint8)
@@ -83,22 +67,19 @@ def _gui(one: Item, classes: Sequence[str]) -> dict[str, Any]:
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a folder, or one ``_masks.tif`` or ``_seg.npy``."""
-    files = [path] if path.is_file() else []
-    for end in (MASKS, "_masks.png", SEG):
-        files = files or sorted(path.rglob(f"*{end}"))
-    if not files:
-        raise ExportError(f"{path}: neither {MASKS} nor {SEG} in it; save the masks in cellpose")
-    return [_read(file, pixels) for file in files]
+    patterns = [f"**/*{end}" for end in (MASKS, "_masks.png", SEG)]
+    hint = f"neither {MASKS} nor {SEG} in it; save the masks in cellpose"
+    return [_read(file, pixels) for file in files.find_files(path, patterns, hint)]
 
 
 def _read(path: Path, pixels: Any) -> Item:
     end = next((end for end in _ENDS if path.name.endswith(end)), path.suffix)
     stem = path.name.removesuffix(end)
     labels = _read_masks(path) if end == SEG else read_labels(path)[0]
-    cells = read_cells(path.with_name(f"{stem}{CELLS}"))
-    own, size = read_picture(find_picture(path.parent, stem))
+    cells = files.read_cells(path.with_name(f"{stem}{TABLE}"))
+    own, size = files.read_picture(files.find_picture(path.parent, stem))
     one = item(stem, labels, cells, own if pixels is None else pixels, size)
-    return replace(one, split=split_of(path.parent))
+    return replace(one, split=files.split_of(path.parent))
 
 
 def _read_masks(path: Path) -> npt.NDArray[Any]:
@@ -112,8 +93,7 @@ def _read_masks(path: Path) -> npt.NDArray[Any]:
             np.lib.format.read_array_header_1_0(file)
             if version != (1, 0):
                 raise ValueError(f"its version is {version}")
-            content: Any = _Arrays(file).load()
-        return np.asarray(content.item()["masks"])
+            return np.asarray(_Arrays(file).load().item()["masks"])
     except (ValueError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as error:
         raise ExportError(
             f"{path} holds no masks that can be read: {error}; save them as {MASKS} in cellpose"
@@ -124,8 +104,7 @@ class _Arrays(pickle.Unpickler):
     """Unpickler of arrays only."""
 
     def find_class(self, module: str, name: str) -> Any:
-        known = ("numpy", "numpy.core", "numpy._core")
-        if module.rpartition(".")[0] in known[1:] or module == known[0]:
-            if name in ("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"):
-                return super().find_class(module, name)
+        known = module == "numpy" or module.rpartition(".")[0] in ("numpy.core", "numpy._core")
+        if known and name in ("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"):
+            return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it contains {module}.{name}, which is no array")

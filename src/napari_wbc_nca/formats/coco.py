@@ -12,22 +12,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import WBC
-from napari_wbc_nca.formats import geometry
-from napari_wbc_nca.formats.files import (
-    find_picture,
-    make_folder,
-    read_json,
-    read_picture,
-    split_of,
-    to_colours,
-    write_json,
-    write_png,
-)
+from napari_wbc_nca.formats import files, geometry
 from napari_wbc_nca.formats.items import (
     LARGEST,
     ExportError,
@@ -40,25 +31,13 @@ from napari_wbc_nca.formats.items import (
 from napari_wbc_nca.io._files import stem
 from napari_wbc_nca.ops.outlines import rings_without_holes, trace_outlines
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
-    from napari_wbc_nca.formats.params import ExportParams
-
-Segments = list[Any]
-"""Segmentation of each row of an item's table."""
-
-
-def write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write run lengths."""
     _write(items, classes, folder, polygons=False)
 
 
-def write_polygons(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write_polygons(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write polygons."""
     _write(items, classes, folder, polygons=True)
 
@@ -69,75 +48,65 @@ def _write(items: Sequence[Item], classes: Sequence[str], folder: Path, *, polyg
         for number, name in enumerate(classes, start=1)
     ]
     for split in dict.fromkeys(one.split for one in items):
-        mine = [one for one in items if one.split == split]
-        images, annotations = [], []
+        images, annotations = [], list[dict[str, Any]]()
+        mine = (one for one in items if one.split == split)
         for number, one in enumerate(mine, start=1):
             file = f"{one.name}.png"
             if one.pixels is not None:
-                write_png(folder / "images" / split / file, to_colours(one, hide=True))
+                files.write_png(folder / "images" / split / file, files.to_colours(one, hide=True))
             height, width = one.shape
             images.append({"id": number, "file_name": file, "height": height, "width": width})
             found = _annotations(one, classes, polygons=polygons)
-            annotations += [{"image_id": number, **some} for some in found]
-        for number, some in enumerate(annotations, start=1):
-            some["id"] = number
+            for some in found:
+                annotations.append({"image_id": number, **some, "id": 1 + len(annotations)})
+        content = {
+            "info": {"description": "Cells of blood smears", "version": "1.0"},
+            "licenses": [],
+            "images": images,
+            "annotations": annotations,
+            "categories": categories,
+        }
         name = f"instances_{split}.json" if split else "instances.json"
-        content = {"images": images, "annotations": annotations, "categories": categories}
-        info = {"description": "Cells of blood smears", "version": "1.0"}
-        write_json(
-            make_folder(folder / "annotations") / name, {"info": info, "licenses": [], **content}
-        )
+        files.write_json(files.make_folder(folder / "annotations") / name, content)
 
 
 def _annotations(one: Item, classes: Sequence[str], *, polygons: bool) -> list[dict[str, Any]]:
-    from scipy.ndimage import find_objects
-
-    number = {name: 1 + index for index, name in enumerate(classes)}
-    cells = row_image(one)
-    segments = _polygons(one) if polygons else geometry.encode_rle(cells, len(one.cells))
-    area = np.bincount(cells.ravel(), minlength=1)[1:].tolist()
-    found = [
-        {
-            "category_id": number[cell.kind],
-            "segmentation": segment,
-            "area": size,
-            "bbox": _bbox(box),
+    cells, rows = row_image(one), one.rows()
+    found = _describe(cells, len(rows), _polygons(one) if polygons else None)
+    for annotation, cell in zip(found, rows, strict=True):
+        annotation |= {
+            "category_id": 1 + classes.index(cell.kind),
             "iscrowd": 0,
             "label": cell.label,
             "origin": cell.origin,
             **({"attributes": cell.others} if cell.others else {}),
         }
-        for cell, segment, size, box in zip(
-            one.rows(), segments, area, find_objects(cells), strict=True
-        )
-    ]
-    return found + [_crowd(one.ignore, number[name]) for name in classes if _some(one.ignore)]
+    if one.ignore is None or not one.ignore.any():
+        return found
+    (crowd,) = _describe(one.ignore.astype(np.uint8), 1)
+    crowds = [{**crowd, "category_id": n, "iscrowd": 1} for n in range(1, 1 + len(classes))]
+    return found + crowds
 
 
-def _some(ignore: npt.NDArray[np.bool_] | None) -> bool:
-    return ignore is not None and bool(ignore.any())
-
-
-def _crowd(ignore: Any, category: int) -> dict[str, Any]:
+def _describe(
+    numbers: npt.NDArray[Any], count: int, segments: Sequence[Any] | None = None
+) -> list[dict[str, Any]]:
+    """Describe the objects 1 to `count`: segmentation, run lengths by default, area and box."""
     from scipy.ndimage import find_objects
 
-    (segment,) = geometry.encode_rle(ignore.astype(np.uint8), 1)
-    (box,) = find_objects(ignore.astype(np.uint8))
-    return {
-        "category_id": category,
-        "segmentation": segment,
-        "area": int(ignore.sum()),
-        "bbox": _bbox(box),
-        "iscrowd": 1,
-    }
+    area = np.bincount(numbers.ravel(), minlength=1)[1:].tolist()
+    listed = geometry.encode_rle(numbers, count) if segments is None else segments
+    return [
+        {
+            "segmentation": segment,
+            "area": size,
+            "bbox": [x.start, y.start, x.stop - x.start, y.stop - y.start],
+        }
+        for segment, size, (y, x) in zip(listed, area, find_objects(numbers), strict=True)
+    ]
 
 
-def _bbox(box: tuple[slice, slice]) -> list[int]:
-    y, x = box
-    return [x.start, y.start, x.stop - x.start, y.stop - y.start]
-
-
-def _polygons(one: Item) -> Segments:
+def _polygons(one: Item) -> list[Any]:
     """Rings ``[x, y, x, y, …]`` of each cell."""
     found = []
     for label, polygons in trace_outlines(one.labels).items():
@@ -153,15 +122,13 @@ def _polygons(one: Item) -> Segments:
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a folder, or one JSON file."""
-    files = [path] if path.is_file() else sorted(path.glob("annotations/*.json"))
-    files = files or sorted(path.rglob("*.coco.json")) or sorted(path.glob("*.json"))
-    if not files:
-        raise ExportError(f"{path}: no annotations/*.json; give a COCO JSON file or its folder")
-    return [one for file in files for one in _read(file, pixels)]
+    patterns = ["annotations/*.json", "**/*.coco.json", "*.json"]
+    hint = "no annotations/*.json; give a COCO JSON file or its folder"
+    return [one for f in files.find_files(path, patterns, hint) for one in _read(f, pixels)]
 
 
 def _read(path: Path, pixels: Any) -> list[Item]:
-    content = read_json(path)
+    content = files.read_json(path)
     try:
         names = {str(one["id"]): str(one["name"]) for one in content.get("categories") or []}
         annotations: dict[str, list[Any]] = {str(one["id"]): [] for one in content["images"]}
@@ -189,8 +156,10 @@ def _read(path: Path, pixels: Any) -> list[Item]:
 def _item(
     path: Path, image: Any, annotations: Sequence[Any], names: Mapping[str, str], pixels: Any
 ) -> Item:
+    from pycocotools import mask
+
     name = str(image.get("file_name") or image.get("path") or image["id"])
-    split = split_of(Path(path.stem.rpartition("_")[2])) or split_of(path.parent)
+    split = files.split_of(Path(path.stem.rpartition("_")[2])) or files.split_of(path.parent)
     if pixels is None:
         pixels = _picture(path, split, name)
     size = image if pixels is None else dict(zip(("height", "width"), pixels.shape, strict=False))
@@ -204,11 +173,15 @@ def _item(
     for one, part in segments:
         if part and one.get("iscrowd"):
             geometry.paint_rle(ignore, 1, part)
-    sizes = [sum(geometry.decode_counts(part["counts"])[1::2]) for _, part in cells]
+    sizes = [mask.area(part) for _, part in cells]
     for number in np.argsort(np.negative(sizes), kind="stable").tolist():  # small ones on top
         geometry.paint_rle(labels, own[number], cells[number][1])
     title = stem(name)
-    left_out = Counter(_kind(one) for one, part in segments if not part)
+    left_out = Counter(
+        "of keypoints" if one.get("keypoints") else "without outline and box"
+        for one, part in segments
+        if not part
+    )
     notes = [f"{title}: {n} annotations {kind} are left out" for kind, n in left_out.items()]
     rows = [_row(label, one, names) for label, (one, _) in zip(own, cells, strict=True)]
     return replace(
@@ -232,24 +205,22 @@ def _row(label: int, annotation: Mapping[str, Any], names: Mapping[str, str]) ->
     return {**columns, **core, "origin": annotation.get("origin")}
 
 
-def _kind(annotation: Mapping[str, Any]) -> str:
-    return "of keypoints" if annotation.get("keypoints") else "without outline and box"
-
-
 def _picture(path: Path, split: str, name: str) -> Any:
     place = path.resolve().parent
     folders = (place.parent / "images" / split, place.parent / "images", place, place / "images")
-    found = next((file for folder in folders if (file := find_picture(folder, name))), None)
-    return read_picture(found)[0]
+    found = next((file for folder in folders if (file := files.find_picture(folder, name))), None)
+    return files.read_picture(found)[0]
 
 
 def _segmentation(annotation: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any] | None:
-    """Run lengths of an annotation: its mask, its polygons, or its box where it has neither."""
+    """Compressed run lengths of an annotation: its mask, its polygons, or else its box."""
     from pycocotools import mask
 
     segment = annotation.get("segmentation")
-    if isinstance(segment, dict) and segment.get("counts"):
-        return segment
+    found: dict[str, Any]
+    if isinstance(segment, dict) and (counts := segment.get("counts")):
+        found = mask.frPyObjects(segment, *shape) if isinstance(counts, list) else segment
+        return found
     listed = segment if isinstance(segment, list) else []
     flat = [listed] if listed and not isinstance(listed[0], list) else listed
     polygons = [polygon for polygon in flat if len(polygon) >= 6 and len(polygon) % 2 == 0]
@@ -259,5 +230,5 @@ def _segmentation(annotation: Mapping[str, Any], shape: tuple[int, int]) -> dict
         polygons = [[left, top, right, top, right, bottom, left, bottom]]
     if not polygons:
         return None
-    found: dict[str, Any] = mask.merge(mask.frPyObjects(polygons, *shape))
+    found = mask.merge(mask.frPyObjects(polygons, *shape))
     return found

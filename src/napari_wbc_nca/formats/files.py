@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from math import ceil
 from pathlib import Path
@@ -15,38 +16,56 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_wbc_nca.formats.items import LARGEST, ExportError
+from napari_wbc_nca.cell_types import colours, rgb
+from napari_wbc_nca.formats.items import LARGEST, ExportError, Item
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io._files import (
-    NameIndex,
-    plain,
-    replace_all,
-    write_reason,
-)
+from napari_wbc_nca.io._files import NameIndex, plain, replace_all, write_reason
 from napari_wbc_nca.io.pixels import contrast, to_rgb
 from napari_wbc_nca.io.tables import Table, TableError, number, read_table, to_frame
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
-
-    from napari_wbc_nca.formats.items import Item
-
 
 PROGRAM = "napari-wbc-nca"
 RECORD = "provenance.json"
 """Name of the provenance in the folder of an export."""
-CELLS = "_cells.csv"
-"""What follows an image's name in that of its table of cells."""
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Names of folders for training, validation and test to the split that they hold."""
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""What a picture's file name ends with, lower case."""
+SPLITS = {"train": "train", "val": "val", "test": "test"} | {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+}
+"""Names of training, validation and test, as folders and tables have them, to the split."""
 
 
 def make_folder(folder: Path) -> Path:
     """Make a folder where it is missing, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def find_files(path: Path, patterns: Sequence[str], hint: str) -> list[Path]:
+    """List the files in a folder that match the first pattern with any match, or the file `path`.
+
+    Raises
+    ------
+    ExportError
+        When there are none, with the `hint`.
+    """
+    if path.is_file():
+        return [path]
+    for pattern in patterns:
+        if found := sorted(path.glob(pattern)):
+            return found
+    raise ExportError(f"{path}: {hint}")
+
+
+def class_rgb(classes: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """Assign red, green and blue in 0–255 to each class."""
+    return {name: rgb(colour) for name, colour in colours(classes).items()}
 
 
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
@@ -183,11 +202,15 @@ def find_picture(folder: Path | None, name: str) -> Path | None:
     """Find a picture in `folder` by its base name, in the path of any system."""
     if folder is None or not folder.is_dir():
         return None
-    files = (path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
-    return NameIndex({path: path for path in sorted(files)}).get(name)
+    return _index_pictures(folder, folder.stat().st_mtime_ns).get(name)
 
 
-_PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".webp")
+@lru_cache(maxsize=16)
+def _index_pictures(folder: Path, changed: int) -> NameIndex[Path]:
+    """Index the pictures in a folder, which is listed once for each state that it is in."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+    files.sort(key=lambda path: (PICTURES.index(path.suffix.lower()), path.name))
+    return NameIndex({path: path for path in files})
 
 
 def split_of(folder: Path) -> str:
@@ -196,8 +219,6 @@ def split_of(folder: Path) -> str:
     return next((SPLITS[name] for name in names if name in SPLITS), "")
 
 
-_LEVEL = 1
-"""PNG's compression: higher ones save a tenth of photographs and take three times as long."""
 GREY = 114
 """Brightness of unreviewed pixels, for trainers that cannot ignore pixels."""
 
@@ -218,23 +239,23 @@ def to_colours(item: Item, *, hide: bool = False) -> npt.NDArray[np.uint8]:
         plane = np.asarray(pixels).reshape(item.shape)
         pixels = np.repeat(plane[..., None], 3, axis=-1)
     if pixels.dtype == np.uint8 and pixels.shape[-1] == 3:
-        colours = np.array(pixels)
+        drawn = np.array(pixels)
     else:
-        colours = np.round(np.asarray(to_rgb(pixels, contrast(pixels)))).astype(np.uint8)
+        drawn = np.round(np.asarray(to_rgb(pixels, contrast(pixels)))).astype(np.uint8)
     if hide and item.ignore is not None:
-        colours[item.ignore] = GREY
-    return colours
+        drawn[item.ignore] = GREY
+    return drawn
 
 
 def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
     """Write a PNG of uint8 pixels, losslessly."""
     from PIL import Image
 
-    # By way of memory: Pillow's own writing does not say why it failed.
+    # By way of memory: Pillow's own writing does not say why it failed. Higher levels save a tenth
+    # of photographs and take three times as long.
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=_LEVEL)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(buffer.getvalue())
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+    (make_folder(path.parent) / path.name).write_bytes(buffer.getvalue())
 
 
 @contextmanager

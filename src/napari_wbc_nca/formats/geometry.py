@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,12 @@ GEOJSON = ".geojson"
 
 def to_geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:
     """Convert to a Polygon, or a MultiPolygon of several pieces; rings are closed, x before y."""
-    parts = [[_closed(ring) for ring in polygon] for polygon in polygons]
+    parts = [
+        [np.vstack([ring, ring[:1]])[:, ::-1].tolist() for ring in polygon] for polygon in polygons
+    ]
     if len(parts) == 1:
         return {"type": "Polygon", "coordinates": parts[0]}
     return {"type": "MultiPolygon", "coordinates": parts}
-
-
-def _closed(ring: Any) -> list[list[int]]:
-    corners: list[list[int]] = ring[:, ::-1].tolist()
-    return [*corners, corners[0]]
 
 
 def read_features(path: Path) -> list[Mapping[str, Any]]:
@@ -72,9 +70,8 @@ def split_geometry(
     try:
         if kind == "GeometryCollection":
             parts = [split_geometry(part, where) for part in geometry["geometries"]]
-            return [one for some, _ in parts for one in some], [
-                at for _, some in parts for at in some
-            ]
+            polygons, points = zip(*parts, strict=True) if parts else ((), ())
+            return list(chain(*polygons)), list(chain(*points))
         if kind in ("Point", "MultiPoint"):
             listed = geometry["coordinates"] if kind == "MultiPoint" else [geometry["coordinates"]]
             return [], [(float(point[1]), float(point[0])) for point in listed]
@@ -104,10 +101,9 @@ def read_regions(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         When it cannot be read, or has another size.
     """
     if path.suffix.lower() in (GEOJSON, ".json"):
-        shapes = [
-            split_geometry(one.get("geometry", one), str(path)) for one in read_features(path)
-        ]
-        return region_mask([polygon for polygons, _ in shapes for polygon in polygons], shape)
+        geometries = (one.get("geometry", one) for one in read_features(path))
+        polygons = (split_geometry(one, str(path))[0] for one in geometries)
+        return region_mask(list(chain(*polygons)), shape)
     try:
         mask, _ = images.read_labels(path)
     except images.ImageError:  # regions drawn in colours on black
@@ -132,12 +128,10 @@ class CellShape:
 
     Attributes
     ----------
-    kind
-        Class; empty where it has none.
+    kind, label
+        Class and label in the file; empty and 0 where it has none.
     polygons, points
         Outlines, or y, x of points, each of which is a cell.
-    label
-        Label that the file gives it; 0 where it gives none.
     nucleus
         Outlines of its nucleus.
     others
@@ -166,14 +160,10 @@ def draw_cells(
 
     Parameters
     ----------
-    name
-        Name of the image.
+    name, size, pixels
+        Name of the image, its height and width, and its pixels where they are known.
     shapes
         Cells.
-    size
-        Height and width of the image.
-    pixels
-        Of the image, where they are known.
     notes
         What was left out before.
     """
@@ -215,10 +205,8 @@ def import_shapes(
 
     Parameters
     ----------
-    path
-        File.
-    shapes
-        Cells.
+    path, shapes
+        File and its cells.
     hidden
         Regions that nobody reviewed.
     left_out
@@ -238,11 +226,8 @@ def import_shapes(
 
 def _area(polygons: Sequence[Polygon]) -> float:
     """Area of the outer rings, by the shoelace formula."""
-    total = 0.0
-    for polygon in polygons:
-        y, x = np.asarray(polygon[0], float).T
-        total += abs(float(y @ np.roll(x, 1) - x @ np.roll(y, 1))) / 2
-    return total
+    rings = (np.asarray(polygon[0], float).T for polygon in polygons)
+    return sum(abs(float(y @ np.roll(x, 1) - x @ np.roll(y, 1))) / 2 for y, x in rings)
 
 
 def _fill(
@@ -267,7 +252,12 @@ def encode_rle(numbers: npt.NDArray[Any], count: int) -> list[dict[str, Any]]:
     if not count:
         return []
     height, width = numbers.shape
-    start, length, cell = _runs(numbers.ravel(order="F"))
+    flat = numbers.ravel(order="F")
+    start = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
+    length = np.diff(np.append(start, len(flat)))
+    order = np.argsort(flat[start], kind="stable")  # by cell, then by place
+    order = order[flat[start[order]] > 0]
+    start, length, cell = start[order], length[order], flat[start[order]]
     begin = np.searchsorted(cell, np.arange(1, count + 2))
     gap = start.copy()
     gap[1:] -= (start + length)[:-1]
@@ -284,16 +274,6 @@ def encode_rle(numbers: npt.NDArray[Any], count: int) -> list[dict[str, Any]]:
     return [{"size": one["size"], "counts": one["counts"].decode("ascii")} for one in found]
 
 
-def _runs(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Start, length and number of every run above 0, by number, then start."""
-    start = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
-    length = np.diff(np.append(start, len(flat)))
-    cell = flat[start]
-    order = np.argsort(cell, kind="stable")
-    order = order[cell[order] > 0]
-    return start[order], length[order], cell[order]
-
-
 def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None:
     """Write `label` where a run-length encoding has pixels.
 
@@ -304,9 +284,9 @@ def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None
     label
         Integer that is written.
     rle
-        ``size`` and ``counts``, compressed or not.
+        ``size`` and compressed ``counts``.
     """
-    counts = np.asarray(decode_counts(rle["counts"]), np.int64)
+    counts = np.asarray(_decode_counts(rle["counts"]), np.int64)
     ends = np.cumsum(counts)
     height = labels.shape[0]
     for stop, length in zip(ends[1::2].tolist(), counts[1::2].tolist(), strict=True):
@@ -314,10 +294,8 @@ def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None
         labels[at % height, at // height] = label
 
 
-def decode_counts(counts: str | bytes | Sequence[int]) -> Sequence[int]:
+def _decode_counts(counts: str | bytes) -> list[int]:
     """Decode COCO's compressed run lengths: six bits a character, differences to two before."""
-    if not isinstance(counts, str | bytes):
-        return counts
     text = counts.encode("ascii") if isinstance(counts, str) else counts
     found: list[int] = []
     value = shift = 0

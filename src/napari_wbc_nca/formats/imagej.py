@@ -15,9 +15,7 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from napari_wbc_nca.cell_types import colours
-from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import entries, make_folder
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.geometry import CellShape, import_shapes
 from napari_wbc_nca.formats.items import ExportError, Item
 from napari_wbc_nca.io.tables import to_value
@@ -26,7 +24,6 @@ from napari_wbc_nca.ops.outlines import Polygon, Ring, trace_outlines
 if TYPE_CHECKING:
     from roifile import ImagejRoi
 
-    from napari_wbc_nca.formats.params import ExportParams
 
 IGNORE = "ignore"
 END = ".zip"
@@ -34,13 +31,11 @@ _MOVE, _LINE, _CLOSE = 0, 1, 4
 """What the next numbers of a composite's path do."""
 
 
-def write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write a zip for each image, in a folder for each split."""
     from roifile import roiwrite
 
-    palette = {name: bytes([255, *numbers(colour)]) for name, colour in colours(classes).items()}
+    palette = files.class_rgb(classes)
     for one in items:
         shapes = trace_outlines(one.labels)
         rois = []
@@ -49,11 +44,11 @@ def write(
             columns = {"label": label, "class": name, "origin": origin, **others}
             roi.properties = {_line(key, ":"): _line(value) for key, value in columns.items()}
             roi.group = 1 + classes.index(name)
-            roi.stroke_color = palette[name]
+            roi.stroke_color = bytes([255, *palette[name]])
             rois.append(roi)
         if one.ignore is not None and one.ignore.any():
             rois.append(_roi(trace_outlines(one.ignore.astype(np.uint8))[1], IGNORE))
-        path = make_folder(folder / one.split) / f"{one.name}{END}"
+        path = files.make_folder(folder / one.split) / f"{one.name}{END}"
         if rois:
             roiwrite(path, rois)
         else:
@@ -100,11 +95,9 @@ def _path(ring: Ring) -> Ring:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Read a folder of zips, or one; parameters as of QuPath's."""
-    files = [path] if path.is_file() else sorted(path.rglob(f"*{END}"))
-    if not files:
-        raise ExportError(f"{path}: no {END} of ROIs; save them in ImageJ's ROI Manager")
-    return [_read(file, pixels) for file in files]
+    """Read a folder of zips, or one file."""
+    hint = f"no {END} of ROIs; save them in ImageJ's ROI Manager"
+    return [_read(file, pixels) for file in files.find_files(path, [f"**/*{END}"], hint)]
 
 
 def _read(path: Path, pixels: Any) -> Item:
@@ -129,7 +122,7 @@ def _read_rois(path: Path) -> list[ImagejRoi]:
         if path.suffix.lower() != END:
             return [ImagejRoi.frombytes(path.read_bytes())]
         with ZipFile(path) as archive:
-            names = entries(archive, (".roi",))
+            names = files.entries(archive, (".roi",))
             if not names and archive.namelist():
                 raise ValueError(f"its files are {', '.join(archive.namelist()[:3])}")
             return [ImagejRoi.frombytes(archive.read(name)) for name in names]

@@ -11,26 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from napari_wbc_nca.formats.files import read_json, read_picture, to_colours, write_json, write_png
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.items import ExportError, Item, class_map, item, table_from_rows
 from napari_wbc_nca.io.images import read_labels
-
-if TYPE_CHECKING:
-    from napari_wbc_nca.formats.params import ExportParams
 
 FOLDER = "Dataset001_cells"
 END = ".png"
 _TEST = {"": "Tr", "train": "Tr", "val": "Tr", "test": "Ts"}
-_CHANNELS = {"0": "R", "1": "G", "2": "B"}
 
 
-def write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write the data set.
 
     Raises
@@ -44,36 +38,36 @@ def write(
     place = folder / FOLDER
     for one in items:
         end = _TEST[one.split]
-        write_png(place / f"images{end}" / f"{one.name}_0000{END}", to_colours(one))
-        write_png(place / f"labels{end}" / f"{one.name}{END}", class_map(one, classes))
+        picture = place / f"images{end}" / f"{one.name}_0000{END}"
+        files.write_png(picture, files.to_colours(one))
+        files.write_png(place / f"labels{end}" / f"{one.name}{END}", class_map(one, classes))
     labels = {"background": 0} | {name: 1 + index for index, name in enumerate(classes)}
     if any(one.ignore is not None for one in items):
         labels["ignore"] = 1 + len(classes)
     description = {
-        "channel_names": _CHANNELS,
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
         "labels": labels,
         "numTraining": len(training),
         "file_ending": END,
         "overwrite_image_reader_writer": "NaturalImage2DIO",
     }
-    write_json(place / "dataset.json", description, indent=2)
-    if any(one.split == "val" for one in items):
+    files.write_json(place / "dataset.json", description, indent=2)
+    if validation := [one.name for one in training if one.split == "val"]:
         fold = {
-            name: [one.name for one in training if (one.split == "val") == (name == "val")]
-            for name in ("train", "val")
+            "train": [one.name for one in training if one.split != "val"],
+            "val": validation,
         }
-        write_json(place / "splits_final.json", [fold], indent=2)
+        files.write_json(place / "splits_final.json", [fold], indent=2)
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a raw data set; each connected part of a class is a cell."""
-    found = sorted(path.rglob("dataset.json"))
-    if not found:
-        raise ExportError(f"{path}: no dataset.json; give a raw data set of nnU-Net")
-    place, content = found[0].parent, read_json(found[0])
+    hint = "no dataset.json; give a raw data set of nnU-Net"
+    (found, *_) = files.find_files(path, ["**/dataset.json"], hint)
+    place, content = found.parent, files.read_json(found)
     values = content.get("labels", {})
     if not all(isinstance(value, int) for value in values.values()):
-        raise ExportError(f"{found[0]}: its labels are regions; expected a number for each class")
+        raise ExportError(f"{found}: its labels are regions; expected a number for each class")
     names = {value: name for name, value in values.items() if value}
     end = content.get("file_ending", END)
     items = []
@@ -81,7 +75,7 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
         for file in sorted((place / f"labels{folder}").glob(f"*{end}")):
             stem = file.name.removesuffix(end)
             picture = place / f"images{folder}" / f"{stem}_0000{end}"
-            own = read_picture(picture)[0] if pixels is None else pixels
+            own = files.read_picture(picture)[0] if pixels is None else pixels
             items.append(replace(_item(stem, file, names, own), split=split))
     return items
 
@@ -99,6 +93,5 @@ def _item(stem: str, file: Path, names: dict[int, str], pixels: Any) -> Item:
         if number
     ]
     one = item(stem, cells, table_from_rows(rows), pixels)
-    ignored = [value for value, name in names.items() if name == "ignore"]
-    mask = np.isin(values, ignored)
+    mask = np.isin(values, list(names.keys() - kinds.keys()))
     return replace(one, ignore=mask) if mask.any() else one

@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_wbc_nca.cell_types import colours
-from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import make_folder, split_of, to_colours
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.items import ExportError, Item, item, table_from_rows
 from napari_wbc_nca.io import omezarr
 from napari_wbc_nca.io._files import plain
 from napari_wbc_nca.io.images import read as read_image
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_wbc_nca.formats.params import ExportParams
 
 VERSION = "0.4"
 END = ".ome.zarr"
@@ -33,19 +27,17 @@ _CHUNK = 512
 """Side of a chunk, and of the smallest level, in pixels."""
 
 
-def write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write a group for each image, in a folder for each split."""
     import zarr
 
-    palette = {name: [*numbers(colour), 255] for name, colour in colours(classes).items()}
+    palette = files.class_rgb(classes)
     for one in items:
-        path = make_folder(folder / one.split) / f"{one.name}{END}"
+        path = files.make_folder(folder / one.split) / f"{one.name}{END}"
         root = zarr.create_group(str(path), zarr_format=2)
         if one.pixels is not None:
             alpha = one.pixels.ndim == 3 and one.pixels.shape[-1] == 4  # few read it
-            planes = to_colours(one) if alpha else np.asarray(one.pixels)
+            planes = files.to_colours(one) if alpha else np.asarray(one.pixels)
             planes = np.moveaxis(planes, -1, 0) if planes.ndim == 3 else planes
             _pyramid(root, planes, one, average=True)
         shown = {CELLS: one.labels}
@@ -61,10 +53,12 @@ def write(
             group.attrs["image-label"] = {"version": VERSION, **source, **details}
 
 
-def _details(one: Item, palette: dict[str, list[int]]) -> dict[str, Any]:
+def _details(one: Item, palette: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
     rows = one.rows()
     return {
-        "colors": [{"label-value": cell.label, "rgba": palette[cell.kind]} for cell in rows],
+        "colors": [
+            {"label-value": cell.label, "rgba": [*palette[cell.kind], 255]} for cell in rows
+        ],
         "properties": [
             {**plain(others), "label-value": label, "class": kind, "origin": origin}
             for label, kind, origin, others in rows
@@ -108,19 +102,18 @@ def _halved(planes: npt.NDArray[Any], *, average: bool) -> npt.NDArray[Any]:
         return planes[..., ::2, ::2]
     height, width = (side // 2 * 2 for side in planes.shape[-2:])
     even = planes[..., :height, :width].astype(np.float32)
-    fours = (
+    mean = (
         even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]
-    )
-    mean = fours / 4
+    ) / 4
     return (np.round(mean) if planes.dtype.kind in "ui" else mean).astype(planes.dtype)
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a folder of groups, or one group with labels."""
-    groups = [path] if (path / "labels").is_dir() else sorted(path.rglob(f"*{END}"))
-    if not groups:
-        raise ExportError(f"{path}: no {END} group with labels in it")
-    return [_read(group, pixels) for group in groups]
+    if (path / "labels").is_dir():
+        return [_read(path, pixels)]
+    hint = f"no {END} group with labels in it"
+    return [_read(group, pixels) for group in files.find_files(path, [f"**/*{END}"], hint)]
 
 
 def _read(path: Path, pixels: Any) -> Item:
@@ -145,4 +138,4 @@ def _read(path: Path, pixels: Any) -> Item:
     plane = np.asarray(omezarr.full_level(labels[chosen])[0])
     one = item(path.name.removesuffix(END), plane, cells, pixels, size)
     mask = np.asarray(omezarr.full_level(labels[IGNORE])[0]) > 0 if IGNORE in names else None
-    return replace(one, split=split_of(path.parent), ignore=mask)
+    return replace(one, split=files.split_of(path.parent), ignore=mask)

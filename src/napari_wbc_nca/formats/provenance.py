@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc_nca.formats.files import PROGRAM
 from napari_wbc_nca.formats.items import COLUMNS
 from napari_wbc_nca.formats.registry import FORMATS
-from napari_wbc_nca.io._files import array_sha256, plain
+from napari_wbc_nca.io._files import array_sha256, file_sha256, plain
 from napari_wbc_nca.params import as_dict
 
 if TYPE_CHECKING:
     from napari_wbc_nca.formats.items import Item
     from napari_wbc_nca.formats.params import ExportParams
+    from napari_wbc_nca.types import Image
 
 _UNREVIEWED = {
     "mask": "Pixels that nobody reviewed are in a separate mask (ignore).",
@@ -62,8 +63,7 @@ def export_notes(name: str, items: Sequence[Item]) -> list[str]:
         counted = f" {left} of {left + sum(len(one.cells) for one in items)} cells lie there."
         found.append(_UNREVIEWED[FORMATS[name].ignores] + counted)
     found += [note for one in items for note in one.notes]
-    empty = [one.name for one in items if not len(one.cells)]
-    if empty:
+    if empty := [one.name for one in items if not len(one.cells)]:
         found.append(f"Without any cell: {', '.join(empty)}. They teach what background is.")
     kinds = Counter(kind for one in items for kind in one.cells["class"])
     if len(kinds) == 1:
@@ -87,6 +87,20 @@ def _image(one: Item) -> dict[str, Any]:
         "reviewed": "all" if one.ignore is None else f"{1 - one.ignore.mean():.4f} of the pixels",
         "left_out": list(one.left_out),
         "cells": one.cells[list(COLUMNS)].to_dict("records"),
+    }
+
+
+def item_record(
+    name: str, image: Image | None, labels: Mapping[str, Any], run: Any
+) -> dict[str, Any]:
+    """Compose the record of an item from its image, the origin of its labels, and their run."""
+    source = None if image is None else image.source
+    return {
+        "title": name,
+        "source": source,
+        "sha256": array_sha256(image.pixels) if image and not source else file_sha256(source),
+        "labels": dict(labels),
+        **run_record(run),
     }
 
 

@@ -11,13 +11,11 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from napari_wbc_nca.cell_types import colours
-from napari_wbc_nca.cell_types import rgb as numbers
-from napari_wbc_nca.formats.files import make_folder, write_json
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.geometry import (
     GEOJSON,
     CellShape,
@@ -26,25 +24,20 @@ from napari_wbc_nca.formats.geometry import (
     split_geometry,
     to_geometry,
 )
-from napari_wbc_nca.formats.items import Cell, ExportError, Item
+from napari_wbc_nca.formats.items import Cell, Item
 from napari_wbc_nca.ops.outlines import Polygon, trace_outlines
-
-if TYPE_CHECKING:
-    from napari_wbc_nca.formats.params import ExportParams
 
 IGNORE = "Ignore*"
 """QuPath's class of areas that are neither cells nor background."""
-_GREY = [180, 180, 180]
+_GREY = (180, 180, 180)
 _CELLS = ("cell", "detection")
 _CONTAINERS = ("tile", "root", "tmacore", "tma_core")
 """Types of objects that are cells, and that never are."""
 
 
-def write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write a file for each image, in a folder for each split."""
-    palette = {name: list(numbers(colour)) for name, colour in colours(classes).items()}
+    palette = files.class_rgb(classes)
     for one in items:
         shapes = trace_outlines(one.labels)
         features = [
@@ -57,10 +50,12 @@ def write(
             region["properties"]["name"] = "not reviewed"
             features.append(region)
         content = {"type": "FeatureCollection", "features": features}
-        write_json(make_folder(folder / one.split) / f"{one.name}{GEOJSON}", content)
+        files.write_json(files.make_folder(folder / one.split) / f"{one.name}{GEOJSON}", content)
 
 
-def _feature(image: str, cell: Cell, shape: dict[str, Any], colour: list[int]) -> dict[str, Any]:
+def _feature(
+    image: str, cell: Cell, shape: dict[str, Any], colour: tuple[int, int, int]
+) -> dict[str, Any]:
     measured = {k: v for k, v in cell.others.items() if isinstance(v, (int, float))}
     texts = {k: str(v) for k, v in cell.others.items() if k not in measured}
     properties = {
@@ -86,12 +81,8 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
         Of the image, which says how large the labels are; else the provenance beside the file
         does, else they reach as far as the polygons.
     """
-    files = [path] if path.is_file() else sorted(path.rglob(f"*{GEOJSON}"))
-    if not files:
-        raise ExportError(
-            f"{path}: no {GEOJSON} file; export the annotations from QuPath as GeoJSON"
-        )
-    return [_read(file, pixels) for file in files]
+    hint = f"no {GEOJSON} file; export the annotations from QuPath as GeoJSON"
+    return [_read(file, pixels) for file in files.find_files(path, [f"**/*{GEOJSON}"], hint)]
 
 
 def _read(path: Path, pixels: Any) -> Item:

@@ -24,13 +24,15 @@ class Format:
     title
         Name for people.
     write, read
-        ``module:function`` in this package: ``write(items, classes, folder, params)``, and
+        ``module:function`` in this package: ``write(items, classes, folder)``, and
         ``read(path, pixels=None)`` that returns items.
     needs
         ``image`` where it needs the picture, else empty.
     ignores
         How it marks unreviewed pixels: ``mask``, ``label`` or ``region``; ``grey`` where it has
         no way to mark them and the picture is grey there; ``left out`` where it holds cells only.
+    options
+        Parameters of an export that `write` takes as well.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Format:
     read: str
     needs: str = ""
     ignores: str = "grey"
+    options: tuple[str, ...] = ()
 
 
 FORMATS: Mapping[str, Format] = {
@@ -51,7 +54,14 @@ FORMATS: Mapping[str, Format] = {
     "cellpose": Format("cellpose", "cellpose:write", "cellpose:read"),
     "yolo": Format("YOLO boxes", "yolo:write_boxes", "yolo:read"),
     "yolo-segments": Format("YOLO outlines", "yolo:write_segments", "yolo:read"),
-    "crops": Format("Crops by class", "crops:write", "crops:read", "image", "left out"),
+    "crops": Format(
+        "Crops by class",
+        "centroids:write_crops",
+        "centroids:read_crops",
+        "image",
+        "left out",
+        ("crop",),
+    ),
     "centroids": Format("Centroids CSV", "centroids:write", "centroids:read", "image"),
 }
 

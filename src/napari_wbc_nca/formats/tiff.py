@@ -15,49 +15,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.formats.files import (
-    CELLS,
-    find_picture,
-    make_folder,
-    read_cells,
-    read_picture,
-    split_of,
-    write_cells,
-    write_tiff,
-)
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.items import ExportError, Item, item, nuclei_of_cells
-from napari_wbc_nca.formats.provenance import run_record
+from napari_wbc_nca.formats.provenance import item_record
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import read_labels
 from napari_wbc_nca.io.omezarr import is_zarr
-from napari_wbc_nca.io.results import LABELS, RECORD
+from napari_wbc_nca.io.results import LABELS, RECORD, TABLE
 from napari_wbc_nca.types import Image
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_wbc_nca.formats.params import ExportParams
 
 CELL, NUCLEUS = LABELS["cell"], LABELS["nucleus"]
 
 
-def write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write pairs, in a folder for each split."""
     for one in items:
-        place, name = folder / one.split, f"{one.name}.tif"
-        labels = make_folder(place / "labels")
-        write_tiff(labels / name, one.labels, one.pixel_size)
-        write_cells(labels / f"{one.name}{CELLS}", one.cells)
-        if one.pixels is not None:
-            write_tiff(make_folder(place / "images") / name, np.asarray(one.pixels), one.pixel_size)
-        if (nuclei := nuclei_of_cells(one)) is not None:
-            write_tiff(make_folder(place / "nuclei") / name, nuclei, one.pixel_size)
-        if one.ignore is not None:
-            mask = one.ignore.astype(np.uint8) * np.uint8(255)
-            write_tiff(make_folder(place / "ignore") / name, mask, one.pixel_size)
+        planes = {
+            "labels": one.labels,
+            "images": one.pixels,
+            "nuclei": nuclei_of_cells(one),
+            "ignore": None if one.ignore is None else one.ignore.astype(np.uint8) * np.uint8(255),
+        }
+        for kind, plane in planes.items():
+            if plane is not None:
+                path = files.make_folder(folder / one.split / kind) / f"{one.name}.tif"
+                files.write_tiff(path, np.asarray(plane), one.pixel_size)
+        files.write_cells(folder / one.split / "labels" / f"{one.name}{TABLE}", one.cells)
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
@@ -65,29 +53,29 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
     if path.is_file():
         return [_read(path, pixels)]
     suffixes = (".tif", ".tiff", ".png")
-    files = [file for file in path.rglob("labels/*") if file.suffix.lower() in suffixes]
-    if not files:
+    found = [file for file in path.rglob("labels/*") if file.suffix.lower() in suffixes]
+    if not found:
         raise ExportError(f"{path}: no label image; expected labels/NAME.tif in it")
-    return [_read(file, pixels) for file in sorted(files)]
+    return [_read(file, pixels) for file in sorted(found)]
 
 
 def _read(path: Path, pixels: Any) -> Item:
     labels, size = read_labels(path)
     stem, folder = path.stem.removesuffix("_labels"), path.parent.parent
-    cells = read_cells(path.with_name(f"{stem}{CELLS}"))
+    cells = files.read_cells(path.with_name(f"{stem}{TABLE}"))
     if path.parent.name != "labels":
         return item(path.stem, labels, cells, pixels, size)
     if pixels is None:
-        pixels, _ = read_picture(find_picture(folder / "images", path.stem))
+        pixels, _ = files.read_picture(files.find_picture(folder / "images", path.stem))
     inner, mask = (
         None if file is None else read_labels(file)[0]
-        for file in (find_picture(folder / kind, path.stem) for kind in ("nuclei", "ignore"))
+        for file in (files.find_picture(folder / kind, path.stem) for kind in ("nuclei", "ignore"))
     )
     return replace(
         item(path.stem, labels, cells, pixels, size),
         nucleus=inner,
         ignore=None if mask is None else mask > 0,
-        split=split_of(folder),
+        split=files.split_of(folder),
     )
 
 
@@ -103,13 +91,9 @@ def find_label_images(paths: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise ExportError(f"{path} does not exist; check the path")
-        files = [path] if path.is_file() or is_zarr(path) else sorted(path.glob(f"*{CELL}"))
-        if not files:
-            raise ExportError(
-                f"{path}: no NAME{CELL} in it; give label images, or what segment wrote"
-            )
-        found += [file for file in files if file not in found]
-    return found
+        hint = f"no NAME{CELL} in it; give label images, or what segment wrote"
+        found += [path] if is_zarr(path) else files.find_files(path, [f"*{CELL}"], hint)
+    return list(dict.fromkeys(found))
 
 
 def read_segmentation(
@@ -145,17 +129,12 @@ def read_segmentation(
     shown = images.read(picture) if isinstance(picture, (str, Path)) else picture
     if isinstance(cells, (str, Path)) and not Path(cells).exists():
         raise ExportError(f"{cells} does not exist; check the path")
-    listed = path.with_name(f"{stem}{CELLS}") if cells is None else cells
-    table = read_cells(Path(listed)) if isinstance(listed, (str, Path)) else listed
+    listed = path.with_name(f"{stem}{TABLE}") if cells is None else cells
+    table = files.read_cells(Path(listed)) if isinstance(listed, (str, Path)) else listed
     size = pixel_size or _pixel_size(run) or (shown.pixel_size if shown else None) or own_size
     name = stem if shown is None or path.name.endswith(CELL) else shown.name
-    record = {
-        "title": name,
-        "source": shown.source if shown else None,
-        "sha256": file_sha256(shown.source) if shown else None,
-        "labels": {"source": str(path), "sha256": file_sha256(path)},
-        **run_record(run),
-    }
+    origin = {"source": str(path), "sha256": file_sha256(path)}
+    record = item_record(name, shown, origin, run)
     one = item(name, labels, table, shown.pixels if shown else None, size, record)
     if source and shown is None:
         note = f"{name}: its image {source} is not found, so that no picture is written; give it"
@@ -185,4 +164,4 @@ def _find_picture(labels: Path, source: str | None) -> Path | None:
     place = Path(source)
     if place.is_absolute() and (place.is_file() or is_zarr(place)):
         return place
-    return find_picture(labels.parent, source) or (place if place.is_file() else None)
+    return files.find_picture(labels.parent, source) or (place if place.is_file() else None)

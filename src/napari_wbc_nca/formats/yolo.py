@@ -7,49 +7,34 @@ Ultralytics, Roboflow and labelImg are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
-from napari_wbc_nca.formats.files import (
-    find_picture,
-    make_folder,
-    read_picture,
-    split_of,
-    to_colours,
-    write_png,
-)
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.geometry import CellShape, draw_cells
 from napari_wbc_nca.formats.items import ExportError, Item, row_image
 from napari_wbc_nca.io.tables import TableError, read_text
 from napari_wbc_nca.ops.outlines import join_rings, trace_outlines
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_wbc_nca.formats.params import ExportParams
-
 CONFIG = "data.yaml"
-Numbers = dict[int, "npt.NDArray[np.float64]"]
+Numbers = dict[int, npt.NDArray[np.float64]]
 """Numbers of each label's row, x before y, 0 to 1."""
 _LISTS = ("classes", "obj", "train", "val", "valid", "test", "readme", "notes", "requirements")
 """Names of text files that hold no labels."""
 
 
-def write_boxes(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write_boxes(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write boxes: centre, width and height."""
     _write(items, classes, folder, {one.name: _boxes(one) for one in items})
 
 
-def write_segments(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, params: ExportParams
-) -> None:
+def write_segments(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write outlines."""
     _write(items, classes, folder, {one.name: _segments(one) for one in items})
 
@@ -60,12 +45,14 @@ def _write(
     for one in items:
         split = one.split or "train"
         if one.pixels is not None:
-            write_png(folder / "images" / split / f"{one.name}.png", to_colours(one, hide=True))
+            files.write_png(
+                folder / "images" / split / f"{one.name}.png", files.to_colours(one, hide=True)
+            )
         lines = [
             " ".join([str(classes.index(name)), *(f"{n:.8f}" for n in numbers[one.name][label])])
             for label, name in one.classes().items()
         ]
-        path = make_folder(folder / "labels" / split) / f"{one.name}.txt"
+        path = files.make_folder(folder / "labels" / split) / f"{one.name}.txt"
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     splits = {one.split or "train" for one in items}
     config = {
@@ -106,17 +93,17 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
     if path.suffix.lower() == ".txt":
         above = (place, *place.parents[:2])
         places = (one for one in above if any(map(_names_classes, one.glob("*"))))
-        classes, files = _read_classes(next(places, place)), [path]
+        classes, found = _read_classes(next(places, place)), [path]
     else:
         classes = _read_classes(place)
-        files = [file for file in sorted(place.rglob("*")) if _is_label_file(file)]
-    found = [(file, _find_picture(file)) for file in files]
-    items = [
-        _read(file, picture, classes, pixels)
-        for file, picture in found
-        if picture is not None or pixels is not None
-    ]
-    missing = [file for file, picture in found if picture is None and pixels is None]
+        found = [file for file in sorted(place.rglob("*")) if _is_label_file(file)]
+    items, missing = [], []
+    for file in found:
+        own = files.read_picture(_find_picture(file))[0] if pixels is None else pixels
+        if own is None:
+            missing.append(file)
+        else:
+            items.append(_read(file, classes, own))
     if not items:
         raise ExportError(
             f"{place}: "
@@ -165,33 +152,68 @@ def _find_picture(label: Path) -> Path | None:
     parts = list(label.parent.parts)
     if "labels" in parts:
         parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
-    return find_picture(Path(*parts), label.stem) or find_picture(label.parent, label.stem)
+    return files.find_picture(Path(*parts), label.stem) or files.find_picture(
+        label.parent, label.stem
+    )
 
 
-def _read(file: Path, picture: Path | None, classes: Mapping[int, str], pixels: Any) -> Item:
-    own = read_picture(picture)[0] if pixels is None else pixels
-    shape = (int(own.shape[0]), int(own.shape[1]))
-    cells = []
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+def _read(file: Path, classes: Mapping[int, str], pixels: Any) -> Item:
+    shape = (int(pixels.shape[0]), int(pixels.shape[1]))
+    # To pixels: what is written with eight digits may miss an edge by a little.
+    cells = [
+        CellShape(name, [[np.round(ring * shape, 3)]]) for name, ring in read_rows(file, classes)
+    ]
+    return replace(draw_cells(file.stem, cells, shape, pixels), split=files.split_of(file.parent))
+
+
+def read_rows(
+    path: Path, classes: Mapping[int, str]
+) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+    """Read the rows of a label file, ``class cx cy w h`` or ``class x1 y1 x2 y2 …``.
+
+    Parameters
+    ----------
+    path
+        Label file; an empty one is a picture without cells.
+    classes
+        Class names by index.
+
+    Yields
+    ------
+    str
+        Class of a cell.
+    ndarray
+        ``(K, 2)`` y, x of its outline or of the corners of its box, 0–1 of the picture's sides.
+
+    Raises
+    ------
+    ExportError, TableError
+        For a row that cannot be read, an index without a class, or a file that is no text.
+    """
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
+        where = f"{path}, line {number}"
         try:
-            kind, values = line.split()[0], [float(text) for text in line.split()[1:]]
-            if len(values) < 4:
-                raise ValueError("expected a class and at least 4 numbers")
-            if (index := int(float(kind))) not in classes:
-                raise ValueError(f"class {kind} is not one of the {len(classes)} that are named")
-            cells.append(CellShape(classes[index], [[_ring(values, shape)]]))
-        except ValueError as error:
-            raise ExportError(f"{file}, line {number}: {line!r} cannot be read: {error}") from error
-    return replace(draw_cells(file.stem, cells, shape, own), split=split_of(file.parent))
+            index, *values = map(float, line.split())
+        except ValueError:
+            index, values = 0, []
+        if len(values) < 4 or index % 1 or not all(-0.5 <= value <= 1.5 for value in values):
+            raise ExportError(
+                f"{where}: {line.strip()!r}; expected 'class cx cy w h' or 'class x1 y1 x2 y2 …' "
+                "with an integer and at least 4 numbers in 0-1, relative to the picture's size"
+            )
+        if index not in classes:
+            raise ExportError(
+                f"{where}: class index {index:.0f}, but there are {len(classes)} classes "
+                f"({', '.join(classes.values())}); give all class names"
+            )
+        yield classes[int(index)], _ring(values)
 
 
-def _ring(values: Sequence[float], shape: tuple[int, int]) -> Any:
+def _ring(values: Sequence[float]) -> npt.NDArray[np.float64]:
     if len(values) in (4, 5):  # predictions have their confidence at the end
         x, y, width, height = values[:4]
         left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
-        corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
-        # To pixels: what is written with eight digits may miss an edge by a little.
-        return np.round(np.array(corners) * shape, 3)
-    return np.round(np.array(values[: len(values) // 2 * 2]).reshape(-1, 2)[:, ::-1] * shape, 3)
+        return np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+    return np.array(values[: len(values) // 2 * 2]).reshape(-1, 2)[:, ::-1]

@@ -233,10 +233,12 @@ def run(
     failed: dict[str, str] = {}
     with stage_folders(list(targets.values()), force=params.force) as parts:
         for done, (name, part) in enumerate(zip(chosen, parts, strict=True)):
-            yield Progress(done, len(chosen), registry.get(name).title)
+            form = registry.get(name)
+            yield Progress(done, len(chosen), form.title)
             try:
                 _check_needs(items, [name])
-                registry.load(registry.get(name).write)(items, classes, part, params)
+                options = {one: getattr(params, one) for one in form.options}
+                registry.load(form.write)(items, classes, part, **options)
             except ExportError as error:
                 failed[name] = str(error)
                 shutil.rmtree(part)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_wbc_nca.datasets.prompts_csv import BOXES, POINTS, read_prompts
+from napari_wbc_nca.datasets.label_files import BOXES, POINTS, read_prompts
 from napari_wbc_nca.datasets.samples import LabelError
 
 IMAGE, SHAPE = Path("data/a.png"), (20, 30)
