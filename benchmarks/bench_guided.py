@@ -25,7 +25,7 @@ from napari_wbc_nca.methods.propagation.contribution import (
     signal,
 )
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.models.guided_backprop import GuidedUNet, guided_gradient
+from napari_wbc_nca.models.guided_backprop import GuidedUNet
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.params import integers
 from napari_wbc_nca.progress import run_to_end
@@ -63,6 +63,20 @@ def on_field(part: np.ndarray, corner: tuple[int, int], shape: tuple[int, int]) 
     return whole[border : border + shape[0], border : border + shape[1]]
 
 
+def guided_gradient(net: UNet, image: torch.Tensor, signals: torch.Tensor) -> torch.Tensor:
+    """Guided gradient of ``(signals * net(image)).sum()`` by the whole image, by autograd."""
+    hooks = [
+        module.register_full_backward_hook(lambda _, entering, leaving: (entering[0].clamp(min=0),))
+        for module in net.modules()
+        if isinstance(module, torch.nn.ReLU)
+    ]
+    leaf = image.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(net(leaf), leaf, signals)
+    for hook in hooks:
+        hook.remove()
+    return gradient
+
+
 def main() -> None:
     """Print seconds of both, their ratio and the largest difference."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -77,7 +91,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     net, shape = network(options.widths), tuple(options.shape)
     found, image = centres(options.cells, shape), torch.rand(1, *shape)
-    params = PropagationParams(batch_size=options.batch, min_contribution=0.0)
+    params = PropagationParams(batch_size=options.batch_size, min_contribution=0.0)
     print(f"widths {options.widths}, halo {net.halo} px, {options.cells} cells of {shape} px")
 
     start = time.process_time()

@@ -3,10 +3,24 @@ import pytest
 import torch
 from torch import nn
 
-from napari_wbc_nca.models.guided_backprop import GradientPatches, GuidedUNet, guided_gradient
+from napari_wbc_nca.models.guided_backprop import GradientPatches, GuidedUNet
 from napari_wbc_nca.models.unet import UNet
 
 SIDE = 9
+
+
+def guided_gradient(network, image, signal):
+    """Guided gradient of ``(signal * network(image)).sum()`` by the whole image, by autograd."""
+    hooks = [
+        module.register_full_backward_hook(lambda _, entering, leaving: (entering[0].clamp(min=0),))
+        for module in network.modules()
+        if isinstance(module, nn.ReLU)
+    ]
+    leaf = image.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(leaf), leaf, signal)
+    for hook in hooks:
+        hook.remove()
+    return gradient
 
 
 def convolved(values, weight, bias):
@@ -52,10 +66,10 @@ def test_the_guided_gradient_of_three_layers_is_that_computed_by_hand():
 
 
 def test_no_hook_stays_behind():
-    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
+    network = unet((4, 6), False)
     with pytest.raises(RuntimeError):
-        guided_gradient(network, torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 9, 9))
-    assert not any(module._backward_hooks for module in network.modules())
+        GuidedUNet(network).activations(torch.zeros(2, 16, 16))
+    assert not any(module._forward_hooks for module in network.modules())
 
 
 def unet(widths, align_corners):

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint, Device
 
 
-Shapes = dict[str, tuple[int, ...]]
-
 # Smallest and largest value of each size: a card from anywhere must not ask for all of the memory.
 _NCA = {"channels": (4, 512), "hidden": (1, 1024), "steps": (1, 1024)}
 _NCA_OPTIONAL = {"head": (1, 4096), "readouts": (0, 64)}
-_UNET_LEVELS, _UNET_WIDTH, _UNET_CHANNELS = (2, 7), (1, 1024), (1, 3)
+_UNET_LEVELS, _UNET_WIDTH = (2, 7), (1, 1024)
 _DINOV2 = {
     "hidden_size": (4, 4096),
     "num_hidden_layers": (1, 64),
@@ -46,9 +44,9 @@ def build_network(method: str, architecture: Mapping[str, Any], classes: int) ->
     method
         Name in the registry of methods.
     architecture
-        As the card of a checkpoint keeps it: arguments of :class:`~napari_wbc_nca.models.nca.NCA`
-        or :class:`~napari_wbc_nca.models.unet.UNet`, whose widths are a text joined by ``-``;
-        of `cellmixer` with ``network``, which is ``unet`` or ``dinov2``.
+        As a checkpoint's card keeps it: arguments of :class:`~napari_wbc_nca.models.nca.NCA` or
+        :class:`~napari_wbc_nca.models.unet.UNet`, whose widths are a text joined by ``-``; of
+        `cellmixer` with ``network``, which is ``unet`` or ``dinov2``.
     classes
         Number of class names, one for each output.
 
@@ -65,11 +63,12 @@ def build_network(method: str, architecture: Mapping[str, Any], classes: int) ->
     torch.Size([64, 96])
     """
     sizes = dict(architecture)
-    network = sizes.pop("network", None) if method == "cellmixer" else method
-    builders = {"unet": _unet, "dinov2": _dinov2}
-    if method == "cellmixer" and network not in builders:
-        raise ValueError(f"network is {network!r}; expected one of {', '.join(builders)}")
-    builder = {"propagation": _unet, **builders}.get(str(network), _nca)
+    builder = _unet if method == "propagation" else _nca
+    if method == "cellmixer":
+        builders, network = {"unet": _unet, "dinov2": _dinov2}, sizes.pop("network", None)
+        if network not in builders:
+            raise ValueError(f"network is {network!r}; expected one of {', '.join(builders)}")
+        builder = builders[network]
     try:
         return builder(sizes, classes)
     except TypeError as error:  # an argument that the network does not have
@@ -77,9 +76,9 @@ def build_network(method: str, architecture: Mapping[str, Any], classes: int) ->
 
 
 def _nca(sizes: Mapping[str, Any], classes: int) -> nn.Module:
-    _check_sizes(sizes, _NCA)
-    _check_sizes(sizes, {name: _NCA_OPTIONAL[name] for name in _NCA_OPTIONAL if name in sizes})
-    _check_count(sizes.get("classes", classes), classes, "the architecture says")
+    optional = {name: bounds for name, bounds in _NCA_OPTIONAL.items() if name in sizes}
+    _check_sizes(sizes, _NCA | optional)
+    _check_count("the architecture says {!r} classes", sizes.get("classes", classes), classes)
     return NCA(**{**sizes, "classes": classes})
 
 
@@ -91,9 +90,9 @@ def _unet(sizes: Mapping[str, Any], classes: int) -> nn.Module:
             f"widths are {sizes.get('widths')!r}; expected {fewest}-{most} numbers in {low}-{high}"
         )
     channels = sizes.get("channels_in")
-    if channels not in _UNET_CHANNELS or isinstance(channels, bool):
+    if channels not in (1, 3) or isinstance(channels, bool):
         raise ValueError(f"channels_in is {channels!r}; expected 1 (grey) or 3 (colours)")
-    _check_count(sizes.get("outputs"), classes)
+    _check_count("outputs is {!r}", sizes.get("outputs"), classes)
     if not isinstance(sizes.get("align_corners", False), bool):
         raise ValueError(f"align_corners is {sizes['align_corners']!r}; expected a boolean")
     return UNet(**{**sizes, "widths": widths})
@@ -101,7 +100,7 @@ def _unet(sizes: Mapping[str, Any], classes: int) -> nn.Module:
 
 def _dinov2(sizes: Mapping[str, Any], classes: int) -> nn.Module:
     _check_sizes(sizes, _DINOV2)
-    _check_count(sizes["outputs"], classes)
+    _check_count("outputs is {!r}", sizes["outputs"], classes)
     return segmenter.Segmenter(segmenter.dinov2(sizes), sizes["outputs"], sizes["layers"])
 
 
@@ -112,20 +111,15 @@ def _check_sizes(sizes: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]
             raise ValueError(f"{name} is {value!r}; expected an integer in {low}-{high}")
 
 
-def _check_count(outputs: Any, classes: int, source: str = "outputs is") -> None:
+def _check_count(message: str, outputs: Any, classes: int) -> None:
     if outputs != classes:
-        what = " classes" if source != "outputs is" else ""
-        raise ValueError(f"{source} {outputs!r}{what}, but {classes} class names are listed")
+        raise ValueError(f"{message.format(outputs)}, but {classes} class names are listed")
 
 
-def weight_shapes(method: str, architecture: Mapping[str, Any], classes: int) -> Shapes:
-    """Return the shape of each parameter and buffer of a network by name; nothing is allocated.
-
-    Raises
-    ------
-    ValueError
-        As :func:`build_network`.
-    """
+def weight_shapes(
+    method: str, architecture: Mapping[str, Any], classes: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each weight of :func:`build_network` by name; nothing is allocated."""
     with torch.device("meta"):
         network = build_network(method, architecture, classes)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -134,17 +128,11 @@ def weight_shapes(method: str, architecture: Mapping[str, Any], classes: int) ->
 def check_weights(checkpoint: Checkpoint, source: str | Path | None = None) -> Checkpoint:
     """Return a checkpoint when its weights are those that its card describes.
 
-    Parameters
-    ----------
-    checkpoint
-        As read or imported.
-    source
-        File that a message names; the checkpoint's name where None.
-
     Raises
     ------
     WeightsError
-        With what is missing, not expected, or of another shape.
+        With the `source`, or the checkpoint's name where None, and what is missing, not expected,
+        or of another shape.
     """
     name = checkpoint.name if source is None else source
     classes = len(checkpoint.classes)
@@ -153,14 +141,11 @@ def check_weights(checkpoint: Checkpoint, source: str | Path | None = None) -> C
     except ValueError as error:
         raise WeightsError(f"{name} cannot be used: {error}") from error
     found = {name: tuple(array.shape) for name, array in checkpoint.weights.items()}
+    both = [k for k in expected if k in found]
     wrong = [
         *(f"{k} {shape} is missing" for k, shape in expected.items() if k not in found),
         *(f"{k} {shape} is not expected" for k, shape in found.items() if k not in expected),
-        *(
-            f"{k} is {found[k]} instead of {shape}"
-            for k, shape in expected.items()
-            if k in found and found[k] != shape
-        ),
+        *(f"{k} is {found[k]} instead of {expected[k]}" for k in both if found[k] != expected[k]),
     ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
@@ -172,31 +157,19 @@ def check_weights(checkpoint: Checkpoint, source: str | Path | None = None) -> C
 
 
 def choose_device(device: Device) -> torch.device:
-    """Choose the device of a name; ``auto`` takes an accelerator where there is one.
-
-    Raises
-    ------
-    ValueError
-        When it is not available.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
-    if device == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
-    if not there[device]:
-        found = ", ".join(name for name, is_there in there.items() if is_there)
+    """Choose a device; ``auto`` takes an accelerator. Raises ValueError when it is not there."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.mps.is_available(), "cpu": True}
+    names = [name for name, available in present.items() if available]
+    if device not in (*names, "auto"):
+        found = ", ".join(reversed(names))
         raise ValueError(f"device {device!r} is not there, only {found}; choose one, or 'auto'")
-    return torch.device(device)
+    return torch.device(names[0] if device == "auto" else device)
 
 
 def load_network(checkpoint: Checkpoint, device: Device = "auto") -> nn.Module:
     """Build the network of a checkpoint with its weights, ready for inference.
 
-    Raises
-    ------
-    WeightsError
-        When the weights do not fit the card.
-    ValueError
-        When `device` is not there.
+    Raises as :func:`check_weights` and :func:`choose_device`.
     """
     check_weights(checkpoint)
     network = build_network(checkpoint.method, checkpoint.architecture, len(checkpoint.classes))
@@ -221,15 +194,13 @@ def load_model(model: str | Path) -> Checkpoint:
 def verify_models(model: str | None = None) -> dict[str, str]:
     """Return what is wrong with each model, or with one: an empty text where nothing is.
 
-    A bundled file must have the SHA-256 that was listed when it was made; all files must be
-    whole and agree with their cards.
+    Files must be whole and agree with their cards; bundled ones also with their listed SHA-256.
     """
-    return {name: _problem(name) for name in ([model] if model else model_store.names())}
-
-
-def _problem(model: str) -> str:
-    try:
-        load_model(model)
-    except WeightsError as error:
-        return str(error)
-    return ""
+    problems = {}
+    for name in [model] if model else model_store.names():
+        try:
+            load_model(name)
+            problems[name] = ""
+        except WeightsError as error:
+            problems[name] = str(error)
+    return problems

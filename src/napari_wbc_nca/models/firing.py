@@ -1,7 +1,7 @@
 """Cells that fire: δ of the automaton's step, by a counter-based random generator.
 
-δ depends on the seed, the step and the cell's absolute position only: it is the same in a tile as
-in the whole field, and on every device.
+δ depends on the seed, whose lowest 64 bits count, the step and the cell's absolute position only:
+it is the same in a tile as in the whole field, and on every device.
 """
 
 from __future__ import annotations
@@ -25,23 +25,9 @@ def _mix(word: Tensor) -> Tensor:
 
 
 def cell_hashes(seed: int, y: Tensor, x: Tensor) -> Tensor:
-    """Hash seed and position of each cell; all of its draws start from this.
-
-    Parameters
-    ----------
-    seed
-        Any integer; its lowest 64 bits count.
-    y, x
-        int64 absolute coordinates in pixels, negative ones too; broadcast against each other.
-
-    Returns
-    -------
-    Tensor
-        int64 words below 2**32, in the broadcast shape.
-    """
+    """Hash seed and position of each cell to int64 words below 2**32; parameters of `fire_mask`."""
     low = torch.tensor(seed & _WORD, dtype=torch.int64, device=y.device)
-    high = (seed >> 32) & _WORD
-    rows = _mix(_mix(_mix(low) ^ high) ^ (y & _WORD))
+    rows = _mix(_mix(_mix(low) ^ ((seed >> 32) & _WORD)) ^ (y & _WORD))
     return _mix(rows ^ (x & _WORD))
 
 
@@ -58,18 +44,17 @@ def fire_mask(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor
     Parameters
     ----------
     seed
-        Any integer; its lowest 64 bits count.
+        Any integer.
     step
         Step of the rollout, from 0.
     y, x
-        int64 absolute coordinates in pixels; broadcast against each other.
+        int64 absolute coordinates in pixels, negative ones too; broadcast against each other.
     rate
         Share of the cells that fire; all do from 1 on.
 
     Returns
     -------
-    Tensor
-        bool, in the broadcast shape; the same on every device.
+    bool, in the broadcast shape
 
     Examples
     --------
@@ -83,18 +68,9 @@ def fire_mask(seed: int, step: int, y: Tensor, x: Tensor, rate: float) -> Tensor
 
 
 class FiringSchedule:
-    """Cells that fire in each step, in windows of one size.
+    """Cells that fire in each step, in windows of one `size` (height, width).
 
-    Parameters
-    ----------
-    seed
-        Any integer.
-    origin
-        ``(B, 2)`` int64 absolute row and column of each window's first pixel.
-    size
-        Height and width of the windows in pixels.
-    rate
-        Share of the cells that fire.
+    `origin` is the ``(B, 2)`` int64 absolute row and column of each window's first pixel.
     """
 
     # Steps are drawn several at a time while small, as each operation has a fixed cost.
@@ -107,8 +83,7 @@ class FiringSchedule:
         self._keys = cell_hashes(seed, y, x).reshape(1, -1)
         self._rate = rate
         self._every = torch.arange(self._keys.numel(), device=origin.device)
-        self._first = 0
-        self._drawn: list[Tensor] = []
+        self._first, self._drawn = 0, list[Tensor]()
 
     def rows(self, step: int) -> Tensor:
         """Flat indices, ascending, into ``(B, H, W)`` of the cells that fire in `step`."""
@@ -119,10 +94,8 @@ class FiringSchedule:
         return self._drawn[step - self._first]
 
     def _draw(self, step: int) -> None:
-        cells = self._keys.numel()
-        count = max(1, self._DRAWN_AT_ONCE // max(cells, 1))
-        first = step - step % count
-        steps = torch.arange(first, first + count, device=self._keys.device)[:, None]
+        count = max(1, self._DRAWN_AT_ONCE // max(self._keys.numel(), 1))
+        self._first = step - step % count
+        steps = torch.arange(self._first, self._first + count, device=self._keys.device)[:, None]
         fired = fire_from_hashes(self._keys, steps, self._rate)
-        self._first = first
         self._drawn = [row.nonzero().squeeze(1) for row in fired]

@@ -1,16 +1,15 @@
-"""Guided backpropagation: whole images by autograd, and single cells of a U-Net by patches.
+r"""Guided backpropagation of single cells of a U-Net, by patches.
 
-A rectifier passes the backward signal only where its activation and the signal are positive
-(Springenberg et al., *Striving for Simplicity*, ICLR 2015 workshop). The backward pass is therefore
-not linear in the signal, and cells whose signals meet need separate passes. `GuidedUNet` computes
-one patch a cell, which grows with the reach of each layer, many cells in one batch.
+A rectifier of activation :math:`a` turns the backward signal :math:`g` into
+:math:`g \cdot 1[a > 0] \cdot 1[g > 0]` (Springenberg et al., *Striving for Simplicity*, ICLR 2015
+workshop). The backward pass is therefore not linear in the signal, and cells whose signals meet
+need separate passes: one patch a cell, which grows with the reach of each layer, many in a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,98 +20,29 @@ if TYPE_CHECKING:
     from napari_wbc_nca.models.unet import UNet
 
 
-def guided_gradient(network: nn.Module, image: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
-    r"""Compute the guided gradient of ``(signal * network(image)).sum()`` by the image.
-
-    A rectifier of activation :math:`a` turns the signal :math:`g` into
-    :math:`g \cdot 1[a > 0] \cdot 1[g > 0]`.
-
-    Parameters
-    ----------
-    network
-        Its rectifiers are ``nn.ReLU`` modules, none in place; in evaluation mode.
-    image
-        ``(B, C, H, W)``.
-    signal
-        ``(B, outputs, H, W)``.
-
-    Returns
-    -------
-    ``(B, C, H, W)``
-
-    Examples
-    --------
-    >>> rectifier, ones = nn.ReLU(), torch.ones(1, 1, 1, 2)
-    >>> guided_gradient(rectifier, ones * 3, torch.tensor([[[[2.0, -2.0]]]])).flatten().tolist()
-    [2.0, 0.0]
-    """
-    hooks = [
-        module.register_full_backward_hook(_positive)
-        for module in network.modules()
-        if isinstance(module, nn.ReLU)
-    ]
-    try:
-        with torch.enable_grad():
-            leaf = image.detach().clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(network(leaf), leaf, signal)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return gradient
-
-
-def _positive(_: nn.Module, entering: Any, leaving: Any) -> tuple[torch.Tensor]:
-    """Positive part of the signal that passes a rectifier."""
-    return (entering[0].clamp(min=0),)
-
-
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Activations of one image that the guided backward pass needs.
+    """Logits of one image, and ``(h, w, C)`` byte masks that the guided backward pass needs."""
 
-    Attributes
-    ----------
-    logits
-        ``(outputs, H, W)`` of the network.
-    encoder, decoder
-        Each block's two ``(h, w, C)`` byte masks of positive activations.
-    pools
-        Each pool's ``(h, w, C)`` byte mask of the pixels that were the largest of their four.
-    """
-
-    logits: torch.Tensor
-    encoder: list[list[torch.Tensor]]
+    logits: torch.Tensor  # (outputs, H, W)
+    encoder: list[list[torch.Tensor]]  # where both rectifiers of each block are positive
     decoder: list[list[torch.Tensor]]
-    pools: list[torch.Tensor]
+    pools: list[torch.Tensor]  # the pixels of each pool that were the largest of their four
 
 
 @dataclass(frozen=True, eq=False)
 class GradientPatches:
-    """Gradients at one level of the network, in equal patches, one a cell.
+    """Gradients at one level of the network, in equal patches, one a cell."""
 
-    Attributes
-    ----------
-    values
-        ``(B, C, h, w)``; zero outside the image.
-    corners
-        Row and column of each patch's first pixel, which may lie outside the image.
-    """
-
-    values: torch.Tensor
-    corners: Sequence[tuple[int, int]]
+    values: torch.Tensor  # (B, C, h, w), zero outside the image
+    corners: Sequence[tuple[int, int]]  # row and column of each first pixel, also outside
 
 
 class GuidedUNet:
-    """Guided gradients of single cells of a U-Net.
+    """Guided gradients of single cells of a U-Net, whose weights are read once, here.
 
-    The result is that of `guided_gradient` with the signal of one cell on the whole image, summed
-    over the image's channels. Batch normalisation is folded into the convolutions, as in
-    evaluation mode.
-
-    Parameters
-    ----------
-    network
-        Its weights are read once, here.
+    Each is the gradient of one cell's signal by the whole image, summed over the image's channels.
+    Batch normalisation is folded into the convolutions, as in evaluation mode.
     """
 
     def __init__(self, network: UNet) -> None:
@@ -125,32 +55,26 @@ class GuidedUNet:
     @torch.inference_mode()
     def activations(self, image: torch.Tensor) -> Activations:
         """Run the forward pass of ``(C, H, W)`` and record its activations."""
-        opened: dict[nn.Module, torch.Tensor] = {}
-        results: dict[nn.Module, torch.Tensor] = {}
+        kept: dict[nn.Module, torch.Tensor] = {}
 
-        def keep_opened(module: nn.Module, _: object, result: torch.Tensor) -> None:
-            opened[module] = _bytes(result[0] > 0)
+        def keep(module: nn.Module, _: object, result: torch.Tensor) -> None:
+            kept[module] = (
+                _bytes(result[0] > 0) if isinstance(module, nn.ReLU) else _largest(result)
+            )
 
-        def keep_result(module: nn.Module, _: object, result: torch.Tensor) -> None:
-            results[module] = _largest(result)
-
-        blocks = [*self.network.encoder, *self.network.decoder]
-        hooks = [
-            layer.register_forward_hook(keep_opened)
-            for block in blocks
-            for layer in block.children()
-            if isinstance(layer, nn.ReLU)
-        ]
-        hooks += [b.register_forward_hook(keep_result) for b in self.network.encoder[:-1]]
+        pooled = self.network.encoder[:-1]
+        rectifiers = [layer for layer in self.network.modules() if isinstance(layer, nn.ReLU)]
+        hooks = [layer.register_forward_hook(keep) for layer in (*rectifiers, *pooled)]
         try:
             logits = self.network(image[None])[0]
         finally:
             for hook in hooks:
                 hook.remove()
-        masks = [[opened[layer] for layer in block if layer in opened] for block in blocks]
-        levels = len(self.network.encoder)
-        pools = [results[block] for block in self.network.encoder[:-1]]
-        return Activations(logits, masks[:levels], masks[levels:], pools)
+        encoder, decoder = (
+            [[kept[layer] for layer in block if layer in kept] for block in blocks]
+            for blocks in (self.network.encoder, self.network.decoder)
+        )
+        return Activations(logits, encoder, decoder, [kept[block] for block in pooled])
 
     @torch.inference_mode()
     def backward(
@@ -169,21 +93,18 @@ class GuidedUNet:
 
         Returns
         -------
-        Patches
-            ``(B, 1, h', w')``; outside a patch the gradient is zero.
+        ``(B, 1, h', w')`` patches; outside of them the gradient is zero.
         """
         head = self.network.head.weight[list(kinds)]  # (B, C, 1, 1)
         values = (signals.values * head).contiguous(memory_format=torch.channels_last)
-        patches = GradientPatches(values, signals.corners)
-        skips = []
-        for level, (weights, masks) in enumerate(
-            zip(reversed(self._decoder), reversed(activations.decoder), strict=True)
-        ):
-            patches = _through_block(patches, weights, masks)
+        patches, skips = GradientPatches(values, signals.corners), []
+        for level in range(len(self._decoder)):
+            block = -1 - level
+            patches = _through_block(patches, self._decoder[block], activations.decoder[block])
             width = activations.encoder[level][1].shape[2]
-            skips.append(GradientPatches(patches.values[:, :width], patches.corners))
+            skips.append(replace(patches, values=patches.values[:, :width]))
+            below = replace(patches, values=patches.values[:, width:])
             size = activations.encoder[level + 1][1].shape[:2]
-            below = GradientPatches(patches.values[:, width:], patches.corners)
             patches = _through_upsampling(below, size, self.network.align_corners)
         for level in reversed(range(len(self._encoder))):
             patches = _through_block(patches, self._encoder[level], activations.encoder[level])
@@ -193,15 +114,13 @@ class GuidedUNet:
         return patches
 
 
-def _folded(block: nn.Module) -> list[torch.Tensor]:
+def _folded(block: Any) -> list[torch.Tensor]:
     """Weights of a block's convolutions, each times the factor of the normalisation behind it."""
     weights = []
-    for convolution, norm in pairwise(block.children()):
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            assert norm.running_var is not None
-            factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-            weight = (convolution.weight * factor[:, None, None, None]).detach()
-            weights.append(weight.contiguous(memory_format=torch.channels_last))
+    for convolution, norm in ((block[0], block[1]), (block[3], block[4])):
+        factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        weight = (convolution.weight * factor[:, None, None, None]).detach()
+        weights.append(weight.contiguous(memory_format=torch.channels_last))
     return weights
 
 
@@ -242,7 +161,6 @@ def _through_upsampling(
     patches: GradientPatches, size: Sequence[int], align_corners: bool
 ) -> GradientPatches:
     """Backward through bilinear upsampling of an image of `size` by two: transposed matrices."""
-    height, width = patches.values.shape[-2:]
     corners = [((y - 1) // 2, (x - 1) // 2) for y, x in patches.corners]
     down, across = (
         torch.stack(
@@ -251,7 +169,7 @@ def _through_upsampling(
                 for corner, start in zip(patches.corners, corners, strict=True)
             ]
         ).to(patches.values)
-        for axis, length in enumerate((height, width))
+        for axis, length in enumerate(patches.values.shape[-2:])
     )
     values = down.transpose(1, 2)[:, None] @ patches.values @ across[:, None]
     return GradientPatches(values, corners)
@@ -261,24 +179,18 @@ def _interpolation(
     corner: int, length: int, start: int, size: int, align_corners: bool
 ) -> torch.Tensor:
     """``(length, coarse)`` weights of coarse pixels from `start` on in fine ones from `corner`."""
-    fine = torch.arange(corner, corner + length, dtype=torch.float64)
-    if align_corners:
-        position = fine * (size - 1) / (2 * size - 1)
-    else:
-        position = ((fine + 0.5) / 2 - 0.5).clamp(min=0)
-    first = position.floor()
-    share = position - first
-    inside = (fine >= 0) & (fine < 2 * size)
+    fine = torch.arange(corner, corner + length, dtype=torch.float64)[:, None]
     count = length // 2 + (3 if align_corners else 2)
     coarse = torch.arange(start, start + count, dtype=torch.float64)
-    second = (first + 1).clamp(max=size - 1)
-    weights = (coarse == first[:, None]) * (1 - share[:, None])
-    weights = weights + (coarse == second[:, None]) * share[:, None]
-    return weights * inside[:, None]
+    position = fine * (size - 1) / (2 * size - 1) if align_corners else (fine / 2 - 0.25).clamp(0)
+    first = position.floor()
+    second, share = (first + 1).clamp(max=size - 1), position - first
+    weights = (coarse == first) * (1 - share) + (coarse == second) * share
+    return weights * ((fine >= 0) & (fine < 2 * size))
 
 
 def _gate(patches: GradientPatches, mask: torch.Tensor) -> None:
-    """Set to zero, in place, the values where an ``(H, W, C)`` mask is 0 and those outside it."""
+    """Set to zero, in place, the values where an ``(H, W, C)`` mask is 0 and outside of it."""
     height, width = patches.values.shape[-2:]
     for values, (y, x) in zip(patches.values, patches.corners, strict=True):
         part = mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]

@@ -31,8 +31,7 @@ def relevance(
 
     Returns
     -------
-    Tensor
-        ``(B, C)`` relevance, signed.
+    ``(B, C)``, signed
 
     Raises
     ------
@@ -59,13 +58,6 @@ def relevance(
         inputs = F.relu(outputs)
     back = outputs * F.one_hot(targets, classes).to(outputs)
     for inputs, weight, outputs in reversed(passed):
-        back = _through(inputs, weight, outputs, back, epsilon)
+        sign = torch.where(outputs >= 0, 1.0, -1.0).to(outputs)
+        back = inputs * ((back / (outputs + epsilon * sign)) @ weight)
     return back
-
-
-def _through(
-    inputs: Tensor, weight: Tensor, outputs: Tensor, back: Tensor, epsilon: float
-) -> Tensor:
-    """Relevance of a linear layer's `inputs` from that of its `outputs`."""
-    sign = torch.where(outputs >= 0, 1.0, -1.0).to(outputs)
-    return inputs * ((back / (outputs + epsilon * sign)) @ weight)

@@ -12,14 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_wbc_nca.models.nca_kernel import (
-    IMAGE_CHANNELS,
-    Plan,
-    Weights,
-    repeat_rows,
-    rollout,
-    rollout_steps,
-)
+from napari_wbc_nca.models import nca_kernel
+from napari_wbc_nca.models.nca_kernel import IMAGE_CHANNELS, Plan, Weights, repeat_rows
 
 Pool = Literal["mean", "max", "parts"]
 FEATURES_PER_CHANNEL = {"mean": 1, "max": 1, "parts": 6}
@@ -59,13 +53,11 @@ class NCA(nn.Module):
     ----------
     channels, hidden, steps
         Channels of the state, width of the update's hidden layer, steps of a rollout.
-    classes
-        Outputs of the classifier.
+    classes, head
+        Outputs of the classifier, and width of its hidden layer.
     pool
         Pooling of the state to one vector: ``"mean"`` (NCA-WSS), ``"max"`` (WBC-NCA), or
         ``"parts"``, by cell, nucleus and cytoplasm; see :meth:`pooled`.
-    head
-        Width of the classifier's hidden layer.
     fire_rate
         Share of the cells updated in a step.
     readouts
@@ -92,8 +84,10 @@ class NCA(nn.Module):
         if pool == "parts" and readouts < 2:
             raise ValueError("pool 'parts' needs the readouts of cell and nucleus")
         self.channels, self.steps, self.pool, self.fire_rate = channels, steps, pool, fire_rate
-        self.p0 = _perception(channels)
-        self.p1 = _perception(channels)
+        self.p0, self.p1 = (
+            nn.Conv2d(channels, channels, 3, groups=channels, padding=1, padding_mode="reflect")
+            for _ in range(2)
+        )
         self.fc0 = nn.Linear(3 * channels, hidden)
         self.fc1 = nn.Linear(hidden, channels, bias=False)
         self.fc2 = nn.Linear(channels * FEATURES_PER_CHANNEL[pool], head)
@@ -116,7 +110,7 @@ class NCA(nn.Module):
         steps: int | None = None,
         checkpointing: bool = False,
     ) -> Tensor:
-        """Run all steps; with a gradient where gradients are enabled.
+        """Run all steps to the ``(B, H, W, C)`` state, with a gradient where it is enabled.
 
         Parameters
         ----------
@@ -132,18 +126,13 @@ class NCA(nn.Module):
         checkpointing
             Recompute the states in the backward pass instead of keeping them.
 
-        Returns
-        -------
-        Tensor
-            ``(B, H, W, C)`` state, contiguous.
-
         Raises
         ------
         ValueError
             For an image or origin of another shape.
         """
         plan = self._plan(image, seed, origin, fire_rate, steps, keep=not checkpointing)
-        return rollout(image, self._weights(), plan)
+        return nca_kernel.rollout(image, self._weights(), plan)
 
     def rollout_steps(
         self,
@@ -156,18 +145,14 @@ class NCA(nn.Module):
     ) -> Generator[tuple[int, int], None, Tensor]:
         """Run all steps without a gradient; parameters and result are those of :meth:`rollout`.
 
-        Closing the generator stops the rollout within a step.
-
-        Yields
-        ------
-        tuple of int
-            Window-steps done and window-steps in all, several times a second.
+        Yields window-steps done and in all, several times a second. Closing the generator stops the
+        rollout within a step.
         """
         plan = self._plan(image, seed, origin, fire_rate, steps)
-        return rollout_steps(image, self._weights(), plan)
+        return nca_kernel.rollout_steps(image, self._weights(), plan)
 
     def classify(self, state: Tensor) -> Tensor:
-        """Classify windows by their ``(B, H, W, C)`` state: ``(B, classes)`` logits."""
+        """Compute ``(B, classes)`` logits of windows by their ``(B, H, W, C)`` state."""
         return self.head(self.pooled(state))
 
     def pooled(self, state: Tensor) -> Tensor:
@@ -202,25 +187,17 @@ class NCA(nn.Module):
 
     def pixel_logits(self, state: Tensor) -> Tensor:
         """Classify each pixel of a ``(B, H, W, C)`` state: ``(B, H, W, classes)`` logits."""
-        flat = state.reshape(-1, self.channels)
-        logits = torch.cat(
-            [self.head(self._pooled_pixels(rows)) for rows in torch.split(flat, _PIXELS_AT_ONCE)]
-        )
-        return logits.view(*state.shape[:3], -1)
-
-    def _pooled_pixels(self, rows: Tensor) -> Tensor:
-        """``(N, F)`` features of ``(N, C)`` pixels, each pooled as if it were a window."""
-        if self.pool != "parts":
-            return rows
-        return torch.cat([rows, rows, rows, torch.zeros_like(rows), rows, rows], 1)
+        logits = []
+        for rows in torch.split(state.reshape(-1, self.channels), _PIXELS_AT_ONCE):
+            if self.pool == "parts":  # each pixel pooled as if it were a window
+                rows = torch.cat([rows, rows, rows, torch.zeros_like(rows), rows, rows], 1)
+            logits.append(self.head(rows))
+        return torch.cat(logits).view(*state.shape[:3], -1)
 
     def readout(self, state: Tensor) -> Tensor:
-        """``(B, H, W, readouts)`` logits of each pixel being cell and nucleus.
+        """Compute ``(B, H, W, readouts)`` logits of each pixel being cell and nucleus.
 
-        Raises
-        ------
-        ValueError
-            For a network without readouts.
+        Raises ValueError for a network without readouts.
         """
         if self.centre is None:
             raise ValueError("this network has no readout 'centre'; use another projection")
@@ -258,8 +235,3 @@ class NCA(nn.Module):
             origin.to(image.device, torch.int64),
             keep,
         )
-
-
-def _perception(channels: int) -> nn.Conv2d:
-    """Channel-wise 3×3 convolution with reflected border."""
-    return nn.Conv2d(channels, channels, 3, groups=channels, padding=1, padding_mode="reflect")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -23,77 +23,40 @@ from napari_wbc_nca.models.firing import FiringSchedule
 from napari_wbc_nca.progress import run_to_end
 
 IMAGE_CHANNELS = 3
-# Products of a few rows, or of a few a thread, take other paths and differ in their last bits;
-# from a handful of rows a thread on, a row's result does not depend on how many there are.
+# Products of fewer rows a thread take other paths, and differ in their last bits.
 _MIN_ROWS = 256
 
 
 class Weights(NamedTuple):
-    """Parameters of one step, in the published layout.
+    """Parameters of one step, in the published layout."""
 
-    Attributes
-    ----------
-    kernel0, kernel1
-        ``(C, 1, 3, 3)`` channel-wise kernels of the perception.
-    bias0, bias1
-        ``(C,)`` their biases.
-    inner
-        ``(hidden, 3C)`` weight of the update's first layer, for (state, p0, p1).
-    inner_bias
-        ``(hidden,)``.
-    outer
-        ``(C, hidden)`` weight of the update's second layer.
-    """
-
-    kernel0: Tensor
-    bias0: Tensor
-    kernel1: Tensor
-    bias1: Tensor
-    inner: Tensor
-    inner_bias: Tensor
-    outer: Tensor
+    kernel0: Tensor  # (C, 1, 3, 3), channel-wise, of the perception
+    bias0: Tensor  # (C,)
+    kernel1: Tensor  # (C, 1, 3, 3)
+    bias1: Tensor  # (C,)
+    inner: Tensor  # (hidden, 3C), first layer of the update, for (state, p0, p1)
+    inner_bias: Tensor  # (hidden,)
+    outer: Tensor  # (C, hidden), second layer of the update
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of a rollout.
+    """Settings of a rollout."""
 
-    Attributes
-    ----------
-    seed, rate, steps
-        Seed of δ, share of the cells that fire, number of steps.
-    origin
-        ``(B, 2)`` int64 absolute coordinates of each window's first pixel.
-    keep
-        Keep the states of all steps for the gradient, rather than recompute them.
-    """
-
-    seed: int
-    rate: float
+    seed: int  # of δ
+    rate: float  # share of the cells that fire
     steps: int
-    origin: Tensor
-    keep: bool = True
+    origin: Tensor  # (B, 2) int64, absolute row and column of each window's first pixel
+    keep: bool = True  # keep the states of all steps for the gradient, not recompute them
 
 
 class StepTape(NamedTuple):
-    """Values of one step that its gradient needs.
+    """Values of one step that its gradient needs."""
 
-    Attributes
-    ----------
-    state
-        ``(B, H+2, W+2, C)`` padded state before the step.
-    rows
-        ``(N,)`` flat indices of the cells that fired.
-    perceived
-        Three ``(N, C)``: their state and both convolutions.
-    hidden
-        ``(N, hidden)`` activations of the update's first layer.
-    """
-
-    state: Tensor
-    rows: Tensor
-    perceived: list[Tensor]
-    hidden: Tensor
+    state: Tensor  # (B, H+2, W+2, C), padded, before the step
+    rows: Tensor  # (N,), flat indices of the cells that fired
+    perceived: list[Tensor]  # three (N, C): their state and both convolutions
+    hidden: Tensor  # (N, hidden), activations of the update's first layer
 
 
 def reflect(padded: Tensor) -> None:
@@ -114,29 +77,17 @@ def reflect_adjoint(gradient: Tensor) -> Tensor:
 
 
 def repeat_rows(rows: Tensor) -> Tensor:
-    """Repeat a few ``(N, ...)`` rows up to a number from which on matrix products are bit-equal.
-
-    The first N rows of the result are `rows`; N is at least 1.
-    """
+    """Repeat a few ``(N, ...)`` rows, N > 0, until matrix products are bit-equal."""
     if len(rows) >= _MIN_ROWS:
         return rows
     return rows[torch.arange(_MIN_ROWS, device=rows.device) % len(rows)]
 
 
 class KernelState:
-    """State of a few windows, and their steps.
+    """State of the windows `part` of a batch ``(B, 3, H, W)``, before their first step."""
 
-    Parameters
-    ----------
-    image
-        ``(B, 3, H, W)`` normalised image.
-    weights
-        Parameters of the step.
-    plan
-        Settings; its `origin` belongs to these windows.
-    """
-
-    def __init__(self, image: Tensor, weights: Weights, plan: Plan) -> None:
+    def __init__(self, image: Tensor, weights: Weights, plan: Plan, part: slice) -> None:
+        image, origin = image[part], plan.origin[part]
         batch, _, height, width = image.shape
         channels = len(weights.outer)
         self.weights = weights
@@ -147,7 +98,7 @@ class KernelState:
         self.padded = image.new_zeros(batch, height + 2, width + 2, channels)
         self.padded[:, 1:-1, 1:-1, :IMAGE_CHANNELS] = image.permute(0, 2, 3, 1)
         reflect(self.padded)
-        self.firing = FiringSchedule(plan.seed, plan.origin, (height, width), plan.rate)
+        self.firing = FiringSchedule(plan.seed, origin, (height, width), plan.rate)
         shape = self.padded.shape[:3]
         every = torch.arange(shape.numel(), device=image.device).view(shape)
         self.inside = every[:, 1:-1, 1:-1].reshape(-1)
@@ -158,9 +109,8 @@ class KernelState:
         return self.padded[:, 1:-1, 1:-1]
 
     def perceive(self, rows: Tensor) -> list[Tensor]:
-        """Perceive: ``(N, C)`` state and both convolutions of the cells in `rows`."""
-        w, channels = self.weights, self.padded.shape[-1]
-        field = self.padded.permute(0, 3, 1, 2)
+        """Compute the ``(N, C)`` state and both convolutions of the cells in `rows`."""
+        w, channels, field = self.weights, len(self.weights.outer), self.padded.permute(0, 3, 1, 2)
         perceived = [self.padded.view(-1, channels).index_select(0, self.inside[rows])]
         for kernel, bias in ((w.kernel0, w.bias0), (w.kernel1, w.bias1)):
             convolved = F.conv2d(field, kernel, bias, groups=channels)
@@ -175,42 +125,34 @@ class KernelState:
             total.addmm_(part, weight)
         return total.relu_()
 
-    def step(self, number: int) -> None:
-        """Update the cells that fire in step `number`."""
+    def step(self, number: int, tapes: list[StepTape] | None = None) -> None:
+        """Update the cells that fire in step `number`; add to `tapes` what its gradient needs."""
         rows = self.firing.rows(number)
-        if len(rows):
-            self._update(rows)
-
-    def record(self, steps: int) -> list[StepTape]:
-        """Run all steps and keep what their gradient needs."""
-        kept = []
-        for number in range(steps):
-            rows = self.firing.rows(number)
-            if len(rows):
-                before = self.padded.clone()
-                kept.append(StepTape(before, rows, *self._update(rows)))
-        return kept
-
-    def _update(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Update the cells in `rows`; return their perception and hidden activations."""
+        count = len(rows)
+        if not count:
+            return
+        before = self.padded if tapes is None else self.padded.clone()
         perceived = self.perceive(repeat_rows(rows))
         hidden = self.hidden(perceived)
         after = torch.addmm(perceived[0], hidden, self.outer)
-        count = len(rows)
         flat = self.padded.view(-1, self.padded.shape[-1])
         flat.index_copy_(0, self.inside[rows], after[:count])
         reflect(self.padded)
-        return [part[:count] for part in perceived], hidden[:count]
+        if tapes is not None:
+            cut = [values[:count] for values in perceived]
+            tapes.append(StepTape(before, rows, cut, hidden[:count]))
+
+    def record(self, steps: int) -> list[StepTape]:
+        """Run all steps and keep what their gradient needs."""
+        tapes: list[StepTape] = []
+        for number in range(steps):
+            self.step(number, tapes)
+        return tapes
 
     def backward(self, tapes: list[StepTape], gradient: Tensor) -> tuple[Tensor, Weights]:
-        """Compute the gradients of the image and of the weights.
+        """Compute the gradients of the image and of the weights; consumes the tapes.
 
-        Parameters
-        ----------
-        tapes
-            As :meth:`record` returned them; consumed.
-        gradient
-            ``(B, H, W, C)`` of the last state, contiguous; overwritten.
+        `gradient` is that of the last state, ``(B, H, W, C)`` and contiguous; it is overwritten.
         """
         total = Weights(*(torch.zeros_like(weight) for weight in self.weights))
         while tapes:
@@ -257,12 +199,11 @@ def batch_slices(image: Tensor, channels: int, threads: int) -> list[slice]:
     batch, _, height, width = image.shape
     on_cpu = image.device.type == "cpu"
     size = height * width * channels * image.element_size()
-    fitting = max(1, (_CHUNK if on_cpu else _CHUNK_ACCELERATOR) // size)
-    count = math.ceil(batch / fitting)
+    count = math.ceil(batch / max(1, (_CHUNK if on_cpu else _CHUNK_ACCELERATOR) // size))
     if on_cpu:
         count = math.ceil(count / threads) * threads
-    each = math.ceil(batch / max(count, 1))
-    return [slice(first, min(first + each, batch)) for first in range(0, batch, max(each, 1))]
+    each = math.ceil(batch / count)
+    return [slice(first, min(first + each, batch)) for first in range(0, batch, each)]
 
 
 @contextmanager
@@ -286,10 +227,7 @@ def rollout_steps(
 ) -> Generator[tuple[int, int], None, Tensor]:
     """Run all steps without a gradient, yielding window-steps done and in all.
 
-    Returns
-    -------
-    Tensor
-        ``(B, H, W, C)`` state, contiguous.
+    Returns the contiguous ``(B, H, W, C)`` state.
     """
     batch, _, height, width = image.shape
     cut = batch_slices(image, len(weights.outer), torch.get_num_threads())
@@ -301,7 +239,7 @@ def rollout_steps(
     def through(index: int) -> None:
         part = cut[index]
         with torch.inference_mode():
-            window = _window(image, weights, plan, part)
+            window = KernelState(image, weights, plan, part)
             for number in range(plan.steps):
                 if stop.is_set():
                     return
@@ -311,7 +249,7 @@ def rollout_steps(
 
     with _threads(len(cut)) as pool:
         try:
-            waiting: set[Future[None]] = {pool.submit(through, index) for index in done}
+            waiting = {pool.submit(through, index) for index in done}
             while waiting:
                 finished, waiting = wait(waiting, timeout=_SECONDS_BETWEEN_YIELDS)
                 for future in finished:
@@ -338,13 +276,11 @@ class _Rollout(torch.autograd.Function):
         cut = batch_slices(image, len(Weights(*weights).outer), torch.get_num_threads())
 
         def through(part: slice) -> tuple[Tensor, list[StepTape]]:
-            window = _window(image, Weights(*weights), plan, part)
-            if plan.keep:
-                tapes = window.record(plan.steps)
-                return window.state, tapes
+            window = KernelState(image, Weights(*weights), plan, part)
+            tapes: list[StepTape] = []
             for number in range(plan.steps):
-                window.step(number)
-            return window.state, []
+                window.step(number, tapes if plan.keep else None)
+            return window.state, tapes
 
         results = _each(through, cut)
         ctx.save_for_backward(image, *weights)
@@ -357,7 +293,7 @@ class _Rollout(torch.autograd.Function):
         image, *weights = ctx.saved_tensors
 
         def back(part: slice) -> tuple[Tensor, Weights]:
-            window = _window(image, Weights(*weights), ctx.plan, part)
+            window = KernelState(image, Weights(*weights), ctx.plan, part)
             tapes = ctx.tapes.pop(part.start, None) or window.record(ctx.plan.steps)
             return window.backward(tapes, gradients[0][part].clone())
 
@@ -376,8 +312,3 @@ def _each(job: Callable[[slice], Any], cut: Sequence[slice]) -> list[Any]:
 
     with _threads(len(cut)) as pool:
         return list(pool.map(alone, cut))
-
-
-def _window(image: Tensor, weights: Weights, plan: Plan, part: slice) -> KernelState:
-    """State of the windows `part` of a batch, before their first step."""
-    return KernelState(image[part], weights, replace(plan, origin=plan.origin[part]))

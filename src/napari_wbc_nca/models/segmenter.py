@@ -10,15 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+# Sizes of DINOv2, by their names in its configuration.
 ENCODER = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "mlp_ratio",
-    "image_size",
-    "patch_size",
+    *("hidden_size", "num_hidden_layers", "num_attention_heads"),
+    *("mlp_ratio", "image_size", "patch_size"),
 )
-"""Sizes of DINOv2, by their names in its configuration."""
 _CLASS_TOKENS = 1  # tokens of the encoder before those of the patches
 
 
@@ -33,10 +29,8 @@ class Segmenter(nn.Module):
     ----------
     encoder
         DINOv2; see :func:`dinov2` and :func:`pretrained`.
-    outputs
-        Number of classes.
-    layers
-        Of the decoder.
+    outputs, layers
+        Number of classes, and of layers of the decoder.
     """
 
     def __init__(self, encoder: nn.Module, outputs: int, layers: int = 2) -> None:
@@ -79,13 +73,7 @@ class Segmenter(nn.Module):
 
 
 def dinov2(sizes: Mapping[str, Any]) -> nn.Module:
-    """Build DINOv2 of given sizes, with random weights.
-
-    Raises
-    ------
-    ValueError
-        When the package transformers is not installed.
-    """
+    """Build DINOv2 of given sizes, with random weights; ValueError without transformers."""
     library = _transformers()
     config = library.Dinov2Config(**{name: sizes[name] for name in ENCODER})
     network: nn.Module = library.Dinov2Model(config)
@@ -98,8 +86,7 @@ def pretrained(source: str, download: bool = True) -> nn.Module:
     Parameters
     ----------
     source
-        Folder with ``config.json`` and the weights, or a name such as
-        ``facebook/dinov2-small``.
+        Folder with ``config.json`` and the weights, or a name as ``facebook/dinov2-small``.
     download
         False takes from the hub only what was downloaded before.
 
@@ -124,8 +111,7 @@ def pretrained(source: str, download: bool = True) -> nn.Module:
 
 def sizes_of(encoder: nn.Module) -> dict[str, Any]:
     """Read the sizes of a DINOv2, for :func:`dinov2`."""
-    config: Any = encoder.config
-    return {name: getattr(config, name) for name in ENCODER}
+    return {name: getattr(encoder.config, name) for name in ENCODER}
 
 
 def _transformers() -> Any:

@@ -25,33 +25,18 @@ class UNet(nn.Module):
 
     Without `align_corners` the network is equivariant to shifts by its `stride`: a crop whose
     first pixel lies on that grid, with `halo` more pixels on each side that does not lie on the
-    image's border, gives the whole image's values.
+    image's border, gives the whole image's values. `stride` is the side in pixels of a pixel of
+    the coarsest level, `halo` the greatest distance between an output pixel and what it depends on.
 
     Parameters
     ----------
-    channels_in
-        Channels of the image.
-    outputs
-        Channels of the result.
+    channels_in, outputs
+        Channels of the image, and of the result.
     widths
-        Channels of the encoder's levels, from fine to coarse; two or more.
+        Channels of the encoder's levels, from fine to coarse; fewer than two raise ValueError.
     align_corners
         Upsample so that the corners of both grids meet, as the published network does. The logits
         of a crop then differ a little from those of the whole image.
-
-    Attributes
-    ----------
-    channels_in
-        As given.
-    stride
-        Side in pixels of a pixel of the coarsest level.
-    halo
-        Greatest distance in pixels between an output pixel and what it depends on.
-
-    Raises
-    ------
-    ValueError
-        For fewer than two widths.
 
     Examples
     --------
@@ -82,7 +67,10 @@ class UNet(nn.Module):
             below = width
         self.head = nn.Conv2d(below, outputs, 1)
         self.stride = 2 ** (len(widths) - 1)
-        self.halo = _halo(len(widths), align_corners)
+        self.halo = 0
+        for pixel in range(self.stride):
+            low, high = _receptive_field(pixel, pixel, len(widths) - 1, align_corners)
+            self.halo = max(self.halo, pixel - low, high - pixel)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute ``(B, outputs, H, W)`` logits of ``(B, channels_in, H, W)``, padded by zeros.
@@ -117,34 +105,21 @@ class Norm(nn.BatchNorm2d):
 
 def _block(before: int, after: int) -> nn.Sequential:
     """Two convolutions; each rectifier is a separate module, for hooks."""
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1),
-        Norm(after),
-        nn.ReLU(),
-        nn.Conv2d(after, after, 3, padding=1),
-        Norm(after),
-        nn.ReLU(),
-    )
+    layers: list[nn.Module] = []
+    for width in (before, after):
+        layers += [nn.Conv2d(width, after, 3, padding=1), Norm(after), nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
-def _halo(levels: int, align_corners: bool) -> int:
-    """Greatest distance of an output pixel from the image pixels that it depends on."""
-    halo = 0
-    for pixel in range(2 ** (levels - 1)):
-        low, high = _receptive_field((pixel, pixel), levels - 1, align_corners)
-        halo = max(halo, pixel - low, high - pixel)
-    return halo
-
-
-def _receptive_field(output: Interval, coarser: int, align_corners: bool) -> Interval:
-    """Pixels of a level's input that `output` pixels of its result depend on.
+def _receptive_field(low: int, high: int, coarser: int, align_corners: bool) -> Interval:
+    """Pixels of a level's input that the result from `low` to `high` depends on.
 
     `coarser` is the number of levels below it, which reach farther than its skip.
     """
-    low, high = output[0] - _CONVOLUTIONS, output[1] + _CONVOLUTIONS
+    low, high = low - _CONVOLUTIONS, high + _CONVOLUTIONS
     if not coarser:
         return low, high
     # Aligned corners move a position by up to half a coarse pixel, by how far it is across.
     first, last = (low - 1) // 2, (high if align_corners else high - 1) // 2 + 1
-    below = _receptive_field((first, last), coarser - 1, align_corners)
-    return 2 * below[0] - _CONVOLUTIONS, 2 * below[1] + 1 + _CONVOLUTIONS
+    first, last = _receptive_field(first, last, coarser - 1, align_corners)
+    return 2 * first - _CONVOLUTIONS, 2 * last + 1 + _CONVOLUTIONS

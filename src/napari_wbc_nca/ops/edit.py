@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,8 @@ class Edit:
 
     Attributes
     ----------
-    part
-        Region of the label image.
-    values
-        Labels of the region after the change.
+    part, values
+        Region of the label image, and its labels after the change.
     parents
         New label to the label whose pixels it takes over.
     moved
@@ -109,28 +108,22 @@ def smooth(labels: Any, label: int, sigma: float = 2.0, boxes: Boxes | None = No
     if not sigma > 0:
         raise ValueError(f"sigma is {sigma} px; it must be above 0")
 
-    def blur(mask: Mask) -> Mask:
-        return np.asarray(ndi.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest") > 0.5)
+    def blur(mask: Mask) -> Any:
+        return ndi.gaussian_filter(mask.astype(np.float32), sigma, mode="nearest") > 0.5
 
     return _replace_mask(labels, label, boxes, int(4 * sigma) + 1, blur)
 
 
 def dilate(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
     """Dilate a cell into the background by `pixels`, counted along rows and columns."""
-    _check_width(pixels)
-    return _replace_mask(
-        labels, label, boxes, pixels, lambda mask: ndi.binary_dilation(mask, iterations=pixels)
-    )
+    change = partial(ndi.binary_dilation, iterations=_checked_width(pixels))
+    return _replace_mask(labels, label, boxes, pixels, change)
 
 
 def erode(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
     """Erode a cell by `pixels`; not at the image's edge, where the cell is taken to go on."""
-    _check_width(pixels)
-
-    def shrink(mask: Mask) -> Mask:
-        return np.asarray(ndi.binary_erosion(mask, iterations=pixels, border_value=1))
-
-    return _replace_mask(labels, label, boxes, pixels, shrink)
+    change = partial(ndi.binary_erosion, iterations=_checked_width(pixels), border_value=1)
+    return _replace_mask(labels, label, boxes, pixels, change)
 
 
 def keep_largest(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
@@ -143,11 +136,9 @@ def keep_largest(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
     [[7, 7, 0, 0]]
     """
 
-    def largest(mask: Mask) -> Mask:
+    def largest(mask: Mask) -> Any:
         components, _ = ndi.label(mask)
-        areas = np.bincount(components.ravel())
-        areas[0] = 0
-        return np.asarray(components == areas.argmax())
+        return components == np.bincount(components[mask]).argmax()
 
     return _replace_mask(labels, label, boxes, 0, largest)
 
@@ -168,13 +159,7 @@ def relabel(labels: Any) -> Edit:
 
 
 def cell_box(labels: Any, label: int, boxes: Boxes | None = None) -> Box:
-    """Box of a cell: from `boxes`, or by searching the image.
-
-    Raises
-    ------
-    ValueError
-        Where the image does not hold `label`, and for the background.
-    """
+    """Find the box of a cell in `boxes`, or by searching the image, as in :func:`merge`."""
     if label == 0:
         raise ValueError("there is no cell: 0 is the background; point at a cell, or select one")
     if boxes is not None and label in boxes:
@@ -197,9 +182,9 @@ def union_box(boxes: Sequence[Box]) -> Box:
 def _replace_mask(
     labels: Any, label: int, boxes: Boxes | None, margin: int, change: Callable[[Mask], Any]
 ) -> Edit:
-    """Replace a cell's mask by `change` of it, without the pixels of other cells.
+    """Replace a cell's mask, with a `margin` inside the image, by `change` of it.
 
-    The mask has a margin of `margin` pixels, or as many as the image has.
+    Pixels of other cells stay theirs.
     """
     y, x = (
         slice(max(0, side.start - margin), min(length, side.stop + margin))
@@ -215,6 +200,7 @@ def _replace_mask(
     return Edit((y, x), values)
 
 
-def _check_width(pixels: int) -> None:
+def _checked_width(pixels: int) -> int:
     if pixels < 1:
         raise ValueError(f"the rim is {pixels} px wide; it must be at least 1")
+    return pixels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +34,7 @@ def labels_along(labels: Any, line: npt.ArrayLike) -> list[int]:
 
 def labels_at(labels: Any, points: npt.ArrayLike) -> list[int]:
     """Labels of the cells under ``(N, 2)`` points, y and x in pixels; as :func:`labels_along`."""
-    return _distinct(_values_at(labels, _nearest_pixels(points, labels.shape)))
+    return _distinct(_values_at(labels, _inside(_rounded(points), labels.shape)))
 
 
 def split_by_line(
@@ -73,12 +73,13 @@ def split_by_line(
     ids = _distinct(under)
     if not ids:
         raise ValueError("the line meets no cell; draw it across the cell that you want to split")
-    edit = _cut(labels, dict.fromkeys(ids, path), fresh, boxes)
+    edit = _split(labels, dict.fromkeys(ids, path), _pieces, fresh, boxes)
     if not edit.parents:
         label = max(ids, key=under.tolist().count)
         y, x = cell_box(labels, label, boxes)
         longer = _extend_line(points, (y.stop - y.start) + (x.stop - x.start))
-        edit = _cut(labels, {label: line_pixels(longer, labels.shape)}, fresh, boxes)
+        cuts = {label: line_pixels(longer, labels.shape)}
+        edit = _split(labels, cuts, _pieces, fresh, boxes)
     if not edit.parents:
         raise ValueError("the line cuts no cell in two; draw it across the cell from side to side")
     return edit
@@ -104,24 +105,15 @@ def split_by_seeds(
     ValueError
         Where no cell holds two seeds.
     """
-    pixels = np.unique(_nearest_pixels(seeds, labels.shape), axis=0)
+    pixels = np.unique(_inside(_rounded(seeds), labels.shape), axis=0)
     found = _values_at(labels, pixels)
     ids = [label for label in np.unique(found).tolist() if label and (found == label).sum() > 1]
     if not ids:
         raise ValueError(
             f"none of the {len(pixels)} points share a cell; set one point in each part of the cell"
         )
-    part = union_box([cell_box(labels, label, boxes) for label in ids])
-    window, values = np.asarray(labels[part]), np.array(labels[part])
-    pieces = _NewLabels(labels, fresh)
-    for label in ids:
-        mask = window == label
-        markers = np.zeros(mask.shape, np.int32)
-        own = pixels[found == label] - [side.start for side in part]
-        markers[tuple(own.T)] = np.arange(1, len(own) + 1)
-        depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        pieces.write(values, watershed(-depth, markers, mask=mask), label)
-    return Edit(part, values, pieces.parents)
+    cells = {label: pixels[found == label] for label in ids}
+    return _split(labels, cells, _flood, fresh, boxes)
 
 
 def line_pixels(line: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
@@ -129,20 +121,17 @@ def line_pixels(line: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
 
     Steps may be diagonal: pixels that touch by corners only lie on different sides.
     """
-    points = np.round(np.asarray(line, float).reshape(-1, 2)).astype(int)
-    if not len(points):
-        return np.zeros((0, 2), np.intp)
+    points = _rounded(line)
     runs = [np.stack(draw_line(*a, *b), axis=1) for a, b in pairwise(points)] or [points]
     return _inside(np.concatenate(runs), shape)
 
 
-def _nearest_pixels(points: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
-    return _inside(np.round(np.asarray(points, float).reshape(-1, 2)).astype(int), shape)
+def _rounded(points: npt.ArrayLike) -> Pixels:
+    return np.round(np.asarray(points, float).reshape(-1, 2)).astype(np.intp)
 
 
 def _inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
-    keep: Pixels = pixels[((pixels >= 0) & (pixels < shape)).all(axis=1)]
-    return keep
+    return pixels[((pixels >= 0) & (pixels < shape)).all(axis=1)]
 
 
 def _extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
@@ -162,8 +151,7 @@ def _values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
         return np.zeros(0, int)
     low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
     window = np.asarray(labels[low[0] : high[0], low[1] : high[1]])
-    values: npt.NDArray[Any] = window[tuple((pixels - low).T)]
-    return values
+    return np.asarray(window[tuple((pixels - low).T)])
 
 
 def _distinct(values: npt.NDArray[Any]) -> list[int]:
@@ -171,26 +159,49 @@ def _distinct(values: npt.NDArray[Any]) -> list[int]:
     return [int(label) for label in dict.fromkeys(values.tolist()) if label != 0]
 
 
-def _cut(labels: Any, cuts: dict[int, Pixels], fresh: int | None, boxes: Boxes | None) -> Edit:
-    """Cut each label of `cuts` along the pixels listed for it."""
-    part = union_box([cell_box(labels, label, boxes) for label in cuts])
+def _split(
+    labels: Any,
+    cells: Mapping[int, Pixels],
+    divide: Callable[[Mask, Pixels], npt.NDArray[np.int32]],
+    fresh: int | None,
+    boxes: Boxes | None,
+) -> Edit:
+    """Divide each of some cells by the pixels listed for it; the largest piece keeps the label."""
+    part = union_box([cell_box(labels, label, boxes) for label in cells])
     window, values = np.asarray(labels[part]), np.array(labels[part])
-    corner = [side.start for side in part]
-    new = _NewLabels(labels, fresh)
-    for label, path in cuts.items():
-        mask, cut = window == label, np.zeros(window.shape, bool)
-        cut[tuple(_inside(path - corner, window.shape).T)] = True
-        pieces = _pieces(mask, cut)
-        if pieces.max() > 1:
-            new.write(values, pieces, label)
-    return Edit(part, values, new.parents)
+    following = int(np.max(labels)) + 1 if fresh is None else fresh
+    parents: dict[int, int] = {}
+    for label, pixels in cells.items():
+        mask = window == label
+        pieces = divide(mask, _inside(pixels - [side.start for side in part], mask.shape))
+        numbers, areas = np.unique(pieces[pieces > 0], return_counts=True)
+        for number in np.delete(numbers, areas.argmax()) if numbers.size else ():
+            if following > np.iinfo(values.dtype).max:
+                raise ValueError(
+                    f"label {following} does not fit {values.dtype}; convert the layer to a wider "
+                    f"type first (right click on it, Convert data type)"
+                )
+            values[pieces == number] = following
+            parents[following] = label
+            following += 1
+    return Edit(part, values, parents)
 
 
-def _pieces(mask: Mask, cut: Mask) -> npt.NDArray[np.int32]:
-    """Pieces of a cell after a cut, each with a number; 0 where the cut divides nothing.
+def _flood(mask: Mask, seeds: Pixels) -> npt.NDArray[np.int32]:
+    """Pieces of a cell, one a seed, by a watershed of the distance to its outline."""
+    markers = np.zeros(mask.shape, np.int32)
+    markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
+    depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return np.asarray(watershed(-depth, markers, mask=mask))
+
+
+def _pieces(mask: Mask, path: Pixels) -> npt.NDArray[np.int32]:
+    """Pieces of a cell after a cut along a path; 0 where the cut divides nothing.
 
     A cell may have had several components before: each of them is divided by itself.
     """
+    cut = np.zeros(mask.shape, bool)
+    cut[tuple(path.T)] = True
     before, count = ndi.label(mask)
     after, _ = ndi.label(mask & ~cut)
     smallest = max(1.0, _MIN_SHARE * np.count_nonzero(mask))
@@ -208,25 +219,3 @@ def _pieces(mask: Mask, cut: Mask) -> npt.NDArray[np.int32]:
             # On level ground a watershed is growth at equal speed; pieces stay connected.
             pieces += watershed(np.zeros_like(markers), markers, mask=whole)
     return pieces
-
-
-class _NewLabels:
-    """Numbers for new cells, with the label whose pixels each took."""
-
-    def __init__(self, labels: Any, fresh: int | None) -> None:
-        self.dtype = labels.dtype
-        self.next = int(np.max(labels)) + 1 if fresh is None else fresh
-        self.parents: dict[int, int] = {}
-
-    def write(self, values: npt.NDArray[Any], pieces: npt.NDArray[np.int32], label: int) -> None:
-        """Number the pieces of `label`; the largest keeps it."""
-        numbers, areas = np.unique(pieces[pieces > 0], return_counts=True)
-        for number in np.delete(numbers, areas.argmax()):
-            if self.next > np.iinfo(self.dtype).max:
-                raise ValueError(
-                    f"label {self.next} does not fit {self.dtype}; convert the layer to a wider "
-                    f"type first (right click on it, Convert data type)"
-                )
-            values[pieces == number] = self.next
-            self.parents[self.next] = label
-            self.next += 1
