@@ -14,7 +14,7 @@ from scipy import ndimage
 
 import napari_wbc_nca
 from napari_wbc_nca.io.images import prepare, require_colours, to_rgb
-from napari_wbc_nca.ops.labels import cell_table, write_labels
+from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.overlaps import resolve_overlaps
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
@@ -80,7 +80,9 @@ def assemble(
 ) -> Segmentation:
     settled = resolve_overlaps(cells, image.shape)
     labels = {name: np.zeros(image.shape, np.uint32) for name in ("cell", "nucleus")}
-    write_labels(settled, labels["cell"], labels["nucleus"])
+    for number, cell in enumerate(settled, start=1):
+        for name, mask in (("cell", cell.mask), ("nucleus", cell.nucleus)):
+            labels[name][tuple(np.argwhere(mask).T + np.reshape(cell.origin, (2, 1)))] = number
     maps = {"response": (labels["cell"] > 0).astype(np.float32)} if params.maps else {}
     cells_table = cell_table(settled, checkpoint.classes, image.pixel_size)
     given = {"points": points, "boxes": boxes}

@@ -71,7 +71,7 @@ class GuidedUNet:
             for hook in hooks:
                 hook.remove()
         encoder, decoder = (
-            [[kept[layer] for layer in block if layer in kept] for block in blocks]
+            [[kept[x] for x in block.children() if x in kept] for block in blocks]
             for blocks in (self.network.encoder, self.network.decoder)
         )
         return Activations(logits, encoder, decoder, [kept[block] for block in pooled])

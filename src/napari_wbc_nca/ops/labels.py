@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_wbc_nca.ops.overlaps import local_slices, mask_box
+from napari_wbc_nca.ops.overlaps import mask_box
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Cell
 
 COLUMNS = ("centroid_y", "centroid_x", "box_y0", "box_x0", "box_y1", "box_x1", "area_px")
-
-
-def write_labels(cells: Sequence[Cell], cell: Any, nucleus: Any) -> None:
-    """Write disjoint cells into two label images, the first as 1, the second as 2, and so on.
-
-    Only the box of each cell is read and written, so the images may be zarr arrays larger than
-    memory.
-
-    Parameters
-    ----------
-    cells
-        As :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them.
-    cell, nucleus
-        ``(Y, X)`` uint32, NumPy or zarr, zero at first.
-    """
-    for label, item in enumerate(cells, start=1):
-        part = mask_box(item)
-        for image, mask in ((cell, item.mask), (nucleus, item.nucleus)):
-            block = np.asarray(image[part])
-            block[mask[local_slices(item, part)]] = label
-            image[part] = block
 
 
 def cell_table(
@@ -55,7 +34,8 @@ def cell_table(
     """
     spans = [mask_box(cell) for cell in cells]
     boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in spans], np.int64)
-    centroids = np.array([_centroid(cell) for cell in cells], np.float64).reshape(-1, 2)
+    places = [np.argwhere(cell.mask).mean(axis=0) + cell.origin for cell in cells]
+    centroids = np.array(places, np.float64).reshape(-1, 2)
     area = np.array([np.count_nonzero(cell.mask) for cell in cells], np.int64)
     columns = {
         "label": np.arange(1, len(cells) + 1),
@@ -117,11 +97,6 @@ def measure_cells(
 
 def _floats(values: Sequence[float]) -> npt.NDArray[np.float64]:
     return np.array(values, np.float64)
-
-
-def _centroid(cell: Cell) -> tuple[float, float]:
-    rows, columns = np.nonzero(cell.mask)
-    return cell.origin[0] + float(rows.mean()), cell.origin[1] + float(columns.mean())
 
 
 def _ranges(

@@ -58,12 +58,8 @@ def _areas(boxes: Matrix) -> Matrix:
 def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
     """IoU ``(N, M)`` of the labels of two label images of one shape.
 
-    Rows and columns follow the sorted labels of either image, 0 left out.
-
-    Raises
-    ------
-    ValueError
-        When the shapes differ.
+    Rows and columns follow the sorted labels of either image, 0 left out. Raises ValueError when
+    the shapes differ.
     """
     true, predicted = np.asarray(true), np.asarray(predicted)
     if true.shape != predicted.shape:
@@ -78,24 +74,14 @@ def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
 
 
 def match_scores(scores: npt.ArrayLike, minimum: float = 0.0) -> Pairs:
-    """Match rows and columns one to one so that their scores have the largest sum.
+    """Match rows and columns of ``(N, M)`` scores one to one so that their sum is the largest.
 
-    Parameters
-    ----------
-    scores
-        ``(N, M)``.
-    minimum
-        Pairs need a positive score of at least this.
-
-    Returns
-    -------
-    ndarray
-        ``(K, 2)`` row and column indices, in the order of the rows.
+    Pairs need a positive score of at least `minimum`. Returns ``(K, 2)`` row and column indices, in
+    the order of the rows.
     """
     values = np.asarray(scores, np.float64)
     allowed = (values >= minimum) & (values > 0)
-    assigned = linear_sum_assignment(values * allowed, maximize=True)
-    pairs: Pairs = np.stack(assigned, axis=1)
+    pairs: Pairs = np.stack(linear_sum_assignment(values * allowed, maximize=True), axis=1)
     return pairs[allowed[pairs[:, 0], pairs[:, 1]]]
 
 
@@ -104,17 +90,14 @@ def match_points(true: npt.ArrayLike, found: npt.ArrayLike, distance: npt.ArrayL
 
     Parameters
     ----------
-    true
-        ``(N, 2)`` points.
-    found
-        ``(M, 2)`` points.
+    true, found
+        ``(N, 2)`` and ``(M, 2)`` points.
     distance
         Greatest distance of a pair; one number, or ``(N,)`` one for each true point.
 
     Returns
     -------
-    ndarray
-        ``(K, 2)`` indices into `true` and `found`, in the order of `true`.
+    ``(K, 2)`` indices into `true` and `found`, in the order of `true`
 
     Examples
     --------
@@ -124,9 +107,11 @@ def match_points(true: npt.ArrayLike, found: npt.ArrayLike, distance: npt.ArrayL
     truth = np.asarray(true, np.float64).reshape(-1, 2)
     guess = np.asarray(found, np.float64).reshape(-1, 2)
     limit = np.broadcast_to(np.asarray(distance, np.float64), len(truth))
-    rows, columns = _near(truth, guess, limit)
+    near = cKDTree(guess).query_ball_point(truth, limit) if len(guess) else []
+    rows = np.repeat(np.arange(len(near)), np.fromiter(map(len, near), np.intp))
     if not len(rows):
         return np.empty((0, 2), np.intp)
+    columns = np.concatenate([np.asarray(others, np.intp) for others in near])
     away = np.hypot(*(truth[rows] - guess[columns]).T)
     # Only points that are connected by near pairs compete: each group is matched by itself.
     size = len(truth) + len(guess)
@@ -136,15 +121,6 @@ def match_points(true: npt.ArrayLike, found: npt.ArrayLike, distance: npt.ArrayL
     groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     pairs = np.concatenate([_match_group(rows[g], columns[g], away[g]) for g in groups])
     return pairs[np.argsort(pairs[:, 0])]
-
-
-def _near(truth: Matrix, guess: Matrix, limit: Matrix) -> tuple[Pairs, Pairs]:
-    """Indices of all pairs within the limit of the first."""
-    if not len(truth) or not len(guess):
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    near = cKDTree(guess).query_ball_point(truth, limit)
-    rows = np.repeat(np.arange(len(truth)), [len(found) for found in near])
-    return rows, np.concatenate([np.asarray(found, np.intp) for found in near])
 
 
 def _match_group(rows: Pairs, columns: Pairs, away: Matrix) -> Pairs:
@@ -193,27 +169,18 @@ def aggregated_jaccard(true: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
         {\sum_i |G_i \cup P_{j(i)}| + \sum_{k \notin j} |P_k|}
 
     Each true cell G takes the predicted cell P of largest IoU, whatever others take; a predicted
-    cell that none takes only adds to the denominator, as does a true cell that meets none.
-
-    Returns
-    -------
-    float
-        0–1; 1 when both are empty.
+    cell that none takes only adds to the denominator, as does a true cell that meets none. It is 1
+    when both images are empty.
     """
     true, predicted = np.asarray(true), np.asarray(predicted)
     scores = label_iou(true, predicted)
-    true_area, predicted_area = _label_areas(true), _label_areas(predicted)
-    shared, union, taken = 0.0, 0.0, np.zeros(len(predicted_area), bool)
-    for row, area in zip(scores, true_area, strict=True):
-        best = int(row.argmax()) if row.any() else -1
-        if best < 0:
-            union += area
-            continue
-        both = area + predicted_area[best]
-        common = both * row[best] / (1 + row[best])
-        shared, union = shared + common, union + both - common
-        taken[best] = True
-    union += predicted_area[~taken].sum()
+    true_area, area = _label_areas(true), _label_areas(predicted)
+    rows = np.flatnonzero(scores.any(axis=1))
+    best = scores[rows].argmax(axis=1) if rows.size else rows
+    overlap = scores[rows, best]
+    shared = ((true_area[rows] + area[best]) * overlap / (1 + overlap)).sum()
+    free = np.delete(area, best).sum()
+    union = true_area.sum() + area[best].sum() - shared + free
     return float(shared / union) if union else 1.0
 
 
@@ -242,12 +209,7 @@ def confusion_matrix(true: npt.NDArray[Any], found: npt.NDArray[Any], classes: i
     """Count pixels ``(classes, classes)`` by true class, in rows, and found class, in columns.
 
     Pixels whose true class is `classes` or more are unknown and count nowhere. By hand, as
-    scikit-learn sorts all pixels.
-
-    Raises
-    ------
-    ValueError
-        When the shapes differ.
+    scikit-learn sorts all pixels. Raises ValueError when the shapes differ.
 
     Examples
     --------
@@ -276,8 +238,7 @@ def class_scores(counts: Counts, names: Sequence[str]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        class, accuracy (NaN where the class is not in the truth), iou, pixels.
+    Columns class, accuracy (NaN where the class is not in the truth), iou, pixels
     """
     import pandas as pd
 
