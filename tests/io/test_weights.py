@@ -318,7 +318,7 @@ def test_only_a_plain_state_dict_is_read(tmp_path, content, outline):
 def test_torch_stays_out_until_a_torch_file_is_read():
     code = (
         "import sys; from napari_wbc_nca.datasets import readers;"
-        "from napari_wbc_nca.io import model_store, published, weights;"
+        "from napari_wbc_nca.io import model_store, weights;"
         "assert not {'torch', 'pandas', 'pooch'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

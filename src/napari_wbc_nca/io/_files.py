@@ -8,9 +8,10 @@ import math
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path, PureWindowsPath
 from typing import Any, Generic, TypeVar
 
@@ -96,11 +97,10 @@ def _keys(name: str | Path) -> list[tuple[int, str]]:
 
 
 def _shared_folders(first: str | Path, second: str | Path) -> int:
+    """Count the innermost folders that two paths share."""
     folders = (reversed(PureWindowsPath(path).parent.parts) for path in (first, second))
-    return next(
-        (n for n, (a, b) in enumerate(zip(*folders, strict=False)) if a != b),
-        min(len(PureWindowsPath(path).parent.parts) for path in (first, second)),
-    )
+    pairs = zip(*folders, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 class OutputError(ValueError):
@@ -127,24 +127,20 @@ _REMEDIES = {
 
 def reason(error: OSError) -> str:
     """Say why a file cannot be read, and what to do."""
-    remedy, _ = _REMEDIES.get(error.errno or 0, ("", ""))
-    return (
-        f"{error.strerror or error}; {remedy or 'check that the file and its folder can be read'}"
-    )
+    remedy = _REMEDIES.get(error.errno or 0, ("", ""))[0]
+    remedy = remedy or "check that the file and its folder can be read"
+    return f"{error.strerror or error}; {remedy}"
 
 
 def write_reason(error: OSError, folder: Path) -> str:
     """Say why nothing can be written into `folder`, and what to do."""
     code = error.errno
-    if code is None and _room(folder) < _ROOM:
-        code = errno.ENOSPC
-    _, remedy = _REMEDIES.get(code or 0, ("", "choose another folder"))
-    return f"{error.strerror or error}; {remedy}"
-
-
-def _room(folder: Path) -> int:
     known = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    return shutil.disk_usage(known).free
+    if code is None and shutil.disk_usage(known).free < _ROOM:
+        code = errno.ENOSPC
+    return (
+        f"{error.strerror or error}; {_REMEDIES.get(code or 0, ('', 'choose another folder'))[1]}"
+    )
 
 
 @contextmanager
@@ -176,15 +172,18 @@ def write_whole(
     ...     part.write_text("whole")
     """
     parts = tuple(target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets)
-    made: list[Path] = []
+    made: list[Path] = []  # folders, the innermost first
     try:
         for target, part in zip(targets, parts, strict=True):
-            made += _make_parents(target)
+            made += [folder for folder in target.parents if not folder.exists()]
+            target.parent.mkdir(parents=True, exist_ok=True)
             _remove(part)
         yield parts
         replace_all(dict(zip(parts, targets, strict=True)))
     except OSError as failed:
-        at = _failed_target(failed, targets, parts)
+        named = Path(failed.filename or "")  # not every error names a file
+        pairs = zip(targets, parts, strict=True)
+        at = next((target for target, part in pairs if named.is_relative_to(part)), targets[0])
         raise error(f"{at} cannot be written: {write_reason(failed, at.parent)}") from failed
     finally:
         for part in parts:
@@ -192,21 +191,6 @@ def write_whole(
         for folder in made:  # those that stayed empty
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-
-
-def _make_parents(target: Path) -> list[Path]:
-    """Make the folder of `target`; return the new ones, the innermost first."""
-    missing = [folder for folder in target.parents if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
-def _failed_target(error: OSError, targets: Sequence[Path], parts: Sequence[Path]) -> Path:
-    """Return the target that the error names, else the first."""
-    for target, part in zip(targets, parts, strict=True):
-        if error.filename and Path(error.filename).is_relative_to(part):
-            return target
-    return targets[0]
 
 
 def write_files(writers: Mapping[Path, Callable[[Path], object]]) -> list[Path]:
@@ -239,7 +223,12 @@ def replace_all(names: Mapping[Path, Path]) -> None:
     try:
         for part, target in names.items():
             if os.path.lexists(target) and part.is_dir() == target.is_dir():
-                kept[target] = _keep(target, part.with_name(f"{part.name}.old"))
+                old = kept[target] = part.with_name(f"{part.name}.old")
+                _remove(old)
+                try:
+                    os.link(target, old)  # so that a file stays where it is meanwhile
+                except OSError:  # a folder, or a disk without links
+                    os.replace(target, old)
             os.replace(part, target)
             placed.append(target)
     except OSError:
@@ -254,25 +243,12 @@ def replace_all(names: Mapping[Path, Path]) -> None:
         _remove(old)
 
 
-def _keep(target: Path, old: Path) -> Path:
-    """Keep what is at `target` under another name; a file stays where it is meanwhile."""
-    _remove(old)
-    try:
-        os.link(target, old)
-    except OSError:  # a folder, or a disk without links
-        os.replace(target, old)
-    return old
-
-
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return
     with suppress(OSError):
         path.unlink()
-
-
-_BLOCK = 2**20
 
 
 def file_sha256(path: str | Path | None) -> str | None:
@@ -288,11 +264,8 @@ def file_sha256(path: str | Path | None) -> str | None:
 
 @lru_cache(maxsize=64)
 def _file_sha256(path: str, changed: int, size: int) -> str:
-    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def array_sha256(array: Any) -> str:

@@ -13,8 +13,9 @@ import pickle
 import pickletools
 import struct
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,6 @@ METHODS = ("nca_wss", "nca_max", "propagation", "cellmixer")
 """Names in the registry of methods that a card may have."""
 LARGEST_CARD = 2**20
 """Bytes a card may have."""
-
-
-class CardError(ValueError):
-    """A card that cannot be used; says what came and what was expected."""
 
 
 _FIELDS = tuple(
@@ -89,15 +86,15 @@ _RENAMED_PARAMS = {
 def from_json(text: str) -> Checkpoint:
     """Read a card from its JSON text and check it; the checkpoint has no weights yet."""
     if len(text) > LARGEST_CARD:
-        raise CardError(f"its card has {len(text)} characters; expected at most {LARGEST_CARD}")
+        raise ValueError(f"its card has {len(text)} characters; expected at most {LARGEST_CARD}")
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CardError(f"its card is no readable JSON: {error}") from error
+        raise ValueError(f"its card is no readable JSON: {error}") from error
     if not isinstance(values, dict):
-        raise CardError(f"its card is a JSON {type(values).__name__}; expected an object")
+        raise ValueError(f"its card is a JSON {type(values).__name__}; expected an object")
     if values.get("format") != FORMAT:
-        raise CardError(
+        raise ValueError(
             f"its card has format {values.get('format')!r}; this program reads format {FORMAT}; "
             "a newer program may have written it"
         )
@@ -106,7 +103,7 @@ def from_json(text: str) -> Checkpoint:
         params = recorded["params"]
         recorded["params"] = {_RENAMED_PARAMS.get(name, name): params[name] for name in params}
     if isinstance(values.get("architecture"), dict) and values["architecture"].pop("closer", 0):
-        raise CardError(
+        raise ValueError(
             "it classifies cells from larger windows (its 'closer' is above 0), which this version "
             "no longer does; train the model again"
         )
@@ -117,31 +114,26 @@ def _checked_card(values: Mapping[str, Any]) -> Checkpoint:
     known = ", ".join(METHODS)
     _need(values, "method", _is_text, f"one of {known}")
     if values["method"] not in METHODS:
-        raise CardError(f"its method is {values['method']!r}; known are {known}")
-    _need(values, "architecture", _is_flat, "an object of numbers and texts")
+        raise ValueError(f"its method is {values['method']!r}; known are {known}")
     # A detector may look for one kind of cell; a classifier needs something to tell apart.
-    if values["method"] == "propagation":
-        _need(values, "classes", _is_names, "a list of different names")
-    else:
-        _need(values, "classes", _is_classes, "a list of two or more different names")
-    _need(values, "diameter", _is_length, "a number of px above 0")
-    _need(values, "pixel_size", _is_length, "a number of µm above 0")
-    _need(values, "window", _is_window, "an integer in 8-4096 px")
-    _need(values, "normalisation", _is_normalisation, "an object with a name and its constants")
-    _need(values, "card", lambda value: isinstance(value, dict), "an object")
-    _need(values, "name", _is_text, "a text")
+    least, some = (1, "") if values["method"] == "propagation" else (2, "two or more ")
+    _need(values, "classes", partial(_is_names, least=least), f"a list of {some}different names")
+    for name, (check, expected) in _CARD.items():
+        _need(values, name, check, expected)
     kept = {name: values[name] for name in _FIELDS}
     sizes = {name: float(values[name]) for name in ("diameter", "pixel_size")}
     return Checkpoint(weights={}, **{**kept, **sizes, "classes": tuple(values["classes"])})
 
 
-def _need(values: Mapping[str, Any], name: str, fits: Any, expected: str) -> None:
+def _need(
+    values: Mapping[str, Any], name: str, check: Callable[[Any], bool], expected: str
+) -> None:
     if name not in values:
-        raise CardError(f"its card has no {name}; expected {expected}")
-    if not fits(values[name]):
-        shown = repr(values[name])
-        shown = shown if len(shown) < 80 else f"{shown[:80]}…"
-        raise CardError(f"its card has {name} {shown}; expected {expected}")
+        raise ValueError(f"its card has no {name}; expected {expected}")
+    if not check(values[name]):
+        text = repr(values[name])
+        text = text if len(text) < 80 else f"{text[:80]}…"
+        raise ValueError(f"its card has {name} {text}; expected {expected}")
 
 
 def _is_text(value: object) -> bool:
@@ -161,43 +153,46 @@ def _is_window(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 4096
 
 
-def _is_flat(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        item is None or isinstance(item, bool | str) or _is_number(item) for item in value.values()
-    )
-
-
-def _is_classes(value: object) -> bool:
-    return isinstance(value, list) and len(value) >= 2 and _is_names(value)
-
-
-def _is_names(value: object) -> bool:
-    listed: Sequence[object] = value if isinstance(value, list) else ()
+def _is_names(value: Any, least: int) -> bool:
     return (
-        1 <= len(listed) <= 1000
-        and all(_is_text(item) for item in listed)
-        and len(set(listed)) == len(listed)
+        isinstance(value, list)
+        and least <= len(value) <= 1000
+        and all(map(_is_text, value))
+        and len(set(value)) == len(value)
     )
 
 
-def _is_normalisation(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and _is_text(value.get("name"))
-        and all(_is_constant(constant) for constant in value.values())
-    )
+def _is_constants(value: object, depth: int = 0) -> bool:
+    """Whether a value is an object of numbers and texts, or of nested lists of them."""
+    return isinstance(value, dict) and all(_is_constant(item, depth) for item in value.values())
 
 
-def _is_constant(value: object, depth: int = 2) -> bool:
-    """Whether a value is a number, a text, or a vector or matrix of them."""
+def _is_constant(value: object, depth: int) -> bool:
     if isinstance(value, list):
         return depth > 0 and all(_is_constant(item, depth - 1) for item in value)
     return value is None or isinstance(value, bool | str) or _is_number(value)
 
 
+def _is_normalisation(value: Any) -> bool:
+    return _is_constants(value, depth=2) and _is_text(value.get("name"))
+
+
+_CARD: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "architecture": (_is_constants, "an object of numbers and texts"),
+    "diameter": (_is_length, "a number of px above 0"),
+    "pixel_size": (_is_length, "a number of µm above 0"),
+    "window": (_is_window, "an integer in 8-4096 px"),
+    "normalisation": (_is_normalisation, "an object with a name and its constants"),
+    "card": (lambda value: isinstance(value, dict), "an object"),
+    "name": (_is_text, "a text"),
+}
+"""Fields of a card, with the check and the description of their values."""
+
+
+_TORCH, _SAFETENSORS = "a ZIP archive or torch file", "a safetensors file"
 _SIGNATURES = {
-    b"PK\x03\x04": "torch",
-    b"\x80\x02": "torch",
+    b"PK\x03\x04": _TORCH,
+    b"\x80\x02": _TORCH,
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"II*\x00": "a TIFF picture",
@@ -210,21 +205,13 @@ _SIGNATURES = {
 }
 
 
-def kind(content: bytes) -> str:
-    """Recognise a file by its first bytes: ``torch``, ``safetensors``, words, or nothing."""
-    if content[8:9] == b"{" and content[7:8] == b"\x00":
-        return "safetensors"
-    matches = (name for head, name in _SIGNATURES.items() if content.startswith(head))
-    return next(matches, "")
-
-
-def described(content: bytes) -> str:
-    """Describe a file for people."""
-    if not content:
-        return "an empty file"
-    found = kind(content)
-    known = {"torch": "a ZIP archive or torch file", "safetensors": "a safetensors file"}
-    return known.get(found, found) or f"a file that begins with {content[:8]!r}"
+def _kind(content: bytes) -> str:
+    """Describe a file by its first bytes."""
+    if content[7:9] == b"\x00{":
+        return _SAFETENSORS
+    names = (name for start, name in _SIGNATURES.items() if content.startswith(start))
+    other = f"a file that begins with {content[:8]!r}" if content else "an empty file"
+    return next(names, other)
 
 
 KEY = "napari_wbc_nca"
@@ -288,9 +275,8 @@ def load(path: str | Path) -> Checkpoint:
     WeightsError
         When the file is missing, truncated, of another kind, or its card cannot be used.
     """
-    source = Path(path)
-    content = _read(source)
-    if kind(content) == "torch":
+    content = _read(source := Path(path))
+    if _kind(content) == _TORCH:
         raise WeightsError(
             f"{source} is a torch file, which says nothing of its classes and scale; import it "
             f"once with: {IMPORT}"
@@ -300,23 +286,22 @@ def load(path: str | Path) -> Checkpoint:
         check_finite(arrays)
     except ValueError as error:
         raise WeightsError(f"{source} cannot be used: {error}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    return replace(card, weights=arrays, sha256=digest)
+    return replace(card, weights=arrays, sha256=hashlib.sha256(content).hexdigest())
 
 
 def _unpack(path: Path, content: bytes) -> tuple[Checkpoint, Arrays]:
     """Read the card and the arrays of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
-    if kind(content) != "safetensors":
-        raise ValueError(f"it is {described(content)}; expected a safetensors file")
+    if (found := _kind(content)) != _SAFETENSORS:
+        raise ValueError(f"it is {found}; expected a safetensors file")
     try:
         with safe_open(path, framework="numpy") as file:
             names = list(file.keys())
             metadata = file.metadata() or {}
             types = {file.get_slice(name).get_dtype() for name in names}
             if KEY not in metadata:
-                raise CardError(
+                raise ValueError(
                     f"it holds {len(names)} tensors but no card of napari-wbc-nca; expected a "
                     "file that this program trained or imported"
                 )
@@ -339,10 +324,8 @@ def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
     import torch
 
     source = Path(path)
-    if kind(content := _read(source)) != "torch":
-        raise WeightsError(
-            f"{source} is {described(content)}; expected a torch file of weights (.pt or .pth)"
-        )
+    if (found := _kind(content := _read(source))) != _TORCH:
+        raise WeightsError(f"{source} is {found}; expected a torch file of weights (.pt or .pth)")
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
