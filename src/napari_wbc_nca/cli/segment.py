@@ -17,7 +17,7 @@ from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make, with_fields
 from napari_wbc_nca.datasets.samples import is_picture
 from napari_wbc_nca.io import omezarr
-from napari_wbc_nca.io.images import stem
+from napari_wbc_nca.io._files import stem
 from napari_wbc_nca.io.results import SUFFIXES
 from napari_wbc_nca.methods import registry
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import struct
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -26,24 +25,13 @@ from napari_wbc_nca.io.pixels import (
     require_colours,
     to_rgb,
 )
-from napari_wbc_nca.types import Contrast, Image
+from napari_wbc_nca.types import Image
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image as PictureFile
 
-__all__ = [
-    "Contrast",
-    "ImageError",
-    "contrast",
-    "prepare",
-    "read",
-    "read_labels",
-    "require_colours",
-    "size",
-    "stem",
-    "to_rgb",
-]
+__all__ = ["ImageError", "prepare", "read", "read_labels", "require_colours", "size", "to_rgb"]
 
 SMALLEST = 8
 """Side in pixels below which nothing can be seen in an image."""
@@ -68,7 +56,7 @@ def read(path: str | Path) -> Image:
     ImageError
         When the file is missing, truncated, of another kind, a stack, or larger than memory.
     """
-    return _named(path, lambda source: _read(source))
+    return _named(path)
 
 
 def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
@@ -88,7 +76,7 @@ def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
     ImageError
         As :func:`read`, and when it holds colours or fractions.
     """
-    image = _named(path, lambda source: _read(source, indices=True))
+    image = _named(path, indices=True)
     labels = np.asarray(image.pixels)
     if labels.ndim == 3:
         labels = _one_plane(labels)
@@ -121,14 +109,14 @@ def size(path: str | Path) -> tuple[int, int]:
     ImageError
         As :func:`read`.
     """
-    return _named(path, lambda source: _read(source, lazy=True)).shape
+    return _named(path, lazy=True).shape
 
 
-def _named(path: str | Path, reader: Callable[[Path], tuple[Any, float | None]]) -> Image:
-    """Return the image that `reader` makes of a file; its errors name the file."""
+def _named(path: str | Path, *, indices: bool = False, lazy: bool = False) -> Image:
+    """Read an image; errors name the file."""
     source = Path(path).expanduser()
     try:
-        pixels, pixel_size = reader(source)
+        pixels, pixel_size = _read(source, indices, lazy)
     except ImageError as error:
         raise ImageError(f"{source}: {error}") from error
     except OSError as error:
@@ -136,7 +124,7 @@ def _named(path: str | Path, reader: Callable[[Path], tuple[Any, float | None]])
     return Image(pixels, stem(source), pixel_size, str(source))
 
 
-def _read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any, float | None]:
+def _read(path: Path, indices: bool, lazy: bool) -> tuple[Any, float | None]:
     if not path.exists():
         raise ImageError("there is no such file; check the path")
     if omezarr.is_zarr(path):
@@ -150,25 +138,22 @@ def _read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any
     named_tiff = path.suffix.lower() in _TIFF and not start.startswith((b"\x89PNG", b"\xff\xd8"))
     if tiff.is_tiff(start) or named_tiff:
         return tiff.read(path, indices=indices, lazy=lazy)
-    return _picture(path, deep=_is_deep_png(start), indices=indices, lazy=lazy), None
+    # A PNG with colours of 16 bits, of which Pillow keeps 8
+    deep = start.startswith(b"\x89PNG") and start[24:25] == b"\x10" and start[25:26] in b"\2\6"
+    return _picture(path, deep, indices, lazy), None
 
 
-def _is_deep_png(start: bytes) -> bool:
-    """Whether a PNG has colours of 16 bits, of which Pillow keeps 8."""
-    return start.startswith(b"\x89PNG") and start[24:25] == b"\x10" and start[25:26] in b"\2\6"
-
-
-def _picture(path: Path, *, deep: bool, indices: bool, lazy: bool) -> Any:
+def _picture(path: Path, deep: bool, indices: bool, lazy: bool) -> Any:
     from PIL import UnidentifiedImageError
 
     try:
         with _open_picture(path) as picture:
             _check_picture(picture)
-            orientation = _orientation(picture)
             if lazy:
-                return oriented(np.broadcast_to(np.uint8(0), picture.size[::-1]), orientation)
-            pixels = _decode_deep(path) if deep else _decode(picture, indices=indices)
-            return oriented(pixels, orientation)
+                pixels = np.broadcast_to(np.uint8(0), picture.size[::-1])
+            else:
+                pixels = _decode_deep(path) if deep else _decode(picture, indices)
+            return oriented(pixels, _orientation(picture))
     except UnidentifiedImageError as error:
         raise ImageError(
             f"it is no image that can be read; expected {_KNOWN}; export it as TIFF"
@@ -198,12 +183,9 @@ def _open_picture(path: Path) -> PictureFile:
 
 def _orientation(picture: PictureFile) -> int:
     try:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+        return int(picture.getexif().get(0x0112, 1))
     except (ValueError, TypeError, KeyError, SyntaxError, struct.error):
         return 1  # a camera's metadata may be damaged where its picture is not
-
-
-_ORIENTATION = 0x0112
 
 
 def _decode_deep(path: Path) -> Any:
@@ -215,7 +197,7 @@ def _decode_deep(path: Path) -> Any:
         raise ImageError("it is truncated or damaged; copy or export it again") from error
 
 
-def _decode(picture: PictureFile, *, indices: bool) -> Any:
+def _decode(picture: PictureFile, indices: bool) -> Any:
     """Return the pixels of a picture in RGB, RGBA or grey; indices of a palette where asked."""
     mode = picture.mode
     if mode in ("P", "PA") and not indices:
@@ -240,13 +222,7 @@ def _check_picture(picture: PictureFile) -> None:
 
 
 def check_memory(amount: float) -> None:
-    """Refuse an image that needs more bytes at once than are free.
-
-    Raises
-    ------
-    ImageError
-        With what it needs, what is free, and what to do.
-    """
+    """Refuse an image that needs more bytes at once than are free."""
     free = _files.available_memory()
     if amount > free:
         raise ImageError(
@@ -286,11 +262,17 @@ def prepare(image: Image) -> Image:
                 f"it is {pixels.shape[0]} by {pixels.shape[1]} pixels; expected at least "
                 f"{SMALLEST} by {SMALLEST}"
             )
-        _check_fits(pixels)
+        # Colours as float32 must fit into memory: all, or those of one lazy block.
+        parts = pixels.chunks[:2] if is_lazy(pixels) else [(side,) for side in pixels.shape[:2]]
+        check_memory(max(parts[0]) * max(parts[1]) * 3 * np.dtype(np.float32).itemsize)
         meaning = contrast(pixels)
         if not is_lazy(pixels):
             check_finite(pixels)
-        _check_size(image.pixel_size)
+        if image.pixel_size is not None and not 0 < image.pixel_size < math.inf:
+            raise ImageError(
+                f"its pixel size is {image.pixel_size} µm; expected a number above 0, or none "
+                "where unknown"
+            )
     except ImageError as error:
         raise ImageError(f"{image.source or image.name}: {error}") from error
     return replace(image, pixels=pixels, contrast=meaning)
@@ -321,19 +303,6 @@ def without_cmyk(pixels: Any, source: str | None) -> Any:
         raise ImageError("its colours are CMYK, meant for printing; convert it to RGB")
     converted = Pictures.frombytes("CMYK", pixels.shape[1::-1], pixels.tobytes()).convert("RGB")
     return np.asarray(converted)
-
-
-def _check_fits(pixels: Any) -> None:
-    """Refuse colours, as float32, that do not fit into memory: all, or of one lazy block."""
-    parts = pixels.chunks[:2] if is_lazy(pixels) else [(size,) for size in pixels.shape[:2]]
-    check_memory(max(parts[0]) * max(parts[1]) * 3 * np.dtype(np.float32).itemsize)
-
-
-def _check_size(pixel_size: float | None) -> None:
-    if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
-        raise ImageError(
-            f"its pixel size is {pixel_size} µm; expected a number above 0, or none where unknown"
-        )
 
 
 SAMPLES = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc_nca.io.tables import number
 from napari_wbc_nca.types import Contrast, Image
 
 COLOURS = (3, 4)
@@ -31,19 +31,15 @@ def as_array(pixels: Any) -> Any:
     """Return a NumPy array of pixels in memory, else a dask array; nothing is read yet."""
     if hasattr(pixels, "coords") and hasattr(pixels, "dims"):  # xarray wraps one of the others
         pixels = pixels.data
-    if isinstance(pixels, np.memmap):
-        return _dask(np.asarray(pixels))
-    if isinstance(pixels, np.ndarray) or hasattr(pixels, "__dask_graph__"):
+    mapped = isinstance(pixels, np.memmap)
+    if (isinstance(pixels, np.ndarray) and not mapped) or hasattr(pixels, "__dask_graph__"):
         return pixels
-    if hasattr(pixels, "shape") and hasattr(pixels, "dtype"):
-        return _dask(pixels)
-    return np.asarray(pixels)
-
-
-def _dask(pixels: Any) -> Any:
+    if not (hasattr(pixels, "shape") and hasattr(pixels, "dtype")):
+        return np.asarray(pixels)
     import dask.array as da
 
-    return da.from_array(pixels, chunks=getattr(pixels, "chunks", None) or "auto")
+    chunks = getattr(pixels, "chunks", None) or "auto"
+    return da.from_array(np.asarray(pixels) if mapped else pixels, chunks=chunks)
 
 
 def is_lazy(pixels: Any) -> bool:
@@ -289,7 +285,8 @@ def plane(pixels: Any, axes: str, *, rgba: bool = False) -> Any:
     left = "".join(axes[n] for n in keep)
     others = [letter for letter in left if letter not in "YX"]
     named = [letter for letter in others if letter in "SC"]
-    if len(others) > 1 or (others and not named and not _may_be_channels(pixels, left, others[0])):
+    channels = [n for n, a in zip(pixels.shape, left, strict=True) if a in "QI" and n in COLOURS]
+    if len(others) > 1 or (others and not named and not channels):
         found = ", ".join(f"{a} {n}" for a, n in zip(left, pixels.shape, strict=True))
         raise ImageError(
             f"it is a stack of planes ({found}); choose one plane and save it by itself, or open "
@@ -303,25 +300,6 @@ def plane(pixels: Any, axes: str, *, rgba: bool = False) -> Any:
     return pixels.transpose([left.index(letter) for letter in ("Y", "X", *others)])
 
 
-def _may_be_channels(pixels: Any, axes: str, letter: str) -> bool:
-    return letter in "QI" and pixels.shape[axes.index(letter)] in COLOURS
-
-
-def number(text: Any) -> float:
-    """Read a number as any program writes it; NaN where it is none.
-
-    Examples
-    --------
-    >>> number("0,25"), number(" 0.5 "), number("about 1")
-    (0.25, 0.5, nan)
-    """
-    words = str(text).strip()
-    try:
-        return float(words.replace(",", ".") if "." not in words else words)
-    except ValueError:
-        return math.nan
-
-
 def micrometres(length: Any, unit: str | None) -> float:
     """Convert a length to µm; NaN where `length` is no number or `unit` no unit of length.
 
@@ -329,9 +307,14 @@ def micrometres(length: Any, unit: str | None) -> float:
     --------
     >>> micrometres(250, "nm"), micrometres("0,25", "micron"), micrometres(1, "pixel")
     (0.25, 0.25, nan)
+    >>> micrometres(" 0.5 ", "um"), micrometres("about 1", "um")
+    (0.5, nan)
     """
     name = str(unit or "").strip().lower().replace("\\u00b5", "µ")
-    return number(length) * MICROMETRES.get(name, math.nan)
+    try:
+        return number(str(length).strip()) * MICROMETRES.get(name, math.nan)
+    except ValueError:
+        return math.nan
 
 
 def side(y: float, x: float) -> float | None:
@@ -367,12 +350,3 @@ def oriented(pixels: Any, orientation: int) -> Any:
     columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
     turned = pixels[rows, columns]
     return turned if is_lazy(turned) else np.ascontiguousarray(turned)
-
-
-def map_pixels(function: Callable[[Any], Any], pixels: Any, dtype: Any, channels: int) -> Any:
-    """Apply a function of a block that adds an axis of `channels` at its end."""
-    if not is_lazy(pixels):
-        return function(pixels)
-    return pixels.map_blocks(
-        function, dtype=dtype, chunks=(*pixels.chunks, (channels,)), new_axis=pixels.ndim
-    )

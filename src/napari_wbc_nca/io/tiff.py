@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,9 +20,8 @@ import numpy.typing as npt
 from napari_wbc_nca.io import _files
 from napari_wbc_nca.io.pixels import (
     ImageError,
-    map_pixels,
+    is_lazy,
     micrometres,
-    number,
     oriented,
     plane,
     side,
@@ -163,7 +163,13 @@ def _pixels(path: Path, file: Any, series: Any, *, indices: bool, lazy: bool) ->
         return _over_white(pixels, series), axes
     if kind == PHOTOMETRIC.PALETTE:
         table = np.moveaxis(page.colormap, 0, -1)
-        return map_pixels(table.__getitem__, pixels, table.dtype, channels=3), axes + "S"
+        if not is_lazy(pixels):
+            return table[pixels], axes + "S"
+        chunks, axis = (*pixels.chunks, (3,)), pixels.ndim
+        colours = pixels.map_blocks(
+            table.__getitem__, dtype=table.dtype, chunks=chunks, new_axis=axis
+        )
+        return colours, axes + "S"
     if kind == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "b":
         return ~pixels, axes
     if kind == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
@@ -193,33 +199,27 @@ def _ycbcr(path: Path, page: Any) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
     reference = _tag(page, "ReferenceBlackWhite")
-    levels = _BLACK_AND_WHITE if reference is None else _rationals(reference)
-    if page.bitspersample != 8 or levels != _BLACK_AND_WHITE:
+    levels = np.asarray(_BLACK_AND_WHITE if reference is None else reference, float).ravel()
+    if len(levels) == 12:  # as rational numbers
+        levels = levels[::2] / levels[1::2]
+    if page.bitspersample != 8 or tuple(levels) != _BLACK_AND_WHITE:
         raise ImageError("its colours are YCbCr of a limited range; convert it to RGB")
     with Image.open(path) as picture:
         picture.seek(page.index)
         return np.asarray(picture.convert("RGB"))
 
 
-def _rationals(value: Any) -> tuple[float, ...]:
-    numbers = np.asarray(value, float).ravel()
-    return tuple(numbers[::2] / numbers[1::2]) if len(numbers) == 12 else tuple(numbers)
-
-
 def _lazy(path: Path, file: Any, series: Any) -> Any:
     """Return a dask array over a memory map, or over tiles that are decoded when needed."""
     import dask.array as da
+    from dask.array.core import normalize_chunks
 
     dtype = np.dtype(series.dtype)
+    chunks = partial(normalize_chunks, "auto", shape=series.shape, limit=_CHUNK, dtype=series.dtype)
     if series.dataoffset is not None:
-        mapped = np.memmap(
-            path,
-            dtype.newbyteorder(file.byteorder),
-            "r",
-            series.dataoffset,
-            series.shape,
-        )
-        return da.from_array(mapped, chunks=_chunks(series, None)).astype(dtype)
+        order = dtype.newbyteorder(file.byteorder)
+        mapped = np.memmap(path, order, "r", series.dataoffset, series.shape)
+        return da.from_array(mapped, chunks=chunks()).astype(dtype)
     blocks = _Blocks(str(path), file.series.index(series), series.shape, dtype)
     stored = blocks.chunks
     size = math.prod(stored) * dtype.itemsize
@@ -228,16 +228,8 @@ def _lazy(path: Path, file: Any, series: Any) -> Any:
             f"it is stored in blocks of {_files.gibibytes(size)}, more than the "
             f"{_files.gibibytes(free)} of free memory; save it as OME-Zarr or as a tiled TIFF"
         )
-    return da.from_array(blocks, chunks=_chunks(series, stored))
-
-
-def _chunks(series: Any, stored: tuple[int, ...] | None) -> Any:
-    """Return chunks of whole stored blocks that are worth a read each."""
-    from dask.array.core import normalize_chunks
-
-    return normalize_chunks(
-        "auto", shape=series.shape, limit=_CHUNK, dtype=series.dtype, previous_chunks=stored
-    )
+    # Chunks of whole stored blocks that are worth a read each
+    return da.from_array(blocks, chunks=chunks(previous_chunks=stored))
 
 
 @dataclass(frozen=True)
@@ -298,7 +290,7 @@ def pixel_size(file: Any, series: Any) -> float | None:
             return _resolution_size(series.keyframe, unit)
         if file.is_svs:
             mpp = re.search(r"MPP\s*=\s*([\d.,]+)", file.pages.first.description)
-            return side(*[number(mpp[1])] * 2) if mpp else None
+            return side(*[micrometres(mpp[1], "um")] * 2) if mpp else None
         if file.is_lsm:
             sides = (file.lsm_metadata[f"VoxelSize{axis}"] for axis in "YX")
             return side(*(micrometres(value, "m") for value in sides))
@@ -329,8 +321,7 @@ def _ome_size(text: str, index: int) -> float | None:
     return side(
         *(
             micrometres(
-                number(pixels.get(f"PhysicalSize{axis}", "")),
-                pixels.get(f"PhysicalSize{axis}Unit", "µm"),
+                pixels.get(f"PhysicalSize{axis}", ""), pixels.get(f"PhysicalSize{axis}Unit", "µm")
             )
             for axis in "YX"
         )
