@@ -102,12 +102,7 @@ def _one_plane(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def size(path: str | Path) -> tuple[int, int]:
     """Read the height and width of an image in pixels, as :func:`read` gives it.
 
-    Of most files only the header is read.
-
-    Raises
-    ------
-    ImageError
-        As :func:`read`.
+    Of most files only the header is read. Errors are those of :func:`read`.
     """
     return _named(path, lazy=True).shape
 

@@ -30,7 +30,7 @@ def read(path: Path) -> tuple[Any, float | None]:
     Raises
     ------
     ImageError
-        When the metadata name no image, or more than one plane.
+        When the metadata name no image, a level that is missing, or more than one plane.
     """
     import dask.array as da
     import zarr
@@ -78,28 +78,16 @@ def _image_group(group: Any) -> Any:
 def full_level(group: Any) -> tuple[Any, float | None]:
     """Read the largest level that the metadata of an image, or of labels, list.
 
-    Returns
-    -------
-    pixels
-        ``(Y, X[, C])``, a dask array.
-    pixel_size
-        Side of a pixel in µm; None where it is unknown.
-
-    Raises
-    ------
-    ImageError
-        When a level is missing, or there is more than one plane.
+    Results and errors are those of :func:`read`.
     """
     import dask.array as da
 
     image = attributes(group)["multiscales"][0]
-    levels = {}
-    for level in image.get("datasets", []):
-        if level["path"] not in group:
-            raise ImageError(f"its full resolution {level['path']!r} is missing; copy it again")
-        levels[level["path"]] = level
+    levels = {level["path"]: level for level in image.get("datasets", [])}
     if not levels:
         raise ImageError("its metadata list no resolution (no datasets); export it again")
+    if absent := [path for path in levels if path not in group]:
+        raise ImageError(f"its full resolution {absent[0]!r} is missing; copy it again")
     path = max(levels, key=lambda path: group[path].size)
     array = da.from_zarr(group[path])
     letters, units = _axes(image, array.ndim)

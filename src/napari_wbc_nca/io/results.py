@@ -182,15 +182,7 @@ LARGEST_OVERLAY = 4096
 
 
 def draw(image: Image, segmentation: Segmentation) -> Picture:
-    """Draw outlines of cells and nuclei, with the label and class of each cell.
-
-    Parameters
-    ----------
-    image
-        As read, or prepared.
-    segmentation
-        Of that image.
-    """
+    """Draw outlines of cells and nuclei over an image, with the label and class of each cell."""
     from PIL import Image as Pictures
 
     step = max(1, ceil(max(segmentation.labels["cell"].shape) / LARGEST_OVERLAY))

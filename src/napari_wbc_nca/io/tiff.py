@@ -33,7 +33,10 @@ _CHUNK = 2**23
 """Bytes read at a time."""
 _DAMAGE = (ValueError, KeyError, IndexError, struct.error, zlib.error, EOFError, RuntimeError)
 """What tifffile and imagecodecs raise where bytes are missing."""
-_MALFORMED = (ValueError, KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError)
+_MALFORMED = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError),
+    ElementTree.ParseError,
+)
 """What reading metadata of another form than expected raises."""
 _TAG_LIMIT = 5.0
 """Largest side of a pixel in µm by the tags of resolution; larger ones are meant for printing."""
@@ -51,17 +54,8 @@ def read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any,
     """Read the first full plane of a file, as a viewer shows it.
 
     Thumbnails, masks and the smaller levels of a pyramid are passed over. Large planes, and those
-    of a pyramid, are dask arrays.
-
-    Parameters
-    ----------
-    path
-        File.
-    indices
-        Whether the numbers are wanted as they are stored, as in label images, rather than the
-        colours of a palette.
-    lazy
-        Whether to read no pixels in any case.
+    of a pyramid, are dask arrays, as are all where `lazy`. With `indices`, numbers stay as they are
+    stored, as in label images, rather than become the colours of a palette.
 
     Returns
     -------
@@ -73,8 +67,8 @@ def read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any,
     Raises
     ------
     ImageError
-        When the file is truncated, damaged, a stack, has colours that are no RGB, or is
-        compressed in a way that cannot be read.
+        When the file is truncated, damaged, a stack, or has colours or a compression that cannot
+        be read.
     """
     try:
         with _open(path) as file:
@@ -82,7 +76,7 @@ def read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any,
             _check_whole(series)
             pixels, axes = _pixels(path, file, series, indices=indices, lazy=lazy)
             size = pixel_size(file, series)
-            orientation = _tag(series.keyframe, "Orientation", 1)
+            orientation = series.keyframe.tags.valueof("Orientation", 1)
     except ImageError:
         raise
     except _DAMAGE as error:
@@ -123,11 +117,6 @@ def _full_series(file: Any) -> Any:
         and series.keyframe.imagewidth >= 2 * first.keyframe.imagewidth
     ]
     return max(alike, key=lambda series: series.keyframe.imagewidth, default=first)
-
-
-def _tag(page: Any, name: str, default: Any = None) -> Any:
-    tag = page.tags.get(name)
-    return default if tag is None else tag.value
 
 
 def _check_whole(series: Any) -> None:
@@ -198,8 +187,8 @@ def _ycbcr(path: Path, page: Any) -> npt.NDArray[np.uint8]:
     """Decode YCbCr that is not compressed as JPEG; tifffile leaves it as it is."""
     from PIL import Image
 
-    reference = _tag(page, "ReferenceBlackWhite")
-    levels = np.asarray(_BLACK_AND_WHITE if reference is None else reference, float).ravel()
+    reference = page.tags.valueof("ReferenceBlackWhite", _BLACK_AND_WHITE)
+    levels = np.asarray(reference, float).ravel()
     if len(levels) == 12:  # as rational numbers
         levels = levels[::2] / levels[1::2]
     if page.bitspersample != 8 or tuple(levels) != _BLACK_AND_WHITE:
@@ -270,17 +259,7 @@ class _Blocks:
 def pixel_size(file: Any, series: Any) -> float | None:
     """Find the side of a pixel in µm: by OME-XML, the maker's own words, or the resolution.
 
-    Parameters
-    ----------
-    file
-        Open TIFF file.
-    series
-        The full plane.
-
-    Returns
-    -------
-    float or None
-        None where it is not said, cannot be read, or can be no microscope's.
+    None where it is not said, cannot be read, or can be no microscope's.
     """
     try:
         if file.is_ome:
@@ -292,30 +271,25 @@ def pixel_size(file: Any, series: Any) -> float | None:
             mpp = re.search(r"MPP\s*=\s*([\d.,]+)", file.pages.first.description)
             return side(*[micrometres(mpp[1], "um")] * 2) if mpp else None
         if file.is_lsm:
-            sides = (file.lsm_metadata[f"VoxelSize{axis}"] for axis in "YX")
-            return side(*(micrometres(value, "m") for value in sides))
+            return side(*(micrometres(file.lsm_metadata[f"VoxelSize{a}"], "m") for a in "YX"))
         if file.is_stk:
-            metadata = file.stk_metadata
-            unit = str(metadata.get("CalibrationUnits", ""))
-            sides = (metadata[f"{axis}Calibration"] for axis in "YX")
-            return side(*(micrometres(value, unit) for value in sides))
-        unit = {2: "inch", 3: "cm"}.get(_tag(series.keyframe, "ResolutionUnit", 2), "")
-        found = _resolution_size(series.keyframe, unit)
+            found = file.stk_metadata
+            unit = str(found.get("CalibrationUnits", ""))
+            return side(*(micrometres(found[f"{a}Calibration"], unit) for a in "YX"))
+        unit = {2: "inch", 3: "cm"}.get(series.keyframe.tags.valueof("ResolutionUnit", 2), "")
+        size = _resolution_size(series.keyframe, unit)
     except _MALFORMED:
         return None  # the pixels are there; only their size stays unknown
-    return found if found is not None and found <= _TAG_LIMIT else None
+    return size if size is not None and size <= _TAG_LIMIT else None
 
 
 def _resolution_size(page: Any, unit: str) -> float | None:
-    (nx, dx), (ny, dy) = _tag(page, "XResolution"), _tag(page, "YResolution")
+    (nx, dx), (ny, dy) = (page.tags[f"{axis}Resolution"].value for axis in "XY")
     return side(micrometres(dy / ny, unit), micrometres(dx / nx, unit))
 
 
 def _ome_size(text: str, index: int) -> float | None:
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        return None
+    root = ElementTree.fromstring(text)
     found = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
     pixels = found[index if index < len(found) else 0]
     return side(
