@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """One published method.
+    """One published method; ``"module:function"`` names code, which is imported when called.
 
     Attributes
     ----------
-    name, title
-        Identifier, and what people read.
     predict, train
-        ``"module:function"`` of the two generators every method has.
+        Generators that every method has.
     predict_params, train_params
         Frozen dataclasses that own their parameters.
     labels
@@ -36,10 +34,9 @@ class Method:
     background
         How many of a model's first classes are background, and so no cell's.
     estimate
-        ``"module:function"`` of the generator that estimates a cell's diameter in a field.
+        Generator that estimates a cell's diameter in a field.
     update
-        ``"module:function"`` of the generator that computes a part of a result again; empty
-        where the method cannot.
+        Generator that computes a part of a result again; empty where the method cannot.
     finetune
         Training parameters in which fine-tuning differs from the defaults: small steps, and
         little augmentation of the stain.
@@ -137,13 +134,7 @@ METHODS = {
 
 
 def get(name: str) -> Method:
-    """Return the method called `name`.
-
-    Raises
-    ------
-    ValueError
-        When there is none, with the names there are.
-    """
+    """Return the method called `name`, or raise a ValueError with the names there are."""
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; known are {', '.join(METHODS)}")
     return METHODS[name]
@@ -159,17 +150,8 @@ def load(target: str) -> Callable[..., Any]:
 def finetune_params(model: Checkpoint, values: Mapping[str, Any] | None = None) -> Any:
     """Make the training parameters with which `model` is fine-tuned.
 
-    Parameters
-    ----------
-    model
-        To start from; its size and scale are kept, and the foreground of CellMixer.
-    values
-        Fields that override those of the registry.
-
-    Raises
-    ------
-    ValueError
-        For an unknown field, or a value out of bounds.
+    Its size and scale are kept, and the foreground of CellMixer; `values` override the registry's.
+    An unknown field, or a value out of bounds, raises a ValueError.
     """
     method = get(model.method)
     return from_mapping(
@@ -181,12 +163,7 @@ def continue_params(method: str, model: Checkpoint, values: Mapping[str, Any]) -
     """Make the training parameters of `method` with which `model` is trained on.
 
     Those that `values` lacks are the defaults; of CellMixer, whose labels depend on them, those
-    of the model.
-
-    Raises
-    ------
-    ValueError
-        For an unknown field, or a value out of bounds.
+    of the model. An unknown field, or a value out of bounds, raises a ValueError.
     """
     known = get(method)
     recorded = _recorded(model) if known.label_params and method == model.method else {}

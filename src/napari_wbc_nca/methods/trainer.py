@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -50,10 +50,6 @@ class Trainer(ABC, Generic[Item, Batch]):
 
     Parameters
     ----------
-    samples
-        Labelled pictures.
-    params
-        Everything about the training.
     init
         Model to start from; its classes and architecture are kept.
     state_file
@@ -68,6 +64,8 @@ class Trainer(ABC, Generic[Item, Batch]):
     """
 
     method: str
+    sampler: Any
+    """What draws batches, by ``draw(count, random)``."""
     compatible: ClassVar[tuple[str, ...]]
     """Methods whose models training can start from."""
 
@@ -119,9 +117,16 @@ class Trainer(ABC, Generic[Item, Batch]):
     def set_items(self, learn: list[Item], held: list[Item]) -> None:
         """Set up sampling from the prepared samples to train on, and to validate on."""
 
-    @abstractmethod
     def batches(self) -> Iterator[Batch]:
-        """Batches of one epoch."""
+        """Draw the batches of one epoch by the method's sampler, the next in a thread meanwhile."""
+        params, random = self.params, np.random.default_rng((self.params.seed, self.state.epoch))
+        count = max(1, (params.samples_per_epoch or self.prepared) // params.batch_size)
+        with ThreadPoolExecutor(1) as pool:
+            following = pool.submit(self.sampler.draw, params.batch_size, random)
+            for _ in range(count):
+                batch = following.result()
+                following = pool.submit(self.sampler.draw, params.batch_size, random)
+                yield batch
 
     @abstractmethod
     def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
@@ -146,6 +151,7 @@ class Trainer(ABC, Generic[Item, Batch]):
     def train(self) -> Generator[Progress, None, Checkpoint]:
         """Train step by step and return the model with the best epoch's weights."""
         learn, held = yield from self._prepare_all()
+        self.prepared = len(learn)
         self.set_items(learn, held)
         self.start()
         yield from self.fit()
@@ -288,16 +294,6 @@ def check_classes(init: Checkpoint, found: set[str]) -> None:
             f"{', '.join(sorted(unknown))}; it knows {', '.join(init.classes)}. Leave them out, or "
             "train without a model to start from"
         )
-
-
-def prefetch(draw: Callable[[], Batch], count: int) -> Iterator[Batch]:
-    """Yield `count` batches; the next is drawn in a thread meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(draw)
-        for _ in range(count):
-            batch = following.result()
-            following = pool.submit(draw)
-            yield batch
 
 
 def augment_stain(image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:

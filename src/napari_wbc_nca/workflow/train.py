@@ -91,19 +91,7 @@ def train(
 
 @dataclass(frozen=True, eq=False)
 class TrainingRequest:
-    """Method, parameters, model to start from and state file of one training.
-
-    Attributes
-    ----------
-    method
-        Name in the registry.
-    params
-        Training parameters of that method.
-    init
-        Model to start from; None for random weights.
-    state_file
-        Written after each epoch; training resumes from it where it exists.
-    """
+    """Method, parameters, model to start from, and file in which a training's state is kept."""
 
     method: str
     params: Any
@@ -128,17 +116,9 @@ def run_training(
 
 
 def store_model(trained: Checkpoint, name: str) -> Checkpoint:
-    """Save a trained model among the user's models under `name`; never replace another.
+    """Save a trained model among the user's models under `name`; return it with its hash.
 
-    Returns
-    -------
-    Checkpoint
-        As it was written, with its hash.
-
-    Raises
-    ------
-    ValueError
-        When the name is taken or none, or the file cannot be written.
+    Raises a ValueError when the name is taken or none, or the file cannot be written.
     """
     return weights.load(model_store.register(replace(trained, name=name), name))
 
@@ -151,15 +131,7 @@ def unused_name(name: str) -> str:
 
 
 def data_notes(samples: Sequence[Sample], params: Any) -> list[str]:
-    """List what a user should know of the data before training; often nothing.
-
-    Parameters
-    ----------
-    samples
-        To train on.
-    params
-        Of the training; its share for validation may hold no picture out.
-    """
+    """List what a user should know of the data before training; often nothing."""
     counts = Counter(name for sample in samples for name in sample.names if name != NONE)
     boxed = {name for sample in samples if sample.boxes is not None for name in sample.names}
     found = []
@@ -197,18 +169,14 @@ def begin_training(
 ) -> TrainingRequest:
     """Record a training, so that it can be resumed, or resume the one of that name.
 
-    A stopped training is resumed with the parameters it was begun with.
+    A stopped training is resumed with the parameters it was begun with; `restart` forgets it.
 
     Parameters
     ----------
     name
         Name of the model to be.
-    request
-        Method and parameters.
     model
         Name or file of the model it starts from; empty for none.
-    restart
-        Forget a stopped training of that name.
 
     Raises
     ------

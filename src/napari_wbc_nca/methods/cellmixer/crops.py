@@ -63,12 +63,8 @@ def relative_sizes(samples: Sequence[Sample]) -> dict[str, float]:
 def scale_factor(sample: Sample, sizes: Mapping[str, float], diameter: float) -> float:
     """Estimate the image pixels per model pixel at which white cells are `diameter` wide.
 
-    All boxes of a field count, each by the relative size of its class.
-
-    Raises
-    ------
-    ValueError
-        When the labels are points, which have no size.
+    All boxes of a field count, each by the relative size of its class; points have no size and
+    raise a ValueError.
     """
     if not diameter:
         return 1.0
@@ -96,20 +92,16 @@ def most_common_class(samples: Sequence[Sample], classes: Sequence[str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Cropper:
-    """Homogeneous crops of one field.
+    """Homogeneous crops, `side` model pixels large, of one field.
 
     Attributes
     ----------
-    sample
-        Its boxes and their classes.
     numbers
         Class name to number; cells of other classes are ignored.
     common
         Class that lies everywhere.
     factor
         Image pixels per model pixel.
-    side
-        Of a crop in model pixels.
     """
 
     sample: Sample
@@ -142,20 +134,9 @@ class Cropper:
             yield _single(labels, boxes[index], others, self.numbers[kinds[index]], self.side)
 
     def mask_labels(self, masks: Masks, size: tuple[int, int], shape: tuple[int, ...]) -> Labels:
-        """Label each pixel of a field with masks by its class.
+        """Label each pixel of a field with masks by its class: ``(Y, X)`` uint8 of model `shape`.
 
-        Parameters
-        ----------
-        masks
-            Of the field.
-        size
-            Height and width of the picture.
-        shape
-            The same in model pixels.
-
-        Returns
-        -------
-        ``(Y, X)`` uint8 in model pixels: 0 outside of all cells, `IGNORED` where nobody reviewed.
+        0 is outside of all cells, `IGNORED` where nobody reviewed; `size` is that of the picture.
         """
         drawn = read_mask_arrays(masks, size)
         found = np.zeros(size, np.uint8)

@@ -45,12 +45,7 @@ _HALF = 0.5
 class Augment:
     """Random flips, quarter turns, scale, blur, noise and contrast, each with probability 0.5.
 
-    Parameters
-    ----------
-    params
-        How strong each is; 0 leaves it out.
-    unit
-        Typical contrast of a picture, in which noise and brightness are measured.
+    `unit` is the typical contrast of a picture, in which noise and brightness are measured.
     """
 
     def __init__(self, params: CellmixerTrainParams, unit: float) -> None:
@@ -61,17 +56,7 @@ class Augment:
         self.light = Compose(list(_lights(params, unit)))
 
     def __call__(self, image: Pixels, labels: Labels, seed: int) -> tuple[Pixels, Labels]:
-        """Augment a crop and its labels alike; the same `seed` gives the same result.
-
-        Parameters
-        ----------
-        image
-            ``(C, h, w)`` float32.
-        labels
-            ``(L, h, w)`` uint8.
-        seed
-            Of this variation.
-        """
+        """Augment a crop ``(C, h, w)`` and its labels ``(L, h, w)`` alike, as the `seed` has it."""
         for number, steps in enumerate((self.turn, self.resize, self.light)):
             steps.set_random_state((seed + number) % 2**31)
         # All channels turn as one array: that is faster than one by one.
@@ -142,8 +127,6 @@ class Mixture:
         ``(classes, h, w)`` uint8: 1 where a pixel shows the class.
     known
         ``(h, w)`` uint8: 0 where a pixel is left out of the loss.
-    numbers
-        Classes of the pictures it was made of, one or two.
     """
 
     image: Pixels
@@ -155,18 +138,8 @@ class Mixture:
 class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Crops and mixtures of crops; item `n` depends on the seed alone, not on the process.
 
-    Parameters
-    ----------
-    pictures
-        Homogeneous, of one class each.
-    classes
-        Number of classes, the background included.
-    side
-        Height and width of a crop; smaller pictures go on as their mirror image.
-    params
-        Shares of mixtures, λ, overlaps and augmentations.
-    augment
-        False leaves out the augmentation, for validation and previews.
+    Crops are squares of `side` pixels; smaller pictures go on as their mirror image. `classes` is
+    the number of classes, the background included.
     """
 
     def __init__(

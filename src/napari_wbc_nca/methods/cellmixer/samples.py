@@ -32,10 +32,7 @@ class HomogeneousPicture:
     pixels
         ``(3, Y, X)`` float32 at the model's scale, stain-normalised where that is asked for.
     mask
-        ``(Y, X)`` uint8: 0 background, `number` its cells, or ``IGNORED``; with masks also the
-        numbers of other classes.
-    number
-        Of its class; the background is 0.
+        ``(Y, X)`` uint8: 0 background, the `number` of a class, or ``IGNORED``.
     statistics
         Of its background; None where a stain normalisation has brought that to 0.
     """
@@ -49,12 +46,7 @@ class HomogeneousPicture:
 def classes_of(samples: Sequence[Sample], listed: str) -> tuple[str, ...]:
     """List the class names in the order of the outputs, the background first.
 
-    Parameters
-    ----------
-    samples
-        Labelled pictures.
-    listed
-        Classes to learn, joined by commas; all that are labelled where empty.
+    Those `listed`, joined by commas, or all that are labelled where it is empty.
 
     Raises
     ------
@@ -85,16 +77,7 @@ def normalisation_of(params: CellmixerTrainParams) -> dict[str, Any]:
 class HomogeneousSampler:
     """Pictures of one class each, from crops and from fields with boxes or masks.
 
-    Parameters
-    ----------
-    samples
-        Pictures that show one class each, or fields with boxes.
-    params
-        Foreground, normalisation and scale.
-    classes
-        Names, the background first.
-    side
-        Of a crop in model pixels.
+    `classes` begins with the background; `side` is that of a crop in model pixels.
     """
 
     def __init__(
@@ -111,13 +94,7 @@ class HomogeneousSampler:
         self.common = crops.most_common_class(boxed, classes)
 
     def pictures(self, sample: Sample) -> list[HomogeneousPicture]:
-        """Make the pictures of a sample.
-
-        Raises
-        ------
-        ValueError
-            Naming the picture that holds no foreground or no background.
-        """
+        """Make the pictures of a sample; a ValueError names one that has no back- or foreground."""
         return self._whole(sample) if sample.boxes is None else self._crops(sample)
 
     def check_classes(self, pictures: Sequence[HomogeneousPicture]) -> None:
@@ -194,12 +171,7 @@ def rgb_of(sample: Sample) -> Any:
 
 
 def read_foreground(rgb: Any, factor: float, params: CellmixerTrainParams) -> tuple[Pixels, Any]:
-    """Read pixels ``(3, Y, X)`` at the model's scale, before the background is subtracted.
-
-    Returns
-    -------
-    The pixels, and the ``(Y, X)`` bool mask of their foreground.
-    """
+    """Read pixels ``(3, Y, X)`` at the model's scale and the bool mask of their foreground."""
     own = params.normalisation == BACKGROUND
     field = Field(rgb, factor, BRIGHTNESS if own else {"name": params.normalisation})
     pixels = field.read_pixels(field.whole)

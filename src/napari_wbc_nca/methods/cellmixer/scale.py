@@ -75,8 +75,8 @@ def search_diameter(
 ) -> Generator[Progress, None, float]:
     """Estimate the diameter in image pixels by the scale at which cells are as in training.
 
-    The field is classified at several scales; the best is that at which the cells of each class
-    are as large as the model knows them, and the classes are most certain.
+    Of several scales, that at which the cells of each class are as large as the model knows them,
+    and the classes are most certain.
     """
     shorter = min(field.source_shape)
     guesses = [shorter / count for count in _LADDER]

@@ -211,18 +211,8 @@ def losses(
 
     for each class over the known pixels of the batch, then averaged over classes; Salehi et al.,
     *Tversky loss function for image segmentation using 3D fully convolutional deep networks*
-    (2017).
-
-    Parameters
-    ----------
-    logits
-        ``(B, classes, h, w)``.
-    present
-        ``(B, classes, h, w)``: 1 where a pixel shows the class.
-    known
-        ``(B, h, w)``: 0 where a pixel is left out of the loss.
-    params
-        Weights of the two, and α and β.
+    (2017). `logits` and `present`, 1 where a pixel shows the class, are ``(B, classes, h, w)``;
+    `known` is ``(B, h, w)``, 0 where a pixel is left out.
     """
     several = params.overlap_label == "both"
     weight = known[:, None].to(logits.dtype)
@@ -256,13 +246,10 @@ def _check_values(params: CellmixerTrainParams) -> None:
 
 
 def start(params: CellmixerTrainParams, outputs: int) -> tuple[nn.Module, dict[str, Any]]:
-    """Network to be trained, and the architecture that a card keeps.
+    """Build the network to be trained, and its architecture as a card keeps it.
 
-    Raises
-    ------
-    ValueError
-        When DINOv2, or an encoder other than the default, is asked for and not there, saying what
-        to do.
+    Raises a ValueError, which says what to do, when DINOv2 or an encoder other than the default is
+    asked for and not there.
     """
     if params.network != "unet":
         wanted = params.network == "dinov2" or params.encoder != CellmixerTrainParams.encoder

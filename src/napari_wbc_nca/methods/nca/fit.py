@@ -28,25 +28,14 @@ _CLASSIFIER_RATE, _CLASSIFIER_DECAY = 2e-3, 0.05
 
 
 def focal_loss(logits: torch.Tensor, allowed: torch.Tensor, gamma: float) -> torch.Tensor:
-    r"""Compute the focal loss of windows whose class is one of a set.
+    r"""Compute the mean focal loss of windows whose class is one of a set.
 
     .. math:: L = -(1 - p)^\gamma \log p, \qquad p = \sum_{c \in S} \mathrm{softmax}(z)_c
 
     With one allowed class this is the focal loss of Lin et al. (2017); with all types of white
     blood cell, a cell of unknown type trains the network to see one. Gamma 0 is cross-entropy.
-
-    Parameters
-    ----------
-    logits
-        ``(B, classes)``.
-    allowed
-        ``(B, classes)`` bool, the set S of each window; windows with an empty set are left out.
-    gamma
-        Exponent.
-
-    Returns
-    -------
-    Scalar, the mean over the windows that have a set; 0 when there is none.
+    `logits` are ``(B, classes)``; `allowed`, ``(B, classes)`` bool, holds the set S of each window.
+    Windows with an empty set are left out; 0 where none is left.
     """
     known = allowed.any(1)
     if not known.any():
@@ -59,14 +48,8 @@ def focal_loss(logits: torch.Tensor, allowed: torch.Tensor, gamma: float) -> tor
 def readout_loss(readout: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Compute binary cross-entropy and Dice loss of the readout, for cell and for nucleus.
 
+    `readout` holds ``(B, h, w, 2)`` logits of cell and of nucleus, `target` is ``(B, h, w)``.
     Pixels of cytoplasm count more in the cross-entropy, except in masks, which are exact.
-
-    Parameters
-    ----------
-    readout
-        ``(B, h, w, 2)`` logits of cell and of nucleus.
-    target
-        ``(B, h, w)`` targets; ignored pixels are left out.
     """
     wanted = _cell_and_nucleus(target).to(readout.dtype)
     known = (target != IGNORED)[..., None].to(readout.dtype)
@@ -152,8 +135,7 @@ def fit_classifier(
     """Fit both layers of the classifier to ``params.classifier_fit_windows`` windows, in place.
 
     A rollout costs far more than the classifier, so each window is rolled out once and its
-    features serve many steps. They are standardised meanwhile; the first layer takes that in at
-    the end.
+    standardised features serve many steps.
     """
     count = params.classifier_fit_windows
     parts = yield from _map_states(

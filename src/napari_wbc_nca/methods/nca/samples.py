@@ -55,8 +55,6 @@ class PreparedSample:
         ``(Y, X)`` uint8: `OUTSIDE`, `CYTOPLASM`, `NUCLEUS`, `IGNORED` or `DRAWN`.
     locations
         Labelled cells, red cells and other objects of class ``none`` included.
-    source, weight
-        As in the sample.
     """
 
     pixels: torch.Tensor
@@ -72,16 +70,8 @@ def prepare(sample: Sample, diameter: float, normalisation: Mapping[str, Any]) -
     A mask is taken as it was drawn. A box becomes a region by its colours
     (:func:`~napari_wbc_nca.ops.regions.region_in_box`). Of a point, the middle is the cell and the
     rim is ignored. Of a crop with a class but no box, the middle is the cell and the rest is
-    ignored, or all is outside where its class is ``none``.
-
-    Parameters
-    ----------
-    sample
-        Picture with labels.
-    diameter
-        Diameter of a typical cell in model pixels.
-    normalisation
-        Of the checkpoint to be trained.
+    ignored, or all is outside where its class is ``none``. `diameter` is that of a typical cell in
+    model pixels.
     """
     rgb = read_rgb(sample)
     shape = rgb.shape[:2]
@@ -237,8 +227,8 @@ class Batch:
     targets
         ``(B, h, w)`` uint8, as in :class:`~napari_wbc_nca.methods.nca.samples.PreparedSample`.
     allowed
-        ``(B, classes)`` bool: the classes a window may have; one, or all types of white blood
-        cell where the type is unknown. All False where the class is left out of the loss.
+        ``(B, classes)`` bool: the classes a window may have; all types of white blood cell where
+        the type is unknown, none where the class is left out of the loss.
     """
 
     images: torch.Tensor
@@ -267,9 +257,9 @@ class WindowSampler:
     samples
         What to draw from.
     classes
-        Class names in the order of the network's outputs; the last is ``none``.
+        In the order of the network's outputs; the last is ``none``.
     side
-        Height and width of a window in model pixels.
+        Of a window in model pixels.
     normalisation
         Of the checkpoint to be trained; the stain is varied before it saturates.
     typed_share
@@ -277,7 +267,7 @@ class WindowSampler:
     augment
         False leaves out the augmentation, for validation.
     stain_augmentation
-        How far the stain is varied, 0–1; little where the pictures are all of one laboratory.
+        How far the stain is varied, 0–1.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from napari_wbc_nca.methods.nca.fit import (
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.nca.predict import predict
 from napari_wbc_nca.methods.nca.samples import Batch, PreparedSample, WindowSampler, prepare
-from napari_wbc_nca.methods.trainer import Trainer, check_classes, prefetch, start_from
+from napari_wbc_nca.methods.trainer import Trainer, check_classes, start_from
 from napari_wbc_nca.models.nca import NCA, Pool
 from napari_wbc_nca.ops.metrics import label_iou
 from napari_wbc_nca.progress import Progress, map_progress
@@ -82,6 +82,7 @@ class NcaTrainer(Trainer[PreparedSample, Batch]):
     compatible = ("nca_wss", "nca_max")
     params: NcaTrainParams
     network: NCA
+    sampler: WindowSampler
 
     def __init__(
         self,
@@ -146,20 +147,9 @@ class NcaTrainer(Trainer[PreparedSample, Batch]):
     def set_items(self, learn: list[PreparedSample], held: list[PreparedSample]) -> None:
         """Draw windows of the samples."""
         params = self.params
-
-        def sampler(samples: list[PreparedSample], augment: bool) -> WindowSampler:
-            return WindowSampler(
-                samples,
-                self.classes,
-                params.window,
-                self.normalisation,
-                params.typed_share,
-                augment,
-                params.stain_augmentation,
-            )
-
-        self.sampler = sampler(learn, augment=True)
-        self.held_sampler = sampler(held, augment=False) if held else None
+        fixed = (self.classes, params.window, self.normalisation, params.typed_share)
+        self.sampler = WindowSampler(learn, *fixed, True, params.stain_augmentation)
+        self.held_sampler = WindowSampler(held, *fixed, augment=False) if held else None
 
     def module(self) -> nn.Module:
         """Wrap the network, whose losses need both outputs."""
@@ -172,14 +162,6 @@ class NcaTrainer(Trainer[PreparedSample, Batch]):
         yield from super().fit()
         if self.params.classifier_fit_windows:
             yield from fit_classifier(self.network, self.sampler, self.params)
-
-    def batches(self) -> Iterator[Batch]:
-        """Batches of one epoch."""
-        params, random = self.params, np.random.default_rng((self.params.seed, self.state.epoch))
-        count = params.samples_per_epoch or len(self.sampler.samples)
-        return prefetch(
-            lambda: self.sampler.draw(params.batch_size, random), max(1, count // params.batch_size)
-        )
 
     def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
         """Loss, and its parts of the classes and of the pixels."""
@@ -243,10 +225,7 @@ class NcaTrainer(Trainer[PreparedSample, Batch]):
 def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     """List the class names in the order of the outputs: types, others by name, ``none`` last.
 
-    Raises
-    ------
-    ValueError
-        When no cell has a type.
+    Raises a ValueError when no cell has a type.
     """
     found = {name for sample in samples for name in sample.names} - {NONE, WBC}
     if not found:
@@ -261,16 +240,8 @@ def best_projection(
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Choose the projection with the best masks on samples that were held out.
 
-    Parameters
-    ----------
-    checkpoint
-        The trained model.
-    held
-        Samples it was not trained on; those without masks are left out.
-    parent
-        Model it started from, measured with the projection of its card for comparison.
-    device
-        Where the networks run.
+    `parent`, the model that training started from, is measured with the projection of its card for
+    comparison.
 
     Returns
     -------

@@ -34,22 +34,17 @@ _RED_CELLS = 4  # red cells from which on they, rather than the white ones, give
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedField:
-    """A picture at, or finer than, the model's scale, with its centroids.
+    """A picture with its centroids, `oversampling` pixels per model pixel.
 
     Attributes
     ----------
     pixels
         ``(3, Y, X)`` float16, stain-normalised, before the saturation of ``absorptance``.
-    oversampling
-        Pixels per model pixel.
-    centres
-        For each class ``(N, 2)`` y, x; the middle of the first pixel is (0, 0).
-    sides
-        For each class ``(N, 2)`` height and width of the boxes; 0 of points.
+    centres, sides
+        For each class ``(N, 2)`` y, x, the middle of the first pixel being (0, 0), and height and
+        width of the boxes; 0 of points.
     labelled
         ``(classes,)`` bool: whether the picture's source labels that class at all.
-    weight
-        As in the sample.
     """
 
     pixels: torch.Tensor
@@ -68,10 +63,7 @@ class AnnotatedField:
 def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     """List the classes in the order of the outputs: white, red, platelets, others by name.
 
-    Raises
-    ------
-    ValueError
-        When no cell is labelled.
+    Raises a ValueError when no cell is labelled.
     """
     found = {detection_class(kind) for sample in samples for kind in sample.kinds} - {NONE}
     if not found:
@@ -99,18 +91,8 @@ def prepare(
 ) -> AnnotatedField:
     """Bring a sample to the model's scale, with the centroids of each class.
 
-    Parameters
-    ----------
-    sample
-        Picture with points or boxes.
-    classes
-        In the order of the network's outputs.
-    labelled
-        Classes that the sample's source labels.
-    params
-        Scale and normalisation.
-    oversampling
-        Pixels per model pixel.
+    `labelled` are the classes that the sample's source labels, `oversampling` the pixels per model
+    pixel.
     """
     rgb = read_rgb(sample)
     factor = sample_factor(sample, rgb.shape, params.diameter) / oversampling
@@ -136,16 +118,8 @@ def sample_factor(sample: Sample, shape: tuple[int, ...], diameter: float) -> fl
     """Estimate the picture pixels per model pixel from boxes.
 
     Red cells, all of one size, decide where some are boxed, else white cells, else all others.
-    Pictures that only have points keep their scale, unless it is known.
-
-    Parameters
-    ----------
-    sample
-        With boxes or points, in pixels.
-    shape
-        Of the picture.
-    diameter
-        Of a typical white blood cell in model pixels; 0 keeps all pictures' scale.
+    Pictures that only have points keep their scale, unless it is known, and so do all where
+    `diameter`, of a typical white blood cell in model pixels, is 0.
     """
     if not diameter:
         return 1.0
@@ -198,7 +172,7 @@ class Batch:
     targets
         ``(B, classes, h, w)`` float32 likelihood.
     labelled
-        ``(B, classes)`` bool: whether the class is labelled in the patch.
+        ``(B, classes)`` bool.
     """
 
     images: torch.Tensor
@@ -211,13 +185,6 @@ class PatchSampler:
 
     A patch is turned by a multiple of 90°, flipped, and varied in scale and stain. Its Gaussians
     are scaled with it: the width of a trained detector's peaks gives the size of its cells.
-
-    Parameters
-    ----------
-    fields
-        What to draw from.
-    params
-        Side, scaling, σ, colours and normalisation.
     """
 
     def __init__(self, fields: Sequence[AnnotatedField], params: PropagationTrainParams) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from napari_wbc_nca.methods.propagation.samples import (
     scale_is_known,
 )
 from napari_wbc_nca.methods.propagation.scale import widths
-from napari_wbc_nca.methods.trainer import Trainer, check_classes, prefetch, start_from
+from napari_wbc_nca.methods.trainer import Trainer, check_classes, start_from
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.metrics import f1, match_points
 from napari_wbc_nca.types import Checkpoint
@@ -71,16 +72,15 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
     compatible = ("propagation",)
     params: PropagationTrainParams
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        params: PropagationTrainParams,
-        init: Checkpoint | None = None,
-        state_file: Path | None = None,
-    ) -> None:
-        super().__init__(samples, params, init, state_file)
-        self.scaled = scale_is_known(samples, self.params.diameter)
-        self.labelled = labelled_classes(samples)
+    @cached_property
+    def scaled(self) -> bool:
+        """Whether pictures are brought to one size of cells."""
+        return scale_is_known(self.samples, self.params.diameter)
+
+    @cached_property
+    def labelled(self) -> dict[str, set[str]]:
+        """Classes that each source labels."""
+        return labelled_classes(self.samples)
 
     def find_classes(self) -> tuple[str, ...]:
         """Classes of the samples, or of the model that training starts from."""
@@ -135,14 +135,6 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
         # A class that covers few pixels counts as much as one that covers many.
         square = torch.from_numpy(mean_squares(learn, self.params.sigma)).float()
         self.class_weights = 1 / square.clamp(min=1e-6)
-
-    def batches(self) -> Iterator[Batch]:
-        """Batches of one epoch."""
-        params, random = self.params, np.random.default_rng((self.params.seed, self.state.epoch))
-        count = params.samples_per_epoch or len(self.sampler.fields)
-        return prefetch(
-            lambda: self.sampler.draw(params.batch_size, random), max(1, count // params.batch_size)
-        )
 
     def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
         """Weighted mean square error of the likelihood."""
@@ -210,14 +202,8 @@ def squared_error(
 ) -> torch.Tensor:
     """Compute the weighted mean square error over the classes labelled in each patch.
 
-    Parameters
-    ----------
-    likelihood, targets
-        ``(B, classes, h, w)``.
-    labelled
-        ``(B, classes)`` bool.
-    weights
-        ``(classes,)``.
+    `likelihood` and `targets` are ``(B, classes, h, w)``, `labelled` is ``(B, classes)`` bool and
+    `weights` ``(classes,)``.
     """
     errors = ((likelihood - targets) ** 2).mean((2, 3)) * weights
     return (errors * labelled).sum() / labelled.sum().clamp(min=1)
