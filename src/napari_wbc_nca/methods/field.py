@@ -42,17 +42,9 @@ _SIDE = 512  # model pixels up to twice which all of a field counts for its back
 def open_field(image: Image, checkpoint: Checkpoint) -> tuple[Image, Field]:
     """Check an image and normalise it as a checkpoint's network needs it.
 
-    Returns
-    -------
-    image
-        With its channels last and its contrast judged.
-    field
-        At the image's own scale; :meth:`Field.rescaled` brings it to the model's.
-
-    Raises
-    ------
-    ImageError
-        For an image that cannot be used, saying what to do.
+    The image comes back with its channels last and its contrast judged; the field is at the image's
+    own scale, and :meth:`Field.rescaled` brings it to the model's. An image that cannot be used
+    raises an ImageError, which says what to do.
     """
     image = prepare(image)
     if registry.get(checkpoint.method).colours:
@@ -90,10 +82,8 @@ class Field:
 
     Attributes
     ----------
-    shape
-        Height and width in model pixels.
-    source_shape
-        Height and width of the image.
+    shape, source_shape
+        Height and width in model pixels, and in the image's.
     """
 
     def __init__(
@@ -168,18 +158,9 @@ class Field:
     def interpolate(
         self, values: npt.NDArray[Any], part: Part, factor: float, target: Part
     ) -> npt.NDArray[np.float32]:
-        """Interpolate a map of `part` at other pixels of the field.
+        """Interpolate a map of `part` of this field at the pixels `target` of another scale.
 
-        Parameters
-        ----------
-        values
-            ``(len(rows), len(columns))`` of `part`.
-        part
-            Rows and columns of this field.
-        factor
-            Image pixels per target pixel; 1 for the image's own.
-        target
-            Rows and columns of the target pixels.
+        There, `factor` image pixels are a pixel; 1 for the image's own.
         """
         return resample(
             lambda y, x: values[y, x, None],

@@ -37,23 +37,17 @@ def prompt_centres(
     shape: tuple[int, int],
     automatic: str = "detector",
 ) -> Points | None:
-    """Return the centres of cells that a user marked.
+    """Return the centres ``(N, 2)`` of cells that a user marked; None where `locate` asks for none.
 
     Parameters
     ----------
     locate
-        ``points`` or ``boxes``; for all others there are no centres.
+        ``points`` or ``boxes`` ask for prompts.
     points, boxes
         ``(N, 2)`` y, x and ``(N, 4)`` y0, x0, y1, x1 in pixels. Boxes are checked whatever
-        `locate` is, since they also tell the scale.
-    shape
-        Height and width of the image.
+        `locate` is, since the scale is estimated from them, too.
     automatic
         Value of `locate` that finds cells without prompts, for the message.
-
-    Returns
-    -------
-    ``(N, 2)`` y, x in pixels; None where `locate` does not ask for prompts
 
     Raises
     ------
@@ -76,10 +70,7 @@ def prompt_centres(
 def check_points(points: npt.ArrayLike, shape: tuple[int, int]) -> Points:
     """Return points as ``(N, 2)`` float64, when all of them lie in an image of `shape`.
 
-    Raises
-    ------
-    ValueError
-        For points of a wrong shape or outside the image; NaN is outside.
+    Those of a wrong shape or outside the image, as NaN is, raise a ValueError.
     """
     array = _as_table("points", points)
     _check_inside("points", array, shape)
@@ -89,11 +80,8 @@ def check_points(points: npt.ArrayLike, shape: tuple[int, int]) -> Points:
 def check_boxes(boxes: npt.ArrayLike, shape: tuple[int, int]) -> Boxes:
     """Return boxes as ``(N, 4)`` float64, when their centres lie in an image of `shape`.
 
-    Raises
-    ------
-    ValueError
-        For boxes of a wrong shape, outside the image, or without height or width; those whose
-        sides are exchanged have none.
+    Boxes of a wrong shape, outside the image, or without height or width, as with exchanged sides,
+    raise a ValueError.
     """
     array = _as_table("boxes", boxes)
     _check_inside("boxes", box_centres(array), shape)
@@ -131,19 +119,11 @@ def _check_inside(name: str, centres: Points, shape: tuple[int, int]) -> None:
 
 
 def on_background(view: Field, centres: Points, radius: float) -> npt.NDArray[np.bool_]:
-    """Tell which centres lie on empty background, without stained matter around them.
+    """Find the centres ``(N, 2)`` on empty background, without stained matter within `radius`.
 
     The mean density of a disk is compared with the level that separates matter from background
-    in the whole field (:func:`~napari_wbc_nca.ops.graphcut.fit_saliency`).
-
-    Parameters
-    ----------
-    view
-        Field of a stained smear, at any scale.
-    centres
-        ``(N, 2)`` in pixels of `view`.
-    radius
-        Of the disk, in the same pixels.
+    in the whole field (:func:`~napari_wbc_nca.ops.graphcut.fit_saliency`), that of a stained smear
+    at any scale; lengths are in its pixels.
     """
     density = view.rescaled(view.factor, DENSITY)
     stained = fit_saliency("stain", density.normalised_sample())

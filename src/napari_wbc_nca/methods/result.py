@@ -51,9 +51,6 @@ def collect(
     ----------
     cells
         In any order.
-    image, checkpoint, params
-        Those that the cells were found with; the checkpoint's method says which label images
-        there are.
     diameter
         Diameter in pixels that was used; kept in the provenance.
     labels

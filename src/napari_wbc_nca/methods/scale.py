@@ -37,23 +37,10 @@ def image_diameter(
 ) -> Generator[Progress, None, float]:
     """Return the diameter of a cell in image pixels by the first source there is.
 
-    These are: the parameters' diameter; the pixel size, of the parameters or the image, where
-    the model's own is known; the median of the boxes; the method's estimate from the field. A
-    model that was trained on images at their own scale takes an image as it is, unless the
-    diameter is given.
-
-    Parameters
-    ----------
-    field
-        At the image's own scale.
-    network, checkpoint
-        Of the model.
-    params
-        May hold the diameter or the pixel size.
-    pixel_size
-        Of the image in µm, where it is known.
-    boxes
-        ``(N, 4)`` y0, x0, y1, x1 in pixels, where the user drew some.
+    These are: the parameters' diameter; the pixel size in µm, of the parameters or the image, where
+    the model's own is known; the median of the ``(N, 4)`` boxes; the method's estimate from the
+    field, at the image's own scale. A model that was trained on images at their own scale takes an
+    image as it is, unless the diameter is given.
 
     Raises
     ------

@@ -117,10 +117,7 @@ def estimate_diameter(
 ) -> Generator[Progress, None, float]:
     """Estimate the diameter in pixels that a run with these parameters would use.
 
-    Raises
-    ------
-    ImageError
-        For an image that cannot be used, saying what to do.
+    An image that cannot be used raises an ImageError, which says what to do.
     """
     image, field = open_field(image, checkpoint)
     network = load_network(checkpoint, params.device)
@@ -163,21 +160,9 @@ def update(
 ) -> Generator[Progress, None, Segmentation]:
     """Add and remove centroids of a result; only the cells that this touches are computed again.
 
-    Parameters
-    ----------
-    previous
-        Result of a run or of an update, in the same session.
-    image, checkpoint, params
-        Those that it was made with.
-    added
-        ``(N, 2)`` y, x of new centroids in pixels.
-    removed
-        Labels of cells.
-
-    Raises
-    ------
-    ValueError
-        When the method cannot do this, or a centroid or label is not one of the image's.
+    `previous` is the result of a run or of an update in the same session, `added` are ``(N, 2)`` y,
+    x of new centroids in pixels, and `removed` labels of cells. Where the method cannot do this, or
+    a centroid or label is not one of the image's, a ValueError is raised.
     """
     method = registry.get(checkpoint.method)
     if not method.update:

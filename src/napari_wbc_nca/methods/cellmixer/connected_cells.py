@@ -34,10 +34,8 @@ class ConnectedCells:
         ``(Y, X)`` int32: 0 background, else the number of a cell, in raster order of the centres.
     filled
         ``(Y, X)`` bool: background that a cell encloses.
-    numbers
-        Class of each cell; that of cell 1 comes first.
-    boxes
-        Rows and columns of each.
+    numbers, boxes
+        Class of each cell, and its rows and columns.
     """
 
     labels: npt.NDArray[np.int32]
@@ -65,8 +63,6 @@ def connect_pixels(
         Of the classes, the background first.
     diameters
         Typical diameter in pixels of each class's cells.
-    params
-        Whether holes are filled, and the least area of a cell.
     """
     found = np.zeros(classes.shape, np.int32)
     filled = np.zeros(classes.shape, bool)
@@ -112,18 +108,8 @@ def paint_tile(
 
     A pixel's class is that of the interpolated probabilities, and its cell the nearest one of that
     class. In and around a filled hole, and where no cell of that class is near, both are those of
-    the model pixel it lies in.
-
-    Parameters
-    ----------
-    maps
-        Probability of each class in model pixels.
-    pieces
-        Cells in model pixels.
-    factor
-        Image pixels per model pixel.
-    tile
-        Rows and columns of the image.
+    the model pixel it lies in. `maps` are the probabilities of each class in model pixels, `factor`
+    is the image pixels per model pixel.
 
     Returns
     -------

@@ -42,16 +42,7 @@ def predict(
 ) -> Generator[Progress, None, Segmentation]:
     """Classify each pixel of an image, and label the connected cells.
 
-    Parameters
-    ----------
-    image
-        A field, with colours or without.
-    checkpoint
-        Of `cellmixer`.
-    params
-        See :class:`~napari_wbc_nca.methods.cellmixer.params.CellmixerParams`.
-    points, boxes
-        Not used: the whole field is classified.
+    `points` and `boxes` are not used: the whole field is classified.
 
     Yields
     ------

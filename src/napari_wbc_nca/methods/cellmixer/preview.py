@@ -48,28 +48,10 @@ class Preview:
 def preview_mixtures(
     samples: Sequence[Sample], params: CellmixerTrainParams, count: int = 9, vary: bool = True
 ) -> Generator[Progress, None, Preview]:
-    """The first mixtures of a training, of a few pictures of each class.
+    """Make the first `count` mixtures of a training, of a few pictures of each class.
 
-    Parameters
-    ----------
-    samples
-        As for training.
-    params
-        Of training.
-    count
-        Mixtures to make.
-    vary
-        Whether they are augmented.
-
-    Yields
-    ------
-    Progress
-        After each picture.
-
-    Raises
-    ------
-    ValueError
-        As training does for pictures that cannot be used.
+    They are augmented where `vary` is true. Pictures that cannot be used raise a ValueError, as in
+    training.
     """
     classes = classes_of(samples, params.populations)
     side = by_recipe(params, "unet" if params.network == "auto" else params.network).crop_size
@@ -86,28 +68,11 @@ def preview_mixtures(
 def preview_foreground(
     pixels: Any, params: CellmixerTrainParams, diameter: float = 0.0, pixel_size: float = 0.0
 ) -> npt.NDArray[np.bool_]:
-    """Foreground that training would find in an image, stain normalisation included.
+    """Find the ``(Y, X)`` bool foreground that training would find in an image.
 
-    Parameters
-    ----------
-    pixels
-        Of the image, with colours or without.
-    params
-        Of training.
-    diameter
-        Of a white blood cell in the image, in pixels; 0 where it is unknown.
-    pixel_size
-        Of the image, in µm; 0 where it is unknown.
-
-    Returns
-    -------
-    ``(Y, X)`` bool in the image's pixels. Where training brings fields to one scale, and that of
-    the image is known, it is looked for at that scale.
-
-    Raises
-    ------
-    ValueError
-        For an image that cannot be used.
+    Where training brings fields to one scale, and that of the image is known, it is looked for at
+    that scale: by the diameter of a white blood cell in pixels, or the pixel size in µm; 0 where
+    unknown. An image that cannot be used raises a ValueError.
     """
     image = images.prepare(Image(pixels))
     factor = 1.0

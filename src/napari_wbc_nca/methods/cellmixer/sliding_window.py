@@ -40,28 +40,13 @@ def class_maps(
 ) -> Generator[Progress, None, list[Any]]:
     """Compute the probability of each class at each model pixel of a field.
 
-    Parameters
-    ----------
-    network
-        ``(B, 3, h, w)`` to logits ``(B, classes, h, w)``.
-    field
-        At the model's scale.
-    checkpoint
-        Side of a window, and whether several classes may be at one pixel.
-    params
-        Overlap of windows, and how many go through the network at a time.
-    lazy
-        Whether the maps are to be zarr arrays on disk.
-
-    Yields
-    ------
-    Progress
-        After each batch of windows.
+    `field` is at the model's scale; `network` maps ``(B, 3, h, w)`` to logits
+    ``(B, classes, h, w)``. Yields progress after each batch of windows.
 
     Returns
     -------
     list
-        ``(Y, X)`` float32 a class, NumPy or zarr.
+        ``(Y, X)`` float32 a class, NumPy, or zarr on disk where `lazy`.
     """
     like = Image(_lazy_zeros(field.shape) if lazy else np.empty(field.shape, bool))
     maps = [blank(like, "float32") for _ in checkpoint.classes]
@@ -137,8 +122,5 @@ def _lazy_zeros(shape: tuple[int, int]) -> Any:
 
 
 def probabilities(logits: torch.Tensor, several: bool) -> torch.Tensor:
-    """Compute the probability of each class ``(B, classes, h, w)``.
-
-    `several` classes may be at one pixel, or just one.
-    """
+    """Compute ``(B, classes, h, w)`` probabilities; `several` classes may be at one pixel."""
     return torch.sigmoid(logits) if several else torch.softmax(logits, 1)

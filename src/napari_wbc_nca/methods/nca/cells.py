@@ -50,17 +50,7 @@ _PROMPT = 1 / 6  # radius around a prompt that is searched for stained matter, i
 
 @dataclass(frozen=True, eq=False)
 class WindowPrediction:
-    """Classification of the window around one centre.
-
-    Attributes
-    ----------
-    part
-        Rows and columns of the window in model pixels.
-    state
-        ``(h, w, C)`` state of the automaton after its last step.
-    probabilities
-        ``(classes,)``.
-    """
+    """Window around a centre, last state ``(h, w, C)`` and probabilities ``(classes,)``."""
 
     part: Part
     state: torch.Tensor
@@ -81,14 +71,8 @@ class WindowClassifier:
     ) -> Generator[Progress, None, list[WindowPrediction]]:
         """Classify the windows around `centres`: the mean over rotations by 90° each.
 
-        Other cells fire in each rotation; the states are those of the first.
-
-        Parameters
-        ----------
-        centres
-            In model pixels.
-        report
-            Makes progress of the share that is done.
+        Other cells fire in each rotation; the states are those of the first. `report` makes
+        progress of the share that is done.
         """
         count = self.params.tta_rotations
         parts = [self.view.window(centre, self.checkpoint.window) for centre in centres]
@@ -141,12 +125,7 @@ class CellSegmenter:
     ) -> Generator[Progress, None, tuple[list[Cell], list[str]]]:
         """Segment the cells at `centres` (model pixels), a batch of windows at a time.
 
-        Returns
-        -------
-        cells
-            In the order of their centres.
-        notes
-            How many prompts of a user gave no cell, and why.
+        Returns the cells in the order of their centres, and notes on the prompts that gave no cell.
         """
         prompted = self.params.locate in ("points", "boxes")
         given, lost = len(centres), {EMPTY: 0, COVERED: 0}

@@ -39,28 +39,11 @@ _LEAST = 0.45  # least probability of a peak
 def locate(
     network: NCA, view: Field, diameter: float, tile: int, seed: int, fire_rate: float
 ) -> Generator[Progress, None, list[Centre]]:
-    """Find the white blood cells of a field, tile by tile.
+    """Find the white blood cells of a field, tile by tile, in raster order.
 
     The probability of a cell is smoothed over an eighth of a diameter; its peaks are moved to
-    the centre of the probability around them. Tiles do not change the result.
-
-    Parameters
-    ----------
-    network
-        Of the checkpoint.
-    view
-        The field at the model's scale.
-    diameter
-        Of a typical cell, in model pixels.
-    tile
-        Side of a tile in model pixels.
-    seed, fire_rate
-        Of the rollout.
-
-    Returns
-    -------
-    list of (y, x)
-        Centres in model pixels, in raster order.
+    the centre of the probability around them. Tiles do not change the result. All lengths are in
+    model pixels.
     """
     reach = int(np.ceil(diameter * (4 * _SMOOTH + _APART + 1))) + 1
     parts = list(tiles(view.shape, tile, reach))
@@ -75,10 +58,9 @@ def locate(
 def cell_probability(
     network: NCA, view: Field, part: Part, seed: int, fire_rate: float
 ) -> Generator[tuple[int, int], None, npt.NDArray[np.float32]]:
-    """Compute the probability of a cell at each model pixel of `part`.
+    """Compute the probability of a cell at each model pixel of `part`; tiles do not change it.
 
-    It is that of a rollout of the whole field. Yields steps done and steps in all, of which
-    :func:`part_progress` makes progress.
+    Yields steps done and steps in all, of which :func:`part_progress` makes progress.
     """
     halo = network.steps + 2
     rows, columns = (
@@ -98,14 +80,7 @@ def part_progress(
 ) -> Generator[Progress, None, T]:
     """Convert steps of part `number` of `count` to progress whose share never falls.
 
-    Parameters
-    ----------
-    steps
-        Yields what is done of the part, and all that there is to do.
-    number, count
-        Parts done before, and parts in all.
-    message
-        Name of the phase.
+    `steps` yields what is done of the part, and all that there is to do.
     """
 
     def progress(step: tuple[int, int]) -> Progress:
@@ -153,14 +128,7 @@ def locate_by_detector(
 ) -> Generator[Progress, None, list[Centre]]:
     """Find white blood cells by the bundled detector `DETECTOR`, in raster order.
 
-    Parameters
-    ----------
-    view
-        The field at the automaton's scale; the centres are in its pixels.
-    diameter
-        Of a white blood cell in image pixels.
-    params
-        Tiles and device.
+    The centres are in pixels of `view`, `diameter` is that of a white blood cell in image pixels.
     """
     checkpoint = model_store.resolve(DETECTOR)
     network = load_detector(checkpoint, params.device)

@@ -38,10 +38,6 @@ def predict(
     ----------
     image
         A field or a single-cell crop, three colours.
-    checkpoint
-        Of an NCA method.
-    params
-        See :class:`~napari_wbc_nca.methods.nca.params.NcaParams`.
     points
         ``(N, 2)`` y, x in pixels, for ``locate="points"``.
     boxes

@@ -28,7 +28,7 @@ def _unit(response: torch.Tensor) -> torch.Tensor:
 
 
 def evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    r"""What the class head makes of each pixel's own features.
+    r"""Compute how much the class head finds a cell in each pixel's own features.
 
     .. math:: r = \sigma\Big(\mathrm{mean}_{5\times5}
         \big(\log\sum_{c \ne none} e^{z_c} - z_{none}\big)\Big)

@@ -77,23 +77,11 @@ class Instances:
 
 
 class InstanceBuilder:
-    """Builds the cells of a field from their centroids.
+    """Builds the cells of a field, `view` at the model's scale, from their centroids.
 
-    Parameters
-    ----------
-    view
-        The field at the model's scale.
-    network, checkpoint
-        The detector.
-    params
-        How.
-    keep
-        Whether contributions stay when they are no longer needed, for later changes.
-
-    Attributes
-    ----------
-    reach
-        Distance in model pixels from a centroid to the farthest pixel of its contribution.
+    `keep` says whether contributions stay when they are no longer needed, for later changes.
+    ``reach`` is the distance in model pixels from a centroid to the farthest pixel of its
+    contribution.
     """
 
     def __init__(
@@ -115,19 +103,8 @@ class InstanceBuilder:
     ) -> Generator[Progress, None, None]:
         """Compute contributions and cut cells, tile by tile; `found` is filled.
 
-        Parameters
-        ----------
-        found
-            With all centroids, and the contributions that stay.
-        renewed
-            Numbers of the cells whose contributions are computed.
-        recut
-            Numbers of the cells that are cut.
-
-        Yields
-        ------
-        Progress
-            After each batch of contributions; and with the cells that were cut since the last.
+        `found` holds all centroids, and the contributions that stay; those of cells `renewed` are
+        computed, and cells `recut` are cut. Progress comes with the cells cut since the last.
         """
         near = self.near(found.centroids)
         missing, waiting = set(renewed), sorted(recut)

@@ -28,15 +28,7 @@ _COMPONENT = 0.5  # share of its peak's likelihood down to which a cell's compon
 
 @dataclass(frozen=True)
 class Centroid:
-    """Centre of a cell.
-
-    Attributes
-    ----------
-    y, x
-        In model pixels; the middle of the first pixel is (0, 0).
-    kind
-        Output of the network.
-    """
+    """Centre y, x of a cell in model pixels, and the output of the network that found it."""
 
     y: float
     x: float
@@ -75,16 +67,9 @@ class Contribution:
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """A part of a field after its forward pass.
+    """A part of a field after its forward pass, with its ``(kinds, h, w)`` likelihood.
 
-    Attributes
-    ----------
-    trace
-        What the backward pass asks for.
-    likelihood
-        ``(kinds, h, w)`` of the part.
-    corner
-        Row and column of the part's first pixel.
+    `corner` is the row and column of the part's first pixel.
     """
 
     trace: Activations
@@ -123,7 +108,7 @@ def contributions(
     sigma: float,
     params: PropagationParams,
 ) -> Generator[Progress, None, dict[int, Contribution]]:
-    """Contributions of the `wanted` cells, a batch of them in one backward pass.
+    """Compute the contributions of the `wanted` cells, a batch of them in one backward pass.
 
     Parameters
     ----------
@@ -133,19 +118,10 @@ def contributions(
         A part of the field that holds all that the cells' signals can reach.
     centroids
         All of the field by number: neighbours of a kind share pixels out among them.
-    wanted
-        Numbers of the cells.
     field
         Height and width of the field in model pixels.
     sigma
         σ of the detector in model pixels.
-    params
-        Signal, region, noise, and how many cells go through the network at a time.
-
-    Yields
-    ------
-    Progress
-        After each batch.
     """
     near = rivals(centroids, sigma)
     radius = region_radius(sigma)
@@ -172,18 +148,10 @@ def contributions(
 def trimmed(
     gradient: npt.NDArray[Any], corner: Corner, field: tuple[int, int], noise: float
 ) -> Contribution:
-    """Positive part of a gradient, divided by its largest value, cut to where it is above `noise`.
+    """Divide the positive part of a gradient by its largest value; cut it to values from `noise` on.
 
-    Parameters
-    ----------
-    gradient
-        ``(h, w)``; it may reach beyond the field.
-    corner
-        Row and column of its first pixel in the field.
-    field
-        Height and width of the field in pixels.
-    noise
-        Share of the largest value below which a contribution is none.
+    The ``(h, w)`` gradient, whose first pixel lies at `corner`, may reach beyond the field, of
+    height and width `field`.
     """
     inside = tuple(
         slice(max(0, -start), max(0, size - start))
@@ -210,22 +178,10 @@ def signal(
     sigma: float,
     params: PropagationParams,
 ) -> Float:
-    """``(side, side)`` signal of a cell, around its pixel: 0 outside its region and the field.
+    """Make the ``(side, side)`` signal of a cell: 0 outside its region and the field.
 
-    Parameters
-    ----------
-    number
-        Of the cell.
-    centroids
-        All of the field, by number.
-    near
-        Numbers of those that may share pixels with the cell's region.
-    traced
-        A part of the field that holds the region.
-    sigma
-        σ of the detector in pixels.
-    params
-        Rule of the region, and what the signal is there.
+    `near` are the numbers of those that may share pixels with the cell's region, which lies in the
+    part that was `traced`.
     """
     own, radius = centroids[number], region_radius(sigma)
     top, left = own.pixel[0] - radius, own.pixel[1] - radius

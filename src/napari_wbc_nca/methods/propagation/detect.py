@@ -96,17 +96,7 @@ _LARGEST_TILE = 512  # model pixels; a forward pass of it takes about half a sec
 
 @dataclass(frozen=True)
 class Detection:
-    """A peak of the likelihood.
-
-    Attributes
-    ----------
-    y, x
-        In model pixels; the middle of the first pixel is (0, 0).
-    kind
-        Output of the network.
-    likelihood
-        0–1, of the peak.
-    """
+    """A peak of the likelihood, at y, x in model pixels, in one output of the network."""
 
     y: int
     x: int
@@ -154,28 +144,10 @@ def likelihood(network: UNet, view: Field, part: Part) -> Float:
 def detect(
     network: UNet, view: Field, checkpoint: Checkpoint, params: PropagationParams
 ) -> Generator[Progress, None, list[Detection]]:
-    """Find the cells of a field, tile by tile; tiles do not change the result.
+    """Find the cells of a field at the model's scale, in raster order.
 
-    Parameters
-    ----------
-    network
-        Of the checkpoint.
-    view
-        The field at the model's scale.
-    checkpoint
-        Holds the least likelihood of each kind.
-    params
-        Kinds, least likelihood, least distance, and side of a tile.
-
-    Returns
-    -------
-    list of Detection
-        In raster order.
-
-    Raises
-    ------
-    ValueError
-        For a kind that the detector does not know.
+    The tiles in which it is read do not change the result. A kind that the detector does not know
+    raises a ValueError.
     """
     selected = [checkpoint.classes.index(kind) for kind in selected_kinds(checkpoint, params)]
     distance = max(params.min_distance, min_distance_of(checkpoint))
@@ -197,10 +169,7 @@ def detect(
 def selected_kinds(checkpoint: Checkpoint, params: PropagationParams) -> list[str]:
     """Return the kinds that the parameters select, in the order of the outputs.
 
-    Raises
-    ------
-    ValueError
-        For a kind that the detector does not know.
+    A kind that the detector does not know raises a ValueError.
     """
     names = [name.strip().lower() for name in params.kinds.split(",") if name.strip()]
     if not names or names == ["all"]:

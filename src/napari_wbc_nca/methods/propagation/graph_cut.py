@@ -56,10 +56,8 @@ class CutWindow:
         ``(h, w)`` in 0–1: how much a pixel looks like a cell.
     own, rival
         ``(h, w)`` contributions to the cell, and the largest to any other.
-    middle
-        Place of the cell's centroid.
-    others
-        ``(N, 2)`` places of the other cells' centroids, also outside the window.
+    middle, others
+        Position of the cell's centroid; ``(N, 2)`` of those of others, also outside the window.
     sigma
         σ of the detector in pixels of the window.
     """
@@ -194,15 +192,8 @@ def _clear(first: Float, second: Float) -> Mask:
 class GraphCutter:
     """Cuts cells out of a field by a minimum cut of a graph of its pixels.
 
-    Parameters
-    ----------
-    view
-        The field at the model's scale. Cells are cut where it has twice as many pixels a side,
-        but no more than the image has.
-    checkpoint
-        Detector.
-    params
-        Saliency, energy and seeds.
+    `view` is the field at the model's scale; cells are cut where it has twice as many pixels a
+    side, but no more than the image has.
     """
 
     def __init__(self, view: Field, checkpoint: Checkpoint, params: PropagationParams) -> None:
@@ -228,14 +219,8 @@ class GraphCutter:
     ) -> Cell | None:
         """Cut one cell out; None where nothing of it is left.
 
-        Parameters
-        ----------
-        centroid, contribution
-            Of the cell.
-        rivals
-            Centroids and contributions of the cells around it, whatever their kind.
-        likelihoods
-            ``(kinds,)`` likelihood of each kind at the centroid.
+        `rivals` are centroids and contributions of the cells around it, whatever their kind;
+        `likelihoods`, ``(kinds,)``, are those at the centroid.
         """
         part = self.window(contribution, centroid)
         own, rival = _pasted([contribution], part), _pasted([theirs for _, theirs in rivals], part)

@@ -56,10 +56,6 @@ def predict(
     ----------
     image
         A field; colours, or brightness for a detector of one channel.
-    checkpoint
-        Of a detector.
-    params
-        See :class:`~napari_wbc_nca.methods.propagation.params.PropagationParams`.
     points
         ``(N, 2)`` y, x in pixels, for ``locate="points"``. Several in one pixel are one cell.
     boxes
@@ -133,8 +129,6 @@ def update(
     previous
         Result of :func:`~napari_wbc_nca.methods.propagation.predict.predict`, or of this
         function, whose `kept` is there.
-    image, checkpoint, params
-        Those it was made with.
     added
         ``(N, 2)`` y, x in pixels.
     removed
@@ -142,11 +136,6 @@ def update(
     kinds
         Kind of each added centroid, which then is a cell even on background; the likeliest where
         None.
-
-    Yields
-    ------
-    Progress
-        As prediction does.
 
     Raises
     ------

@@ -34,13 +34,11 @@ class LikelihoodMap:
     Attributes
     ----------
     values
-        ``(kinds, h, w)`` likelihood in model pixels.
+        ``(kinds, h, w)`` in model pixels.
     factor
         Image pixels per model pixel.
     diameter
         Of a white blood cell in image pixels, as it was used.
-    checkpoint
-        The detector.
     """
 
     values: npt.NDArray[np.float32]
@@ -52,13 +50,7 @@ class LikelihoodMap:
 def map_likelihood(
     image: Image, checkpoint: Checkpoint, params: PropagationParams
 ) -> Generator[Progress, None, LikelihoodMap]:
-    """Compute the likelihood of a whole field, tile by tile.
-
-    Raises
-    ------
-    ValueError
-        For an image that cannot be used, saying what to do.
-    """
+    """Compute the likelihood of a whole field, tile by tile; as prediction does."""
     image, field = open_field(image, checkpoint)
     network = load_detector(checkpoint, params.device)
     diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
