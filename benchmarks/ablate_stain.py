@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.datasets.readers import NONE, TYPES, read, read_rgb
+from napari_wbc_nca.cell_types import NONE, TYPES
+from napari_wbc_nca.datasets.readers import read
+from napari_wbc_nca.datasets.samples import read_rgb
 from napari_wbc_nca.evaluation.ground_truth import (
     EvaluationImage,
     read_ground_truth,

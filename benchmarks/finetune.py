@@ -24,12 +24,13 @@ import pandas as pd
 import tifffile
 from PIL import Image as Picture
 
-from napari_wbc_nca.datasets.readers import MaskedSample, read_masks
+from napari_wbc_nca.datasets.readers import read_masks
 from napari_wbc_nca.evaluation.evaluate import evaluate
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.workflow.train import train
 
 if TYPE_CHECKING:
+    from napari_wbc_nca.datasets.samples import MaskedSample
     from napari_wbc_nca.types import Checkpoint
 
 CELL, NUCLEUS = 64, 192

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_wbc_nca.cell_types import detection_class
-from napari_wbc_nca.datasets.readers import read, read_rgb
+from napari_wbc_nca.datasets.readers import read
+from napari_wbc_nca.datasets.samples import read_rgb
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.propagation.detect import detect, load_detector

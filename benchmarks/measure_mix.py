@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_wbc_nca.datasets.readers import Source, read_rgb, read_source
+from napari_wbc_nca.datasets.readers import read_source
+from napari_wbc_nca.datasets.samples import read_rgb
+from napari_wbc_nca.datasets.sources import Source
 from napari_wbc_nca.evaluation.class_maps import measure_classes
 from napari_wbc_nca.io.weights import load, save
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams, CellmixerTrainParams

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as Pictures
 from skimage.segmentation import find_boundaries
 
-from napari_wbc_nca.datasets.readers import Sample
+from napari_wbc_nca.datasets.samples import Sample
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
 from napari_wbc_nca.methods.propagation.predict import predict
 from napari_wbc_nca.methods.propagation.train import train

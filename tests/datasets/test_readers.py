@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_wbc_nca.cell_types import canonical
-from napari_wbc_nca.datasets.readers import LabelError, read, read_masks, read_rgb
+from napari_wbc_nca.datasets.readers import read, read_masks
+from napari_wbc_nca.datasets.samples import LabelError, read_rgb
 
 HEIGHT, WIDTH = 40, 80
 
@@ -60,6 +61,18 @@ def test_boxes_are_cut_at_the_border_and_slips_left_out(fields):
     sample = read(fields)[0]
     np.testing.assert_allclose(sample.boxes, [[0, 0, 10, 10]])
     assert sample.names == ("wbc",)
+
+
+def test_outlines_of_an_export_teach_their_boxes(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    picture(tmp_path / "images" / "x.png")
+    (tmp_path / "labels" / "x.txt").write_text("1 0.25 0.25 0.75 0.25 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text("names: [rbc, wbc]\n")
+    (sample,) = read(tmp_path)
+    expected = np.array([[0.25, 0.25, 0.5, 0.75]]) * [HEIGHT, WIDTH, HEIGHT, WIDTH]
+    np.testing.assert_allclose(sample.boxes, expected)
+    assert sample.kinds == ("wbc",)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

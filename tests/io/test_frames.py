@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wbc_nca.datasets.readers import LabelError, read
+from napari_wbc_nca.datasets.readers import read
+from napari_wbc_nca.datasets.samples import LabelError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from hypothesis import settings
 from PIL import Image as Picture
 
-from napari_wbc_nca.datasets.readers import Sample
+from napari_wbc_nca.datasets.samples import Sample
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

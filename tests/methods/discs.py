@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import planted
 
-from napari_wbc_nca.datasets.readers import Sample
+from napari_wbc_nca.datasets.samples import Sample
 
 WHITE, RED = 12.0, 7.2  # radii in pixels
 

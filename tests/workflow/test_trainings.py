@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from napari_wbc_nca.datasets import readers
+from napari_wbc_nca.datasets import samples
 from napari_wbc_nca.datasets.readers import read
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
@@ -113,7 +113,7 @@ def test_a_stopped_training_is_of_one_method_and_beginning(home):
 
 def samples_of(*names):
     boxes = np.tile(np.float32([0, 0, 9, 9]), (len(names), 1))
-    return [readers.Sample("a.png", boxes, names)]
+    return [samples.Sample("a.png", boxes, names)]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_notes_tell_of_few_cells_and_of_a_single_class(names, words):
 
 
 def test_pictures_of_one_class_are_counted_as_pictures():
-    pictures = [readers.Sample("a.png", None, (n,)) for n in ("granular", "granular", "rimmed")]
+    pictures = [samples.Sample("a.png", None, (n,)) for n in ("granular", "granular", "rimmed")]
     first, second = train.data_notes(pictures, TINY)
     assert first.startswith("There are 2 pictures of granular: label some more")
     assert second.startswith("There is 1 picture of rimmed: label some more")

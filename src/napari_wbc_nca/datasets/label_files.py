@@ -31,6 +31,7 @@ POINTS = (("y", "x"), ("axis-0", "axis-1"), ("centroid_y", "centroid_x"))
 BOXES = (("y0", "x0", "y1", "x1"), ("box_y0", "box_x0", "box_y1", "box_x1"))
 """Columns of boxes: plain, of our table of cells."""
 
+read_names = as_label_errors()(yolo.read_names)
 read_text = as_label_errors()(tables.read_text)
 read_table = as_label_errors()(tables.read_table)
 
@@ -49,12 +50,6 @@ def _drop_small(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Label
 def _points(cells: Sequence[tuple[float, float, str]]) -> Labels:
     """Labels of points, which are boxes without extent."""
     return _labels([(y, x, y, x) for y, x, _ in cells], [name for *_, name in cells])
-
-
-def read_names(path: Path) -> tuple[str, ...]:
-    """Read names listed one a line; ``#`` begins a comment, a tab ends the name."""
-    lines = (line.split("#")[0].split("\t")[0].strip() for line in read_text(path).splitlines())
-    return tuple(line for line in lines if line)
 
 
 @as_label_errors()

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from napari_wbc_nca.cell_types import NONE, TYPES, WBC, canonical
+from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import (
     Labels,
     read_columns,
     read_frames,
-    read_names,
     read_points,
     read_types,
     read_voc,
@@ -23,26 +22,17 @@ from napari_wbc_nca.datasets.samples import (
     LabelError,
     MaskedSample,
     Sample,
+    as_label_errors,
     is_picture,
     picture_size,
-    read_rgb,
 )
 from napari_wbc_nca.datasets.sources import Kind, Source, group_names, read_toml, select_pictures
+from napari_wbc_nca.formats import yolo
 from napari_wbc_nca.io._files import NameIndex
 
-__all__ = [
-    "NONE",
-    "TYPES",
-    "WBC",
-    "LabelError",
-    "MaskedSample",
-    "Sample",
-    "Source",
-    "read",
-    "read_masks",
-    "read_rgb",
-    "read_source",
-]
+Reader = tuple[Sequence[Path], Callable[[Path], Sample]]
+"""Labelled pictures of a source, and how the sample of one is read."""
+_POINTS, _CLASSES = "points.csv", "classes.csv"
 
 
 def read(data: str | Path, classes: Sequence[str] = ()) -> list[Sample]:
@@ -79,10 +69,11 @@ def read_source(source: Source) -> list[Sample]:
         if (source.path / inner).is_dir():
             name = source.name or source.path.name
             source = replace(source, path=source.path / inner, name=name)
-    kind = _detected(source.path) if source.kind == "auto" else source.kind
+    kind = _detect_kind(source.path) if source.kind == "auto" else source.kind
     if source.path.is_file() and kind in ("boxes", "folders", "masks", "stain"):
         raise LabelError(f"{source.path} is a file; {kind} are read from a folder")
-    samples = _READERS[kind](source)
+    pictures, read_sample = _READERS[kind](source)
+    samples = [read_sample(path) for path in select_pictures(pictures, source)]
     if not samples:
         raise LabelError(f"{source.path}: no picture is left after include and exclude")
     name = source.name or source.path.stem
@@ -93,11 +84,11 @@ def read_source(source: Source) -> list[Sample]:
     ]
 
 
-def _detected(path: Path) -> Kind:
+def _detect_kind(path: Path) -> Kind:
     if path.is_file():
         return "points" if {"y", "x"} <= set(read_columns(path)) else "crops"
-    if any(is_picture(file) for file in path.iterdir()):
-        return _detected_beside(path)
+    if _pictures(path):
+        return _detect_beside(path)
     if any(is_picture(file) for file in path.glob("*/*")):
         return "folders"
     raise LabelError(
@@ -106,8 +97,8 @@ def _detected(path: Path) -> Kind:
     )
 
 
-def _detected_beside(folder: Path) -> Kind:
-    pictures = [path for path in folder.iterdir() if is_picture(path)]
+def _detect_beside(folder: Path) -> Kind:
+    pictures = _pictures(folder)
     if any(label_file(path) for path in pictures):
         return "masks"
     if any(label.exists() for path in pictures for label in _label_files(path)):
@@ -119,108 +110,85 @@ def _detected_beside(folder: Path) -> Kind:
     return "crops" if (folder / _CLASSES).exists() else "boxes"
 
 
-_POINTS, _CLASSES = "points.csv", "classes.csv"
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if is_picture(path))
 
 
 def _label_files(picture: Path) -> list[Path]:
-    """List the possible label files of a picture: beside it, or in ``labels`` beside ``images``."""
-    folders = [picture.parent]
-    parts = picture.parent.parts
-    if "images" in parts:
-        last = len(parts) - 1 - parts[::-1].index("images")
-        folders.append(Path(*parts[:last], "labels", *parts[last + 1 :]))
-    return [folder / f"{picture.stem}{end}" for folder in folders for end in (".txt", ".xml")]
+    """List the label files of a picture: beside it, or in ``labels`` beside ``images``."""
+    places = [picture, yolo.swap_folder(picture, "images", "labels")]
+    files = (place.with_suffix(end) for place in places for end in (".txt", ".xml"))
+    return [file for file in files if file.exists()]
 
 
-def _read_folders(source: Source) -> list[Sample]:
+def _read_folders(source: Source) -> Reader:
     folders = sorted(folder for folder in source.path.iterdir() if folder.is_dir())
-    pictures = [path for folder in folders for path in sorted(folder.iterdir()) if is_picture(path)]
-    samples = []
-    for path in select_pictures(pictures, source):
-        if any(label.exists() for label in _label_files(path)):
+
+    def read_sample(path: Path) -> Sample:
+        if _label_files(path):
             raise LabelError(
                 f"{path} has a label file beside it, so {path.parent} holds fields and not crops "
                 f"of one class; give {path.parent} itself"
             )
-        samples.append(Sample(path, None, (canonical(path.parent.name),)))
-    return samples
+        return Sample(path, None, (canonical(path.parent.name),))
+
+    return [path for folder in folders for path in _pictures(folder)], read_sample
 
 
-def _read_boxes(source: Source) -> list[Sample]:
-    pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
-    table = source.path / source.types if source.types else None
-    types = NameIndex(read_types(table) if table else {})
-    samples = []
-    for path in select_pictures(pictures, source):
+def _read_boxes(source: Source) -> Reader:
+    types = NameIndex(read_types(source.path / source.types) if source.types else {})
+
+    def read_sample(path: Path) -> Sample:
         boxes, kinds = _read_labels(path, source)
-        names = _typed(tuple(map(canonical, kinds)), types.get(path))
-        samples.append(Sample(path, boxes, names, kinds=kinds))
-    return samples
+        names = tuple(map(canonical, kinds))
+        known = types.get(path)
+        if known is not None and names.count(WBC) == 1:
+            names = tuple(known if name == WBC else name for name in names)
+        return Sample(path, boxes, names, kinds=kinds)
+
+    return _pictures(source.path), read_sample
 
 
+@as_label_errors()
 def _read_labels(path: Path, source: Source) -> Labels:
-    label = next((file for file in _label_files(path) if file.exists()), None)
-    if label is None:
+    if not (found := _label_files(path)):
         raise LabelError(
             f"{path} has no label file; expected {path.stem}.txt or {path.stem}.xml beside it "
             "(an empty .txt where there are no cells), or leave the picture out"
         )
-    if label.suffix == ".xml":
-        return read_voc(label)
-    return read_yolo(label, picture_size(path), _yolo_classes(source))
+    if found[0].suffix == ".xml":
+        return read_voc(found[0])
+    classes = source.classes or tuple(yolo.find_classes(source.path).values())
+    return read_yolo(found[0], picture_size(path), classes)
 
 
-def _yolo_classes(source: Source) -> tuple[str, ...]:
-    listed = source.path / "classes.txt"
-    if source.classes:
-        return source.classes
-    if listed.exists():
-        return read_names(listed)
-    raise LabelError(
-        f"{source.path}: no class names; write them into classes.txt, one a line in the order "
-        "of their indices, or give classes"
-    )
+def _read_masks(source: Source) -> Reader:
+    return _pictures(source.path), read_masks_beside
 
 
-def _typed(names: tuple[str, ...], known: str | None) -> tuple[str, ...]:
-    """Give the only white blood cell among `names` its type, where that is `known`."""
-    if known is None or names.count(WBC) != 1:
-        return names
-    return tuple(known if name == WBC else name for name in names)
+def _read_stain(source: Source) -> Reader:
+    return _pictures(source.path), read_stain_beside
 
 
-def _read_masks(source: Source) -> list[Sample]:
-    pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
-    return [read_masks_beside(path) for path in select_pictures(pictures, source)]
-
-
-def _read_points(source: Source) -> list[Sample]:
+def _read_points(source: Source) -> Reader:
     table = source.path / _POINTS if source.path.is_dir() else source.path
-    if "frame" in read_columns(table):
-        points = _by_frame(table)
-    else:
-        points = _by_name(table)
-    for path, (boxes, _) in points.items():
+    points = _by_frame(table) if "frame" in read_columns(table) else _by_name(table)
+
+    def read_sample(path: Path) -> Sample:
+        boxes, kinds = points[path]
         size = picture_size(path)
         if ((boxes < 0) | (boxes > (*size, *size))).any():
             raise LabelError(
                 f"{table}: a point of {path.name} lies outside its {size} (height, width) pixels"
             )
-    samples = []
-    for path in select_pictures(sorted(points), source):
-        boxes, kinds = points[path]
-        samples.append(Sample(path, boxes, tuple(map(canonical, kinds)), kinds=kinds))
-    return samples
+        return Sample(path, boxes, tuple(map(canonical, kinds)), kinds=kinds)
 
-
-def _read_stain(source: Source) -> list[Sample]:
-    pictures = sorted(path for path in source.path.iterdir() if is_picture(path))
-    return [read_stain_beside(path) for path in select_pictures(pictures, source)]
+    return sorted(points), read_sample
 
 
 def _by_name(table: Path) -> dict[Path, Labels]:
     """Read the points of each picture that the table names, on whichever system it was written."""
-    pictures = NameIndex({path: path for path in table.parent.iterdir() if is_picture(path)})
+    pictures = NameIndex({path: path for path in _pictures(table.parent)})
     points = {}
     for name, labels in read_points(table).items():
         path = pictures.get(name)
@@ -233,8 +201,8 @@ def _by_name(table: Path) -> dict[Path, Labels]:
 def _by_frame(table: Path) -> dict[Path, Labels]:
     """Read the points of each picture whose name ends with the number of their frame."""
     pictures: dict[int, Path] = {}
-    for path in sorted(table.parent.iterdir()):
-        if is_picture(path) and (number := re.search(r"(\d+)$", path.stem)):
+    for path in _pictures(table.parent):
+        if number := re.search(r"(\d+)$", path.stem):
             pictures.setdefault(int(number[1]), path)
     points = {}
     for frame, labels in read_frames(table).items():
@@ -247,18 +215,18 @@ def _by_frame(table: Path) -> dict[Path, Labels]:
     return points
 
 
-def _read_crops(source: Source) -> list[Sample]:
+def _read_crops(source: Source) -> Reader:
     table = source.path / _CLASSES if source.path.is_dir() else source.path
     types = read_types(table)
-    pictures = [path for path in sorted(table.parent.iterdir()) if is_picture(path)]
+    pictures, listed = _pictures(table.parent), NameIndex(types)
     present = NameIndex({path: path for path in pictures})
     if missing := [name for name in types if present.get(name) is None]:
         raise LabelError(f"{table} lists {min(missing)}, which is not in {table.parent}")
-    known = {path: name for path in pictures if (name := NameIndex(types).get(path)) is not None}
-    return [Sample(path, None, (known[path],)) for path in select_pictures([*known], source)]
+    known = {path: name for path in pictures if (name := listed.get(path)) is not None}
+    return [*known], lambda path: Sample(path, None, (known[path],))
 
 
-_READERS: Mapping[Kind, Callable[[Source], list[Sample]]] = {
+_READERS: Mapping[Kind, Callable[[Source], Reader]] = {
     "boxes": _read_boxes,
     "masks": _read_masks,
     "folders": _read_folders,
@@ -291,7 +259,7 @@ def read_masks(
         raise LabelError(f"{path} is no folder; expected one with NAME_mask.png files")
     table = path / "classes.csv"
     types = NameIndex(read_types(table) if table.exists() else {})
-    pictures = {file.stem: file for file in path.iterdir() if is_picture(file)}
+    pictures = {file.stem: file for file in _pictures(path)}
     samples = []
     for mask in sorted(path.glob("*_mask.png")):
         picture = pictures.get(mask.stem.removesuffix("_mask"))

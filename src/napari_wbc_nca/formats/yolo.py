@@ -91,9 +91,7 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a data set; a box becomes a rectangle, an outline the cell."""
     place = path.parent if path.is_file() else path
     if path.suffix.lower() == ".txt":
-        above = (place, *place.parents[:2])
-        places = (one for one in above if any(map(_names_classes, one.glob("*"))))
-        classes, found = _read_classes(next(places, place)), [path]
+        classes, found = find_classes(place), [path]
     else:
         classes = _read_classes(place)
         found = [file for file in sorted(place.rglob("*")) if _is_label_file(file)]
@@ -116,6 +114,19 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
     return [replace(items[0], notes=(*items[0].notes, note)), *items[1:]]
 
 
+def find_classes(folder: Path) -> Mapping[int, str]:
+    """Find the class names of a folder of labels, in it or in one of the two above.
+
+    Raises
+    ------
+    ExportError
+        When there are none.
+    """
+    above = (folder, *folder.parents[:2])
+    places = (place for place in above if any(map(_names_classes, place.glob("*"))))
+    return _read_classes(next(places, folder))
+
+
 def _read_classes(place: Path) -> Mapping[int, str]:
     """Class names of ``data.yaml`` or another YAML file that has them, or of ``classes.txt``."""
     configs = [*place.glob(CONFIG), *sorted(place.glob("*.yaml")), *sorted(place.glob("*.yml"))]
@@ -131,10 +142,19 @@ def _read_classes(place: Path) -> Mapping[int, str]:
             return dict(enumerate(map(str, names)))
     lists = sorted(place.rglob("classes.txt")) or sorted(place.rglob("obj.names"))
     if lists:
-        return dict(enumerate(line.strip() for line in read_text(lists[0]).strip().splitlines()))
+        return dict(enumerate(read_names(lists[0])))
     if configs:
         raise ExportError(f"{configs[0]} names no classes; expected a list under names")
-    raise ExportError(f"{place}: no {CONFIG} or classes.txt; give the folder of a YOLO data set")
+    raise ExportError(
+        f"{place}: no class names; write them into classes.txt, one a line in the order of their "
+        f"indices, or give a folder with {CONFIG}"
+    )
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Read names listed one a line; ``#`` begins a comment, a tab ends the name."""
+    lines = (line.split("#")[0].split("\t")[0].strip() for line in read_text(path).splitlines())
+    return tuple(line for line in lines if line)
 
 
 def _names_classes(path: Path) -> bool:
@@ -149,12 +169,17 @@ def _is_label_file(path: Path) -> bool:
 
 def _find_picture(label: Path) -> Path | None:
     """Picture of a label file: in ``images`` where that is in ``labels``, else beside it."""
-    parts = list(label.parent.parts)
-    if "labels" in parts:
-        parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
-    return files.find_picture(Path(*parts), label.stem) or files.find_picture(
-        label.parent, label.stem
-    )
+    folders = (swap_folder(label, "labels", "images").parent, label.parent)
+    found = (files.find_picture(folder, label.stem) for folder in folders)
+    return next(filter(None, found), None)
+
+
+def swap_folder(path: Path, old: str, new: str) -> Path:
+    """Replace the last folder called `old` in a path by `new`."""
+    parts = list(path.parts)
+    if old in parts[:-1]:
+        parts[len(parts) - 2 - parts[-2::-1].index(old)] = new
+    return Path(*parts)
 
 
 def _read(file: Path, classes: Mapping[int, str], pixels: Any) -> Item:

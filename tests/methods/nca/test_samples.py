@@ -10,8 +10,7 @@ from PIL import Image as Picture
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX, RED_TO_WHITE_DIAMETER
 from napari_wbc_nca.datasets.masks import sample_from_masks
-from napari_wbc_nca.datasets.readers import Sample
-from napari_wbc_nca.datasets.samples import Masks
+from napari_wbc_nca.datasets.samples import Masks, Sample
 from napari_wbc_nca.methods.nca.samples import (
     CYTOPLASM,
     DRAWN,

@@ -9,7 +9,7 @@ import planted
 import pytest
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX, RED_TO_WHITE_DIAMETER
-from napari_wbc_nca.datasets.readers import Sample
+from napari_wbc_nca.datasets.samples import Sample
 from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
 from napari_wbc_nca.methods.propagation.samples import (
     classes_of,
