@@ -57,7 +57,7 @@ def main(models: Path, data: Path, stages: list[str]) -> None:
 def _masks(model: Checkpoint, data: Path) -> Iterator[tuple[str, float]]:
     """IoU of white cells with the experts' masks."""
     for name in MASKED:
-        table = run_to_end(measure_classes([model], [data / name], CellmixerParams())).table
+        table = run_to_end(measure_classes([model], [data / name], CellmixerParams())).classes
         yield f"WBC pixel IoU, `{name}`", float(table[table["class"] == "wbc"]["iou"].iloc[0])
 
 

@@ -139,3 +139,14 @@ def integers(text: str) -> tuple[int, ...]:
     if not all(part.strip().isdecimal() for part in parts):
         raise ValueError(f"{text!r} is no list of numbers; expected such as '16-32-64'")
     return tuple(int(part) for part in parts)
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Split a comma-separated text into names.
+
+    Examples
+    --------
+    >>> listed("pca, centre")
+    ('pca', 'centre')
+    """
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)

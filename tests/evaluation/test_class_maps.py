@@ -116,7 +116,7 @@ def test_text_has_models_side_by_side():
 def test_several_models_are_measured_on_several_data_sets(folder):
     models = [mixer(0), mixer(1)]
     steps = measure_classes(models, [folder], CellmixerParams(device="cpu"))
-    table = run_to_end(steps).table
+    table = run_to_end(steps).classes
     assert list(dict.fromkeys(table["model"])) == ["mixer-0", "mixer-1"]
     assert list(dict.fromkeys(table["data"])) == ["mixed", "unmixed", "artificial"]
     (picture,) = read_class_images(folder / "mixed")
@@ -138,7 +138,7 @@ def test_several_models_are_measured_on_several_data_sets(folder):
 def test_evaluate_measures_the_class_of_each_pixel_where_masks_tell_it(folder, tmp_path):
     found = evaluate(mixer(), folder, device="cpu", output=tmp_path / "out")
     assert isinstance(found, ClassEvaluation)
-    assert set(found.table["data"]) == {"mixed", "unmixed", "artificial"}
+    assert set(found.classes["data"]) == {"mixed", "unmixed", "artificial"}
     assert found.provenance["models"][0]["model"] == "mixer-0"
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"classes.csv", "classes.md", "evaluation.json"}

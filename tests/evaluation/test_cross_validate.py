@@ -85,7 +85,7 @@ def test_each_set_is_measured_by_models_of_every_set(tmp_path, taught):
         **{("one", "one"): 8, ("two", "two"): 8},
         **{("one", "two"): 16, ("two", "one"): 16},
     }
-    types = measured.table[measured.table.figure == "type_balanced"]
+    types = measured.transfer[measured.transfer.figure == "type_balanced"]
     means = types.set_index(["train", "test"])["mean"].to_dict()
     assert means == {
         **{("one", "one"): 1, ("two", "two"): 1},

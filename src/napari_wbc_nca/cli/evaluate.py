@@ -13,7 +13,7 @@ from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import PREDICT, load
 from napari_wbc_nca.cli.train import TRAIN
 from napari_wbc_nca.evaluation.params import CLASS_METHOD, CrossValidateParams, EvaluateParams
-from napari_wbc_nca.params import fields
+from napari_wbc_nca.params import fields, split_names
 
 if TYPE_CHECKING:
     from napari_wbc_nca.evaluation.report import Report
@@ -81,7 +81,7 @@ def evaluate(
 
 def _load_models(names: str, against: str) -> list[Checkpoint]:
     """Load one model, the one to compare with, or several of `cellmixer` joined by commas."""
-    listed = [names] if Path(names).exists() else [name.strip() for name in names.split(",")]
+    listed = [names] if Path(names).exists() else split_names(names)
     models = [load(name) for name in [*listed, *([against] if against else [])]]
     other = [model for model in models if model.method != CLASS_METHOD]
     if other and len(listed) > 1:

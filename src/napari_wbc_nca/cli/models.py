@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from napari_wbc_nca.cli import console
+from napari_wbc_nca.params import split_names
 
 app = typer.Typer(help="List, describe, import and verify models.", no_args_is_help=True)
 
@@ -96,9 +97,9 @@ def import_model(
 
     if output is not None and output.exists() and not force:
         raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
-    listed = tuple(part for part in classes.split(",") if part.strip())
     try:
-        checkpoint = check_weights(model_store.import_published(file, listed, method), file)
+        published = model_store.import_published(file, split_names(classes), method)
+        checkpoint = check_weights(published, file)
         if output is not None:
             weights.save(checkpoint, output)
             console.print_result(f"Written: {output}")

@@ -13,6 +13,7 @@ from napari_wbc_nca.cli.options import given, make, with_fields
 from napari_wbc_nca.cli.segment import load
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.registry import continue_params, finetune_params
+from napari_wbc_nca.params import split_names
 
 if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
@@ -78,8 +79,7 @@ def train(
             params = (
                 finetune_params(start, own) if finetune else continue_params(method, start, own)
             )
-        named = [name.strip() for name in classes.split(",") if name.strip()]
-        samples = readers.read(data, named)
+        samples = readers.read(data, split_names(classes))
         for note in workflow.data_notes(samples, params):
             console.print_message(f"Note: {note}")
         steps = workflow.run_training(

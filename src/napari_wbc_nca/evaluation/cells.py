@@ -12,7 +12,6 @@ from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.datasets.samples import image_id, read_rgb
 from napari_wbc_nca.evaluation import plots
 from napari_wbc_nca.evaluation.ground_truth import EvaluationImage, read_ground_truth
-from napari_wbc_nca.evaluation.params import EvaluateParams, listed
 from napari_wbc_nca.evaluation.report import Report, markdown
 from napari_wbc_nca.evaluation.scores import (
     COLUMNS,
@@ -26,7 +25,7 @@ from napari_wbc_nca.evaluation.scores import (
     summarise,
 )
 from napari_wbc_nca.io.images import read
-from napari_wbc_nca.params import as_dict, fields, from_mapping
+from napari_wbc_nca.params import as_dict, fields, from_mapping, split_names
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.types import Checkpoint, Image
 from napari_wbc_nca.workflow import segment
@@ -34,6 +33,7 @@ from napari_wbc_nca.workflow import segment
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from napari_wbc_nca.evaluation.params import EvaluateParams
     from napari_wbc_nca.methods.params import PredictParams
 
 HEADLINE = {"f1": "F1", "cell_iou": "cell IoU", "pq": "PQ", "aji": "AJI"}
@@ -48,12 +48,8 @@ class CellEvaluation(Report):
     ----------
     cells
         One row a true cell, and one a predicted cell without a partner.
-    images
-        One row an image and projection.
-    summary
-        One row a projection and data set.
-    classes
-        One row a projection, data set and true class.
+    images, summary, classes
+        One row a projection and image, data set, or true class of a data set.
     confusion
         Counts: true types in rows, predicted classes in columns.
     worst
@@ -72,18 +68,12 @@ class CellEvaluation(Report):
     worst: dict[str, list[plots.CellCrop]]
     provenance: dict[str, Any]
 
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """Return the tables by name."""
-        names = ("summary", "classes", "confusion", "images", "cells")
-        return {name: getattr(self, name) for name in names}
-
     def text(self) -> str:
         """Return summary, classes and confusion as Markdown."""
         across = self.summary.set_index("projection").T.rename_axis("figure").reset_index()
         tables = {"Summary": across, "Classes": self.classes, "Confusion": self.confusion}
         parts = [f"## {name}\n\n{markdown(table)}" for name, table in tables.items() if len(table)]
-        notes = [f"Note: {note}" for note in self.notes]
-        return "\n\n".join([f"# {self.provenance['model']}", *notes, *parts]) + "\n"
+        return self.join(self.provenance["model"], parts)
 
     def headline(self) -> str:
         """Return the number of cells and the main metrics in one line."""
@@ -107,14 +97,9 @@ def measure_cells(
     params: EvaluateParams,
     settings: PredictParams,
 ) -> Generator[Progress, None, CellEvaluation]:
-    """Measure the cells of one model step by step.
+    """Measure the cells of one model, with progress after each image.
 
     Crops of one cell are segmented with ``locate=whole``, whatever `settings` says.
-
-    Yields
-    ------
-    Progress
-        After each image.
     """
     cells: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
@@ -133,7 +118,7 @@ def measure_cells(
             worst[name] = plots.lowest_scores(worst[name] + crops, params.worst)
         yield Progress(done, len(images), f"measured {image.name}")
     table = pd.concat(cells, ignore_index=True)[["projection", "data", "image", *COLUMNS]]
-    types = listed(params.types) or [c for c in checkpoint.classes if c not in (NONE, WBC)]
+    types = split_names(params.types) or [c for c in checkpoint.classes if c not in (NONE, WBC)]
     by_image = pd.DataFrame(rows).dropna(axis="columns", how="all")
     sources = {image.sample.source for image in images}
     notes = training_notes(checkpoint, sources, trained_on, len(images))
@@ -161,16 +146,8 @@ def training_notes(
 ) -> list[str]:
     """State which of `count` measured images the model was trained on, or may have been.
 
-    Parameters
-    ----------
-    checkpoint
-        Model; its card lists its training images, or at least the names of its data sets.
-    sources
-        Names of the data sets that are measured.
-    trained_on
-        Names of the measured images that the card lists.
-    count
-        Number of measured images.
+    `trained_on` names those that its card lists, and `sources` the measured data sets: cards of
+    earlier versions list names of data sets only.
     """
     if trained_on:
         named = ", ".join(trained_on[:5]) + (", …" if len(trained_on) > 5 else "")
@@ -189,10 +166,10 @@ def training_notes(
 
 def _projections(params: EvaluateParams, settings: Any) -> dict[str, Any]:
     """Return the parameters of each projection by its name, where a method has projections."""
-    if "projection" not in as_dict(settings):
-        return {"model": settings}
-    names = listed(params.projections) or (settings.projection,)
     values = as_dict(settings)
+    if "projection" not in values:
+        return {"model": settings}
+    names = split_names(params.projections) or (settings.projection,)
     return {name: from_mapping(type(settings), values | {"projection": name}) for name in names}
 
 
@@ -204,18 +181,13 @@ def _measure(
     if image.whole and "whole" in choices.get("locate", ()):
         settings = replace(settings, locate="whole")
     truth = read_ground_truth(image)
-    prediction = run_to_end(predict(_read(image), checkpoint, settings))
+    own = image.sample.pixels
+    picture = read(image.sample.path) if own is None else Image(own, image.name)
+    prediction = run_to_end(predict(picture, checkpoint, settings))
     prediction = remove_unreviewed(truth, keep_white_cells(prediction))
     scores = score_cells(truth, prediction, params.overlap)
     crops = plots.crop_cells(image.name, rgb, truth, prediction, scores)
     return scores, score_image(truth, prediction), crops
-
-
-def _read(image: EvaluationImage) -> Image:
-    """Return the image to be segmented, from its file or from memory."""
-    if image.sample.pixels is not None:
-        return Image(image.sample.pixels, image.name)
-    return read(image.sample.path)
 
 
 predict = segment.run

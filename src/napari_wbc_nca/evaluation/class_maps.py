@@ -15,7 +15,7 @@ from napari_wbc_nca.datasets.label_files import read_names
 from napari_wbc_nca.datasets.samples import LabelError, image_id, is_picture
 from napari_wbc_nca.evaluation.cells import training_notes
 from napari_wbc_nca.evaluation.ground_truth import CELL, read_grey
-from napari_wbc_nca.evaluation.report import Report
+from napari_wbc_nca.evaluation.report import Report, markdown
 from napari_wbc_nca.io.images import prepare, read, read_labels
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.ops.metrics import class_scores, confusion_matrix
@@ -39,14 +39,10 @@ _UNMIXED = "unmixed"
 
 @dataclass(frozen=True, eq=False)
 class ClassImage:
-    """An image with the class of each pixel.
+    """An image of the data set `data` with the class of each pixel.
 
     Attributes
     ----------
-    data
-        Name of its data set.
-    image
-        The image.
     classes
         ``(Y, X)`` index of the class in `names`.
     names
@@ -65,7 +61,7 @@ class ClassEvaluation(Report):
 
     Attributes
     ----------
-    table
+    classes
         model, data, class, accuracy, iou, pixels; after the classes of the cells, a row
         ``cells`` with their means.
     provenance
@@ -74,21 +70,17 @@ class ClassEvaluation(Report):
 
     stem: ClassVar[str] = "classes"
 
-    table: pd.DataFrame
+    classes: pd.DataFrame
     provenance: dict[str, Any]
-
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """Return the table under its name."""
-        return {"classes": self.table}
 
     def text(self) -> str:
         """Return classes in rows, accuracy and IoU of each model side by side, as Markdown."""
         notes = "".join(f"Note: {note}\n\n" for note in self.notes)
-        return notes + format_classes(self.table)
+        return notes + format_classes(self.classes)
 
     def headline(self) -> str:
         """Return the mean IoU of the classes of cells, by model and data set."""
-        means = self.table[self.table["class"] == CELLS].to_dict("records")
+        means = self.classes[self.classes["class"] == CELLS].to_dict("records")
         shown = [f"{row['model']} on {row['data']} {row['iou']:.3f}" for row in means]
         return f"Mean IoU of the cells' classes: {', '.join(shown)}"
 
@@ -96,7 +88,7 @@ class ClassEvaluation(Report):
 def measure_classes(
     models: Sequence[Checkpoint], data: Sequence[str | Path], params: PredictParams
 ) -> Generator[Progress, None, ClassEvaluation]:
-    """Measure accuracy and IoU of each class, of several models on several data sets.
+    """Measure accuracy and IoU of each class, with progress after each image and model.
 
     Parameters
     ----------
@@ -106,11 +98,6 @@ def measure_classes(
         Folders as in :func:`read_class_images`.
     params
         Of prediction.
-
-    Yields
-    ------
-    Progress
-        After each image and model.
     """
     images = [image for folder in data for image in read_class_images(folder)]
     counts: dict[tuple[int, str], Any] = {}
@@ -259,14 +246,12 @@ def _read(folder: Path, mask: Path) -> ClassImage:
 
 def format_classes(table: pd.DataFrame) -> str:
     """Format classes in rows, accuracy and IoU of each model side by side, as Markdown."""
-    lines = []
+    tables = []
     models = list(dict.fromkeys(table["model"]))
     for data, rows in table.groupby("data", sort=False):
-        lines.append(f"| {data} | " + " | ".join(f"{m} accuracy | {m} IoU" for m in models) + " |")
-        lines.append("|---" * (1 + 2 * len(models)) + "|")
-        values = rows.set_index(["class", "model"])[["accuracy", "iou"]]
-        for name in dict.fromkeys(rows["class"]):
-            cells = values.loc[name].reindex(models).to_numpy(float).ravel()
-            lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
+        columns = {str(data): list(dict.fromkeys(rows["class"]))}
+        for model in models:
+            own = rows[rows["model"] == model].set_index("class").reindex(columns[str(data)])
+            columns |= {f"{model} accuracy": [*own["accuracy"]], f"{model} IoU": [*own["iou"]]}
+        tables.append(markdown(pd.DataFrame(columns)))
+    return "\n\n".join(tables) + "\n"

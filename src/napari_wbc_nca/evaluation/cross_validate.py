@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -43,7 +43,7 @@ class CrossValidation(Report):
     ----------
     folds
         One row a trained model, test set and projection, with the figures of its summary.
-    table
+    transfer
         One row a projection, figure, training and test set: ``mean`` and sample standard
         deviation ``sd`` over the folds.
     provenance
@@ -53,12 +53,8 @@ class CrossValidation(Report):
     stem: ClassVar[str] = "transfer"
 
     folds: pd.DataFrame
-    table: pd.DataFrame
+    transfer: pd.DataFrame
     provenance: dict[str, Any]
-
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """Return the tables by name."""
-        return {"folds": self.folds, "transfer": self.table}
 
     def text(self) -> str:
         """Return the matrices of training (rows) and test sets as Markdown, mean ± SD."""
@@ -67,8 +63,8 @@ class CrossValidation(Report):
             both = mean.map("{:.3f}".format) + " ± " + sd.map("{:.3f}".format)
             keys = {"figure": metric, "projection": projection, "trained on": mean.index}
             tables.append(pd.concat([pd.DataFrame(keys, index=mean.index), both], axis=1))
-        title = f"# {self.provenance['method']}: mean ± SD by test set (columns)"
-        return f"{title}\n\n{markdown(pd.concat(tables))}\n"
+        title = f"{self.provenance['method']}: mean ± SD by test set (columns)"
+        return self.join(title, [markdown(pd.concat(tables))])
 
     def headline(self) -> str:
         """Return the number of trained models."""
@@ -85,7 +81,7 @@ class CrossValidation(Report):
 
     def _matrices(self) -> Iterator[tuple[tuple[str, str], pd.DataFrame, pd.DataFrame]]:
         """Yield metric and projection, means, and standard deviations of each matrix."""
-        shown = self.table[self.table["figure"].isin(PLOTTED)]
+        shown = self.transfer[self.transfer["figure"].isin(PLOTTED)]
         for (metric, projection), rows in shown.groupby(["figure", "projection"], sort=False):
             names = list(dict.fromkeys(rows["train"]))
             mean, sd = (
@@ -114,11 +110,10 @@ def cross_validate(
         Name in the registry.
     data
         One data set or several, as `evaluate` takes them.
-    params, segment
-        Parameters of the evaluation and of prediction; the method's defaults where `segment` is
-        None.
-    train
-        Parameters of the training; the method's defaults where None.
+    params
+        Parameters of the evaluation.
+    train, segment
+        Parameters of training and prediction; the method's defaults where None.
 
     Raises
     ------
@@ -144,10 +139,10 @@ def cross_validate(
     folds = pd.concat(rows, ignore_index=True)
     settings = {"train": as_dict(train), "evaluate": as_dict(params), "segment": as_dict(segment)}
     record = {"method": method, "data": [str(path) for path in data], **settings}
-    return CrossValidation(folds, average_folds(folds), record)
+    return CrossValidation(folds, _average_folds(folds), record)
 
 
-def average_folds(folds: pd.DataFrame) -> pd.DataFrame:
+def _average_folds(folds: pd.DataFrame) -> pd.DataFrame:
     """Compute mean and sample standard deviation of each figure over the folds."""
     long = folds.melt(["projection", "train", "test", "fold"], var_name="figure")
     groups = long.groupby(["projection", "figure", "train", "test"], sort=False)["value"]
@@ -161,7 +156,13 @@ def _read_folds(
     found = {Path(path).stem: read_images(path, params) for path in data}
     if len(found) < len(data):
         raise ValueError(f"two of {', '.join(map(str, data))} have one name; rename one of them")
-    _refuse_copies(found)
+    for first, second in combinations(found.values(), 2):
+        pair = ([image.sample.path for image in images] for images in (first, second))
+        for one, other in find_duplicates(*pair)[:1]:
+            raise ValueError(
+                f"{one} and {other} show the same picture, so a model would be measured on its "
+                "training data; exclude it from one of the data sets"
+            )
     sets = {}
     for name, images in found.items():
         groups = [f"{image.sample.source}/{image.sample.group}" for image in images]
@@ -169,17 +170,6 @@ def _read_folds(
         folds = stratified_folds(groups, classes, params.folds, seed).tolist()
         sets[name] = list(zip(images, folds, strict=True))
     return sets
-
-
-def _refuse_copies(sets: Mapping[str, Sequence[EvaluationImage]]) -> None:
-    """Raise an error when two data sets share an image."""
-    for pair in combinations(sets, 2):
-        first, second = ([image.sample.path for image in sets[name]] for name in pair)
-        for one, other in find_duplicates(first, second)[:1]:
-            raise ValueError(
-                f"{one} and {other} show the same picture, so a model would be measured on its "
-                "training data; exclude it from one of the data sets"
-            )
 
 
 def _prefix(steps: Generator[Progress, None, T], text: str) -> Generator[Progress, None, T]:

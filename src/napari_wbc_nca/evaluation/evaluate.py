@@ -68,19 +68,13 @@ class Comparison(Report):
 
     def text(self) -> str:
         """Return the metrics of both models side by side as Markdown."""
-        notes = [f"Note: {note}" for note in self.notes]
-        title = f"# {self.names[0]} and {self.names[1]}"
-        return "\n\n".join([title, *notes, markdown(self.summary)]) + "\n"
+        return self.join(" and ".join(self.names), [markdown(self.summary)])
 
     def headline(self) -> str:
         """Return the main metrics of both models in one line."""
-        rows = self.summary.set_index("figure")[list(self.names)].T.to_dict("list")
-        shown = [
-            f"{name} {rows[key][0]:.3f} and {rows[key][1]:.3f}"
-            for key, name in HEADLINE.items()
-            if key in rows
-        ]
-        return f"{self.names[0]} and {self.names[1]}: {', '.join(shown)}"
+        rows = self.summary.set_index("figure")[list(self.names)].T.map("{:.3f}".format)
+        texts = [f"{name} {' and '.join(rows[k])}" for k, name in HEADLINE.items() if k in rows]
+        return f"{' and '.join(self.names)}: {', '.join(texts)}"
 
     def figures(self) -> dict[str, Figure]:
         """Plot the cells that the models segment most differently."""
@@ -159,8 +153,8 @@ def run(
     Raises
     ------
     ValueError
-        For a parameter that is unknown, out of bounds or does not matter here, and for more
-        models or data sets than can be measured together.
+        For a parameter that is unknown, out of bounds or has no effect here, and for more models
+        or data sets than can be measured together.
     """
     check(params)
     settings = prediction_params(models, values or {})
@@ -182,10 +176,7 @@ def prediction_params(
 ) -> list[PredictParams]:
     """Make the prediction parameters of each model from those `values` that its method has.
 
-    Raises
-    ------
-    ValueError
-        For a name that no method has, and for a value that is out of bounds.
+    A name that no method has and a value that is out of bounds raise ValueError.
     """
     classes: list[Any] = [registry.get(model.method).predict_params for model in models]
     names = [{field.name for field in fields(cls)} for cls in classes]
@@ -214,14 +205,16 @@ def _measure(
     every = replace(params, worst=sys.maxsize, projections="")
     measured = []
     for number, (model, own) in enumerate(zip(models, settings, strict=True)):
-        steps = measure_cells(model, images, every, own)
-        measured.append((yield from map_progress(steps, partial(_of_two, number, model.name))))
+        to_both = partial(_scale_step, number, model.name)
+        measured.append(
+            (yield from map_progress(measure_cells(model, images, every, own), to_both))
+        )
     comparison = _compare((models[0].name, models[1].name), measured, params)
     return replace(comparison, provenance={**source, **comparison.provenance})
 
 
-def _of_two(number: int, name: str, step: Progress) -> Progress:
-    """Return a step of one model as a step of both."""
+def _scale_step(number: int, name: str, step: Progress) -> Progress:
+    """Convert a step of one of two models into a step of both."""
     done = number * step.total + step.done
     return Progress(done, 2 * step.total, f"{name}: {step.message}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,10 @@ from napari_wbc_nca.datasets.label_files import read_names
 from napari_wbc_nca.datasets.masks import read_mask_arrays
 from napari_wbc_nca.datasets.readers import read, read_masks
 from napari_wbc_nca.datasets.samples import MaskedSample, Sample, picture_size
-from napari_wbc_nca.evaluation.params import EvaluateParams, listed
+from napari_wbc_nca.params import split_names
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.evaluation.params import EvaluateParams
 
 Labels = npt.NDArray[np.uint32]
 
@@ -87,7 +90,7 @@ def read_images(data: str | Path, params: EvaluateParams) -> list[EvaluationImag
     ValueError
         When no image is left, or a listed image is missing, with the names.
     """
-    path, classes = Path(data), listed(params.classes)
+    path, classes = Path(data), split_names(params.classes)
     masked = path.is_dir() and any(path.glob("*_mask.png"))
     if params.kind == "labels" or (params.kind == "auto" and not masked):
         images = [EvaluationImage(s, None, s.boxes is None) for s in read(path, classes)]
@@ -95,7 +98,7 @@ def read_images(data: str | Path, params: EvaluateParams) -> list[EvaluationImag
         samples = read_masks(path, classes) if classes else read_masks(path)
         images = [_with_mask(sample, params.kind) for sample in samples]
     images = _select(images, params.include)
-    types = set(listed(params.types))
+    types = set(split_names(params.types))
     images = [i for i in images if not types or types & {*i.sample.names, i.masked_class}]
     if not images:
         raise ValueError(f"{data} holds no cell of the types {params.types}; choose other types")

@@ -59,12 +59,7 @@ def measures_classes(
     """Test whether `models` are measured pixel by pixel on `data`, rather than by their cells.
 
     They are where all of them give each pixel a class and a folder holds masks, unless another
-    `kind` of data is asked for.
-
-    Raises
-    ------
-    ValueError
-        When a parameter is given that only cells can be measured by.
+    `kind` of data is asked for; then parameters for cells raise ValueError.
     """
     masked = any(next(Path(folder).rglob("*_mask.png"), None) for folder in data)
     other = any(model.method != CLASS_METHOD for model in models)
@@ -78,14 +73,3 @@ def measures_classes(
                 "or choose the kind 'crops' or 'fields' to measure cells"
             )
     return True
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """Split a comma-separated text into names.
-
-    Examples
-    --------
-    >>> listed("pca, centre")
-    ('pca', 'centre')
-    """
-    return tuple(name for name in (part.strip() for part in text.split(",")) if name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,9 +30,11 @@ class Report(ABC):
     stem: ClassVar[str]
     provenance: dict[str, Any]
 
-    @abstractmethod
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return the tables by name; each is written as ``NAME.csv``."""
+        import pandas as pd
+
+        return {name: own for name, own in vars(self).items() if isinstance(own, pd.DataFrame)}
 
     @abstractmethod
     def text(self) -> str:
@@ -54,6 +56,10 @@ class Report(ABC):
     def notes(self) -> list[str]:
         """What a reader must know of the results, such as images the model was trained on."""
         return list(self.provenance.get("notes", []))
+
+    def join(self, title: str, parts: Iterable[str]) -> str:
+        """Join a title, the notes and other parts of a text."""
+        return "\n\n".join([f"# {title}", *(f"Note: {n}" for n in self.notes), *parts]) + "\n"
 
 
 def write_report(report: Report, folder: str | Path) -> None:
