@@ -19,7 +19,7 @@ class Labelled(NamedTuple):
     """Stand-in for a sample; remembers what was read."""
 
     data: Path
-    classes: list[str]
+    classes: tuple[str, ...]
     names: tuple[str, ...] = ("neutrophil", "none")
     boxes: tuple[int, ...] = ()
     kinds: tuple[str, ...] = ("neutrophil", "rbc")
@@ -64,7 +64,7 @@ def test_training_writes_the_weights(wbc, training, tmp_path):
     assert file.read_text() == "mine"
     assert training.calls == [
         (
-            [Labelled(tmp_path, ["wbc", "rbc"])],
+            [Labelled(tmp_path, ("wbc", "rbc"))],
             NcaTrainParams(),
             None,
             file.with_name("mine.safetensors.state"),

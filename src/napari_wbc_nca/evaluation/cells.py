@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from napari_wbc_nca.cell_types import NONE, WBC
@@ -21,10 +22,10 @@ from napari_wbc_nca.evaluation.scores import (
     keep_white_cells,
     remove_unreviewed,
     score_cells,
-    score_image,
     summarise,
 )
 from napari_wbc_nca.io.images import read
+from napari_wbc_nca.ops import metrics
 from napari_wbc_nca.params import as_dict, fields, from_mapping, split_names
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.types import Checkpoint, Image
@@ -187,7 +188,10 @@ def _measure(
     prediction = remove_unreviewed(truth, keep_white_cells(prediction))
     scores = score_cells(truth, prediction, params.overlap)
     crops = plots.crop_cells(image.name, rgb, truth, prediction, scores)
-    return scores, score_image(truth, prediction), crops
+    if truth.cell is None:
+        return scores, {}, crops
+    aji = metrics.aggregated_jaccard(truth.cell, np.asarray(prediction.labels["cell"]))
+    return scores, {"aji": aji}, crops
 
 
 predict = segment.run

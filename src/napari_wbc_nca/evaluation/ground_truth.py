@@ -65,7 +65,7 @@ class GroundTruth:
     names
         Class of each.
     whole
-        The image is a crop of one cell.
+        Whether the image is a crop of one cell.
     boxes
         ``(N, 4)`` y0, x0, y1, x1 in pixels; None for masks and crops.
     cell, nucleus
@@ -107,7 +107,7 @@ def read_images(data: str | Path, params: EvaluateParams) -> list[EvaluationImag
 
 def _with_mask(sample: MaskedSample, kind: str) -> EvaluationImage:
     whole = kind == "crops" or (kind == "auto" and sample.boxes is None)
-    boxes = None if whole or sample.boxes is None else sample.boxes
+    boxes = None if whole else sample.boxes
     known, stem, folder = sample.label_class or WBC, sample.path.stem, sample.path.parent.name
     names = (known,) * (1 if boxes is None else len(boxes))
     weak = Sample(sample.path, boxes, names, stem, folder)

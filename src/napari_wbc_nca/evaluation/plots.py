@@ -33,8 +33,6 @@ class CellCrop:
 
     Attributes
     ----------
-    title
-        Image, classes and score.
     score
         IoU with the ground truth.
     rgb
@@ -75,8 +73,10 @@ def crop_cells(
     if truth.cell is None and truth.boxes is None:
         return []
     rows = scores[scores["cell"] > 0].to_dict("records")
-    masks = (_true_mask(truth, row["cell"], rgb.shape[:2]) for row in rows)
-    return [_crop(name, rgb, mask, prediction, row) for mask, row in zip(masks, rows, strict=True)]
+    return [
+        _crop(name, rgb, _true_mask(truth, row["cell"], rgb.shape[:2]), prediction, row)
+        for row in rows
+    ]
 
 
 def _true_mask(truth: GroundTruth, number: int, shape: Sequence[int]) -> Mask:
@@ -161,41 +161,37 @@ def _heatmap(values: pd.DataFrame, labels: npt.NDArray[np.object_]) -> Figure:
 
 def plot_cells(crops: Sequence[CellCrop]) -> Figure:
     """Plot cells with the outline of the ground truth (black) and the prediction (green)."""
-    figure, grid = _grid(len(crops))
-    for axes, crop in zip(grid, crops, strict=True):
-        axes.set_title(crop.title, fontsize="x-small")
-        axes.imshow(crop.rgb)
-        _outline(axes, crop.true, TRUE)
-        _outline(axes, crop.predicted, PREDICTED)
-    return figure
+    return _plot_outlines([((crop, PREDICTED),) for crop in crops], [c.title for c in crops])
 
 
 def plot_disagreements(pairs: Sequence[tuple[CellCrop, CellCrop]]) -> Figure:
     """Plot cells with outlines of the ground truth (black), model 1 (green) and 2 (blue)."""
-    figure, grid = _grid(len(pairs))
-    for axes, (first, second) in zip(grid, pairs, strict=True):
-        axes.set_title(f"{first.title}\n{second.score:.2f} the other", fontsize="x-small")
-        for crop, colour in ((first, PREDICTED), (second, OTHER)):
+    titles = [f"{first.title}\n{second.score:.2f} the other" for first, second in pairs]
+    cells = [((first, PREDICTED), (second, OTHER)) for first, second in pairs]
+    return _plot_outlines(cells, titles)
+
+
+def _plot_outlines(
+    cells: Sequence[tuple[tuple[CellCrop, str], ...]], titles: Sequence[str], columns: int = 4
+) -> Figure:
+    """Plot the crops of each cell over one another, with a colour for their predicted cells."""
+    rows = max(1, -(-len(cells) // columns))
+    figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")
+    for position, (crops, title) in enumerate(zip(cells, titles, strict=True), start=1):
+        axes = figure.add_subplot(rows, columns, position)
+        axes.set_axis_off()
+        axes.set_title(title, fontsize="x-small")
+        for crop, colour in crops:
             y, x = crop.corner
             height, width = crop.true.shape
             axes.imshow(crop.rgb, extent=(x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5))
             _outline(axes, crop.predicted, colour, crop.corner)
-        _outline(axes, first.true, TRUE, first.corner)
+        _outline(axes, crops[0][0].true, TRUE, crops[0][0].corner)
         axes.autoscale()
     return figure
 
 
-def _grid(count: int, columns: int = 4) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` axes in rows of `columns`."""
-    rows = max(1, -(-count // columns))
-    figure = Figure(figsize=(2.4 * columns, 2.7 * rows), layout="constrained")
-    grid = [figure.add_subplot(rows, columns, position + 1) for position in range(count)]
-    for axes in grid:
-        axes.set_axis_off()
-    return figure, grid
-
-
-def _outline(axes: Axes, mask: Mask, colour: str, corner: tuple[int, int] = (0, 0)) -> None:
+def _outline(axes: Axes, mask: Mask, colour: str, corner: tuple[int, int]) -> None:
     if mask.any():
         # Padded, so that an outline closes where a cell touches the border.
         y, x = (np.arange(-1, side + 1) + k for side, k in zip(mask.shape, corner, strict=True))

@@ -13,7 +13,7 @@ from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.ops import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from napari_wbc_nca.evaluation.ground_truth import GroundTruth
     from napari_wbc_nca.types import Segmentation
@@ -53,31 +53,24 @@ def score_cells(truth: GroundTruth, prediction: Segmentation, overlap: float) ->
     """
     shared = _pair_scores(truth, prediction)
     partner = dict(metrics.match_scores(shared, 0 if truth.boxes is None else overlap).tolist())
-    predicted: list[Any] = prediction.cells.to_dict("records")
-    rows: list[dict[Any, Any]] = []
+    predicted = [
+        {"label": cell["label"], "predicted": cell["class"], "confidence": cell.get("confidence")}
+        for cell in prediction.cells.to_dict("records")
+    ]
+    rows: list[Row] = []
     for i, name in enumerate(truth.names):
-        cell = predicted[partner[i]] if i in partner else None
+        cell = predicted[partner[i]] if i in partner else {"label": 0, "predicted": MISSED}
         iou = float(shared[i, partner[i]]) if i in partner else 0.0
-        row = {"cell": i + 1, "true": name, **_predicted(cell)}
+        row = {"cell": i + 1, "true": name, **cell}
         row |= _mask_scores(truth, i + 1, prediction, row["label"])
         if truth.boxes is not None:
             row["box_iou"] = iou
         row["hit"] = row.get("cell_iou", iou) >= overlap
-        row["found"] = row["hit"] or (truth.whole and cell is not None)
+        row["found"] = row["hit"] or (truth.whole and i in partner)
         rows.append(row)
     spare = [cell for j, cell in enumerate(predicted) if j not in partner.values()]
-    rows += [{"cell": 0, "true": "", "hit": False, "found": False} | _predicted(c) for c in spare]
+    rows += [{"cell": 0, "true": "", "hit": False, "found": False} | cell for cell in spare]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
-
-
-def _predicted(cell: Mapping[str, Any] | None) -> Row:
-    if cell is None:
-        return {"label": 0, "predicted": MISSED, "confidence": np.nan}
-    return {
-        "label": cell["label"],
-        "predicted": cell["class"],
-        "confidence": cell.get("confidence", np.nan),
-    }
 
 
 def _pair_scores(truth: GroundTruth, prediction: Segmentation) -> npt.NDArray[np.float64]:
@@ -98,16 +91,17 @@ def _pair_scores(truth: GroundTruth, prediction: Segmentation) -> npt.NDArray[np
 def _mask_scores(truth: GroundTruth, number: int, prediction: Segmentation, label: int) -> Row:
     if truth.cell is None:
         return {}
-    # Not every method finds nuclei, and not every ground truth has them.
-    nuclei = truth.nucleus is not None and "nucleus" in prediction.labels
+    pairs = {"cell": truth.cell}
+    if truth.nucleus is not None and "nucleus" in prediction.labels:
+        pairs["nucleus"] = truth.nucleus
     if not label:
-        return {"cell_iou": 0.0, "cell_dice": 0.0} | ({"nucleus_iou": 0.0} if nuclei else {})
-    true, predicted = truth.cell == number, np.asarray(prediction.labels["cell"]) == label
-    scores = {"cell_iou": metrics.iou(true, predicted), "cell_dice": metrics.dice(true, predicted)}
-    if truth.nucleus is not None and nuclei:
-        nucleus = np.asarray(prediction.labels["nucleus"]) == label
-        scores["nucleus_iou"] = metrics.iou(truth.nucleus == number, nucleus)
-    return scores
+        return {"cell_dice": 0.0} | {f"{name}_iou": 0.0 for name in pairs}
+    masks = {
+        name: (true == number, np.asarray(prediction.labels[name]) == label)
+        for name, true in pairs.items()
+    }
+    scores = {f"{name}_iou": metrics.iou(*pair) for name, pair in masks.items()}
+    return scores | {"cell_dice": metrics.dice(*masks["cell"])}
 
 
 def remove_unreviewed(truth: GroundTruth, prediction: Segmentation) -> Segmentation:
@@ -134,13 +128,6 @@ def _remove(prediction: Segmentation, labels: npt.NDArray[np.integer[Any]]) -> S
     images = {k: np.where(gone, 0, np.asarray(image)) for k, image in prediction.labels.items()}
     cells = prediction.cells[~prediction.cells["label"].isin(labels)]
     return replace(prediction, labels=images, cells=cells)
-
-
-def score_image(truth: GroundTruth, prediction: Segmentation) -> Row:
-    """Score all masks of an image together, by the aggregated Jaccard index."""
-    if truth.cell is None:
-        return {}
-    return {"aji": metrics.aggregated_jaccard(truth.cell, np.asarray(prediction.labels["cell"]))}
 
 
 def detection_metrics(cells: pd.DataFrame) -> dict[str, float]:
@@ -176,15 +163,14 @@ def cell_metrics(cells: pd.DataFrame, types: Sequence[str]) -> dict[str, float]:
     detected = detection_metrics(cells)
     typed = cells[cells["true"].isin(types)]
     found = typed[typed["found"]]
+    predicted = _predicted_types(typed)
     return detected | {
         "precision": _ratio(detected["hits"], detected["predicted"]),
         "recall": _ratio(detected["hits"], detected["cells"]),
         "cell_iou_sd": cells.loc[cells["cell"] > 0, "cell_iou"].std(),
         "typed_cells": len(typed),
         "type_balanced": metrics.balanced_accuracy(list(found["true"]), list(found["predicted"])),
-        "type_balanced_all": metrics.balanced_accuracy(
-            list(typed["true"]), list(_predicted_types(typed))
-        ),
+        "type_balanced_all": metrics.balanced_accuracy(list(typed["true"]), list(predicted)),
         "type_accuracy": _ratio((found["true"] == found["predicted"]).sum(), len(found)),
     }
 
