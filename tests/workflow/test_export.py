@@ -6,7 +6,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ from napari_wbc_nca.formats import files, registry
 from napari_wbc_nca.formats.items import ExportError, item, keep_reviewed
 from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.registry import FORMATS
-from napari_wbc_nca.io import _files, results
+from napari_wbc_nca.io import results
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.types import Image, Segmentation
 from napari_wbc_nca.workflow import export as workflow
@@ -78,10 +80,10 @@ def test_silent_failure_of_a_library_on_a_full_disk_is_understood(tmp_path, monk
         raise OSError("3600 requested and 0 written")
 
     monkeypatch.setattr(registry, "load", lambda target: fails)
-    monkeypatch.setattr(_files, "_room", lambda folder: 0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     with pytest.raises(ExportError, match="make room"):
         export(LABELS, tmp_path, "tiff")
-    monkeypatch.setattr(_files, "_room", lambda folder: 10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**9))
     with pytest.raises(ExportError, match="0 written; choose another folder; nothing was exported"):
         export(LABELS, tmp_path, "tiff")
     assert left_in(tmp_path) == []

@@ -24,8 +24,6 @@ UNNAMED = "unknown"
 LARGEST = np.iinfo(np.uint32).max
 COLUMNS = ("label", "class", "origin")
 """First columns of every table of cells."""
-_DENSE = 2**24
-"""Largest label up to which a table of all labels is faster than a search."""
 _REVIEWED = 0.5
 """Share of a cell's pixels that must lie in reviewed regions for the cell to be taken."""
 
@@ -102,12 +100,8 @@ class Item:
         labels, kinds, origins = (self.cells[name].tolist() for name in COLUMNS)
         names = [name for name in self.cells if name not in COLUMNS]
         others = self.cells[names].to_dict("records") if names else [{}] * len(self.cells)
-        return [
-            Cell(
-                label, kind, origin, {str(k): v for k, v in more.items() if not isna(v) and v != ""}
-            )
-            for label, kind, origin, more in zip(labels, kinds, origins, others, strict=True)
-        ]
+        known = [{str(k): v for k, v in m.items() if not isna(v) and v != ""} for m in others]
+        return list(map(Cell, labels, kinds, origins, known))
 
 
 def table_from_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -150,7 +144,7 @@ def item(
     ExportError
         When labels are none, or do not fit the image or the table.
     """
-    checked = smallest_unsigned(_checked(name, labels))
+    checked = _check_labels(name, labels)
     if pixels is not None and tuple(pixels.shape[:2]) != checked.shape:
         raise ExportError(
             f"{name}: the labels are {_size(checked.shape)} pixels and the image "
@@ -161,13 +155,8 @@ def item(
     return Item(stem, checked, table, pixels, pixel_size, record=dict(record or {}))
 
 
-def smallest_unsigned(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _check_labels(name: str, labels: Any) -> npt.NDArray[Any]:
     """Convert labels to uint16 where that holds them all, else to uint32."""
-    largest = int(labels.max(initial=0))
-    return labels.astype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32)
-
-
-def _checked(name: str, labels: Any) -> npt.NDArray[Any]:
     array = np.asarray(labels)
     if array.ndim > 2 and array.size == array.shape[-1] * array.shape[-2]:
         array = array.reshape(array.shape[-2:])
@@ -182,7 +171,7 @@ def _checked(name: str, labels: Any) -> npt.NDArray[Any]:
             f"{name}: its labels reach from {lowest} to {highest}; expected 0 to {LARGEST}: "
             "relabel the cells"
         )
-    return array
+    return array.astype(np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32)
 
 
 def _size(shape: Sequence[int]) -> str:
@@ -271,14 +260,11 @@ def keep_reviewed(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
 
 def row_image(one: Item) -> npt.NDArray[np.int32]:
     """Map each pixel to 1 + its cell's row in the table, 0 outside of all cells."""
-    labels = one.cells["label"].to_numpy()
-    largest = int(labels.max(initial=0))
-    if largest > _DENSE:
-        place = np.searchsorted(labels, one.labels).astype(np.int32) + 1
-        return np.where(one.labels > 0, place, 0)
-    lookup = np.zeros(largest + 1, np.int32)
-    lookup[labels] = np.arange(1, len(labels) + 1)
-    found: npt.NDArray[np.int32] = lookup[one.labels]
+    from skimage.util import map_array
+
+    labels = one.cells["label"].to_numpy(one.labels.dtype)
+    rows = np.arange(1, len(labels) + 1, dtype=np.int32)
+    found: npt.NDArray[np.int32] = map_array(one.labels, labels, rows)
     return found
 
 
@@ -293,11 +279,6 @@ def unique_names(items: Sequence[Item]) -> list[str]:
         taken.add(name.casefold())
         found.append(name)
     return found
-
-
-def class_names(items: Sequence[Item]) -> tuple[str, ...]:
-    """List the classes of all cells in alphabetical order, by which formats number them."""
-    return tuple(sorted({name for one in items for name in one.cells["class"]}))
 
 
 def class_map(one: Item, classes: Sequence[str]) -> npt.NDArray[np.uint8]:

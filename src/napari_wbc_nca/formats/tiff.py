@@ -127,10 +127,8 @@ def read_segmentation(
     source = run.get("input", {}).get("source")
     picture = _find_picture(path, source) if image is None else image
     shown = images.read(picture) if isinstance(picture, (str, Path)) else picture
-    if isinstance(cells, (str, Path)) and not Path(cells).exists():
-        raise ExportError(f"{cells} does not exist; check the path")
-    listed = path.with_name(f"{stem}{TABLE}") if cells is None else cells
-    table = files.read_cells(Path(listed)) if isinstance(listed, (str, Path)) else listed
+    beside = path.with_name(f"{stem}{TABLE}")
+    table = files.read_cells(beside) if cells is None else find_cells(cells)
     size = pixel_size or _pixel_size(run) or (shown.pixel_size if shown else None) or own_size
     name = stem if shown is None or path.name.endswith(CELL) else shown.name
     origin = {"source": str(path), "sha256": file_sha256(path)}
@@ -141,6 +139,21 @@ def read_segmentation(
         one = replace(one, notes=(note,))
     nuclei = path.with_name(f"{stem}{NUCLEUS}")
     return replace(one, nucleus=read_labels(nuclei)[0]) if nuclei.exists() else one
+
+
+def find_cells(cells: str | Path | pd.DataFrame | None) -> pd.DataFrame | None:
+    """Read a table of cells where it is given as a file.
+
+    Raises
+    ------
+    ExportError
+        When there is no such file, or it is no table of cells.
+    """
+    if not isinstance(cells, (str, Path)):
+        return cells
+    if not Path(cells).exists():
+        raise ExportError(f"{cells} does not exist; check the path")
+    return files.read_cells(Path(cells))
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -59,6 +59,13 @@ def read(path: str | Path) -> Image:
     return _named(path)
 
 
+def as_image(image: Any) -> Image:
+    """Read an image file, or wrap an array; an image stays as it is."""
+    if isinstance(image, Image):
+        return image
+    return read(image) if isinstance(image, (str, Path)) else Image(image)
+
+
 def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
     """Read a label image: the indices of a palette are its labels, not its colours.
 

@@ -14,22 +14,12 @@ import numpy as np
 from napari_wbc_nca.datasets.masks import sample_from_masks
 from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample
 from napari_wbc_nca.datasets.splits import assign_splits
-from napari_wbc_nca.formats import registry
-from napari_wbc_nca.formats.files import (
-    PROGRAM,
-    RECORD,
-    read_cells,
-    stage_folders,
-    to_colours,
-    write_png,
-    write_record,
-)
+from napari_wbc_nca.formats import files, registry
 from napari_wbc_nca.formats.geometry import read_regions
 from napari_wbc_nca.formats.items import (
     ExportError,
     Item,
     cell_measurements,
-    class_names,
     item,
     keep_reviewed,
     nuclei_of_cells,
@@ -39,14 +29,13 @@ from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.provenance import (
     export_notes,
     export_record,
+    item_record,
     merge_notes,
-    run_record,
 )
-from napari_wbc_nca.formats.tiff import find_label_images, read_segmentation
+from napari_wbc_nca.formats.tiff import find_cells, find_label_images, read_segmentation
 from napari_wbc_nca.io import results
-from napari_wbc_nca.io._files import array_sha256, file_sha256
-from napari_wbc_nca.io.images import read
-from napari_wbc_nca.io.results import LABELS
+from napari_wbc_nca.io._files import array_sha256
+from napari_wbc_nca.io.images import as_image
 from napari_wbc_nca.params import check, from_mapping
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.types import Image, Segmentation
@@ -58,14 +47,12 @@ class ExportResult:
 
     Attributes
     ----------
-    folders
-        Folder of each format.
+    folders, failed
+        Folder of each format that was written, and why the others could not be.
     files
-        All files, below these.
+        All files, below these folders.
     notes
         What must be known of them, such as cells that were left out.
-    failed
-        Why a format could not be written, by its name.
     """
 
     folders: dict[str, Path]
@@ -127,7 +114,7 @@ def export(
     params = from_mapping(ExportParams, options)
     items = collect_items(labels, image, cells, params.pixel_size)
     if reviewed is not None:
-        items = [_restrict(one, reviewed) for one in items]
+        items = [keep_reviewed(one, _regions(reviewed, one.shape)) for one in items]
     names = [formats] if isinstance(formats, str) else list(formats)
     return run_to_end(run(items, names, Path(folder), params, groups))
 
@@ -142,7 +129,7 @@ def collect_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) 
             raise ExportError(
                 f"{labels} holds {len(files)} label images; give them one by one with their image"
             )
-        shown = None if image is None else _as_image(image)
+        shown = None if image is None else as_image(image)
         return [read_segmentation(file, shown, cells, pixel_size or None) for file in files]
     return [_item_of_arrays(labels, image, cells, pixel_size)]
 
@@ -155,38 +142,18 @@ def _item_of_arrays(labels: Any, image: Any, cells: Any, pixel_size: float) -> I
         run, nucleus = labels.provenance, labels.labels.get("nucleus")
         cells = labels.cells if cells is None else cells
         labels = labels.labels["cell"]
-    shown: Image | None = None if image is None else _as_image(image)
-    plane = np.asarray(labels)
-    source = None if shown is None else shown.source
+    shown, plane = None if image is None else as_image(image), np.asarray(labels)
     name = "image" if shown is None else shown.name
-    entry = {
-        "title": name,
-        "source": source,
-        "sha256": file_sha256(source),
-        "labels": {"source": None, "sha256": array_sha256(plane)},
-        **run_record(run),
-    }
-    if shown is not None and source is None:
-        entry["sha256"] = array_sha256(shown.pixels)
-    if isinstance(cells, (str, Path)):
-        file, cells = cells, read_cells(Path(cells))
-        if cells is None:
-            raise ExportError(f"{file} does not exist; check the path")
+    entry = item_record(name, shown, {"source": None, "sha256": array_sha256(plane)}, run)
     size = pixel_size or (shown.pixel_size if shown else None)
-    one = item(name, plane, cells, shown.pixels if shown else None, size, entry)
+    pixels = shown.pixels if shown else None
+    one = item(name, plane, find_cells(cells), pixels, size, entry)
     return one if nucleus is None else replace(one, nucleus=np.asarray(nucleus))
 
 
-def _as_image(image: Any) -> Image:
-    if isinstance(image, Image):
-        return image
-    return read(image) if isinstance(image, (str, Path)) else Image(image)
-
-
-def _restrict(one: Item, reviewed: Any) -> Item:
+def _regions(reviewed: Any, shape: tuple[int, int]) -> Any:
     is_file = isinstance(reviewed, (str, Path))
-    mask = read_regions(Path(reviewed), one.shape) if is_file else np.asarray(reviewed) > 0
-    return keep_reviewed(one, mask)
+    return read_regions(Path(reviewed), shape) if is_file else np.asarray(reviewed) > 0
 
 
 def training_sample(one: Item) -> Sample:
@@ -202,7 +169,9 @@ def training_sample(one: Item) -> Sample:
             f"{one.name} has labels but no picture; open the picture that they were drawn on"
         )
     masks = Masks(one.labels, (), nuclei_of_cells(one), one.ignore)
-    found = sample_from_masks(Path(one.name), masks, one.classes(), one.shape, to_colours(one))
+    found = sample_from_masks(
+        Path(one.name), masks, one.classes(), one.shape, files.to_colours(one)
+    )
     return replace(found, group=one.name, source="layers")
 
 
@@ -228,10 +197,10 @@ def run(
     chosen = list(registry.FORMATS) if list(names) == [registry.ALL] else list(dict.fromkeys(names))
     table = None if groups is None else Path(groups)
     items = split_items(_check_items(items, names, params), params, table)
-    classes = class_names(items)
+    classes = sorted({name for one in items for name in one.cells["class"]})
     targets = {name: folder / name for name in chosen}
     failed: dict[str, str] = {}
-    with stage_folders(list(targets.values()), force=params.force) as parts:
+    with files.stage_folders(list(targets.values()), force=params.force) as parts:
         for done, (name, part) in enumerate(zip(chosen, parts, strict=True)):
             form = registry.get(name)
             yield Progress(done, len(chosen), form.title)
@@ -243,13 +212,14 @@ def run(
                 failed[name] = str(error)
                 shutil.rmtree(part)
                 continue
-            files = sorted(path.relative_to(part).as_posix() for path in _files(part))
-            write_record(part / RECORD, export_record(name, items, classes, params, files, table))
+            made = [path.relative_to(part).as_posix() for path in _list_files(part)]
+            record = export_record(name, items, classes, params, made, table)
+            files.write_record(part / files.RECORD, record)
         if len(failed) == len(chosen):
             raise ExportError("; ".join(dict.fromkeys(failed.values())))
         yield Progress(len(chosen), len(chosen), "done")  # the last chance to cancel
     folders = {name: target for name, target in targets.items() if name not in failed}
-    written = [path for target in folders.values() for path in sorted(_files(target))]
+    written = [path for target in folders.values() for path in _list_files(target)]
     notes = {name: export_notes(name, items) for name in folders}
     return ExportResult(folders, tuple(written), merge_notes(notes), failed)
 
@@ -264,10 +234,8 @@ def split_items(
     ExportError
         When they cannot be split so.
     """
-    names = []
-    for one in items:
-        source, title = one.record.get("source"), one.record.get("title")
-        names.append([str(source or one.name), str(title or one.name), one.name])
+    keys = ("source", "title")
+    names = [[*(str(one.record.get(key) or one.name) for key in keys), one.name] for one in items]
     shares = {"test": params.test, "val": params.validation}
     try:
         sides = assign_splits(names, shares, params.split_by, params.seed, table)
@@ -276,8 +244,8 @@ def split_items(
     return [replace(one, split=side) for one, side in zip(items, sides, strict=True)]
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _check_items(items: Sequence[Item], names: Sequence[str], params: ExportParams) -> list[Item]:
@@ -332,17 +300,15 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
         When nothing there can be read, or no cell is in it, saying why.
     """
     place = Path(path).expanduser()
-    name = registry.detect(place) if form == "auto" else form
-    entry = registry.get(name)
     if not place.exists():
         raise ExportError(f"{place} does not exist; check the path")
-    shown = None if image is None else _as_image(image)
+    entry = registry.get(registry.detect(place) if form == "auto" else form)
+    shown = None if image is None else as_image(image)
     found: list[Item] = registry.load(entry.read)(place, None if shown is None else shown.pixels)
-    cells = sum(len(one.cells) for one in found)
-    notes = [note for one in found for note in one.notes]
-    if not cells:
-        raise ExportError(f"{place}: no cell in it{''.join(f'; {note}' for note in notes)}")
     empty = [one.name for one in found if not len(one.cells)]
+    if len(empty) == len(found):
+        notes = "".join(f"; {note}" for one in found for note in one.notes)
+        raise ExportError(f"{place}: no cell in it{notes}")
     if empty:
         note = f"without any cell: {', '.join(empty)}"
         found[0] = replace(found[0], notes=(*found[0].notes, note))
@@ -361,10 +327,8 @@ def write_imported(
 
     Parameters
     ----------
-    items
-        What was imported.
-    folder
-        Where to.
+    items, folder
+        What was imported, and where to.
     source
         What it was imported from, for the record.
     force
@@ -378,17 +342,19 @@ def write_imported(
         When a file cannot be written.
     """
     target = Path(folder)
-    names = unique_names(items)
-    files = (target / f"{name}{end}" for name in names for end in (LABELS["cell"], results.TABLE))
-    there = [path for path in files if path.exists()]
+    names, ends = unique_names(items), (results.LABELS["cell"], results.TABLE)
+    paths = (target / f"{name}{end}" for name in names for end in ends)
+    there = next((path for path in paths if path.exists()), None)
     if there and not force:
-        raise ExportError(f"{there[0]} exists; choose another folder, or replace it with --force")
+        raise ExportError(f"{there} exists; choose another folder, or replace it with --force")
     written: list[Path] = []
     for name, one in zip(names, items, strict=True):
-        pixels = np.full((*one.shape, 3), 255, np.uint8) if one.pixels is None else to_colours(one)
+        pixels = (
+            np.full((*one.shape, 3), 255, np.uint8) if one.pixels is None else files.to_colours(one)
+        )
         image = {"name": name, "source": one.record.get("source"), "shape": list(one.shape)}
         entry = {
-            "program": f"{PROGRAM} {version(PROGRAM)}",
+            "program": f"{files.PROGRAM} {version(files.PROGRAM)}",
             "imported": str(source),
             "input": {**image, "pixel_size": one.pixel_size},
             "notes": list(one.notes),
@@ -398,5 +364,5 @@ def write_imported(
         written += results.write(found, Image(pixels, name, one.pixel_size), target)
         if one.ignore is not None:
             written.append(target / f"{name}_reviewed.png")
-            write_png(written[-1], np.where(one.ignore, 0, 255).astype(np.uint8))
+            files.write_png(written[-1], np.where(one.ignore, 0, 255).astype(np.uint8))
     return written

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io._files import file_sha256
-from napari_wbc_nca.io.images import read
+from napari_wbc_nca.io.images import as_image
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.result import CONTRIBUTION, collect
@@ -61,13 +61,6 @@ def segment(image: Any, model: str | Path | Checkpoint, **params: Any) -> Segmen
     given = {name: params.pop(name, None) for name in ("points", "boxes")}
     chosen: PredictParams = from_mapping(registry.get(checkpoint.method).predict_params, params)
     return run_to_end(run(as_image(image), checkpoint, chosen, **given))
-
-
-def as_image(image: Any) -> Image:
-    """Image of a file, an array or an image."""
-    if isinstance(image, Image):
-        return image
-    return read(image) if isinstance(image, (str, Path)) else Image(image)
 
 
 def run(
