@@ -122,7 +122,7 @@ def test_lazy_labels_are_written_tile_by_tile(tmp_path):
     stored[600:700, 500:900] = 2
     stored[1299, 1099] = 1
     labels = Watched(stored)
-    results._write_labels(tmp_path / "a.tif", labels, 0.1)
+    results.write_labels(tmp_path / "a.tif", labels, 0.1)
     assert labels.largest == 512 * 512
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.is_bigtiff
@@ -213,7 +213,7 @@ def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch, failing):
     elif failing == "_overlay.png":
         monkeypatch.setattr(results, "draw", lambda *_: Full())
     else:
-        monkeypatch.setattr(results, "_write_json", full)
+        monkeypatch.setattr(results, "write_json", full)
     with pytest.raises(OutputError) as caught:
         write(found, image(), tmp_path)
     assert str(caught.value) == (
@@ -229,7 +229,7 @@ def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
         path.write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(results, "_write_json", interrupt)
+    monkeypatch.setattr(results, "write_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(segmentation(), image(), tmp_path)
     assert left_in(tmp_path) == []

@@ -59,14 +59,14 @@ def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[
     """
     size = image.pixel_size
     writers: dict[str, Callable[[Path], object]] = {
-        suffix: partial(_write_labels, labels=segmentation.labels[name], pixel_size=size)
+        suffix: partial(write_labels, labels=segmentation.labels[name], pixel_size=size)
         for name, suffix in LABELS.items()
         if name in segmentation.labels
     }
     writers |= {
         TABLE: lambda path: segmentation.cells.to_csv(path, index=False, encoding="utf-8"),
         OVERLAY: lambda path: draw(image, segmentation).save(path, format="PNG"),
-        RECORD: lambda path: _write_json(path, segmentation.provenance),
+        RECORD: lambda path: write_json(path, segmentation.provenance),
     }
     if segmentation.maps:
         writers[MAPS] = lambda path: _write_maps(path, segmentation.maps)
@@ -86,24 +86,29 @@ def _output_file(name: str, suffix: str, folder: str | Path) -> Path:
     return Path(folder) / f"{stem}{suffix}"
 
 
-def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON that people can read."""
     text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(f"{text}\n", encoding="utf-8")
 
 
-def _write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:
+def write_labels(path: Path, labels: Any, pixel_size: float | None) -> None:
     """Write a label image so that Fiji and others know its numbers and its scale."""
     import tifffile
 
     size = pixel_size or 1.0
-    if isinstance(labels, np.ndarray) and int(labels.max(initial=0)) <= np.iinfo(np.uint16).max:
+    small = isinstance(labels, np.ndarray) and labels.ndim <= 4
+    if small and int(labels.max(initial=0)) <= np.iinfo(np.uint16).max:
         tifffile.imwrite(
             path,
             labels.astype(np.uint16),
             imagej=True,
             compression="zlib",
             resolution=None if pixel_size is None else (1 / size, 1 / size),
-            metadata={"axes": "YX", **({} if pixel_size is None else {"unit": "um"})},
+            metadata={
+                "axes": "TZYX"[-labels.ndim :],
+                **({} if pixel_size is None else {"unit": "um"}),
+            },
         )
         return
     _write_tiles(  # ImageJ's own form has neither tiles nor uint32

@@ -80,6 +80,12 @@ MIGRATIONS = (_SCHEMA,)
 """Script `n` brings a database from version `n` to version `n + 1`."""
 
 
+_POLL, _RETRY = 0.1, 2.0
+"""Seconds between looks at a job, and between tries to write on a full disk."""
+_PASSING = ("SQLITE_FULL",)
+"""Errors of SQLite that pass without the project being opened again."""
+
+
 class ProjectError(ValueError):
     """A project that cannot be used; says which, why, and what to do."""
 
@@ -118,7 +124,7 @@ class Database:
                 f"{self.path} cannot be written to; ask for the right to write there, or copy the "
                 "project's folder to a place of your own and open the copy"
             )
-        self._lock = FileLock(folder / "project.lock", timeout=0)
+        self._lock = FileLock(folder / "project.lock", timeout=0, thread_local=False)
         try:
             self._lock.acquire()
         except Timeout:
@@ -135,6 +141,9 @@ class Database:
         self._numbers = count(last + 1)
         self._jobs: SimpleQueue[tuple[Callable[[Any], Any], Future[Any]] | None] = SimpleQueue()
         self.failure: BaseException | None = None
+        self.on_failure: Callable[[BaseException], object] = _ignore
+        self._waiting = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="project", daemon=True)
         self._thread.start()
 
@@ -146,7 +155,8 @@ class Database:
     def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Run `job` in a transaction on the writing thread, after all jobs before it.
 
-        Once a job has failed, later ones fail with the same error: a journal has no gaps.
+        While the disk is full, jobs wait in memory and are tried again. Once a job has failed for
+        another reason, later ones fail with the same error: a journal has no gaps.
         """
         future: Future[T] = Future()
         self._jobs.put((job, future))
@@ -160,7 +170,16 @@ class Database:
         ProjectError
             When it could not be written.
         """
-        self.submit(lambda _: None).result()
+        self.wait(self.submit(lambda _: None))
+
+    def wait(self, future: Future[T]) -> T:
+        """Wait for a job of :meth:`submit`; raises the reason where it cannot be written now."""
+        while True:
+            try:
+                return future.result(timeout=_POLL)
+            except TimeoutError:
+                if self.failure is not None:
+                    raise self.failure from None
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of a query, of what is committed."""
@@ -169,6 +188,7 @@ class Database:
     def close(self) -> None:
         """Write what is waiting, and let go of the project; a second call does nothing."""
         if self._thread.is_alive():
+            self._closing.set()
             self._jobs.put(None)
             self._thread.join()
             self._reader.close()
@@ -231,9 +251,19 @@ class Database:
         connection = self._connect()
         while (item := self._jobs.get()) is not None:
             job, future = item
-            if self.failure is not None:
-                future.set_exception(self.failure)
-                continue
+            try:
+                result = self._commit(connection, job)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+        connection.close()
+
+    def _commit(self, connection: sqlite3.Connection, job: Callable[[Any], Any]) -> Any:
+        """Run a job as one transaction, again and again while the disk is full."""
+        while True:
+            if self.failure is not None and not self._waiting:
+                raise self.failure
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 result = job(connection)
@@ -242,16 +272,24 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 self.failure = self._unwritten(error)
-                future.set_exception(self.failure)
+                self._waiting = getattr(error, "sqlite_errorname", "") in _PASSING
+                self.on_failure(self.failure)
+                if not self._waiting or self._closing.is_set():
+                    raise self.failure from error
+                self._closing.wait(_RETRY)
             else:
-                future.set_result(result)
-        connection.close()
+                self.failure, self._waiting = None, False
+                return result
 
     def _unwritten(self, error: BaseException) -> BaseException:
         if not isinstance(error, sqlite3.Error):
             return error
         remedy = {
-            "SQLITE_FULL": "make room on its disk, then save the labels and open the project again",
+            "SQLITE_FULL": "make room on its disk; corrections wait in memory until there is room",
             "SQLITE_BUSY": "close the program that uses it, then open the project again",
         }.get(getattr(error, "sqlite_errorname", ""), "check its disk, then open the project again")
         return ProjectError(f"{self.path} cannot be written: {error}; {remedy}")
+
+
+def _ignore(_: BaseException) -> None:
+    """Do nothing: who waits for the job learns of its failure."""

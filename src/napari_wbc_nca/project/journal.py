@@ -107,6 +107,38 @@ def apply_edit(labels: Labels, rows: dict[int, Row], edit: Edit, forward: bool =
             rows[label] = row
 
 
+def difference(
+    labels: Labels, rows: Mapping[int, Row], new_labels: Labels, new_rows: Mapping[int, Row]
+) -> tuple[tuple[RegionChange, ...], dict[int, tuple[Row | None, Row | None]]]:
+    """Return what leads from one state of a layer to another: regions and rows of an edit.
+
+    Parameters
+    ----------
+    labels, new_labels
+        ``(..., Y, X)``, of one shape.
+    rows, new_rows
+        Label to its row.
+    """
+    if labels.shape != new_labels.shape:
+        raise ValueError(
+            f"the layer has the shape {new_labels.shape} now, its journal {labels.shape}; "
+            "add the new labels as a layer, so that a new journal begins"
+        )
+    regions = []
+    for plane in np.ndindex(labels.shape[:-2]):
+        y, x = np.nonzero(labels[plane] != new_labels[plane])
+        if y.size:
+            where = slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1)
+            before, after = labels[plane][where].copy(), new_labels[plane][where].copy()
+            regions.append(RegionChange(plane, (where[0].start, where[1].start), before, after))
+    changes = {
+        label: (rows.get(label), new_rows.get(label))
+        for label in dict.fromkeys((*rows, *new_rows))
+        if plain(rows.get(label)) != plain(new_rows.get(label))
+    }
+    return tuple(regions), changes
+
+
 class Journal:
     """Corrections of one layer, written in the background in their order.
 

@@ -4,65 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.project.database import FILE, Database, ProjectError
 from napari_wbc_nca.project.journal import Journal, Labels, Row, insert_layer
+from napari_wbc_nca.project.snapshot import ImageRecord, LayerRecord, write_snapshot
 
 if TYPE_CHECKING:
     import sqlite3
 
 ENDING = ".wbcproject"
 """What the name of a project's folder ends with."""
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """Image of a project, which is never copied or changed.
-
-    Attributes
-    ----------
-    id
-        Number in the project.
-    path
-        Where it was found last.
-    sha256
-        Of the file, by which it is known when it was moved.
-    pixel_size
-        Side of a pixel in µm; None where unknown.
-    """
-
-    id: int
-    path: Path
-    sha256: str
-    pixel_size: float | None
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """Label layer of an image in a project.
-
-    Attributes
-    ----------
-    id, name
-        Number in the project, and name.
-    run
-        Record of the run that made it; empty where it was drawn by hand.
-    corrections
-        Edits that are applied.
-    last
-        Time of the last transaction in UTC; empty where there is none.
-    """
-
-    id: int
-    name: str
-    run: Mapping[str, Any]
-    corrections: int
-    last: str
 
 
 class Project:
@@ -104,17 +60,29 @@ class Project:
         ):
             yield ImageRecord(number, self._absolute(path), sha256, pixel_size)
 
-    def add_image(self, path: Path, pixel_size: float | None = None) -> ImageRecord:
+    def add_image(
+        self, path: Path, pixel_size: float | None = None, sha256: str | None = None
+    ) -> ImageRecord:
         """Add an image file, or find it by its hash where it is known; its path is renewed.
+
+        Parameters
+        ----------
+        path
+            File, or the name of an array.
+        pixel_size
+            Side of a pixel in µm; None where unknown.
+        sha256
+            Of an array without a file; None for a file.
 
         Raises
         ------
         ProjectError
             When the file is missing.
         """
-        if not path.exists():
+        if sha256 is None and not path.exists():
             raise ProjectError(f"{path} is missing; put the image back, or say where it is now")
-        sha256, stored = file_sha256(path), self._relative(path)
+        stored = self._relative(path) if sha256 is None else path.name
+        sha256 = sha256 or file_sha256(path)
 
         def insert(connection: sqlite3.Connection) -> int:
             connection.execute(
@@ -125,12 +93,12 @@ class Project:
             ((number,),) = connection.execute("SELECT id FROM images WHERE sha256 = ?", (sha256,))
             return int(number)
 
-        number = self.database.submit(insert).result()
+        number = self.database.wait(self.database.submit(insert))
         return next(image for image in self.images() if image.id == number)
 
-    def find_image(self, path: Path) -> ImageRecord | None:
-        """Find an image file by its hash; None where the project does not hold it."""
-        sha256 = file_sha256(path)
+    def find_image(self, path: Path, sha256: str | None = None) -> ImageRecord | None:
+        """Find an image by its hash, of a file where none is given; None where it is unknown."""
+        sha256 = sha256 or file_sha256(path)
         return next((image for image in self.images() if image.sha256 == sha256), None)
 
     def layers(self, image: ImageRecord) -> Iterator[LayerRecord]:
@@ -171,10 +139,42 @@ class Project:
                 f"{image.path.name} has a layer {name!r} already; rename the new one"
             )
         copy, table = labels.copy(), dict(rows)
-        number = self.database.submit(
-            lambda c: insert_layer(c, image.id, name, copy, table, run or {})
-        ).result()
+        number = self.database.wait(
+            self.database.submit(lambda c: insert_layer(c, image.id, name, copy, table, run or {}))
+        )
         return self.journal(number)
+
+    def free_name(self, image: ImageRecord, name: str) -> str:
+        """Return `name`, or with a number behind it where the image has a layer of that name."""
+        taken = {layer.name for layer in self.layers(image)}
+        numbered = (f"{name} ({number})" for number in range(2, len(taken) + 3))
+        return name if name not in taken else next(one for one in numbered if one not in taken)
+
+    def latest_layers(self, image: ImageRecord) -> list[LayerRecord]:
+        """Layers of an image with corrections: for each plane or stack the one changed last."""
+        latest: dict[str, LayerRecord] = {}
+        corrected = [layer for layer in self.layers(image) if layer.corrections]
+        for layer in sorted(corrected, key=lambda layer: (layer.last, layer.id)):
+            latest[str(layer.run.get("planes", ""))] = layer
+        return list(latest.values())
+
+    def write_snapshots(self) -> list[Path]:
+        """Write the corrected label images with their tables and records into the folder.
+
+        ``NAME_labels.tif``, ``NAME_cells.csv`` and ``NAME.json``, as ``segment`` writes them, of
+        each image with corrections; they replace older ones when they are complete.
+
+        Raises
+        ------
+        OutputError
+            When one cannot be written.
+        """
+        return [
+            path
+            for image in self.images()
+            for layer in self.latest_layers(image)
+            for path in write_snapshot(self.folder, image, layer, self.journal(layer.id))
+        ]
 
     def journal(self, layer: int) -> Journal:
         """Journal of a layer, by its number."""
@@ -196,9 +196,15 @@ def default_folder(image: Path) -> Path:
     beside = image.with_name(image.stem + ENDING)
     if beside.exists() or os.access(image.parent, os.W_OK):
         return beside
+    return user_folder(image.stem)
+
+
+def user_folder(name: str) -> Path:
+    """Folder of a project among the user's own files."""
     from platformdirs import user_data_path
 
-    return user_data_path("napari-wbc-nca") / "projects" / beside.name
+    file_name = re.sub(r'[\\/:*?"<>|\0]', "_", name)
+    return user_data_path("napari-wbc-nca") / "projects" / f"{file_name}{ENDING}"
 
 
 def is_project(path: Path) -> bool:

@@ -222,14 +222,14 @@ def correct(viewer: Viewer, layer: Labels, name: str) -> str:
     """
     plane, follower = shown_plane(viewer, layer), follow(layer)
     if name == "relabel":
-        follower.write(edit.relabel(layer.data), ())
+        follower.write(edit.relabel(layer.data), (), name)
         return f"renumbered {len(layer.features)} cells"
     if name == "split":
         points = seeds(viewer, plane)
         return _split(plane, follower, split_by_seeds, points, labels_at(plane.labels, points))
     label = pointed_cell(viewer, plane)
     boxes = follower.boxes([label]) if label else {}
-    follower.write(_OF_CELL[name](plane.labels, label, boxes=boxes), plane.index)
+    follower.write(_OF_CELL[name](plane.labels, label, boxes=boxes), plane.index, name)
     return f"{OPERATIONS[name].title.lower()}: cell {label}"
 
 
@@ -239,7 +239,7 @@ def correct_by_line(viewer: Viewer, layer: Labels, name: str, line: npt.ArrayLik
     labels = labels_along(plane.labels, line)
     if name == "cut":
         return _split(plane, follower, split_by_line, line, labels)
-    follower.write(edit.merge(plane.labels, labels, follower.boxes(labels)), plane.index)
+    follower.write(edit.merge(plane.labels, labels, follower.boxes(labels)), plane.index, name)
     return f"merged {len(labels)} cells into cell {labels[0]}"
 
 
@@ -262,5 +262,5 @@ def _split(
 ) -> str:
     """Split along a line or at points, both given by their pixels; `cells` lie under them."""
     done = split(plane.labels, where, follower.fresh_label, follower.boxes(cells))
-    follower.write(done, plane.index)
+    follower.write(done, plane.index, "split")
     return f"split into {len(done.parents) + len(set(done.parents.values()))} cells"

@@ -80,6 +80,7 @@ class Follower:
         self._steps: dict[int, Recorded] = {}
         self._edit: Edit | None = None
         self._annotated: dict[int, Mapping[str, Any]] = {}
+        self.operation = ""
         self.listeners: list[Callable[[str, Recorded], None]] = []
         self._stale = False
         self._largest = 0
@@ -109,8 +110,17 @@ class Follower:
         """A label that no cell has, or had since the layer is followed."""
         return self._largest + 1
 
-    def write(self, edit: Edit, index: Index) -> None:
+    def write(self, edit: Edit, index: Index, operation: str = "") -> None:
         """Write an edit of the plane at `index`, as one step of napari's undo.
+
+        Parameters
+        ----------
+        edit
+            Of the plane.
+        index
+            Position of the plane.
+        operation
+            What the edit is called in a journal.
 
         Raises
         ------
@@ -125,12 +135,12 @@ class Follower:
         inside = [at + side.start for at, side in zip(changed, edit.part, strict=True)]
         lead = [np.full(changed[0].size, at) for at in index]
         inherit_colours(layer, edit.parents)
-        self._edit = edit
+        self._edit, self.operation = edit, operation
         try:
             with layer.block_history():
                 layer.data_setitem((*lead, *inside), edit.values[changed])
         finally:
-            self._edit = None
+            self._edit, self.operation = None, ""
 
     def classify(self, label: int, name: str) -> None:
         """Give a cell a class, as one step of napari's undo."""

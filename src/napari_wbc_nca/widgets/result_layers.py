@@ -19,6 +19,7 @@ from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colo
 from napari_wbc_nca.widgets.correction_keys import make_correctable
 from napari_wbc_nca.widgets.linked_layers import link_layers
 from napari_wbc_nca.widgets.planes import OURS, SHOWS, Index, placement
+from napari_wbc_nca.widgets.review.layer_journal import keep_journal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -128,6 +129,7 @@ def add_result(viewer: Viewer, request: Request, found: Found) -> Result:
     }
     if "cell" in layers:
         make_correctable(layers["cell"])
+        keep_journal(layers["cell"], request.source.layer)
         link_layers(layers["cell"], layers.values())
         outline_selection(viewer)
     for layer in earlier:

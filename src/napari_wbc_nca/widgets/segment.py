@@ -13,6 +13,7 @@ from napari_wbc_nca.widgets.base import Computation, RunWidget
 from napari_wbc_nca.widgets.class_colours import legend, summary
 from napari_wbc_nca.widgets.layout import Column, big_button, text_label
 from napari_wbc_nca.widgets.result_layers import Result, add_result, update_result
+from napari_wbc_nca.widgets.review.restore import RestoreButton
 from napari_wbc_nca.widgets.scale_box import Circle
 from napari_wbc_nca.widgets.segment_form import SegmentForm
 from napari_wbc_nca.widgets.segment_run import (
@@ -119,7 +120,8 @@ class SegmentWidget(RunWidget):
         self._finished: Finished | None = None
         self._first: Finished | None = None
         self.preview, self.tools = ControlsPlace(self), ControlsPlace(self)
-        self.add(self.form, self.preview, self.button, self.progress, self.status)
+        self.restore = RestoreButton(self.viewer)
+        self.add(self.restore, self.form, self.preview, self.button, self.progress, self.status)
         self.add(self.legend, self.tools)
         self.form.live_changed.connect(self.project)
         self.form.source_changed.connect(self._on_source)

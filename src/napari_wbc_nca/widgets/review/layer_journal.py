@@ -1,61 +1,172 @@
-"""Journal of a Labels layer: its corrections are written down as they are made, and restored."""
+"""Journal of a Labels layer: its corrections are written as they are made, undone and restored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import pandas as pd
 
-from napari_wbc_nca.project.journal import Edit, Journal, RegionChange, Row, apply_edit
+from napari_wbc_nca.project.journal import (
+    Edit,
+    Journal,
+    RegionChange,
+    Row,
+    apply_edit,
+    difference,
+)
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.class_colours import recolour
 from napari_wbc_nca.widgets.features_sync import Recorded, follow
 from napari_wbc_nca.widgets.planes import OURS
+from napari_wbc_nca.widgets.review.open_projects import Place, place_of
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    import numpy.typing as npt
+    from napari.layers import Image, Labels
 
-    from napari_wbc_nca.project.project import ImageRecord, LayerRecord, Project
+    from napari_wbc_nca.project.project import Project
 
 _JOURNALS: WeakKeyDictionary[Labels, LayerJournal] = WeakKeyDictionary()
+_REVIEW = {"class": "classify", "status": "review"}
+"""Column that an annotation changes to the kind of its edit."""
 
 
 class LayerJournal:
     """Writes each correction of a Labels layer into a project, and undoes those of before.
 
+    Writing happens in the thread of the project. A journal that does not exist yet begins with
+    the first correction: segmenting alone leaves no file. One that cannot begin is tried again
+    with the next correction.
+
     Parameters
     ----------
     layer
-        Labels layer, whose pixels and features are those of `journal`.
+        Labels layer.
+    place
+        Image and project that the journal belongs to.
     journal
-        Of the layer in the project.
+        Of the layer, where the project holds one already whose state the layer shows.
     reviewer
         Who corrects.
     """
 
-    def __init__(self, layer: Labels, journal: Journal, reviewer: str = "") -> None:
-        self.layer, self.journal, self.reviewer = layer, journal, reviewer
-        self._restoring = False
-        self._session = 0
+    def __init__(
+        self,
+        layer: Labels,
+        place: Place,
+        journal: Journal | None = None,
+        reviewer: str = "",
+    ) -> None:
+        self._layer, self._place, self.reviewer = ref(layer), place, reviewer
+        self._journal = journal
+        self._begun = journal is not None
+        if self._begun:
+            place.project.use(self._layer)
+        self._done: list[int] = []
+        self._undone: list[int] = []
+        self._deep = 0
+        self._applying = False
         follow(layer).listeners.append(self._on_step)
+        layer.events.data.connect(self._on_data)
+        self._napari_undo, self._napari_redo = type(layer).undo, type(layer).redo
+        vars(layer).update(undo=self.undo, redo=self.redo)  # what napari's keys and menus call
         _JOURNALS[layer] = self
 
+    @property
+    def layer(self) -> Labels:
+        """The layer whose corrections are written."""
+        layer = self._layer()
+        if layer is None:
+            raise ValueError("the layer was removed; choose another one")
+        return layer
+
+    def flush(self) -> None:
+        """Wait until all corrections are written.
+
+        Raises
+        ------
+        ProjectError
+            When they could not be.
+        """
+        if self._begun:
+            self._place.project.submit(lambda project: project.database.flush()).result()
+
+    def undo(self) -> None:
+        """Take back the last step: of napari's history, then of earlier sessions."""
+        layer = self.layer
+        if any(True for _ in history.undo_steps(layer)):
+            self._napari_undo(layer)
+        elif self._apply("undo"):
+            self._deep += 1
+
+    def redo(self) -> None:
+        """Repeat the step that was taken back last."""
+        layer = self.layer
+        if not self._deep and any(True for _ in history.redo_steps(layer)):
+            self._napari_redo(layer)
+        elif self._apply("redo"):
+            self._deep = max(self._deep - 1, 0)
+
+    def _apply(self, action: str) -> bool:
+        """Undo or redo an edit of the journal in the layer; False where there is none."""
+        if not self._begun:
+            return False
+        edit = self._write(lambda journal: getattr(journal, action)()).result()
+        if edit is None:
+            return False
+        layer, rows = self.layer, rows_of(self.layer.features)
+        self._applying = True
+        try:
+            apply_edit(layer.data, rows, edit, forward=action == "redo")
+            layer.features = table_of(rows, layer.features)
+            layer.refresh()
+            recolour(layer, {n: str(row["class"]) for n, row in rows.items() if n in edit.rows})
+        finally:
+            self._applying = False
+        return True
+
     def _on_step(self, action: str, record: Recorded) -> None:
-        """Write down what a step of napari's history did."""
-        if self._restoring:
+        """Write what a step of napari's history did."""
+        number = history.step_id(record.step)
+        if self._applying:
             return
-        if action == "undo":
-            self.journal.undo()
-        elif action == "redo":
-            self.journal.redo()
-        else:
-            self.journal.record(self._edit(record))
+        if action == "edit":
+            edit = self._edit(record)
+            self._begin_before(edit)
+            self._done, self._undone, self._deep = [*self._done, number], [], 0
+            self._write(lambda journal: journal.record(edit))
+            return
+        source, target = (
+            (self._done, self._undone) if action == "undo" else (self._undone, self._done)
+        )
+        if source and source[-1] == number:
+            target.append(source.pop())
+            self._write(lambda journal: getattr(journal, action)())
+        elif self._begun:  # a step of before the journal began
+            self._write_difference(action)
+
+    def _on_data(self, event: Any = None) -> None:
+        """Write that somebody replaced all pixels."""
+        if self._begun and not self._applying:
+            self._write_difference("replace")
+
+    def _write_difference(self, kind: str) -> None:
+        """Write as one edit what the layer shows over what the journal holds."""
+        self._done, self._undone, self._deep = [], [], 0
+        labels, rows = np.array(self.layer.data), rows_of(self.layer.features)
+
+        def write(journal: Journal) -> None:
+            regions, changes = difference(*journal.restore(), labels, rows)
+            if regions or changes:
+                journal.record(Edit(kind, regions, changes, self.reviewer))
+
+        self._write(write)
 
     def _edit(self, record: Recorded) -> Edit:
+        layer = self.layer
         regions = tuple(
             RegionChange(
                 tuple(side.start for side in part[:-2]),
@@ -63,39 +174,76 @@ class LayerJournal:
                 before,
                 after,
             )
-            for part, before, after in history.pixels(self.layer, record.step)
+            for part, before, after in history.pixels(layer, record.step)
         )
         before, after = record.before or {}, record.after or {}
         rows = {
             label: (before.get(label), after.get(label))
             for label in dict.fromkeys((*before, *after))
         }
-        kind = "pixels" if regions else "table"
-        return Edit(kind, regions, rows, self.reviewer)
+        return Edit(self._kind(regions, rows), regions, rows, self.reviewer)
 
-    def undo(self) -> bool:
-        """Take back a correction of an earlier session; False where there is none."""
-        return self._apply(self.journal.undo(), forward=False)
+    def _kind(self, regions: tuple[RegionChange, ...], rows: Mapping[int, Any]) -> str:
+        """Name what was done: an operation, a tool of napari, or a decision on cells."""
+        layer = self.layer
+        if operation := follow(layer).operation:
+            return operation
+        if regions:
+            return str(layer.mode) if str(layer.mode) not in ("pan_zoom", "pick") else "pixels"
+        return next(
+            (
+                kind
+                for column, kind in _REVIEW.items()
+                for old, new in rows.values()
+                if (old or {}).get(column) != (new or {}).get(column)
+            ),
+            "table",
+        )
 
-    def redo(self) -> bool:
-        """Apply such a correction again; False where there is none."""
-        return self._apply(self.journal.redo(), forward=True)
+    def _begin_before(self, edit: Edit) -> None:
+        """Begin the journal with the state before `edit`, unless it has begun."""
+        if self._begun:
+            return
+        self._done, self._undone, self._begun = [], [], True
+        labels, rows = np.array(self.layer.data), rows_of(self.layer.features)
+        apply_edit(labels, rows, edit, forward=False)
+        start = starter(self.layer, self._place, labels, rows)
 
-    def _apply(self, edit: Edit | None, *, forward: bool) -> bool:
-        if edit is None:
-            return False
-        rows = rows_of(self.layer.features)
-        self._restoring = True
-        try:
-            apply_edit(self.layer.data, rows, edit, forward)
-            self.layer.features = table_of(rows, self.layer.features)
-            self.layer.refresh()
-            recolour(
-                self.layer, {n: str(row["class"]) for n, row in rows.items() if n in edit.rows}
-            )
-        finally:
-            self._restoring = False
-        return True
+        def begin_here(project: Project) -> None:
+            try:
+                self._journal = start(project)
+            except BaseException:
+                self._begun = False
+                raise
+
+        self._place.project.use(self._layer)
+        self._place.project.submit(begin_here)
+
+    def _write(self, deed: Callable[[Journal], Any]) -> Any:
+        def run(project: Project) -> Any:
+            if self._journal is not None and self._begun:
+                return deed(self._journal)
+            return None  # its beginning failed, which was reported
+
+        return self._place.project.submit(run)
+
+
+def starter(
+    layer: Labels, place: Place, labels: npt.NDArray[Any], rows: Mapping[int, Row]
+) -> Callable[[Project], Journal]:
+    """Return what adds a layer to its project, to be called in the project's thread."""
+    name, made = layer.name, dict(layer.metadata.get(OURS, {}))
+    kept = {key: made[key] for key in _KEPT if key in made}
+
+    def start(project: Project) -> Journal:
+        image = project.add_image(place.path, place.pixel_size, place.sha256)
+        return project.add_layer(image, project.free_name(image, name), labels, rows, kept)
+
+    return start
+
+
+_KEPT = ("source", "planes", "model", "params", "provenance", "shows")
+"""What is kept of the metadata of a layer."""
 
 
 def journal_of(layer: Labels) -> LayerJournal | None:
@@ -103,26 +251,16 @@ def journal_of(layer: Labels) -> LayerJournal | None:
     return _JOURNALS.get(getattr(layer, "__wrapped__", layer))
 
 
-def begin_journal(
-    layer: Labels, project: Project, image: ImageRecord, reviewer: str = ""
-) -> LayerJournal:
-    """Add a layer to a project as it is now, and write down what is corrected from here on."""
-    run = dict(layer.metadata.get(OURS, {}).get("provenance", {}))
-    journal = project.add_layer(
-        image, layer.name, np.asarray(layer.data), rows_of(follow(layer).table), run
-    )
-    return LayerJournal(layer, journal, reviewer)
+def keep_journal(layer: Labels, image: Image | None) -> LayerJournal | None:
+    """Write the corrections of a layer of cells from now on, into the project of its image.
 
-
-def restore_layer(layer: Labels, project: Project, record: LayerRecord) -> LayerJournal:
-    """Give a layer the labels and rows that a project holds, and go on with its journal."""
-    journal = project.journal(record.id)
-    labels, rows = journal.restore()
-    layer.data = labels.astype(layer.data.dtype, copy=False)
-    layer.features = table_of(rows, layer.features)
-    follow(layer).measure_all("added")
-    recolour(layer, {n: str(row["class"]) for n, row in rows.items() if row.get("class")})
-    return LayerJournal(layer, journal)
+    None where the image is unknown, or cannot be known again.
+    """
+    layer = getattr(layer, "__wrapped__", layer)  # plugins get proxies
+    if (known := journal_of(layer)) is not None:
+        return known
+    place = None if image is None else place_of(getattr(image, "__wrapped__", image))
+    return None if place is None else LayerJournal(layer, place)
 
 
 def rows_of(table: pd.DataFrame) -> dict[int, Row]:
@@ -131,27 +269,18 @@ def rows_of(table: pd.DataFrame) -> dict[int, Row]:
 
 
 def table_of(rows: Mapping[int, Row], like: pd.DataFrame) -> pd.DataFrame:
-    """Table of rows, with the columns of `like` first."""
+    """Table of rows, with the columns of `like` first; missing texts are empty."""
     found = pd.DataFrame([rows[label] for label in sorted(rows)])
+    if found.empty:
+        return like.iloc[:0]
     front = [name for name in like if name in found]
-    return found[front + [name for name in found if name not in front]]
-
-
-def saved_corrections(project_folder: Path, image: Path) -> str:
-    """Offer of what can be restored for an image; empty where there is nothing."""
-    from napari_wbc_nca.project.project import Project
-
-    with Project(project_folder) as project:
-        record = project.find_image(image)
-        if record is None:
-            return ""
-        layers = [layer for layer in project.layers(record) if layer.corrections]
-    if not layers:
-        return ""
-    latest = max(layers, key=lambda layer: layer.last)
-    total = sum(layer.corrections for layer in layers)
-    noun = "correction" if total == 1 else "corrections"
-    return f"Restore {total} {noun} of {latest.last[11:16]}, {latest.last[:10]}"
+    table = found[front + [name for name in found if name not in front]]
+    texts = [
+        name
+        for name in table
+        if table[name].dtype == object and any(isinstance(value, str) for value in table[name])
+    ]
+    return table.fillna(dict.fromkeys(texts, ""))
 
 
 def _named(row: Mapping[Any, Any]) -> Row:

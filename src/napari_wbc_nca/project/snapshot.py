@@ -1,0 +1,127 @@
+"""Images and layers as a project lists them, and label images written from their journals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wbc_nca.io._files import stem, write_files
+from napari_wbc_nca.io.results import LABELS, RECORD, TABLE, write_json, write_labels
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_wbc_nca.project.journal import Journal
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """Image of a project, which is never copied or changed.
+
+    Attributes
+    ----------
+    id
+        Number in the project.
+    path
+        Where it was found last.
+    sha256
+        Of the file, by which it is known when it was moved.
+    pixel_size
+        Side of a pixel in µm; None where unknown.
+    """
+
+    id: int
+    path: Path
+    sha256: str
+    pixel_size: float | None
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """Label layer of an image in a project.
+
+    Attributes
+    ----------
+    id, name
+        Number in the project, and name.
+    run
+        Record of the run that made it; empty where it was drawn by hand.
+    corrections
+        Edits that are applied.
+    last
+        Time of the last transaction in UTC; empty where there is none.
+    """
+
+    id: int
+    name: str
+    run: Mapping[str, Any]
+    corrections: int
+    last: str
+
+
+def write_snapshot(
+    folder: Path, image: ImageRecord, layer: LayerRecord, journal: Journal
+) -> list[Path]:
+    """Write a layer as it is now, in the files that ``segment`` writes.
+
+    Parameters
+    ----------
+    folder
+        That gets ``NAME_labels.tif``, ``NAME_cells.csv`` and ``NAME.json``; a layer of some
+        planes of a stack has their positions in NAME.
+    image, layer
+        As the project lists them.
+    journal
+        Of the layer.
+
+    Returns
+    -------
+    list of Path
+        The files, in that order; each appears whole or not at all.
+    """
+    import pandas as pd
+
+    labels, rows = journal.restore()
+    table = pd.DataFrame([rows[label] for label in sorted(rows)])
+    table = table.drop(columns="index", errors="ignore")
+    if "label" not in table:
+        table = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
+    planes = layer.run.get("planes") or ["()"]
+    position = "".join(f"-{n}" for n in re.findall(r"\d+", planes[0])) if len(planes) == 1 else ""
+    name = f"{stem(image.path)}{position}"
+    runs = layer.run.get("provenance") or [{}]
+    made = dict(runs[0]) if isinstance(runs, list) else dict(runs)
+    record = {
+        "program": "napari-wbc-nca",
+        **made,
+        "input": {
+            **made.get("input", {}),
+            "source": str(image.path),
+            "sha256": image.sha256,
+            "pixel_size": image.pixel_size,
+        },
+        "corrections": layer.corrections,
+        "corrected": layer.last,
+    }
+    return write_files(
+        {
+            folder / f"{name}{LABELS['cell']}": lambda path: write_labels(
+                path, _flat(labels), image.pixel_size
+            ),
+            folder / f"{name}{TABLE}": lambda path: table.to_csv(
+                path, index=False, encoding="utf-8"
+            ),
+            folder / f"{name}{RECORD}": lambda path: write_json(path, record),
+        }
+    )
+
+
+def _flat(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Remove leading axes of length 1: the labels of one plane are an image."""
+    lead = labels.shape[:-2]
+    return labels.reshape(labels.shape[-2:]) if all(n == 1 for n in lead) else labels

@@ -1,0 +1,228 @@
+"""Offer to restore the corrections that a project holds of an image that was opened."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import pandas as pd
+from napari.layers import Image, Labels
+from napari.utils.notifications import Notification, notification_manager
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QPushButton
+
+from napari_wbc_nca.project.project import is_project, user_folder
+from napari_wbc_nca.widgets.canvas_lines import outline_selection
+from napari_wbc_nca.widgets.class_colours import class_colours, colormap
+from napari_wbc_nca.widgets.correction_keys import make_correctable
+from napari_wbc_nca.widgets.planes import OURS, Index, placement, source_of
+from napari_wbc_nca.widgets.review.layer_journal import LayerJournal, table_of
+from napari_wbc_nca.widgets.review.open_projects import Place, place_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_wbc_nca.project.journal import Journal, Row
+    from napari_wbc_nca.project.journal import Labels as LabelArray
+    from napari_wbc_nca.project.project import Project
+    from napari_wbc_nca.project.snapshot import LayerRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """Corrections that can be restored.
+
+    Attributes
+    ----------
+    image
+        Layer that they belong to.
+    place
+        Where they are kept.
+    layers
+        Layers that hold them.
+    """
+
+    image: Image
+    place: Place
+    layers: tuple[LayerRecord, ...]
+
+    @property
+    def text(self) -> str:
+        """What is offered, such as "Restore 14 corrections of 08:23"."""
+        total = sum(layer.corrections for layer in self.layers)
+        noun = "correction" if total == 1 else "corrections"
+        return f"Restore {total} {noun} of {local_time(max(x.last for x in self.layers))}"
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A layer as its project holds it."""
+
+    record: LayerRecord
+    labels: LabelArray
+    rows: dict[int, Row]
+    journal: Journal
+
+
+class Offers(QObject):
+    """What can be restored for the images of a viewer.
+
+    Parameters
+    ----------
+    viewer
+        Whose images are looked up, now and when others are opened.
+
+    Attributes
+    ----------
+    open
+        Offers that nobody has taken yet.
+    """
+
+    changed = Signal()
+    _found = Signal(object)
+    _read = Signal(object, object)
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.open: list[Offer] = []
+        self._found.connect(self._on_found)
+        self._read.connect(self._on_read)
+        viewer.layers.events.inserted.connect(lambda event: self._look_up(event.value))
+        viewer.layers.events.removed.connect(lambda event: self._drop(event.value))
+        for layer in viewer.layers:
+            self._look_up(layer)
+
+    def take(self, offer: Offer) -> None:
+        """Restore the layers of an offer, and go on with their journals."""
+        if offer not in self.open:
+            return
+        self.open.remove(offer)
+        self.changed.emit()
+
+        def read(project: Project) -> None:
+            found = []
+            for record in offer.layers:
+                journal = project.journal(record.id)
+                found.append(Restored(record, *journal.restore(), journal))
+            self._read.emit(offer, found)
+
+        offer.place.project.submit(read)
+
+    def _look_up(self, layer: Any) -> None:
+        """Find out in the project's thread what is kept of an image."""
+        if not isinstance(layer, Image) or OURS in layer.metadata:
+            return
+        if layer.source.path is None and not user_folder("").parent.is_dir():
+            return  # no array has a project, so that none needs to be hashed
+        place = place_of(layer)
+        if place is None or not is_project(place.project.folder):
+            return
+
+        def look(project: Project) -> None:
+            image = project.find_image(place.path, place.sha256)
+            if image is not None and (layers := project.latest_layers(image)):
+                self._found.emit(Offer(layer, place, tuple(layers)))
+
+        place.project.submit(look)
+        place.project.close_unused()
+
+    def _on_found(self, offer: Offer) -> None:
+        if offer.image not in self.viewer.layers:
+            return
+        self.open.append(offer)
+        self.changed.emit()
+        message = f"{offer.image.name}: {offer.text}?"
+        actions = (("Restore", lambda _: self.take(offer)),)
+        notification_manager.dispatch(Notification(message, "info", actions))
+
+    def _on_read(self, offer: Offer, found: Sequence[Restored]) -> None:
+        for one in found:
+            restore_layer(self.viewer, offer.image, offer.place, one)
+
+    def _drop(self, layer: Any) -> None:
+        left = [offer for offer in self.open if offer.image is not layer]
+        if len(left) < len(self.open):
+            self.open = left
+            self.changed.emit()
+
+
+class RestoreButton(QPushButton):
+    """Button that restores what is offered for a viewer; hidden where nothing is.
+
+    Parameters
+    ----------
+    viewer
+        Whose images are looked up.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.offers = offers_of(viewer)
+        self.setToolTip("Corrections that were made before the image was closed")
+        self.offers.changed.connect(self._show)
+        self.clicked.connect(lambda: self.offers.take(self.offers.open[-1]))
+        self._show()
+
+    def _show(self) -> None:
+        if isalive(self):
+            offers = self.offers.open
+            self.setText(offers[-1].text if offers else "")
+            self.setVisible(bool(offers))
+
+
+_OFFERS: WeakKeyDictionary[Viewer, Offers] = WeakKeyDictionary()
+
+
+def offers_of(viewer: Viewer) -> Offers:
+    """Return what can be restored in a viewer, looked up from the first call on."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get proxies
+    if viewer not in _OFFERS:
+        _OFFERS[viewer] = Offers(viewer)
+    return _OFFERS[viewer]
+
+
+def restore_layer(viewer: Viewer, image: Image, place: Place, restored: Restored) -> Labels:
+    """Add a layer as its project holds it; its corrections go on in the same journal."""
+    record = restored.record
+    table = table_of(restored.rows, pd.DataFrame({"index": [], "label": [], "class": []}))
+    layer: Labels = viewer.add_labels(
+        restored.labels,
+        name=record.name,
+        opacity=0.5,
+        features=table,
+        colormap=colormap(table, class_colours(table)),
+        metadata={OURS: {**record.run, "source_id": str(image.unique_id)}},
+        **placement(source_of(image), _plane(record, restored.labels)),
+    )
+    make_correctable(layer)
+    outline_selection(viewer)
+    viewer.layers.selection.active = layer
+    LayerJournal(layer, place, restored.journal)
+    return layer
+
+
+def _plane(record: LayerRecord, labels: LabelArray) -> Index | None:
+    """Position of the one plane of a stack that labels belong to; None where they have all."""
+    planes = record.run.get("planes", ())
+    if labels.ndim == 2 or len(planes) != 1:
+        return None
+    return tuple(int(at) for at in ast.literal_eval(planes[0]))
+
+
+def local_time(time: str) -> str:
+    """Write a time in UTC as people here read it: hours and minutes, with a date if not today.
+
+    Examples
+    --------
+    >>> len(local_time("2020-05-01T08:23:00+00:00"))
+    17
+    """
+    here = datetime.fromisoformat(time).astimezone()
+    today = here.date() == datetime.now().astimezone().date()
+    return f"{here:%H:%M}" if today else f"{here:%H:%M, %d.%m.%y}"
