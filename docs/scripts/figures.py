@@ -18,7 +18,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.results import draw
 from napari_wbc_nca.methods.field import Field, Part, fine_part
-from napari_wbc_nca.methods.nca.projection import PROJECTIONS
+from napari_wbc_nca.methods.nca.cells import PROJECTIONS
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.growth import convex_pieces, grow_region, stained_mask
 from napari_wbc_nca.ops.stain import fit_background, sample_field

@@ -12,7 +12,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.methods.cellmixer.preview import preview_foreground
 from napari_wbc_nca.methods.cellmixer.samples import read_foreground
-from napari_wbc_nca.methods.propagation import preview
+from napari_wbc_nca.methods.propagation import detect
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.segment import SegmentWidget
 
@@ -50,9 +50,9 @@ def detector(opened, monkeypatch):
 
     def map_likelihood(image, checkpoint, params):
         yield Progress(0, 1, "Finding cells")
-        return preview.LikelihoodMap(values, 2.0, 20.0, checkpoint)
+        return detect.LikelihoodMap(values, 2.0, 20.0, checkpoint)
 
-    monkeypatch.setattr(preview, "map_likelihood", map_likelihood)
+    monkeypatch.setattr(detect, "map_likelihood", map_likelihood)
     return docked
 
 
@@ -82,8 +82,8 @@ def test_preview_looks_again_at_another_plane_and_another_scale(
     viewer, detector, click, settle, monkeypatch
 ):
     seen = []
-    real = preview.map_likelihood
-    monkeypatch.setattr(preview, "map_likelihood", lambda *args: seen.append(args) or real(*args))
+    real = detect.map_likelihood
+    monkeypatch.setattr(detect, "map_likelihood", lambda *args: seen.append(args) or real(*args))
     viewer.add_image(np.stack([smear(), smear()]), name="stack")
     controls = detector.preview.current
     click(controls.shown)

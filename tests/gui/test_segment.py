@@ -10,7 +10,7 @@ import squares
 from napari.layers import Labels
 from squares import assemble, smear
 
-from napari_wbc_nca.methods.nca.projection import PROJECTIONS
+from napari_wbc_nca.methods.nca.cells import PROJECTIONS
 from napari_wbc_nca.widgets import segment
 from napari_wbc_nca.widgets.planes import OURS
 

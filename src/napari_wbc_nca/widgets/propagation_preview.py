@@ -103,7 +103,7 @@ class PropagationPreview(Controls):
         """Put the peaks of the likelihood into their layer."""
         if self._response is None or self._place is None:
             return
-        from napari_wbc_nca.methods.propagation.preview import centroids
+        from napari_wbc_nca.methods.propagation.detect import centroids
 
         try:
             params: Any = self.host.form.page.make(self.host.form.scale.params())
@@ -151,9 +151,9 @@ class PropagationPreview(Controls):
 def respond(source: Source, index: Index, model: str, params: Any) -> Generator[Any, None, Any]:
     """Map the likelihood of a plane; runs in a thread."""
     from napari_wbc_nca.io import model_store
-    from napari_wbc_nca.methods.propagation import preview
+    from napari_wbc_nca.methods.propagation import detect
 
     yield None
     return (
-        yield from preview.map_likelihood(source.image(index), model_store.resolve(model), params)
+        yield from detect.map_likelihood(source.image(index), model_store.resolve(model), params)
     )

@@ -12,9 +12,8 @@ import torch
 from napari_wbc_nca.methods.cellmixer import scale
 from napari_wbc_nca.methods.cellmixer.connected_cells import connect_pixels
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams
-from napari_wbc_nca.methods.cellmixer.predict import predict
+from napari_wbc_nca.methods.cellmixer.predict import blending_weights, predict, window_spans
 from napari_wbc_nca.methods.cellmixer.scale import piece_diameters
-from napari_wbc_nca.methods.cellmixer.sliding_window import blending_weights, window_spans
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.progress import run_to_end

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.nca.locate import cell_probability, locate
-from napari_wbc_nca.methods.nca.projection import PROJECTIONS
+from napari_wbc_nca.methods.nca.cells import PROJECTIONS
+from napari_wbc_nca.methods.nca.predict import cell_probability, locate
 from napari_wbc_nca.models.build import load_network
 
 CENTRES = [(24.0, 30.0), (30.0, 120.0), (80.0, 70.0), (100.0, 140.0)]

@@ -7,7 +7,7 @@ import planted
 import pytest
 import torch
 
-from napari_wbc_nca.methods.nca.projection import PROJECTIONS
+from napari_wbc_nca.methods.nca.cells import PROJECTIONS
 from napari_wbc_nca.models.build import load_network
 
 CHECKPOINT = planted.checkpoint()

@@ -7,8 +7,8 @@ import planted
 import pytest
 import torch
 
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import Field
-from napari_wbc_nca.methods.nca import locate
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.nca.predict import predict
 from napari_wbc_nca.methods.propagation.detect import (
@@ -84,7 +84,7 @@ def test_the_maximum_is_that_of_the_whole_field():
 
 
 def test_the_automata_can_be_led_by_the_detector(detector, monkeypatch):
-    monkeypatch.setattr(locate.model_store, "resolve", lambda name: detector)
+    monkeypatch.setattr(model_store, "resolve", lambda name: detector)
     image = Image(planted.smear(*WHITE, red=RED))
     params = NcaParams(locate="detector", diameter=24, device="cpu")
     _, result = planted.run(predict(image, planted.checkpoint(), params))

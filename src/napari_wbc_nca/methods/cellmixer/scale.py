@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.methods.cellmixer.sliding_window import class_maps
+from napari_wbc_nca.methods.cellmixer.predict import class_maps
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from napari_wbc_nca.methods.cellmixer.mixtures import MixtureDataset
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams, by_recipe
+from napari_wbc_nca.methods.cellmixer.predict import probabilities
 from napari_wbc_nca.methods.cellmixer.samples import (
     HomogeneousPicture,
     HomogeneousSampler,
@@ -23,7 +24,6 @@ from napari_wbc_nca.methods.cellmixer.samples import (
     normalisation_of,
 )
 from napari_wbc_nca.methods.cellmixer.scale import diameters
-from napari_wbc_nca.methods.cellmixer.sliding_window import probabilities
 from napari_wbc_nca.methods.trainer import Trainer, start_from
 from napari_wbc_nca.models import segmenter
 from napari_wbc_nca.models.build import build_network

@@ -11,28 +11,86 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import ndimage as ndi
+from torch.nn.functional import avg_pool2d
 
 from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.methods.field import fine_part
-from napari_wbc_nca.methods.nca.projection import (
-    GROWN,
-    PROJECTIONS,
-    Projection,
-    nucleus_or_evidence,
-)
 from napari_wbc_nca.methods.prompts import COVERED, EMPTY, on_background, prompt_notes
 from napari_wbc_nca.models.lrp import relevance
+from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.ops.growth import grow_region
 from napari_wbc_nca.ops.regions import nucleus_region
-from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold
+from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold, pca_response
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Cell, Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field, Part
-    from napari_wbc_nca.methods.nca.locate import Centre
     from napari_wbc_nca.methods.nca.params import NcaParams
-    from napari_wbc_nca.models.nca import NCA
+    from napari_wbc_nca.methods.nca.predict import Centre
+
+
+Projection = Callable[[NCA, torch.Tensor], torch.Tensor]
+"""``(network, state (B, H, W, C)) -> (B, H, W)`` response in 0–1, larger where the cell is."""
+
+_EVIDENCE_MEAN = 5  # side of the square over which evidence is averaged
+
+
+def pca(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """First principal component of each window's features, all channels, as NCA-WSS has it."""
+    return torch.stack([_unit(torch.from_numpy(pca_response(w.cpu().numpy()))) for w in state])
+
+
+def _unit(response: torch.Tensor) -> torch.Tensor:
+    """Scaled to 0–1; zeros where constant."""
+    low, high = response.min(), response.max()
+    return (response - low) / (high - low) if high > low else torch.zeros_like(response)
+
+
+def evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    r"""Compute how much the class head finds a cell in each pixel's own features.
+
+    .. math:: r = \sigma\Big(\mathrm{mean}_{5\times5}
+        \big(\log\sum_{c \ne none} e^{z_c} - z_{none}\big)\Big)
+
+    The last class is taken for none, as in all models trained here; without any readout (a
+    published checkpoint, which knows no such class) it is the log-sum-exp alone.
+    """
+    logits = network.pixel_logits(state)
+    if network.centre is None:
+        response = logits.logsumexp(-1)
+    else:
+        response = logits[..., :-1].logsumexp(-1) - logits[..., -1]
+    margin = _EVIDENCE_MEAN // 2
+    smooth = avg_pool2d(response[:, None], _EVIDENCE_MEAN, 1, margin, count_include_pad=False)
+    return smooth[:, 0].sigmoid()
+
+
+def centre_readout(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """Probability by the linear readout that was taught by middles and surroundings of boxes."""
+    return network.readout(state)[..., 0].sigmoid()
+
+
+def cell_or_evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """Probability of a cell by the centre readout, or by the evidence where there is none."""
+    return evidence(network, state) if network.centre is None else centre_readout(network, state)
+
+
+def nucleus_or_evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
+    """Probability of nucleus by the second readout, or the evidence where there is none."""
+    if network.centre is None:
+        return evidence(network, state)
+    return network.readout(state)[..., 1].sigmoid()
+
+
+PROJECTIONS: dict[str, Projection] = {
+    "pca": pca,
+    "evidence": evidence,
+    "centre": centre_readout,
+    "grown": cell_or_evidence,
+}
+GROWN = "grown"
+"""Projection after which :func:`~napari_wbc_nca.ops.growth.grow_region` follows."""
 
 
 Map = npt.NDArray[np.float32]

@@ -3,24 +3,146 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from napari_wbc_nca.cell_types import NONE
-from napari_wbc_nca.methods.field import open_field
-from napari_wbc_nca.methods.nca.cells import CellSegmenter
-from napari_wbc_nca.methods.nca.locate import Centre, locate, locate_by_detector
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.cell_types import NONE, WBC
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.field import as_part, as_slices, open_field
+from napari_wbc_nca.methods.nca.cells import CellSegmenter, cell_or_evidence
 from napari_wbc_nca.methods.prompts import prompt_centres
+from napari_wbc_nca.methods.propagation.detect import detect, load_detector
+from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import load_network
+from napari_wbc_nca.ops.tiling import Tile, tiles
+from napari_wbc_nca.progress import Progress, map_progress
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.field import Field
+    from napari_wbc_nca.methods.field import Field, Part
     from napari_wbc_nca.methods.nca.params import NcaParams
     from napari_wbc_nca.methods.prompts import Boxes, Points
     from napari_wbc_nca.models.nca import NCA
-    from napari_wbc_nca.progress import Progress
     from napari_wbc_nca.types import Checkpoint, Image, Segmentation
+
+
+Centre = tuple[float, float]
+T = TypeVar("T")
+
+DETECTOR = "smear-cells"
+"""Name of the bundled detector."""
+
+_SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameters
+_APART = 0.6  # least distance of two peaks, in diameters
+_LEAST = 0.45  # least probability of a peak
+
+
+def locate(
+    network: NCA, view: Field, diameter: float, tile: int, seed: int, fire_rate: float
+) -> Generator[Progress, None, list[Centre]]:
+    """Find the white blood cells of a field, tile by tile, in raster order.
+
+    The probability of a cell is smoothed over an eighth of a diameter; its peaks are moved to
+    the centre of the probability around them. Tiles do not change the result. All lengths are in
+    model pixels.
+    """
+    reach = int(np.ceil(diameter * (4 * _SMOOTH + _APART + 1))) + 1
+    parts = list(tiles(view.shape, tile, reach))
+    centres: list[Centre] = []
+    for number, part in enumerate(parts):
+        steps = cell_probability(network, view, as_part(part.halo), seed, fire_rate)
+        probability = yield from part_progress(steps, number, len(parts), "Finding cells")
+        centres += _peaks(probability, diameter, part)
+    return sorted(centres)
+
+
+def cell_probability(
+    network: NCA, view: Field, part: Part, seed: int, fire_rate: float
+) -> Generator[tuple[int, int], None, npt.NDArray[np.float32]]:
+    """Compute the probability of a cell at each model pixel of `part`; tiles do not change it.
+
+    Yields steps done and steps in all, of which :func:`part_progress` makes progress.
+    """
+    halo = network.steps + 2
+    rows, columns = (
+        range(max(0, span.start - halo), min(size, span.stop + halo))
+        for span, size in zip(part, view.shape, strict=True)
+    )
+    image = view.read((rows, columns))[None].to(next(network.parameters()).device)
+    origin = torch.tensor([[rows.start, columns.start]])
+    state = yield from network.rollout_steps(image, seed, origin, fire_rate=fire_rate)
+    with torch.inference_mode():
+        response = cell_or_evidence(network, state)[0].cpu().numpy()
+    return np.ascontiguousarray(response[as_slices(part, (rows, columns))])
+
+
+def part_progress(
+    steps: Generator[tuple[int, int], None, T], number: int, count: int, message: str
+) -> Generator[Progress, None, T]:
+    """Convert steps of part `number` of `count` to progress whose share never falls.
+
+    `steps` yields what is done of the part, and all that there is to do.
+    """
+
+    def progress(step: tuple[int, int]) -> Progress:
+        done, total = step
+        return Progress(number * total + done, count * total, message)
+
+    yield Progress(number, count, message)
+    return (yield from map_progress(steps, progress))
+
+
+def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:
+    """Centres whose peaks lie in the tile's core, in the field's coordinates."""
+    smooth = ndi.gaussian_filter(probability, diameter * _SMOOTH, truncate=4, mode="nearest")
+    side = 2 * int(diameter * _APART) + 1
+    peak = (smooth == ndi.maximum_filter(smooth, side)) & (smooth > _LEAST)
+    # Where the probability is flat, every pixel is highest: the first in raster order stands.
+    order = np.where(peak, np.arange(peak.size, 0, -1).reshape(peak.shape), 0)
+    peak &= order == ndi.maximum_filter(order, side)
+    inner = np.zeros_like(peak)
+    inner[tile.inner] = True
+    centres = []
+    for y, x in np.argwhere(peak & inner).tolist():
+        dy, dx = _offset(smooth, (y, x), round(diameter / 2))
+        # Whole numbers first: what a tile adds must not change the last bits.
+        centres.append((tile.halo[0].start + y + dy, tile.halo[1].start + x + dx))
+    return centres
+
+
+def _offset(smooth: npt.NDArray[np.float32], peak: tuple[int, int], radius: int) -> Centre:
+    """From a peak to the centre of the probability above one half around it."""
+    spans = [
+        np.arange(max(-radius, -p), min(radius + 1, size - p))
+        for p, size in zip(peak, smooth.shape, strict=True)
+    ]
+    around = smooth[np.ix_(spans[0] + peak[0], spans[1] + peak[1])].astype(np.float64)
+    weight = np.clip(around - 0.5, 0, None)
+    if weight.sum() == 0:
+        return 0.0, 0.0
+    down, across = weight.sum(1) @ spans[0], weight.sum(0) @ spans[1]
+    return float(down / weight.sum()), float(across / weight.sum())
+
+
+def locate_by_detector(
+    view: Field, diameter: float, params: NcaParams
+) -> Generator[Progress, None, list[Centre]]:
+    """Find white blood cells by the bundled detector `DETECTOR`, in raster order.
+
+    The centres are in pixels of `view`, `diameter` is that of a white blood cell in image pixels.
+    """
+    checkpoint = model_store.resolve(DETECTOR)
+    network = load_detector(checkpoint, params.device)
+    own = view.rescaled(diameter / checkpoint.diameter, checkpoint.normalisation)
+    chosen = PropagationParams(kinds=WBC, tile=params.tile)
+    peaks = yield from detect(network, own, checkpoint, chosen)
+    return [view.from_image(own.to_image((peak.y, peak.x))) for peak in peaks]
+
 
 _SMALLEST_TILE = 16  # model pixels
 

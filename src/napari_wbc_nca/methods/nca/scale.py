@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage as ndi
 
 from napari_wbc_nca.methods.field import fine_part
-from napari_wbc_nca.methods.nca.locate import cell_probability, part_progress
+from napari_wbc_nca.methods.nca.predict import cell_probability, part_progress
 from napari_wbc_nca.methods.scale import FINEST, sample_parts, weighted_median
 from napari_wbc_nca.ops.growth import grow_region, response_seed
 

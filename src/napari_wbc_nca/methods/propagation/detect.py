@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
-from napari_wbc_nca.methods.field import as_part, as_slices
+from napari_wbc_nca.methods.field import as_part, as_slices, open_field
+from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import build_network, load_network
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.tiling import Tile, tiles
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field, Part
     from napari_wbc_nca.methods.propagation.params import PropagationParams
     from napari_wbc_nca.models.unet import UNet
-    from napari_wbc_nca.types import Checkpoint, Device
+    from napari_wbc_nca.types import Checkpoint, Device, Image
 
 
 PUBLISHED_MIN_LIKELIHOOD = 125 / 255
@@ -180,3 +182,54 @@ def selected_kinds(checkpoint: Checkpoint, params: PropagationParams) -> list[st
             f"{', '.join(sorted(unknown))}; it finds {', '.join(checkpoint.classes)}"
         )
     return [kind for kind in checkpoint.classes if kind in names]
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodMap:
+    """Likelihood of each kind in a field.
+
+    Attributes
+    ----------
+    values
+        ``(kinds, h, w)`` in model pixels.
+    factor
+        Image pixels per model pixel.
+    diameter
+        Of a white blood cell in image pixels, as it was used.
+    """
+
+    values: npt.NDArray[np.float32]
+    factor: float
+    diameter: float
+    checkpoint: Checkpoint
+
+
+def map_likelihood(
+    image: Image, checkpoint: Checkpoint, params: PropagationParams
+) -> Generator[Progress, None, LikelihoodMap]:
+    """Compute the likelihood of a whole field, tile by tile; as prediction does."""
+    image, field = open_field(image, checkpoint)
+    network = load_detector(checkpoint, params.device)
+    diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
+    view = field.rescaled(diameter / checkpoint.diameter)
+    values = np.empty((len(checkpoint.classes), *view.shape), np.float32)
+    parts = field_tiles(network, view, params)
+    for number, tile in enumerate(parts):
+        yield Progress(number, len(parts), "Finding cells")
+        values[:, *tile.core] = likelihood(network, view, as_part(tile.core))
+    return LikelihoodMap(values, view.factor, diameter, checkpoint)
+
+
+def centroids(likelihood_map: LikelihoodMap, params: PropagationParams) -> pd.DataFrame:
+    """Find the peaks: ``y``, ``x`` in image pixels, ``class`` and ``likelihood``.
+
+    They are those that prediction finds by the same parameters.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for kind in selected_kinds(likelihood_map.checkpoint, params):
+        values = likelihood_map.values[likelihood_map.checkpoint.classes.index(kind)]
+        least = params.min_likelihood or min_likelihood_of(likelihood_map.checkpoint, kind)
+        for y, x in find_peaks(values, least, params.min_distance).tolist():
+            place = ((at + 0.5) * likelihood_map.factor - 0.5 for at in (y, x))
+            rows.append((*place, kind, float(values[y, x])))
+    return pd.DataFrame(rows, columns=["y", "x", "class", "likelihood"])
