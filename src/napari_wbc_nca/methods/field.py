@@ -23,6 +23,8 @@ from napari_wbc_nca.types import Checkpoint, Image
 
 Part = tuple[range, range]
 """Rows and columns."""
+Centre = tuple[float, float]
+"""Position y, x; the middle of the first pixel is (0, 0)."""
 Slices = tuple[slice, slice]
 
 FINE = 2
@@ -127,7 +129,7 @@ class Field:
         """Return the sample of the field, normalised: ``(h, w, 3)`` float32."""
         return self._normalise(self.sample, (0, 0), self.sample.shape[:2])
 
-    def window(self, centre: tuple[float, float], side: int) -> Part:
+    def window(self, centre: Centre, side: int) -> Part:
         """Return the window of `side` around `centre`, moved inside the field where it fits."""
         rows, columns = (
             _span(middle, side, size) for middle, size in zip(centre, self.shape, strict=True)
@@ -147,11 +149,11 @@ class Field:
         )
         return rows, columns
 
-    def to_image(self, centre: tuple[float, float]) -> tuple[float, float]:
+    def to_image(self, centre: Centre) -> Centre:
         """Convert a position in model pixels to image pixels."""
         return (centre[0] + 0.5) * self.factor - 0.5, (centre[1] + 0.5) * self.factor - 0.5
 
-    def from_image(self, centre: tuple[float, float]) -> tuple[float, float]:
+    def from_image(self, centre: Centre) -> Centre:
         """Convert a position in image pixels to model pixels."""
         return (centre[0] + 0.5) / self.factor - 0.5, (centre[1] + 0.5) / self.factor - 0.5
 

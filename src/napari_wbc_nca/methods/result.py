@@ -91,14 +91,19 @@ def assign_labels(cells: Sequence[Cell], labels: Mapping[CellKey, int]) -> list[
 
 
 def blank(image: Image, dtype: str = "uint32") -> Any:
-    """Return zeros as large as an image: NumPy, or zarr in a temporary folder where it is lazy."""
-    if isinstance(image.pixels, np.ndarray):
-        return np.zeros(image.shape, dtype)
+    """Return zeros as large as an image, on disk where it is lazy; see :func:`zeros`."""
+    return zeros(image.shape, dtype, not isinstance(image.pixels, np.ndarray))
+
+
+def zeros(shape: tuple[int, int], dtype: str, lazy: bool) -> Any:
+    """Return zeros: NumPy, or zarr in a temporary folder where `lazy`."""
+    if not lazy:
+        return np.zeros(shape, dtype)
     import zarr
 
     folder = tempfile.mkdtemp(prefix="wbc-labels-")
-    chunks = (min(_CHUNK, image.shape[0]), min(_CHUNK, image.shape[1]))
-    array = zarr.create_array(folder, shape=image.shape, chunks=chunks, dtype=dtype)
+    chunks = (min(_CHUNK, shape[0]), min(_CHUNK, shape[1]))
+    array = zarr.create_array(folder, shape=shape, chunks=chunks, dtype=dtype)
     weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
     return array
 

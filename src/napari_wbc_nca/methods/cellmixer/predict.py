@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from napari_wbc_nca.methods.cellmixer.connected_cells import (
     connect_pixels,
     paint_tile,
 )
-from napari_wbc_nca.methods.field import open_field
-from napari_wbc_nca.methods.result import blank
+from napari_wbc_nca.methods.field import as_slices, open_field
+from napari_wbc_nca.methods.result import blank, zeros
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.labels import cell_table
@@ -55,8 +55,7 @@ def class_maps(
     list
         ``(Y, X)`` float32 a class, NumPy, or zarr on disk where `lazy`.
     """
-    like = Image(_lazy_zeros(field.shape) if lazy else np.empty(field.shape, bool))
-    maps = [blank(like, "float32") for _ in checkpoint.classes]
+    maps = [zeros(field.shape, "float32", lazy) for _ in checkpoint.classes]
     side = checkpoint.window
     if checkpoint.architecture["network"] == "unet":
         side = max(side, _UNET_SIDE)
@@ -71,7 +70,7 @@ def class_maps(
         batch = places[start : start + params.batch_size]
         found = _run(network, field, [(rows[y], columns[x]) for y, x in batch], several)
         for (y, x), values in zip(batch, found, strict=True):
-            part = (_slice(rows[y]), _slice(columns[x]))
+            part = as_slices((rows[y], columns[x]))
             share = down[y][:, None] * across[x]
             for own, value in zip(maps, values, strict=True):
                 own[part] = np.asarray(own[part]) + share * value
@@ -101,9 +100,9 @@ def blending_weights(found: Sequence[range], size: int) -> list[Weights]:
     for span in found:
         index = np.arange(len(span))
         shapes.append(np.minimum(index, index[::-1]) + 1.0)
-        total[_slice(span)] += shapes[-1]
+        total[span.start : span.stop] += shapes[-1]
     return [
-        np.asarray(shape / total[_slice(span)], np.float32)
+        np.asarray(shape / total[span.start : span.stop], np.float32)
         for span, shape in zip(found, shapes, strict=True)
     ]
 
@@ -116,16 +115,6 @@ def _run(
     device = next(network.parameters()).device
     images = torch.stack([field.read(part) for part in parts]).to(device)
     return np.asarray(probabilities(network(images), several).float().cpu().numpy())
-
-
-def _slice(span: range) -> slice:
-    return slice(span.start, span.stop)
-
-
-def _lazy_zeros(shape: tuple[int, int]) -> Any:
-    import dask.array as da
-
-    return da.zeros(shape, dtype=bool)
 
 
 def probabilities(logits: torch.Tensor, several: bool) -> torch.Tensor:
@@ -186,7 +175,12 @@ def predict(
     found: dict[str, Any] = {"diameter": diameter, "cells": len(cells), "complete": True}
     if regions := clumped_regions(connected, checkpoint):
         found["cells"] -= sum(region["regions"] for region in regions.values())
-        found |= {"regions": regions, "notes": [_note(*item) for item in regions.items()]}
+        notes = [
+            f"{name}: {region['regions']} connected regions, {region['area_share']:.0%} of the "
+            "image; touching cells are not separated, so this is no cell count"
+            for name, region in regions.items()
+        ]
+        found |= {"regions": regions, "notes": notes}
     return Segmentation(
         labels=labels,
         cells=rows.assign(label=np.fromiter(cells, np.int64, len(cells))),
@@ -214,13 +208,6 @@ def clumped_regions(
             share = float(own.sum() / connected.labels.size)
             found[name] = {"regions": len(own), "area_share": round(share, 4)}
     return found
-
-
-def _note(name: str, region: Mapping[str, float]) -> str:
-    return (
-        f"{name}: {region['regions']} connected regions, {region['area_share']:.0%} of the image; "
-        "touching cells are not separated, so this is no cell count"
-    )
 
 
 def _connect(

@@ -25,9 +25,8 @@ from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Cell, Checkpoint
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.field import Field, Part
+    from napari_wbc_nca.methods.field import Centre, Field, Part
     from napari_wbc_nca.methods.nca.params import NcaParams
-    from napari_wbc_nca.methods.nca.predict import Centre
 
 
 Projection = Callable[[NCA, torch.Tensor], torch.Tensor]
@@ -116,15 +115,50 @@ class WindowPrediction:
 
 
 @dataclass(frozen=True, eq=False)
-class WindowClassifier:
-    """Classifies windows of a field by a network, its checkpoint and parameters."""
+class CellSegmenter:
+    """Classifies the windows around located centres, and segments the cells in them."""
 
     network: NCA
     checkpoint: Checkpoint
     params: NcaParams
     view: Field
 
-    def classify(
+    @cached_property
+    def fine(self) -> Field:
+        """The field at whose pixels responses become masks."""
+        return self.view.fine_density()
+
+    def segment(
+        self, centres: Sequence[Centre]
+    ) -> Generator[Progress, None, tuple[list[Cell], list[str]]]:
+        """Segment the cells at `centres` (model pixels), a batch of windows at a time.
+
+        Returns the cells in the order of their centres, and notes on the prompts that gave no cell.
+        """
+        prompted = self.params.locate in ("points", "boxes")
+        given, lost = len(centres), {EMPTY: 0, COVERED: 0}
+        if prompted:
+            centres = yield from self._without_empty(centres)
+            lost[EMPTY] = given - len(centres)
+        finished: list[Cell] = []
+        for first in range(0, len(centres), self.params.batch_size):
+            some = centres[first : first + self.params.batch_size]
+            predictions = yield from self._classify(
+                some, partial(self._progress, first, len(centres))
+            )
+            done: list[Cell] = []
+            for centre, prediction in zip(some, predictions, strict=True):
+                cell = self._cell(centre, prediction, centres)
+                done += [] if cell is None else [cell]
+                yield self._progress(first, len(centres), 1)
+            finished += done
+            lost[COVERED] += len(some) - len(done)
+            total = first + len(some)
+            yield Progress(total, len(centres), "Segmenting cells", cells=tuple(done))
+        notes = prompt_notes(self.params.locate, given, lost) if prompted else []
+        return finished, notes
+
+    def _classify(
         self, centres: Sequence[Centre], report: Report
     ) -> Generator[Progress, None, list[WindowPrediction]]:
         """Classify the windows around `centres`: the mean over rotations by 90° each.
@@ -159,55 +193,6 @@ class WindowClassifier:
         found = found.cpu().double()  # after the move: not every device knows double precision
         return np.asarray((found.sigmoid() if sigmoid else found.softmax(1)).numpy())
 
-
-@dataclass(frozen=True, eq=False)
-class CellSegmenter:
-    """Segments the cells at located centres by a network, its checkpoint and parameters."""
-
-    network: NCA
-    checkpoint: Checkpoint
-    params: NcaParams
-    view: Field
-
-    @cached_property
-    def fine(self) -> Field:
-        """The field at whose pixels responses become masks."""
-        return self.view.fine_density()
-
-    @cached_property
-    def _classifier(self) -> WindowClassifier:
-        return WindowClassifier(self.network, self.checkpoint, self.params, self.view)
-
-    def segment(
-        self, centres: Sequence[Centre]
-    ) -> Generator[Progress, None, tuple[list[Cell], list[str]]]:
-        """Segment the cells at `centres` (model pixels), a batch of windows at a time.
-
-        Returns the cells in the order of their centres, and notes on the prompts that gave no cell.
-        """
-        prompted = self.params.locate in ("points", "boxes")
-        given, lost = len(centres), {EMPTY: 0, COVERED: 0}
-        if prompted:
-            centres = yield from self._without_empty(centres)
-            lost[EMPTY] = given - len(centres)
-        finished: list[Cell] = []
-        for first in range(0, len(centres), self.params.batch_size):
-            some = centres[first : first + self.params.batch_size]
-            predictions = yield from self._classifier.classify(
-                some, partial(self._progress, first, len(centres))
-            )
-            done: list[Cell] = []
-            for centre, prediction in zip(some, predictions, strict=True):
-                cell = self._cell(centre, prediction, centres)
-                done += [] if cell is None else [cell]
-                yield self._progress(first, len(centres), 1)
-            finished += done
-            lost[COVERED] += len(some) - len(done)
-            total = first + len(some)
-            yield Progress(total, len(centres), "Segmenting cells", cells=tuple(done))
-        notes = prompt_notes(self.params.locate, given, lost) if prompted else []
-        return finished, notes
-
     def _without_empty(self, centres: Sequence[Centre]) -> Generator[Progress, None, list[Centre]]:
         """Leave out prompts on background where the network finds no cell, either."""
         radius = _PROMPT * self.checkpoint.diameter
@@ -215,7 +200,7 @@ class CellSegmenter:
         if NONE in self.checkpoint.classes:
             none = self.checkpoint.classes.index(NONE)
             for number in np.flatnonzero(empty).tolist():
-                (prediction,) = yield from self._classifier.classify(
+                (prediction,) = yield from self._classify(
                     [centres[number]], lambda share: self._progress(0, len(centres), 0)
                 )
                 empty[number] = prediction.probabilities[none] > 0.5
@@ -311,9 +296,7 @@ class CellSegmenter:
         scores = scores.view(-1, network.channels).sum(0)
         maps = {}
         for rank, channel in enumerate(scores.argsort(descending=True)[:_MAPPED_CHANNELS], 1):
-            values = window.state[..., int(channel)].cpu().numpy()
-            low, high = float(values.min()), float(values.max())
-            scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+            scaled = _unit(window.state[..., int(channel)]).cpu().numpy()
             title = f"{rank}: channel {int(channel)}, relevance {float(scores[channel]):+.2f}"
             maps[title] = self.view.interpolate(scaled, window.part, 1, box)
         return maps

@@ -24,22 +24,22 @@ from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress, map_progress
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.field import Field, Part
+    from napari_wbc_nca.methods.field import Centre, Field, Part
     from napari_wbc_nca.methods.nca.params import NcaParams
     from napari_wbc_nca.methods.prompts import Boxes, Points
     from napari_wbc_nca.models.nca import NCA
     from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 
 
-Centre = tuple[float, float]
 T = TypeVar("T")
 
 DETECTOR = "smear-cells"
-"""Name of the bundled detector."""
+"""Name of the bundled detector, for ``locate="detector"``."""
 
 _SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameters
 _APART = 0.6  # least distance of two peaks, in diameters
 _LEAST = 0.45  # least probability of a peak
+_SMALLEST_TILE = 16  # model pixels
 
 
 def locate(
@@ -129,24 +129,6 @@ def _offset(smooth: npt.NDArray[np.float32], peak: tuple[int, int], radius: int)
     return float(down / weight.sum()), float(across / weight.sum())
 
 
-def locate_by_detector(
-    view: Field, diameter: float, params: NcaParams
-) -> Generator[Progress, None, list[Centre]]:
-    """Find white blood cells by the bundled detector `DETECTOR`, in raster order.
-
-    The centres are in pixels of `view`, `diameter` is that of a white blood cell in image pixels.
-    """
-    checkpoint = model_store.resolve(DETECTOR)
-    network = load_detector(checkpoint, params.device)
-    own = view.rescaled(diameter / checkpoint.diameter, checkpoint.normalisation)
-    chosen = PropagationParams(kinds=WBC, tile=params.tile)
-    peaks = yield from detect(network, own, checkpoint, chosen)
-    return [view.from_image(own.to_image((peak.y, peak.x))) for peak in peaks]
-
-
-_SMALLEST_TILE = 16  # model pixels
-
-
 def predict(
     image: Image,
     checkpoint: Checkpoint,
@@ -196,12 +178,16 @@ def predict(
 def _locate(
     network: NCA, view: Field, checkpoint: Checkpoint, params: NcaParams
 ) -> Generator[Progress, None, list[Centre]]:
-    """Find the centres of cells without prompts."""
+    """Find the centres of cells without prompts, in raster order."""
     if params.locate == "whole":
         return [((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)]
     if params.locate == "detector":
-        diameter = view.factor * checkpoint.diameter
-        return (yield from locate_by_detector(view, diameter, params))
+        detector = model_store.resolve(DETECTOR)
+        factor = view.factor * checkpoint.diameter / detector.diameter
+        own = view.rescaled(factor, detector.normalisation)
+        chosen = PropagationParams(kinds=WBC, tile=params.tile)
+        peaks = yield from detect(load_detector(detector, params.device), own, detector, chosen)
+        return [view.from_image(own.to_image((peak.y, peak.x))) for peak in peaks]
     tile = max(_SMALLEST_TILE, round(params.tile / view.factor))
     return (
         yield from locate(network, view, checkpoint.diameter, tile, params.seed, params.fire_rate)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.spatial import cKDTree
 
 from napari_wbc_nca.methods.propagation.contribution import (
     Centroid,
     Contribution,
     ForwardPass,
     contributions,
+    neighbours,
     region_radius,
 )
 from napari_wbc_nca.methods.propagation.detect import (
@@ -66,14 +66,8 @@ class Instances:
 
     def copy(self) -> Instances:
         """Return a copy whose mappings can be changed; the cells themselves never are."""
-        return Instances(
-            self.diameter,
-            dict(self.centroids),
-            dict(self.likelihoods),
-            dict(self.contributions),
-            dict(self.cells),
-            dict(self.labels),
-        )
+        held = {name: dict(own) for name, own in vars(self).items() if name != "diameter"}
+        return replace(self, **held)
 
 
 class InstanceBuilder:
@@ -128,16 +122,7 @@ class InstanceBuilder:
 
     def near(self, centroids: dict[int, Centroid]) -> dict[int, list[int]]:
         """Return for each cell the others whose contributions may meet its window."""
-        numbers = list(centroids)
-        if not numbers:
-            return {}
-        places = np.asarray([(centroids[n].y, centroids[n].x) for n in numbers])
-        reach = 2 * self.reach + self._cutter.margin
-        pairs = cKDTree(places).query_ball_point(places, reach, p=np.inf)
-        return {
-            number: [numbers[j] for j in sorted(beside) if numbers[j] != number]
-            for number, beside in zip(numbers, pairs, strict=True)
-        }
+        return neighbours(centroids, 2 * self.reach + self._cutter.margin, np.inf)
 
     def beside(
         self, found: Instances, numbers: Iterable[int], changed: Sequence[Contribution]

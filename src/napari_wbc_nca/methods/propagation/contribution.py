@@ -82,20 +82,27 @@ def region_radius(sigma: float) -> int:
     return ceil(sigma * sqrt(-2 * log(_LEAST)))
 
 
-def rivals(centroids: Mapping[int, Centroid], sigma: float) -> dict[int, list[int]]:
-    """For each cell the others of its kind whose regions may meet its own, by number."""
+def neighbours(
+    centroids: Mapping[int, Centroid], reach: float, norm: float = 2.0
+) -> dict[int, list[int]]:
+    """Find for each cell, by number, the others within `reach` pixels by a norm."""
     numbers = list(centroids)
     if not numbers:
         return {}
     places = np.asarray([(centroids[n].y, centroids[n].x) for n in numbers])
-    near = cKDTree(places).query_ball_point(places, 2 * region_radius(sigma) + 2)
+    near = cKDTree(places).query_ball_point(places, reach, p=norm)
     return {
-        number: [
-            other
-            for other in sorted(numbers[j] for j in found)
-            if other != number and centroids[other].kind == centroids[number].kind
-        ]
+        number: sorted(numbers[j] for j in found if numbers[j] != number)
         for number, found in zip(numbers, near, strict=True)
+    }
+
+
+def rivals(centroids: Mapping[int, Centroid], sigma: float) -> dict[int, list[int]]:
+    """Find for each cell, by number, the others of its kind whose regions may meet its own."""
+    near = neighbours(centroids, 2 * region_radius(sigma) + 2)
+    return {
+        number: [other for other in found if centroids[other].kind == centroids[number].kind]
+        for number, found in near.items()
     }
 
 
@@ -148,7 +155,7 @@ def contributions(
 def trimmed(
     gradient: npt.NDArray[Any], corner: Corner, field: tuple[int, int], noise: float
 ) -> Contribution:
-    """Divide the positive part of a gradient by its largest value; cut it to values from `noise` on.
+    """Divide a gradient's positive part by its largest value; cut it to values from `noise` on.
 
     The ``(h, w)`` gradient, whose first pixel lies at `corner`, may reach beyond the field, of
     height and width `field`.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint, Device, Image
 
 
+Float = npt.NDArray[np.float32]
+
+_SMALLEST_TILE = 128  # model pixels
+_LARGEST_TILE = 512  # model pixels; a forward pass of it takes about half a second
 PUBLISHED_MIN_LIKELIHOOD = 125 / 255
 """Likelihood above which the published code takes a peak for a cell."""
 
@@ -70,30 +74,9 @@ def sigma_of(checkpoint: Checkpoint) -> float:
     return float(checkpoint.card["sigma"])
 
 
-def min_distance_of(checkpoint: Checkpoint) -> float:
-    """Return the least distance of two peaks of a kind in model pixels; 2 as published, else."""
-    return float(checkpoint.card.get("apart", 2.0))
-
-
-def width_of(checkpoint: Checkpoint) -> float:
-    """Return how wide a detector's peaks typically are at its own scale, relative to σ."""
-    return float(checkpoint.card.get("width", 1.0))
-
-
-def min_likelihood_of(checkpoint: Checkpoint, kind: str) -> float:
-    """Return the likelihood above which a peak of a kind is a cell."""
-    return float(checkpoint.card["least"][kind])
-
-
 def scaled_by_cells(checkpoint: Checkpoint) -> bool:
     """Tell whether a detector was trained on pictures of one size of cells."""
     return bool(checkpoint.card["scale"] == "cells")
-
-
-Float = npt.NDArray[np.float32]
-
-_SMALLEST_TILE = 128  # model pixels
-_LARGEST_TILE = 512  # model pixels; a forward pass of it takes about half a second
 
 
 @dataclass(frozen=True)
@@ -151,21 +134,31 @@ def detect(
     The tiles in which it is read do not change the result. A kind that the detector does not know
     raises a ValueError.
     """
-    selected = [checkpoint.classes.index(kind) for kind in selected_kinds(checkpoint, params)]
-    distance = max(params.min_distance, min_distance_of(checkpoint))
+    distance = _min_distance(checkpoint, params)
     parts = field_tiles(network, view, params, 2 * int(np.ceil(distance)) + 2)
     found: list[Detection] = []
     for number, tile in enumerate(parts):
         yield Progress(number, len(parts), "Finding cells")
         rows, columns = part = as_part(tile.halo)
-        values = likelihood(network, view, part)
-        for kind in selected:
-            least = params.min_likelihood or min_likelihood_of(checkpoint, checkpoint.classes[kind])
-            for y, x in find_peaks(values[kind], least, distance).tolist():
-                place = (y + rows.start, x + columns.start)
-                if all(c.start <= p < c.stop for p, c in zip(place, tile.core, strict=True)):
-                    found.append(Detection(*place, kind, float(values[kind, y, x])))
+        for peak in _peaks(likelihood(network, view, part), checkpoint, params):
+            y, x = peak.y + rows.start, peak.x + columns.start
+            if all(c.start <= at < c.stop for at, c in zip((y, x), tile.core, strict=True)):
+                found.append(replace(peak, y=y, x=x))
     return sorted(found, key=lambda detection: (detection.y, detection.x, detection.kind))
+
+
+def _min_distance(checkpoint: Checkpoint, params: PropagationParams) -> float:
+    """Least distance of two peaks of a kind in model pixels; 2 as published where unknown."""
+    return max(params.min_distance, float(checkpoint.card.get("apart", 2.0)))
+
+
+def _peaks(values: Float, checkpoint: Checkpoint, params: PropagationParams) -> Iterator[Detection]:
+    """Find the peaks of the selected kinds in a ``(kinds, h, w)`` likelihood."""
+    for name in selected_kinds(checkpoint, params):
+        kind = checkpoint.classes.index(name)
+        least = params.min_likelihood or float(checkpoint.card["least"][name])
+        for y, x in find_peaks(values[kind], least, _min_distance(checkpoint, params)).tolist():
+            yield Detection(y, x, kind, float(values[kind, y, x]))
 
 
 def selected_kinds(checkpoint: Checkpoint, params: PropagationParams) -> list[str]:
@@ -225,11 +218,13 @@ def centroids(likelihood_map: LikelihoodMap, params: PropagationParams) -> pd.Da
 
     They are those that prediction finds by the same parameters.
     """
-    rows: list[tuple[Any, ...]] = []
-    for kind in selected_kinds(likelihood_map.checkpoint, params):
-        values = likelihood_map.values[likelihood_map.checkpoint.classes.index(kind)]
-        least = params.min_likelihood or min_likelihood_of(likelihood_map.checkpoint, kind)
-        for y, x in find_peaks(values, least, params.min_distance).tolist():
-            place = ((at + 0.5) * likelihood_map.factor - 0.5 for at in (y, x))
-            rows.append((*place, kind, float(values[y, x])))
+    checkpoint, factor = likelihood_map.checkpoint, likelihood_map.factor
+    rows = [
+        (
+            *((at + 0.5) * factor - 0.5 for at in (p.y, p.x)),
+            checkpoint.classes[p.kind],
+            p.likelihood,
+        )
+        for p in _peaks(likelihood_map.values, checkpoint, params)
+    ]
     return pd.DataFrame(rows, columns=["y", "x", "class", "likelihood"])

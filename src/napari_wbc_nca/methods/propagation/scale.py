@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.methods.propagation.detect import likelihood, sigma_of, width_of
+from napari_wbc_nca.methods.propagation.detect import likelihood, sigma_of
 from napari_wbc_nca.methods.scale import FINEST, sample_parts, weighted_median
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.progress import Progress
@@ -84,7 +84,7 @@ def _measure(
     if not found:
         return 0.0, guess
     ratios, weights = np.asarray(found).T
-    ratio = weighted_median(ratios, weights) / width_of(checkpoint)
+    ratio = weighted_median(ratios, weights) / checkpoint.card.get("width", 1.0)
     certainty = float(np.square(heights).sum() / np.sum(heights))
     return certainty * float(np.exp(-0.5 * (np.log(ratio) / _SPREAD) ** 2)), guess * ratio
 
