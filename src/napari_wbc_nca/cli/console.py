@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,8 @@ from rich.text import Text
 from napari_wbc_nca.progress import map_progress, run_to_end
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from napari_wbc_nca.progress import Progress
@@ -39,26 +42,25 @@ CELL_COLUMNS = {
 """Columns of the table of cells that are printed, and their formats; the file has all."""
 
 
-def out() -> Console:
-    """Return a console on standard output."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
-
-
-def err() -> Console:
-    """Return a console on standard error."""
-    console = Console(stderr=True)
-    return console if console.is_terminal else Console(stderr=True, width=WIDTH)
+def open_console(stderr: bool = False) -> Console:
+    """Return a console on standard output or standard error."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=WIDTH)
 
 
 def print_result(text: str) -> None:
     """Print a line of a result, unwrapped and without markup."""
-    out().print(text, markup=False, highlight=False, soft_wrap=True)
+    open_console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_message(text: str) -> None:
     """Print a message on standard error."""
-    err().print(text, markup=False, highlight=False, soft_wrap=True)
+    open_console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_files(files: Iterable[Path]) -> None:
+    """Print which files were written."""
+    print_result("\n".join(["Written:", *(f"  {file}" for file in files)]))
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -66,7 +68,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     printed = Table(*(Column(Text(head), overflow="fold") for head in heads))
     for row in rows:
         printed.add_row(*map(Text, row))
-    out().print(printed)
+    open_console().print(printed)
 
 
 def print_cells(found: pd.DataFrame) -> None:
@@ -112,7 +114,7 @@ def count_types(
 
 def run_with_progress(steps: Generator[Progress, None, T], title: str) -> T:
     """Run a computation with a progress bar, print its values, and return its result."""
-    console = err()
+    console = open_console(stderr=True)
     bar = Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -143,7 +145,17 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def error_exit(error: Exception) -> typer.Exit:
-    """Print an error, and return the exit with status 1."""
-    print_message(f"Error: {describe_error(error)}")
-    return typer.Exit(1)
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Print an error of what is read, computed or written, and exit with status 1."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        print_message(f"Error: {error}")
+        raise typer.Exit(1) from error
+
+
+def refuse_existing(path: Path | None, force: bool) -> None:
+    """Refuse an output that would replace a file without ``--force``: wrong usage."""
+    if path is not None and path.exists() and not force:
+        raise typer.BadParameter(f"{path} exists; choose another name, or give --force")

@@ -31,16 +31,13 @@ def count(
     from napari_wbc_nca.workflow.count import count_cells
 
     for path in (output, cells):
-        if path is not None and path.exists() and not force:
-            raise typer.BadParameter(f"{path} exists; choose another name, or give --force")
-    try:
+        console.refuse_existing(path, force)
+    with console.exit_on_error():
         counted = count_cells(folder)
         for path, table in ((output, counted.differentials), (cells, counted.cells)):
             if path is not None:
                 table.to_csv(path, index=False, encoding="utf-8")
                 console.print_result(f"Written: {path}")
-    except (ValueError, OSError) as error:
-        raise console.error_exit(error) from error
     console.print_table(
         ("image", "type", "n", "%", "95 % interval", "doubtful", "reviewed"),
         [

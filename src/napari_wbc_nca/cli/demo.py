@@ -41,18 +41,14 @@ def demo(
 
     checkpoint = load(model)
     job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output, force)
-    try:
+    with console.exit_on_error():
         found, files = run(read(sample_path(sample)), job)
-    except (ValueError, OSError) as error:
-        raise console.error_exit(error) from error
     console.print_result(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")
     console.print_cells(found.cells)
     console.print_result(
         f"Cells: {console.count_types(found.cells, found.provenance.get('regions', {}))}"
     )
-    console.print_result("Written:")
-    for path in files:
-        console.print_result(f"  {path}")
+    console.print_files(files)
 
 
 def _write_cultures(output: Path) -> None:
@@ -60,11 +56,9 @@ def _write_cultures(output: Path) -> None:
     from napari_wbc_nca.datasets.synthetic import KINDS, write_known, write_populations
 
     populations, test, model = (output / name for name in ("populations", "test", "model"))
-    try:
+    with console.exit_on_error():
         write_populations(populations, TRAINING)
         write_known(test, TEST, seed=TEST_SEED)
-    except OSError as error:
-        raise console.error_exit(error) from error
     console.print_result(f"{populations}: {TRAINING} cultures of each of {', '.join(KINDS)}")
     console.print_result(f"{test}: {TEST} of each, unmixed and mixed, with the class of each pixel")
     console.print_result("Next:")

@@ -117,11 +117,9 @@ def _report(steps: Generator[Progress, None, Report], title: str, output: Path) 
     """Run an evaluation, write its report and print it."""
     from napari_wbc_nca.evaluation.report import write_report
 
-    try:
+    with console.exit_on_error():
         report = console.run_with_progress(steps, title)
         write_report(report, output)
-    except (ValueError, OSError) as error:
-        raise console.error_exit(error) from error
     console.print_result(report.text())
     for note in report.notes:
         console.print_message(f"Note: {note}")

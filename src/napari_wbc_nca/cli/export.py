@@ -65,12 +65,10 @@ def export(
         raise typer.BadParameter(
             f"unknown format {', '.join(unknown)}; known are {_NAMES}", param_hint="--format"
         )
-    try:
+    with console.exit_on_error():
         items = _items(labels, image or [], cells or [], reviewed or [], params.pixel_size)
         steps = workflow.run(items, [ALL] if ALL in names else names, output, params, groups)
         done = console.run_with_progress(steps, "export")
-    except (ValueError, OSError) as error:
-        raise console.error_exit(error) from error
     rows = [
         (name, str(folder), str(sum(folder in path.parents for path in done.files)))
         for name, folder in done.folders.items()
@@ -131,15 +129,11 @@ def import_(
     """
     from napari_wbc_nca.workflow import export as workflow
 
-    try:
+    with console.exit_on_error():
         items = workflow.import_labels(path, form, image)
         files = workflow.write_imported(items, output, path, force=force)
-    except (ValueError, OSError) as error:
-        raise console.error_exit(error) from error
     rows = [(one.name, str(len(one.cells)), console.count_types(one.cells)) for one in items]
     console.print_table(["image", "cells", "types"], rows)
     for note in dict.fromkeys(note for one in items for note in one.notes):
         console.print_result(f"Note: {note}")
-    console.print_result("Written:")
-    for file in files:
-        console.print_result(f"  {file}")
+    console.print_files(files)

@@ -95,9 +95,8 @@ def import_model(
     from napari_wbc_nca.io import model_store, weights
     from napari_wbc_nca.models.build import check_weights
 
-    if output is not None and output.exists() and not force:
-        raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
-    try:
+    console.refuse_existing(output, force)
+    with console.exit_on_error():
         published = model_store.import_published(file, split_names(classes), method)
         checkpoint = check_weights(published, file)
         if output is not None:
@@ -106,6 +105,4 @@ def import_model(
             return
         own = name or re.sub(r"[^a-z0-9_-]+", "-", file.stem.lower()).strip("-_")
         path = model_store.register(checkpoint, own)
-    except (ValueError, OSError) as error:
-        raise console.error_exit(error) from error
     console.print_result(f"{own} is now among your models: {path}")

@@ -73,7 +73,7 @@ def train(
     state = output.with_name(f"{output.name}.state")
     _check_files(output, state, resume, force)
     start = load(init or finetune) if init or finetune else None
-    try:
+    with console.exit_on_error():
         if start is not None:
             own = given(values)
             params = (
@@ -88,8 +88,6 @@ def train(
         trained: Checkpoint = console.run_with_progress(steps, method)
         digest = weights.save(replace(trained, name=output.stem), output)
         state.unlink(missing_ok=True)
-    except (ValueError, OSError) as error:
-        raise console.error_exit(error) from error
     console.print_result(f"Classes: {', '.join(trained.classes)}")
     console.print_result(f"Written: {output} (SHA-256 {digest})")
 
@@ -104,8 +102,7 @@ def _check_files(output: Path, state: Path, resume: bool, force: bool) -> None:
         )
     if resume and not state.exists():
         raise typer.BadParameter(f"there is no stopped training to continue: no {state}")
-    if output.exists() and not (force or resume):
-        raise typer.BadParameter(f"{output} exists; choose another name, or give --force")
+    console.refuse_existing(output, force or resume)
     if state.exists() and not (force or resume):
         raise typer.BadParameter(
             f"{state} is left from a training that was stopped; give --resume to continue, or "
