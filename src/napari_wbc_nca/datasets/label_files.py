@@ -58,24 +58,19 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labe
 
     Parameters
     ----------
-    path
-        The label file; an empty one is a picture without cells.
+    path, classes
+        Label file, and class names in the order of the indices.
     size
         Height and width of the picture in pixels.
-    classes
-        Class names in the order of the indices.
 
     Raises
     ------
     LabelError
         For a row that cannot be read, or an index without a class.
     """
-    boxes, names = [], []
-    for name, ring in yolo.read_rows(path, dict(enumerate(classes))):
-        corners = np.clip([ring.min(axis=0), ring.max(axis=0)], 0, 1) * size
-        boxes.append(corners.ravel().tolist())
-        names.append(name)
-    return _drop_small(boxes, names)
+    rows = list(yolo.read_rows(path, dict(enumerate(classes))))
+    corners = [np.clip([ring.min(axis=0), ring.max(axis=0)], 0, 1) * size for _, ring in rows]
+    return _drop_small([box.ravel().tolist() for box in corners], [name for name, _ in rows])
 
 
 def read_voc(path: Path) -> Labels:
@@ -178,9 +173,9 @@ def read_types(path: Path) -> dict[str, str]:
     return {row["image"]: canonical(row["class"]) for _, row in rows if row["class"]}
 
 
-def read_columns(path: Path) -> tuple[str, ...]:
+def read_columns(path: Path) -> set[str]:
     """Read the names of a table's columns, lower case."""
-    return tuple(name.lower() for name in read_table(path).columns)
+    return {name.lower() for name in read_table(path).columns}
 
 
 def read_rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -86,7 +86,7 @@ def read_source(source: Source) -> list[Sample]:
 
 def _detect_kind(path: Path) -> Kind:
     if path.is_file():
-        return "points" if {"y", "x"} <= set(read_columns(path)) else "crops"
+        return "points" if {"y", "x"} <= read_columns(path) else "crops"
     if _pictures(path):
         return _detect_beside(path)
     if any(is_picture(file) for file in path.glob("*/*")):

@@ -76,7 +76,6 @@ class Sample:
         How often it is drawn, relative to samples of other sources.
     kinds
         Class of each box as it was labelled, lower case: ``rbc`` where `names` says ``none``.
-        The same as `names` where nothing else is said.
     masks
         Pixels of the cells, where they were drawn; `boxes` are around them.
     pixels
@@ -205,12 +204,7 @@ def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
 def edge_boxes(sample: Sample, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Convert boxes to pixel edges: a point, which is a pixel centre, moves by half a pixel.
 
-    Parameters
-    ----------
-    sample
-        With boxes or points; a sample without either is one box.
-    shape
-        Of the picture.
+    A sample without either is one box of the picture's `shape`.
 
     Returns
     -------
@@ -228,16 +222,10 @@ def box_sides(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Measure boxes: the side of the square of equal area, or the longer side at the border.
 
-    Parameters
-    ----------
-    boxes
-        ``(N, 4)`` y0, x0, y1, x1 in pixels.
-    shape
-        Of the picture.
-
     Returns
     -------
-    ``(N,)`` sides in pixels, 0 of points, and ``(N,)`` bool: whether the border cuts the box.
+    ``(N,)`` sides in pixels of ``(N, 4)`` `boxes`, 0 of points, and ``(N,)`` bool: whether the
+    border of a picture of `shape` cuts the box.
     """
     height, width = (boxes[:, 2:] - boxes[:, :2]).T
     low, high = boxes[:, :2] <= 1, boxes[:, 2:] >= np.subtract(shape[:2], 1)

@@ -111,8 +111,7 @@ def _group(
             f"images are to be split by {split_by}, but nothing says which {split_by} each is of; "
             f"give a CSV with the columns image and {split_by}"
         )
-    group = _row(names, listed, table).get(split_by)
-    if not group:
+    if not (group := _row(names, listed, table).get(split_by)):
         raise LabelError(f"{table}: no {split_by} for {names[-1]}; fill the column {split_by}")
     return group
 
@@ -216,14 +215,10 @@ def hold_out_groups(
 
     Parameters
     ----------
-    groups
-        ``(N,)`` group of each sample, such as its slide.
-    classes
-        Classes of each sample's cells.
+    groups, classes, seed
+        As in :func:`stratified_folds`.
     share
         Of the samples, 0–1.
-    seed
-        Of the random order.
 
     Returns
     -------
@@ -271,8 +266,7 @@ def find_duplicates(
 
     Returns
     -------
-    list of (Path, Path)
-        Every pair, in the order of `first`, then of `second`.
+    Every pair, in the order of `first`, then of `second`.
     """
     if not first or not second:
         return []

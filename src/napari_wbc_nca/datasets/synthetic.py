@@ -26,14 +26,10 @@ class Kind:
     ----------
     radius, spread
         Mean and standard deviation of a cell's radius in pixels.
-    grain
-        Size in pixels of the texture's grains.
-    texture
-        Contrast of the texture, as a share of the background's brightness.
-    rim
-        Brightness of the cell's rim over the background; negative is dark.
-    inside
-        Brightness of the cell's inside over the background.
+    grain, texture
+        Size in pixels of the texture's grains, and contrast as a share of the background.
+    rim, inside
+        Brightness of the cell's rim and inside over the background; negative is dark.
     """
 
     radius: float
@@ -58,7 +54,7 @@ _CLUMPED = 0.5
 """Share of cells that lie beside another."""
 _BACKGROUND = 0.55
 _TRIES = 40
-_APART = 1_000_000
+_SEED_STEP = 1_000_000
 """Between the seeds of two sets of pictures."""
 
 
@@ -139,7 +135,7 @@ def write_populations(
     """
     for number, name in enumerate(KINDS):
         for index in range(pictures):
-            made = culture((name,), shape, seed + _APART * number + index)
+            made = culture((name,), shape, seed + _SEED_STEP * number + index)
             _save(made.pixels, Path(folder) / name / f"{name}-{index:03d}.png")
 
 
@@ -155,7 +151,7 @@ def write_known(
     sets = [("unmixed", (name,), name) for name in KINDS] + [("mixed", tuple(KINDS), "mixed")]
     for number, (place, kinds, name) in enumerate(sets):
         for index in range(pictures):
-            made = culture(kinds, shape, seed + _APART * number + index)
+            made = culture(kinds, shape, seed + _SEED_STEP * number + index)
             _save(made.pixels, target / place / f"{name}-{index:03d}.png")
             _save(made.classes, target / place / f"{name}-{index:03d}_mask.png")
         names = "".join(f"{kind}\n" for kind in KINDS)

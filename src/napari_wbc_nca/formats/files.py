@@ -72,7 +72,7 @@ def write_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Write `value` as JSON."""
     separators = None if indent else (",", ":")
     text = json.dumps(value, default=plain, indent=indent, separators=separators)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -141,8 +141,7 @@ def read_cells(path: Path) -> pd.DataFrame | None:
     column = next((name for name in table.columns if name.lower() == "label"), None)
     if column is None:
         return frame
-    texts = [row[column] for row in table.rows]
-    labels = [_read_label(str(text), table, at) for at, text in enumerate(texts)]
+    labels = [_read_label(row[column], table, at) for at, row in enumerate(table.rows)]
     return frame.assign(label=pd.array(labels, "int64" if all(labels) else "Int64"))
 
 
@@ -181,11 +180,7 @@ def read_picture(path: Path | None) -> tuple[Any, float | None]:
 
 
 def size_of(path: Path, pixels: Any, rings: Sequence[npt.NDArray[Any]]) -> tuple[int, int]:
-    """Find height and width of the labels of a file that holds nothing but outlines.
-
-    Those of the image where it is known, of the provenance that an export of ours has, or what
-    the outlines reach.
-    """
+    """Find height and width: of the image, in the provenance of an export, or as `rings` reach."""
     if pixels is not None:
         return int(pixels.shape[0]), int(pixels.shape[1])
     for place in (path.parent / RECORD, path.parent.parent / RECORD):
@@ -226,13 +221,7 @@ GREY = 114
 def to_colours(item: Item, *, hide: bool = False) -> npt.NDArray[np.uint8]:
     """Convert the picture of an item to colours: ``(Y, X, 3)`` uint8, whatever its depth.
 
-    Parameters
-    ----------
-    item
-        With pixels.
-    hide
-        Whether ignored pixels become :data:`GREY`, so that no cell there is taken for
-        background.
+    With `hide` ignored pixels become :data:`GREY`, so that no cell there is taken for background.
     """
     pixels = item.pixels
     if len(pixels.shape) == 2 or pixels.shape[-1] == 1:
@@ -262,17 +251,8 @@ def write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
 def stage_folders(targets: Sequence[Path], *, force: bool) -> Iterator[list[Path]]:
     """Make temporary folders beside `targets`, which get their names when all is well.
 
-    Parameters
-    ----------
-    targets
-        Folders in one parent.
-    force
-        Whether exports of that name are replaced.
-
-    Yields
-    ------
-    list of Path
-        Temporary folders, made; one that is removed meanwhile leaves its target as it was.
+    The targets lie in one folder; exports of these names are replaced with `force`. A temporary
+    folder that is removed meanwhile leaves its target as it was.
 
     Raises
     ------
@@ -308,16 +288,13 @@ def _check_free(target: Path, *, force: bool) -> None:
         return
     if not force:
         raise ExportError(f"{target} exists; choose another folder, or replace it with --force")
-    if not _is_export(target):
+    try:
+        found = json.loads((target / RECORD).read_text(encoding="utf-8"))
+        ours = str(found["program"]).startswith(PROGRAM)
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
         raise ExportError(
             f"{target} exists and is no export of this program, so that it is not replaced; "
             "choose another folder"
         )
-
-
-def _is_export(target: Path) -> bool:
-    try:
-        found = json.loads((target / RECORD).read_text(encoding="utf-8"))
-        return str(found["program"]).startswith(PROGRAM)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -240,12 +240,7 @@ def _fill(
 def encode_rle(numbers: npt.NDArray[Any], count: int) -> list[dict[str, Any]]:
     """Encode each of the cells 1 to `count` in compressed run lengths, all in one pass.
 
-    Parameters
-    ----------
-    numbers
-        ``(Y, X)`` integers, 0 outside of all cells.
-    count
-        How many cells there are; each has a pixel.
+    Each of them has a pixel in `numbers`, ``(Y, X)`` integers that are 0 outside of all cells.
     """
     from pycocotools import mask
 
@@ -277,14 +272,7 @@ def encode_rle(numbers: npt.NDArray[Any], count: int) -> list[dict[str, Any]]:
 def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None:
     """Write `label` where a run-length encoding has pixels.
 
-    Parameters
-    ----------
-    labels
-        ``(Y, X)``, changed in place.
-    label
-        Integer that is written.
-    rle
-        ``size`` and compressed ``counts``.
+    The ``(Y, X)`` `labels` are changed in place; the ``counts`` of `rle` are compressed.
     """
     counts = np.asarray(_decode_counts(rle["counts"]), np.int64)
     ends = np.cumsum(counts)

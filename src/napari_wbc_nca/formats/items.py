@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,14 +54,10 @@ class Item:
     cells
         One row a label, ascending: ``label``, ``class``, ``origin`` (auto, edited, added), then
         any other columns.
-    pixels
-        ``(Y, X)`` or ``(Y, X, C)``; None where only labels are known.
-    pixel_size
-        Side of a pixel in µm; None where unknown.
-    ignore
-        ``(Y, X)`` bool: pixels that nobody reviewed. None where all were.
-    left_out
-        Labels of the cells in them.
+    pixels, pixel_size
+        ``(Y, X)`` or ``(Y, X, C)``, and the side of a pixel in µm; None where unknown.
+    ignore, left_out
+        ``(Y, X)`` bool: pixels that nobody reviewed, None where all were; labels of their cells.
     nucleus
         ``(Y, X)`` integers, 0 outside of all nuclei; None where they were not looked for.
     split
@@ -273,11 +269,9 @@ def unique_names(items: Sequence[Item]) -> list[str]:
     taken: set[str] = set()
     found = []
     for one in items:
-        name, number = one.name, 2
-        while name.casefold() in taken:
-            name, number = f"{one.name}_{number}", number + 1
-        taken.add(name.casefold())
-        found.append(name)
+        names = chain([one.name], (f"{one.name}_{number}" for number in count(2)))
+        found.append(next(name for name in names if name.casefold() not in taken))
+        taken.add(found[-1].casefold())
     return found
 
 
@@ -318,8 +312,7 @@ def cell_measurements(one: Item) -> pd.DataFrame:
 
 def note_hidden(labels: Iterable[int], found: npt.NDArray[Any]) -> tuple[str, ...]:
     """Say which of the `labels` that were drawn have no pixel in the label image `found`."""
-    hidden = sorted(set(labels) - set(np.unique(found).tolist()))
-    if not hidden:
+    if not (hidden := sorted(set(labels) - set(np.unique(found).tolist()))):
         return ()
     listed = ", ".join(map(str, hidden[:5])) + (" …" if len(hidden) > 5 else "")
     return (

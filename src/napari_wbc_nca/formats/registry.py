@@ -12,8 +12,6 @@ from zipfile import ZipFile, is_zipfile
 from napari_wbc_nca.formats.files import read_json
 from napari_wbc_nca.formats.items import ExportError
 
-_HERE = "napari_wbc_nca.formats"
-
 
 @dataclass(frozen=True)
 class Format:
@@ -71,13 +69,7 @@ ALL = "all"
 
 
 def get(name: str) -> Format:
-    """Look up a format by its name.
-
-    Raises
-    ------
-    ExportError
-        For an unknown name.
-    """
+    """Look up a format by its name, with an :class:`ExportError` for an unknown one."""
     if name not in FORMATS:
         raise ExportError(f"unknown format {name!r}; known are {', '.join(FORMATS)}")
     return FORMATS[name]
@@ -86,7 +78,7 @@ def get(name: str) -> Format:
 def load(target: str) -> Callable[..., Any]:
     """Import the function that ``module:function`` names."""
     module, _, function = target.partition(":")
-    found: Callable[..., Any] = getattr(import_module(f"{_HERE}.{module}"), function)
+    found: Callable[..., Any] = getattr(import_module(f"napari_wbc_nca.formats.{module}"), function)
     return found
 
 
