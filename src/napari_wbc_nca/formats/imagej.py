@@ -154,5 +154,5 @@ def _cell(roi: ImagejRoi, rings: Sequence[Ring]) -> CellShape:
     others = {key: to_value(key, text) for key, text in texts.items()}
     if roi.roitype == ROI_TYPE.POINT:
         points = [(float(y), float(x)) for ring in rings for y, x in ring]
-        return CellShape(kind, points=points, label=number, others=others)
+        return CellShape(kind, (), points, number, (), others)
     return CellShape(kind, [[ring for ring in rings if len(ring) > 2]], (), number, (), others)

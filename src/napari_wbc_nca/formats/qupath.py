@@ -71,16 +71,7 @@ def _feature(
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Read a folder of files, or one.
-
-    Parameters
-    ----------
-    path
-        Folder or file.
-    pixels
-        Of the image, which says how large the labels are; else the provenance beside the file
-        does, else they reach as far as the polygons.
-    """
+    """Read a folder of files, or one."""
     hint = f"no {GEOJSON} file; export the annotations from QuPath as GeoJSON"
     return [_read(file, pixels) for file in files.find_files(path, [f"**/*{GEOJSON}"], hint)]
 
@@ -108,16 +99,13 @@ def _read(path: Path, pixels: Any) -> Item:
             shapes.append((nature, CellShape(kind, polygons, points, label, nucleus, others)))
     if any(shape.polygons for _, shape in shapes):
         named = [(nature, shape) for nature, shape in shapes if shape.polygons or shape.kind]
-        if len(named) < len(shapes):
-            left_out["that are points without a class beside outlined cells"] = len(shapes) - len(
-                named
-            )
+        unnamed = len(shapes) - len(named)
+        left_out["that are points without a class beside outlined cells"] += unnamed
         shapes = named
     regions = _find_regions(shapes)
-    if regions:
-        left_out["around other cells, such as regions,"] += len(regions)
+    left_out["around other cells, such as regions,"] += len(regions)
     cells = [shape for number, (_, shape) in enumerate(shapes) if number not in regions]
-    return import_shapes(path, cells, hidden, left_out, pixels)
+    return import_shapes(path, cells, hidden, +left_out, pixels)
 
 
 def _object_type(feature: Mapping[str, Any]) -> str:

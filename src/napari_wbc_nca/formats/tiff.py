@@ -166,8 +166,8 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _pixel_size(run: dict[str, Any]) -> float | None:
-    size = run.get("parameters", {}).get("pixel_size") or run.get("input", {}).get("pixel_size")
-    return float(size) if size else None
+    sizes = (run.get(part, {}).get("pixel_size") for part in ("parameters", "input"))
+    return next((float(size) for size in sizes if size), None)
 
 
 def _find_picture(labels: Path, source: str | None) -> Path | None:

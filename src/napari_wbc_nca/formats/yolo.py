@@ -115,13 +115,7 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
 
 
 def find_classes(folder: Path) -> Mapping[int, str]:
-    """Find the class names of a folder of labels, in it or in one of the two above.
-
-    Raises
-    ------
-    ExportError
-        When there are none.
-    """
+    """Find the class names of a folder of labels, in it or in one of the two above."""
     above = (folder, *folder.parents[:2])
     places = (place for place in above if any(map(_names_classes, place.glob("*"))))
     return _read_classes(next(places, folder))
@@ -196,19 +190,10 @@ def read_rows(
 ) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
     """Read the rows of a label file, ``class cx cy w h`` or ``class x1 y1 x2 y2 …``.
 
-    Parameters
-    ----------
-    path
-        Label file; an empty one is a picture without cells.
-    classes
-        Class names by index.
-
     Yields
     ------
-    str
-        Class of a cell.
-    ndarray
-        ``(K, 2)`` y, x of its outline or of the corners of its box, 0–1 of the picture's sides.
+    The class of a cell by `classes`, and ``(K, 2)`` y, x of its outline or of the corners of its
+    box, 0–1 of the picture's sides.
 
     Raises
     ------

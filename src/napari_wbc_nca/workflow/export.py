@@ -14,7 +14,7 @@ import numpy as np
 from napari_wbc_nca.datasets.masks import sample_from_masks
 from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample
 from napari_wbc_nca.datasets.splits import assign_splits
-from napari_wbc_nca.formats import files, registry
+from napari_wbc_nca.formats import files, provenance, registry
 from napari_wbc_nca.formats.geometry import read_regions
 from napari_wbc_nca.formats.items import (
     ExportError,
@@ -26,12 +26,6 @@ from napari_wbc_nca.formats.items import (
     unique_names,
 )
 from napari_wbc_nca.formats.params import ExportParams
-from napari_wbc_nca.formats.provenance import (
-    export_notes,
-    export_record,
-    item_record,
-    merge_notes,
-)
 from napari_wbc_nca.formats.tiff import find_cells, find_label_images, read_segmentation
 from napari_wbc_nca.io import results
 from napari_wbc_nca.io._files import array_sha256
@@ -144,7 +138,9 @@ def _item_of_arrays(labels: Any, image: Any, cells: Any, pixel_size: float) -> I
         labels = labels.labels["cell"]
     shown, plane = None if image is None else as_image(image), np.asarray(labels)
     name = "image" if shown is None else shown.name
-    entry = item_record(name, shown, {"source": None, "sha256": array_sha256(plane)}, run)
+    entry = provenance.item_record(
+        name, shown, {"source": None, "sha256": array_sha256(plane)}, run
+    )
     size = pixel_size or (shown.pixel_size if shown else None)
     pixels = shown.pixels if shown else None
     one = item(name, plane, find_cells(cells), pixels, size, entry)
@@ -157,13 +153,7 @@ def _regions(reviewed: Any, shape: tuple[int, int]) -> Any:
 
 
 def training_sample(one: Item) -> Sample:
-    """Make a training sample of labels in the form in which they are exported.
-
-    Raises
-    ------
-    LabelError
-        When there is no picture to learn from.
-    """
+    """Make a training sample of labels as they are exported; a LabelError without a picture."""
     if one.pixels is None:
         raise LabelError(
             f"{one.name} has labels but no picture; open the picture that they were drawn on"
@@ -187,20 +177,14 @@ def run(
     All formats are written under temporary names, which become final together. A format that
     cannot hold these items is named with the reason, and the others are written; a disk that
     cannot be written to fails all.
-
-    Yields
-    ------
-    Progress
-        Of the formats.
     """
     check(params)
     chosen = list(registry.FORMATS) if list(names) == [registry.ALL] else list(dict.fromkeys(names))
     table = None if groups is None else Path(groups)
     items = split_items(_check_items(items, names, params), params, table)
     classes = sorted({name for one in items for name in one.cells["class"]})
-    targets = {name: folder / name for name in chosen}
     failed: dict[str, str] = {}
-    with files.stage_folders(list(targets.values()), force=params.force) as parts:
+    with files.stage_folders([folder / name for name in chosen], force=params.force) as parts:
         for done, (name, part) in enumerate(zip(chosen, parts, strict=True)):
             form = registry.get(name)
             yield Progress(done, len(chosen), form.title)
@@ -213,15 +197,15 @@ def run(
                 shutil.rmtree(part)
                 continue
             made = [path.relative_to(part).as_posix() for path in _list_files(part)]
-            record = export_record(name, items, classes, params, made, table)
+            record = provenance.export_record(name, items, classes, params, made, table)
             files.write_record(part / files.RECORD, record)
         if len(failed) == len(chosen):
             raise ExportError("; ".join(dict.fromkeys(failed.values())))
         yield Progress(len(chosen), len(chosen), "done")  # the last chance to cancel
-    folders = {name: target for name, target in targets.items() if name not in failed}
-    written = [path for target in folders.values() for path in _list_files(target)]
-    notes = {name: export_notes(name, items) for name in folders}
-    return ExportResult(folders, tuple(written), merge_notes(notes), failed)
+    folders = {name: folder / name for name in chosen if name not in failed}
+    written = [path for place in folders.values() for path in _list_files(place)]
+    notes = {name: provenance.export_notes(name, items) for name in folders}
+    return ExportResult(folders, tuple(written), provenance.merge_notes(notes), failed)
 
 
 def split_items(
