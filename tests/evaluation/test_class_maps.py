@@ -80,10 +80,10 @@ def test_a_mask_with_a_palette_is_read_by_its_numbers(tmp_path):
 
 
 def test_masks_without_names_are_white_cells(tmp_path):
-    Picture.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "a.png")
+    Picture.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "a [1].png")
     mask = np.zeros((9, 9), np.uint8)
     mask[:3], mask[3:5] = 128, 255
-    Picture.fromarray(mask).save(tmp_path / "a_mask.png")
+    Picture.fromarray(mask).save(tmp_path / "a [1]_mask.png")
     (found,) = read_class_images(tmp_path)
     assert found.names == ("background", "wbc")
     assert found.classes.sum() == 45

@@ -55,8 +55,6 @@ class CellEvaluation(Report):
         Counts: true types in rows, predicted classes in columns.
     worst
         Projection to the cells of lowest IoU, the lowest first.
-    provenance
-        Model, data and every parameter.
     """
 
     stem: ClassVar[str] = "summary"

@@ -123,8 +123,7 @@ def measure_classes(
         "notes": [note for model in models for note in _notes(model, images)],
         **as_dict(params),
     }
-    columns = ["model", "data", "class", "accuracy", "iou", "pixels"]
-    return ClassEvaluation(table[columns], record)
+    return ClassEvaluation(table[["model", "data", "class", "accuracy", "iou", "pixels"]], record)
 
 
 def _notes(model: Checkpoint, images: Sequence[ClassImage]) -> list[str]:
@@ -195,21 +194,18 @@ def mix_images(images: Sequence[ClassImage]) -> Iterator[ClassImage]:
 
 def _mix(first: ClassImage, second: ClassImage) -> ClassImage:
     """Mix two images on a background of their mean brightness and noise."""
-    pixels = [
-        np.ascontiguousarray(np.moveaxis(_rgb(image) / 255, -1, 0), np.float32)
+    pairs = [
+        (np.ascontiguousarray(np.moveaxis(_rgb(image) / 255, -1, 0), np.float32), image.classes)
         for image in (first, second)
     ]
-    backgrounds = [
-        background_statistics(values, image.classes)
-        for values, image in zip(pixels, (first, second), strict=True)
-    ]
+    backgrounds = [background_statistics(*pair) for pair in pairs]
     if backgrounds[0] is None or backgrounds[1] is None:
         raise LabelError(
             f"{first.image.source}, {second.image.source}: no background between the cells"
         )
     mean, std = (np.mean([b[k] for b in backgrounds if b], axis=0)[:, None, None] for k in (0, 1))
     part = tuple(slice(side) for side in np.minimum(first.classes.shape, second.classes.shape))
-    one, two = (values[(slice(None), *part)] for values in pixels)
+    one, two = (values[(slice(None), *part)] for values, _ in pairs)
     mixed = mix(one, two, 0.5, (backgrounds[0], backgrounds[1])) / np.float32(np.sqrt(0.5))
     rgb = ((mean + std * mixed).clip(0, 1) * 255).round().astype(np.uint8)
     image = Image(np.moveaxis(rgb, 0, -1), f"{first.image.name} + {second.image.name}")
@@ -224,19 +220,15 @@ def _rgb(image: ClassImage) -> npt.NDArray[Any]:
 def _read(folder: Path, mask: Path) -> ClassImage:
     """Read an image and its mask."""
     stem = mask.stem.removesuffix("_mask")
-    paths = [path for path in folder.glob(f"{stem}.*") if is_picture(path)]
+    paths = [path for path in folder.iterdir() if path.stem == stem and is_picture(path)]
     if not paths:
         raise LabelError(f"{mask} has no picture beside it")
-    listed = folder / "classes.txt"
-    values = read_labels(mask)[0] if listed.exists() else read_grey(mask)
-    image = read(paths[0])
+    listed, image = folder / "classes.txt", read(min(paths))
+    known = listed.exists()
+    values = read_labels(mask)[0] if known else read_grey(mask) >= CELL
+    names = ("background", *(read_names(listed) if known else [WBC]))
     if values.shape != image.shape:
         raise LabelError(f"{mask} is {values.shape}, but its picture is {image.shape} pixels")
-    if not listed.exists():
-        return ClassImage(
-            folder.name, image, (values >= CELL).astype(np.uint8), ("background", WBC)
-        )
-    names = ("background", *read_names(listed))
     if int(values.max()) >= len(names):
         raise LabelError(
             f"{mask} holds class {int(values.max())}, but {listed} names {len(names) - 1}"

@@ -46,8 +46,6 @@ class CrossValidation(Report):
     transfer
         One row a projection, figure, training and test set: ``mean`` and sample standard
         deviation ``sd`` over the folds.
-    provenance
-        Method, data and every parameter.
     """
 
     stem: ClassVar[str] = "transfer"
@@ -156,9 +154,9 @@ def _read_folds(
     found = {Path(path).stem: read_images(path, params) for path in data}
     if len(found) < len(data):
         raise ValueError(f"two of {', '.join(map(str, data))} have one name; rename one of them")
-    for first, second in combinations(found.values(), 2):
-        pair = ([image.sample.path for image in images] for images in (first, second))
-        for one, other in find_duplicates(*pair)[:1]:
+    paths = [[image.sample.path for image in images] for images in found.values()]
+    for first, second in combinations(paths, 2):
+        for one, other in find_duplicates(first, second)[:1]:
             raise ValueError(
                 f"{one} and {other} show the same picture, so a model would be measured on its "
                 "training data; exclude it from one of the data sets"

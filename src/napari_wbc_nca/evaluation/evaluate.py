@@ -34,14 +34,12 @@ Data = str | Path | Sequence[str | Path] | Sequence[Sample]
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Report):
-    """Results of two models on the same images.
+    """Results of two models, `evaluations`, on the same images.
 
     Attributes
     ----------
     names
         Of the models; the second gets a number where both are alike.
-    evaluations
-        Results of each.
     summary
         One row a metric: its value for each model, and the second's less the first's.
     cells
@@ -49,8 +47,6 @@ class Comparison(Report):
         of scores first.
     disagreements
         The first of these cells, as each model segments them.
-    provenance
-        Models, data and every parameter.
     """
 
     stem: ClassVar[str] = "comparison"
@@ -78,9 +74,8 @@ class Comparison(Report):
 
     def figures(self) -> dict[str, Figure]:
         """Plot the cells that the models segment most differently."""
-        if not self.disagreements:
-            return {}
-        return {"disagreements": plots.plot_disagreements(self.disagreements)}
+        pairs = self.disagreements
+        return {"disagreements": plots.plot_disagreements(pairs)} if pairs else {}
 
     def parts(self) -> dict[str, Report]:
         """Return the report of each model."""

@@ -188,22 +188,18 @@ def summarise(cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame) -
 
     ``aji`` is the mean over the `images` that have one.
     """
-    table = _summarise(cells, types, images)
     if images["data"].nunique() > 1:
-        every = _summarise(cells.assign(data="all"), types, images.assign(data="all"))
-        table = pd.concat([every, table], ignore_index=True)
-    return table.dropna(axis="columns", how="all")
-
-
-def _summarise(cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame) -> pd.DataFrame:
+        cells = pd.concat([cells.assign(data="all"), cells], ignore_index=True)
+        images = pd.concat([images.assign(data="all"), images], ignore_index=True)
     # A data set without cells, true or predicted, is known by its images only.
     table = pd.DataFrame(
         keys | cell_metrics(cells[(cells[_KEYS] == pd.Series(keys)).all(axis=1)], types)
         for keys in images[_KEYS].drop_duplicates().to_dict("records")
     )
-    if "aji" not in images:
-        return table
-    return table.merge(images.groupby(_KEYS, sort=False)["aji"].mean().reset_index(), "left", _KEYS)
+    if "aji" in images:
+        aji = images.groupby(_KEYS, sort=False)["aji"].mean().reset_index()
+        table = table.merge(aji, "left", _KEYS)
+    return table.dropna(axis="columns", how="all")
 
 
 def class_metrics(cells: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +208,7 @@ def class_metrics(cells: pd.DataFrame) -> pd.DataFrame:
     In ``pq``, a predicted cell without a partner counts against its predicted class.
     """
     spare = cells[cells["cell"] == 0].groupby([*_KEYS, "predicted"]).size().to_dict()
-    rows: list[dict[Any, Any]] = []
+    rows: list[Row] = []
     keys = [*_KEYS, "true"]
     for _, part in cells[cells["cell"] > 0].groupby(keys, sort=False):
         names = part.iloc[0][keys].to_dict()
