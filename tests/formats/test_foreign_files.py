@@ -182,6 +182,19 @@ def test_properties_of_imagej_that_are_not_ours_are_columns(tmp_path):
     assert found.cells[["label", "class", "note"]].to_numpy().tolist() == [[1, "01", "big cell"]]
 
 
+def test_rois_in_a_folder_or_in_a_picture_are_of_one_image(tmp_path):
+    found = [roi(square(5, 5)), roi(square(25, 20))]
+    for number, one in enumerate(found):
+        (tmp_path / f"{number}.roi").write_bytes(one.tobytes())
+    overlays = {"Overlays": [one.tobytes() for one in found]}
+    picture = tmp_path / "img.tif"
+    tifffile.imwrite(picture, IMAGE.pixels[..., 0], imagej=True, metadata=overlays)
+    assert counts(import_labels(tmp_path, image=IMAGE)[0]) == {1: 64, 2: 64}
+    (drawn,) = import_labels(picture)
+    assert counts(drawn) == {1: 64, 2: 64}
+    assert drawn.pixels.shape == SHAPE
+
+
 def test_rois_without_any_cell_are_refused_with_the_reason(tmp_path):
     path = rois(tmp_path / "x.zip", (roi([[1, 3], [20, 3]]), roifile.ROI_TYPE.FREELINE))
     with pytest.raises(ExportError, match=r"no cell in it; x.zip: 1 objects of type freeline"):
@@ -223,7 +236,54 @@ def test_boxes_of_coco_become_rectangles(tmp_path, monkeypatch):
     assert found.notes == (
         "img: 1 annotations without outline and box are left out",
         "img: 1 annotations of keypoints are left out",
+        "img: its picture img.png is not found; give it with --image",
     )
+
+
+@pytest.mark.parametrize("folder", ["val2017", "images/default", "train/images", "."])
+def test_pictures_of_coco_are_found_in_the_folders_of_a_data_set(tmp_path, folder):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    Pictures.fromarray(IMAGE.pixels).save(tmp_path / folder / "img.png")
+    coco(tmp_path / "annotations/captions_val2017.json", [{"caption": "a"}])
+    coco(tmp_path / "annotations/instances_val2017.json", [{"bbox": [1, 1, 4, 4]}])
+    (found,) = import_labels(tmp_path)
+    np.testing.assert_array_equal(found.pixels, IMAGE.pixels)
+
+
+@pytest.mark.parametrize(
+    ("counts", "size", "message"),
+    [
+        ([5, 3, 2392], [30, 80], r"2400 pixels of size \[30, 80\]"),
+        ([1, 5000], [40, 60], "5001 pixels of size"),
+    ],
+)
+def test_run_lengths_of_another_size_are_refused(tmp_path, counts, size, message):
+    segment = {"counts": counts, "size": size}
+    with pytest.raises(ExportError, match=message):
+        import_labels(coco(tmp_path / "x.json", [{"segmentation": segment}]))
+
+
+def test_coordinates_that_no_image_has_are_left_out(tmp_path):
+    wrong = [[float("nan"), 5, 6, 7, 8, 9]], [[1e12, 5, 6, 7, 8, 9]]
+    annotations = [*({"segmentation": one} for one in wrong), {"bbox": [1, 1, 4, 4]}]
+    (found,) = import_labels(coco(tmp_path / "x.json", annotations), image=IMAGE)
+    assert counts(found) == {1: 16}
+    assert "2 annotations without outline and box are left out" in found.notes[0]
+
+
+def test_pairs_of_coordinates_and_missing_categories_are_read(tmp_path):
+    pairs = [[[2, 2], [10, 2], [10, 10], [2, 10]]]
+    path = coco(tmp_path / "x.json", [{"segmentation": pairs, "category_id": None}])
+    (found,) = import_labels(path, image=IMAGE)
+    assert counts(found) == {1: 64}
+    assert found.cells["class"].tolist() == ["wbc"]
+
+
+def test_images_of_unknown_size_are_named(tmp_path):
+    path = coco(tmp_path / "x.json", [{"bbox": [1, 1, 4, 4]}], height=None)
+    with pytest.raises(ExportError, match=r"x.json: the image img.png has no height and width"):
+        import_labels(path)
 
 
 @pytest.mark.parametrize("name", ["C:\\data\\slide 1\\img.png", "/data/img.PNG", "img.png"])
@@ -246,7 +306,7 @@ def test_annotations_of_images_that_are_not_listed_are_named(tmp_path):
         tmp_path / "x.json", [{"bbox": [1, 1, 4, 4]}, {"bbox": [1, 1, 4, 4], "image_id": 9}]
     )
     (found,) = import_labels(path)
-    assert "1 annotations of images that it does not list" in found.notes[0]
+    assert "1 annotations of images that it does not list" in found.notes[-1]
 
 
 # QuPath
@@ -273,6 +333,27 @@ def test_every_form_of_class_and_suffix_of_qupath_is_read(tmp_path, kind, name):
     path = qupath(tmp_path / name, feature(polygon(2, 2), classification=kind))
     (found,) = import_labels(path, image=IMAGE)
     assert found.cells["class"].tolist() == ["Neutrophil"]
+
+
+def test_labels_of_an_unknown_image_are_named(tmp_path):
+    path = qupath(tmp_path / "img.geojson", feature(polygon(2, 2)))
+    (found,) = import_labels(path)
+    assert found.shape == (10, 10)
+    assert "its image is not known, so that the labels have 10 × 10 pixels" in found.notes[0]
+    Pictures.fromarray(IMAGE.pixels).save(tmp_path / "img.png")
+    assert import_labels(path)[0].shape == SHAPE
+
+
+def test_outlines_that_reach_too_far_are_refused(tmp_path):
+    path = qupath(tmp_path / "img.geojson", feature(polygon(1e9, 2)))
+    with pytest.raises(ExportError, match=r"img.geojson: its outlines reach to .* x 1e\+09"):
+        import_labels(path)
+
+
+def test_bare_geometry_and_text_of_16_bits_are_read(tmp_path):
+    (tmp_path / "x.geojson").write_bytes(json.dumps(polygon(2, 2)).encode("utf-16"))
+    (found,) = import_labels(tmp_path / "x.geojson", image=IMAGE)
+    assert counts(found) == {1: 64}
 
 
 def test_names_that_are_no_labels_are_numbered(tmp_path):
@@ -378,6 +459,19 @@ def test_classes_of_yolo_may_stand_in_a_list(tmp_path):
     (tmp_path / "classes.txt").write_text("a\nb\n")
     (found,) = import_labels(tmp_path / "labels/img.txt", "yolo")
     assert found.cells["class"].tolist() == ["a", "b"]
+
+
+def test_classes_of_yolo_are_text_as_written(tmp_path):
+    yolo(tmp_path, "images", "labels")
+    (tmp_path / "data.yaml").write_text("names:\n  0: no\n  1: 01\n")
+    (found,) = import_labels(tmp_path / "data.yaml")
+    assert found.cells["class"].tolist() == ["no", "01"]
+
+
+def test_pictures_with_two_suffixes_are_found(tmp_path):
+    yolo(tmp_path, "images", "labels", ".ome.tif")
+    (tmp_path / "labels/img.txt").rename(tmp_path / "labels/img.ome.txt")
+    assert counts(import_labels(tmp_path)[0]) == {1: 48, 2: 48}
 
 
 def test_labels_of_yolo_without_pictures_are_named_or_refused(tmp_path):

@@ -303,6 +303,20 @@ def test_zarr_without_its_pixels_is_refused(tmp_path):
     refused(path, "full resolution '7' is missing", "copy it again")
 
 
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ({"datasets": ["0"]}, "multiscales metadata are not those of OME-Zarr"),
+        ({"datasets": [{}]}, "multiscales metadata are not those of OME-Zarr"),
+        ({"datasets": [{"path": "0"}], "axes": ["y", "x"]}, "name 2 axes and its pixels have 3"),
+    ],
+)
+def test_malformed_metadata_of_ome_zarr_are_refused(tmp_path, image, message):
+    path = ome_zarr(tmp_path / "a.zarr", RGB, "yxc", [1, 1, 1])
+    (path / ".zattrs").write_text(json.dumps({"multiscales": [image]}))
+    refused(path, message, "export it again")
+
+
 def test_grey_file_is_refused(tmp_path):
     Pictures.fromarray(RGB[..., 0]).save(tmp_path / "a.png")
     refused(tmp_path / "a.png", "1 channel (shape (40, 50))", "three channels are needed")

@@ -42,6 +42,20 @@ def test_classes_and_texts_with_leading_zeros_stay_as_written(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("label,class,,", ("label", "class")),
+        (",label,class,", ("column 1", "label", "class")),
+        ("label,class,Class", ("label", "class", "Class 3")),
+    ],
+)
+def test_columns_without_a_name_of_their_own_are_numbered(tmp_path, header, columns):
+    path = tmp_path / "cells.csv"
+    path.write_text(f"{header}\n1,2,,\n")
+    assert read_table(path).columns == columns
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty; expected a CSV"),
@@ -49,6 +63,8 @@ def test_classes_and_texts_with_leading_zeros_stay_as_written(tmp_path):
         (b"a,b\n1,2,3\n", "line 2: 3 values for 2 columns"),
         (b"PK\x03\x04rest", "is an Excel workbook"),
         (b"a\0\0\0b\xff\xff", "is not a text file"),
+        (b'a,b\n1,"2\n3,4\n', "line 3: unexpected end of data; close each quotation mark"),
+        (b"a,b\n1," + b"x" * 200_000, "line 2: field larger than"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, content, message):

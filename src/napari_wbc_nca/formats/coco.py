@@ -31,6 +31,9 @@ from napari_wbc_nca.formats.items import (
 from napari_wbc_nca.io._files import stem
 from napari_wbc_nca.ops.outlines import rings_without_holes, trace_outlines
 
+_FARTHEST = 2**20
+"""Coordinate in pixels that no outline reaches."""
+
 
 def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write run lengths."""
@@ -122,7 +125,7 @@ def _polygons(one: Item) -> list[Any]:
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a folder, or one JSON file."""
-    patterns = ["annotations/*.json", "**/*.coco.json", "*.json"]
+    patterns = ["annotations/instances*.json", "annotations/*.json", "**/*.coco.json", "*.json"]
     hint = "no annotations/*.json; give a COCO JSON file or its folder"
     return [one for f in files.find_files(path, patterns, hint) for one in _read(f, pixels)]
 
@@ -140,7 +143,9 @@ def _read(path: Path, pixels: Any) -> list[Item]:
             _item(path, image, annotations[str(image["id"])], names, pixels)
             for image in content["images"]
         ]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except ExportError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise ExportError(
             f"{path} is no COCO file of instances: {error!r}; expected images, annotations and "
             "categories"
@@ -163,8 +168,13 @@ def _item(
     if pixels is None:
         pixels = _picture(path, split, name)
     size = image if pixels is None else dict(zip(("height", "width"), pixels.shape, strict=False))
-    shape = int(image.get("height") or size["height"]), int(image.get("width") or size["width"])
-    segments = [(one, _segmentation(one, shape)) for one in annotations]
+    shape = tuple(int(image.get(side) or size.get(side) or 0) for side in ("height", "width"))
+    if not all(shape):
+        raise ExportError(
+            f"{path}: the image {name} has no height and width there, and no picture of this name "
+            "is found; put it beside the file, or give --image"
+        )
+    segments = [(one, _segmentation(path, one, shape)) for one in annotations]
     cells = [(one, part) for one, part in segments if part and not one.get("iscrowd")]
     own = [_label(one) for one, _ in cells]
     if len(set(own)) < len(own) or min(own, default=1) < 1:
@@ -183,6 +193,8 @@ def _item(
         if not part
     )
     notes = [f"{title}: {n} annotations {kind} are left out" for kind, n in left_out.items()]
+    if pixels is None:
+        notes.append(f"{title}: its picture {name} is not found; give it with --image")
     rows = [_row(label, one, names) for label, (one, _) in zip(own, cells, strict=True)]
     return replace(
         item(title, labels, table_from_rows(rows), pixels),
@@ -198,7 +210,8 @@ def _label(annotation: Mapping[str, Any]) -> int:
 
 
 def _row(label: int, annotation: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    kind = str(annotation.get("category_id"))
+    category = annotation.get("category_id")
+    kind = "" if category is None else str(category)
     others = annotation.get("attributes")
     columns = {str(k): v for k, v in others.items()} if isinstance(others, Mapping) else {}
     core = {"label": label, "class": names.get(kind, kind if names else WBC)}
@@ -206,13 +219,20 @@ def _row(label: int, annotation: Mapping[str, Any], names: Mapping[str, str]) ->
 
 
 def _picture(path: Path, split: str, name: str) -> Any:
+    """Pixels of the picture called `name`: beside the file, or in a folder of the data set."""
     place = path.resolve().parent
-    folders = (place.parent / "images" / split, place.parent / "images", place, place / "images")
+    root = place.parent if place.name == "annotations" else place
+    part = path.stem.rpartition("_")[2]  # val2017 of instances_val2017
+    inner = (f"images/{split}", f"images/{part}", part, "images", ".")
+    folders = [root / one for one in inner] + [place]
+    folders += [folder for depth in ("*/", "*/*/") for folder in sorted(root.glob(depth))]
     found = next((file for folder in folders if (file := files.find_picture(folder, name))), None)
     return files.read_picture(found)[0]
 
 
-def _segmentation(annotation: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Any] | None:
+def _segmentation(
+    path: Path, annotation: Mapping[str, Any], shape: tuple[int, int]
+) -> dict[str, Any] | None:
     """Compressed run lengths of an annotation: its mask, its polygons, or else its box."""
     from pycocotools import mask
 
@@ -220,14 +240,25 @@ def _segmentation(annotation: Mapping[str, Any], shape: tuple[int, int]) -> dict
     found: dict[str, Any]
     if isinstance(segment, dict) and (counts := segment.get("counts")):
         found = mask.frPyObjects(segment, *shape) if isinstance(counts, list) else segment
+        lengths = geometry.decode_counts(found["counts"])
+        size = list(segment.get("size") or shape)
+        if size != list(shape) or min(lengths) < 0 or sum(lengths) != shape[0] * shape[1]:
+            raise ExportError(
+                f"{path}: the run lengths of annotation {annotation.get('id')} are {sum(lengths)} "
+                f"pixels of size {size}, and its image has the size {list(shape)}; export both "
+                "again"
+            )
         return found
     listed = segment if isinstance(segment, list) else []
     flat = [listed] if listed and not isinstance(listed[0], list) else listed
-    polygons = [polygon for polygon in flat if len(polygon) >= 6 and len(polygon) % 2 == 0]
+    polygons = [np.ravel(polygon).astype(float).tolist() for polygon in flat]
+    polygons = [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
     box = [float(value) for value in annotation.get("bbox") or ()]
     if not polygons and len(box) == 4 and box[2] > 0 and box[3] > 0:
         left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
         polygons = [[left, top, right, top, right, bottom, left, bottom]]
+    # Coordinates that are no number, or far outside, crash pycocotools.
+    polygons = [one for one in polygons if np.max(np.abs(one)) < _FARTHEST]
     if not polygons:
         return None
     found = mask.merge(mask.frPyObjects(polygons, *shape))

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
@@ -19,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import colours, rgb
-from napari_wbc_nca.formats.items import LARGEST, ExportError, Item
+from napari_wbc_nca.formats.items import ExportError, Item
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import NameIndex, plain, replace_all, write_reason
 from napari_wbc_nca.io.pixels import contrast, to_rgb
-from napari_wbc_nca.io.tables import Table, TableError, number, read_table, to_frame
+from napari_wbc_nca.io.tables import Table, TableError, read_table, to_frame, to_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +100,7 @@ def read_json(path: Path) -> Any:
                 content = archive.read(entries(archive, (".geojson", ".json"))[0])
         elif content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
-        return json.loads(content.decode("utf-8-sig"))
+        return json.loads(content)  # in UTF-8 or UTF-16, with or without a mark
     except (ValueError, OSError, EOFError, IndexError, BadZipFile) as error:
         raise ExportError(
             f"{path} is no readable JSON: {error}; it is truncated or of another kind: export it "
@@ -147,12 +146,11 @@ def read_cells(path: Path) -> pd.DataFrame | None:
 
 def _read_label(text: str, table: Table, row: int) -> int | None:
     try:
-        label = number(text) if text else 1
-    except ValueError:
-        label = 0
-    if label < 1 or label % 1 or label > LARGEST:
-        raise ExportError(f"{table.where(row)}: label is {text!r}; expected an integer above 0")
-    return int(label) if text else None
+        return to_label(text) if text else None
+    except ValueError as error:
+        raise ExportError(
+            f"{table.where(row)}: label is {text!r}; expected an integer above 0"
+        ) from error
 
 
 def write_tiff(path: Path, pixels: npt.NDArray[Any], pixel_size: float | None) -> None:
@@ -179,18 +177,15 @@ def read_picture(path: Path | None) -> tuple[Any, float | None]:
     return image.pixels, image.pixel_size
 
 
-def size_of(path: Path, pixels: Any, rings: Sequence[npt.NDArray[Any]]) -> tuple[int, int]:
-    """Find height and width: of the image, in the provenance of an export, or as `rings` reach."""
-    if pixels is not None:
-        return int(pixels.shape[0]), int(pixels.shape[1])
+def recorded_size(path: Path) -> tuple[int, int] | None:
+    """Read height and width of the labels in a file from the provenance of our exports."""
     for place in (path.parent / RECORD, path.parent.parent / RECORD):
         if place.exists():
             shapes = {one["name"]: one["shape"] for one in read_json(place).get("images", [])}
             if path.stem in shapes:
                 height, width = shapes[path.stem]
                 return height, width
-    reach = np.max([ring.max(axis=0) for ring in rings] or [(1, 1)], axis=0)
-    return max(1, ceil(reach[0])), max(1, ceil(reach[1]))
+    return None
 
 
 def find_picture(folder: Path | None, name: str) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from math import floor
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import WBC
-from napari_wbc_nca.formats.files import read_json, size_of, split_of
+from napari_wbc_nca.formats.files import (
+    find_picture,
+    read_json,
+    read_picture,
+    recorded_size,
+    split_of,
+)
 from napari_wbc_nca.formats.items import (
     LARGEST,
     ExportError,
@@ -26,6 +32,8 @@ from napari_wbc_nca.io import images
 from napari_wbc_nca.ops.outlines import Polygon, fill_polygons
 
 GEOJSON = ".geojson"
+_FARTHEST = 2**16
+"""Coordinate in pixels above which labels of unknown size are refused."""
 
 
 def to_geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:
@@ -49,6 +57,7 @@ def read_features(path: Path) -> list[Mapping[str, Any]]:
     content = read_json(path)
     if isinstance(content, dict):
         content = content.get("features", [content])
+        content = [{"geometry": one} if "coordinates" in one else one for one in content]
     if not isinstance(content, list) or not all(isinstance(some, dict) for some in content):
         raise ExportError(f"{path}: expected a FeatureCollection of polygons")
     return content
@@ -212,16 +221,37 @@ def import_shapes(
     left_out
         How many objects of each kind are no cells.
     pixels
-        Of the image; see :func:`~napari_wbc_nca.formats.files.size_of` where they are unknown.
+        Of the image; where they are None, those of a picture beside the file.
     """
+    name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+    if pixels is None:
+        pixels = read_picture(find_picture(path.parent, name))[0]
     corners = [ring for polygon in hidden for ring in polygon]
     for one in shapes:
         corners += [ring for polygon in one.polygons for ring in polygon]
         corners += [np.array(one.points) + 1] if one.points else []
     notes = [f"{path.name}: {n} objects {kind} are left out" for kind, n in left_out.items()]
-    drawn = draw_cells(path.stem, shapes, size_of(path, pixels, corners), pixels, notes)
+    size = recorded_size(path) if pixels is None else pixels.shape[:2]
+    if size is None:
+        size = _reach(path, corners)
+        notes.append(
+            f"{path.name}: its image is not known, so that the labels have {size[0]} × {size[1]} "
+            "pixels, as far as the outlines reach; give the image with --image"
+        )
+    drawn = draw_cells(name, shapes, size, pixels, notes)
     ignore = region_mask(hidden, drawn.shape) if hidden else None
     return replace(drawn, ignore=ignore, split=split_of(path.parent))
+
+
+def _reach(path: Path, rings: Sequence[npt.NDArray[Any]]) -> tuple[int, int]:
+    """Return the height and width in pixels that hold all corners."""
+    reach = np.max([[1, 1], *(ring.max(axis=0) for ring in rings)], axis=0)
+    if not (reach < _FARTHEST).all():
+        raise ExportError(
+            f"{path}: its outlines reach to y {reach[0]:g} and x {reach[1]:g}; expected pixels of "
+            "an image: export it again, or give the image with --image"
+        )
+    return ceil(reach[0]), ceil(reach[1])
 
 
 def _area(polygons: Sequence[Polygon]) -> float:
@@ -274,7 +304,7 @@ def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None
 
     The ``(Y, X)`` `labels` are changed in place; the ``counts`` of `rle` are compressed.
     """
-    counts = np.asarray(_decode_counts(rle["counts"]), np.int64)
+    counts = np.asarray(decode_counts(rle["counts"]), np.int64)
     ends = np.cumsum(counts)
     height = labels.shape[0]
     for stop, length in zip(ends[1::2].tolist(), counts[1::2].tolist(), strict=True):
@@ -282,7 +312,7 @@ def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None
         labels[at % height, at // height] = label
 
 
-def _decode_counts(counts: str | bytes) -> list[int]:
+def decode_counts(counts: str | bytes) -> list[int]:
     """Decode COCO's compressed run lengths: six bits a character, differences to two before."""
     text = counts.encode("ascii") if isinstance(counts, str) else counts
     found: list[int] = []

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 IGNORE = "ignore"
-END = ".zip"
+END, ROI = ".zip", ".roi"
 _MOVE, _LINE, _CLOSE = 0, 1, 4
 """What the next numbers of a composite's path do."""
 
@@ -95,9 +95,12 @@ def _path(ring: Ring) -> Ring:
 
 
 def read(path: Path, pixels: Any = None) -> list[Item]:
-    """Read a folder of zips, or one file."""
+    """Read a folder of zips, one file, or a folder of the ROIs of one image."""
     hint = f"no {END} of ROIs; save them in ImageJ's ROI Manager"
-    return [_read(file, pixels) for file in files.find_files(path, [f"**/*{END}"], hint)]
+    found = files.find_files(path, [f"**/*{END}", f"*{ROI}"], hint)
+    if path.is_dir() and found[0].suffix == ROI:
+        found = [path]
+    return [_read(file, pixels) for file in found]
 
 
 def _read(path: Path, pixels: Any) -> Item:
@@ -119,10 +122,15 @@ def _read_rois(path: Path) -> list[ImagejRoi]:
     from roifile import ImagejRoi
 
     try:
+        if path.is_dir():
+            return [ImagejRoi.frombytes(file.read_bytes()) for file in sorted(path.glob(f"*{ROI}"))]
+        if path.suffix.lower() in (".tif", ".tiff"):
+            stored = ImagejRoi.fromfile(path)
+            return stored if isinstance(stored, list) else [stored]
         if path.suffix.lower() != END:
             return [ImagejRoi.frombytes(path.read_bytes())]
         with ZipFile(path) as archive:
-            names = files.entries(archive, (".roi",))
+            names = files.entries(archive, (ROI,))
             if not names and archive.namelist():
                 raise ValueError(f"its files are {', '.join(archive.namelist()[:3])}")
             return [ImagejRoi.frombytes(archive.read(name)) for name in names]

@@ -73,7 +73,9 @@ def _feature(
 def read(path: Path, pixels: Any = None) -> list[Item]:
     """Read a folder of files, or one."""
     hint = f"no {GEOJSON} file; export the annotations from QuPath as GeoJSON"
-    return [_read(file, pixels) for file in files.find_files(path, [f"**/*{GEOJSON}"], hint)]
+    return [
+        _read(file, pixels) for file in files.find_files(path, [f"**/*{GEOJSON}", "*.json"], hint)
+    ]
 
 
 def _read(path: Path, pixels: Any) -> Item:
@@ -126,10 +128,16 @@ def _class_name(properties: Mapping[str, Any]) -> str:
 
 def _columns(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata and measurements, which older versions list as pairs of name and value."""
-    measured = properties.get("measurements") or {}
+    measured, metadata = (properties.get(name) for name in ("measurements", "metadata"))
     if isinstance(measured, list):
-        measured = {str(pair.get("name")): pair.get("value") for pair in measured}
-    found = {**(properties.get("metadata") or {}), **measured}
+        pairs = [pair for pair in measured if isinstance(pair, Mapping)]
+        measured = {str(pair.get("name")): pair.get("value") for pair in pairs}
+    found = {
+        name: value
+        for part in (metadata, measured)
+        if isinstance(part, Mapping)
+        for name, value in part.items()
+    }
     return {name: value for name, value in found.items() if name not in ("label", "class")}
 
 

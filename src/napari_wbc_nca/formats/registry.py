@@ -94,15 +94,30 @@ def detect(path: Path) -> str:
         raise ExportError(f"{path} does not exist; check the path")
     name = path.name.lower()
     found = next((form for end, form in _ENDS.items() if name.endswith(end)), "")
+    if path.is_file() and name.endswith((".tif", ".tiff")) and _has_overlay(path):
+        return "imagej"
     if path.is_file() and name.endswith((".json", ".gz", ".zip")):
         found = _detect_content(path, found)
     if not found and path.is_dir():
         found = next((form for mark, form in _MARKS if next(path.glob(mark), None)), "")
+        kinds = (_detect_content(file, "") for file in sorted(path.glob("*.json")))
+        found = found or next(filter(None, kinds), "")
     if found:
         return found
     raise ExportError(
         f"{path} is of none of the known forms; name its format, which may be {', '.join(FORMATS)}"
     )
+
+
+def _has_overlay(path: Path) -> bool:
+    """Whether ImageJ stored ROIs in a TIFF."""
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        with TiffFile(path) as file:
+            return bool({"Overlays", "ROI"} & set(file.imagej_metadata or {}))
+    except (TiffFileError, OSError, ValueError):
+        return False  # its reader says what is wrong
 
 
 def _detect_content(path: Path, default: str) -> str:
@@ -130,7 +145,8 @@ _ENDS = {
     "_masks.png": "cellpose",
     "_seg.npy": "cellpose",
     ".zarr": "omezarr",
-    "data.yaml": "yolo",
+    ".yaml": "yolo",
+    ".yml": "yolo",
     "points.csv": "centroids",
     ".json": "coco",
     ".tif": "tiff",
@@ -150,6 +166,7 @@ _MARKS = (
     ("**/labels/*.txt", "yolo"),
     ("**/labels/*/*.txt", "yolo"),
     ("classes.txt", "yolo"),
+    ("obj.names", "yolo"),
     ("**/*_masks.tif", "cellpose"),
     ("**/*_masks.png", "cellpose"),
     ("**/*_seg.npy", "cellpose"),
@@ -158,5 +175,6 @@ _MARKS = (
     ("**/*.ome.zarr", "omezarr"),
     ("**/*.geojson", "qupath"),
     ("**/*.zip", "imagej"),
+    ("**/*.roi", "imagej"),
 )
 """Format by the files in a folder, the first that matches."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.cell_types import WBC
 from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.items import ExportError, Item, item, nuclei_of_cells
 from napari_wbc_nca.formats.provenance import item_record
@@ -137,6 +138,12 @@ def read_segmentation(
     if source and shown is None:
         note = f"{name}: its image {source} is not found, so that no picture is written; give it"
         one = replace(one, notes=(note,))
+    if table is not None and len(table) and "class" not in table:
+        note = (
+            f"{name}: its table of cells has no column class, so that all cells are {WBC}; found "
+            f"{', '.join(map(str, table.columns))}"
+        )
+        one = replace(one, notes=(*one.notes, note))
     nuclei = path.with_name(f"{stem}{NUCLEUS}")
     return replace(one, nucleus=read_labels(nuclei)[0]) if nuclei.exists() else one
 

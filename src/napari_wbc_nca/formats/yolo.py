@@ -126,12 +126,13 @@ def _read_classes(place: Path) -> Mapping[int, str]:
     configs = [*place.glob(CONFIG), *sorted(place.glob("*.yaml")), *sorted(place.glob("*.yml"))]
     for config in configs:
         try:
-            content = yaml.safe_load(read_text(config))
-        except (yaml.YAMLError, TableError) as error:
+            # All scalars as texts: a class may be called no, 01 or null.
+            content = yaml.load(read_text(config), Loader=yaml.BaseLoader)
+            names = content.get("names") if isinstance(content, dict) else None
+            if isinstance(names, dict):
+                return {int(number): str(name) for number, name in names.items()}
+        except (yaml.YAMLError, TableError, ValueError) as error:
             raise ExportError(f"{config} names no classes: {error}") from error
-        names = content.get("names") if isinstance(content, dict) else None
-        if isinstance(names, dict):
-            return {int(number): str(name) for number, name in names.items()}
         if isinstance(names, list):
             return dict(enumerate(map(str, names)))
     lists = sorted(place.rglob("classes.txt")) or sorted(place.rglob("obj.names"))
@@ -164,7 +165,8 @@ def _is_label_file(path: Path) -> bool:
 def _find_picture(label: Path) -> Path | None:
     """Picture of a label file: in ``images`` where that is in ``labels``, else beside it."""
     folders = (swap_folder(label, "labels", "images").parent, label.parent)
-    found = (files.find_picture(folder, label.stem) for folder in folders)
+    names = (label.stem, f"{label.stem}.tif")  # a.ome.txt belongs to a.ome.tif
+    found = (files.find_picture(folder, name) for folder in folders for name in names)
     return next(filter(None, found), None)
 
 

@@ -82,15 +82,25 @@ def full_level(group: Any) -> tuple[Any, float | None]:
     """
     import dask.array as da
 
-    image = attributes(group)["multiscales"][0]
-    levels = {level["path"]: level for level in image.get("datasets", [])}
-    if not levels:
-        raise ImageError("its metadata list no resolution (no datasets); export it again")
-    if absent := [path for path in levels if path not in group]:
-        raise ImageError(f"its full resolution {absent[0]!r} is missing; copy it again")
-    path = max(levels, key=lambda path: group[path].size)
-    array = da.from_zarr(group[path])
-    letters, units = _axes(image, array.ndim)
+    try:
+        image = attributes(group)["multiscales"][0]
+        levels = {level["path"]: level for level in image.get("datasets", [])}
+        if not levels:
+            raise ImageError("its metadata list no resolution (no datasets); export it again")
+        if absent := [path for path in levels if path not in group]:
+            raise ImageError(f"its full resolution {absent[0]!r} is missing; copy it again")
+        path = max(levels, key=lambda path: group[path].size)
+        array = da.from_zarr(group[path])
+        letters, units = _axes(image, array.ndim)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ImageError(
+            f"its multiscales metadata are not those of OME-Zarr: {error!r}; export it again"
+        ) from error
+    if len(letters) != array.ndim:
+        raise ImageError(
+            f"its metadata name {len(letters)} axes and its pixels have {array.ndim}; export it "
+            "again"
+        )
     colours = attributes(group).get("omero", {}).get("channels", [])
     return plane(array, letters, rgba=_has_alpha(colours)), _pixel_size(
         letters, units, [levels[path], image]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -69,26 +69,53 @@ def read_table(path: Path) -> Table:
         separator, lines = declared[1], ["\n", *lines[1:]]
     header = next((line for line in lines if line.strip()), "")
     separator = separator or _separator(header)
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t")
     columns: tuple[str, ...] = ()
     rows, numbers = [], []
-    for values in reader:
-        texts = [value.strip() for value in values]
-        if not any(texts):
-            continue
+    for line, texts in _split_lines(path, lines, separator):
         if not columns:
-            columns = tuple(texts)
+            columns = _column_names(texts)
             continue
         if len(texts) < len(columns) or any(texts[len(columns) :]):
             raise TableError(
-                f"{path}, line {reader.line_num}: {len(texts)} values for {len(columns)} columns; "
+                f"{path}, line {line}: {len(texts)} values for {len(columns)} columns; "
                 "put texts that hold the separator in quotation marks"
             )
         rows.append(dict(zip(columns, texts, strict=False)))
-        numbers.append(reader.line_num)
+        numbers.append(line)
     if not columns:
         raise TableError(f"{path} is empty; expected a CSV whose first row names the columns")
     return Table(path, columns, tuple(rows), tuple(numbers))
+
+
+def _split_lines(
+    path: Path, lines: Sequence[str], separator: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Iterate over the stripped texts of each row that has any, with its line."""
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
+    try:
+        for values in reader:
+            texts = [value.strip() for value in values]
+            if any(texts):
+                yield reader.line_num, texts
+    except csv.Error as error:
+        raise TableError(
+            f"{path}, line {reader.line_num}: {error}; close each quotation mark, and keep a text "
+            "to one cell"
+        ) from error
+
+
+def _column_names(texts: list[str]) -> tuple[str, ...]:
+    """Name columns: without a name at the end they are dropped, elsewhere they are numbered.
+
+    Of two columns with one name, in whichever case, the second gets its number as well.
+    """
+    while texts and not texts[-1]:
+        texts.pop()
+    known = [text.lower() for text in texts]
+    return tuple(
+        text if text and known.index(text.lower()) == at else f"{text or 'column'} {at + 1}"
+        for at, text in enumerate(texts)
+    )
 
 
 def read_text(path: Path) -> str:
@@ -143,6 +170,20 @@ def number(text: str) -> float:
     (0.25, 0.03)
     """
     return float(text.replace(",", ".") if "." not in text else text)
+
+
+def to_label(text: str) -> int:
+    """Read a label: an integer above 0, which a spreadsheet may have written as ``1.0``.
+
+    Raises
+    ------
+    ValueError
+        When it is none, or larger than 32 bits hold.
+    """
+    value = number(text)
+    if not 1 <= value < 2**32 or value % 1:
+        raise ValueError(f"{text!r} is no label")
+    return int(value)
 
 
 def to_value(column: str, text: str) -> int | float | str:
