@@ -14,8 +14,7 @@ from skimage.filters import threshold_otsu
 
 Points = npt.NDArray[np.intp]
 
-MIN_LIKELIHOOD = 1e-4
-"""Likelihood below which it is 0."""
+MIN_LIKELIHOOD = 1e-4  # below which it is 0
 _WINDOW_PIXELS = 2**20  # of the windows that are held at a time
 _SIGMAS = (2.0, 24.0)  # of blobs of unknown size, in pixels
 _AROUND = (0.7, 1.4)  # scales of blobs of known size, relative to it
@@ -37,8 +36,8 @@ def likelihood_map(
     shape
         Height and width in pixels.
     centres
-        ``(N, 2)`` y, x in pixels; the middle of the first pixel is (0, 0). Any number of them
-        may coincide or lie outside.
+        ``(N, 2)`` y, x in pixels; the middle of the first pixel is (0, 0). They may coincide, and
+        lie outside.
     sigma
         σ in pixels.
 
@@ -64,23 +63,16 @@ def likelihood_map(
     radius = ceil(sigma * sqrt(-2 * log(MIN_LIKELIHOOD))) + 1
     border = 2 * radius  # holds what reaches outside
     padded = np.zeros(np.add(shape, 2 * border), np.float32)
-    points = points[((points > -radius) & (points < np.add(shape, radius - 1))).all(1)]
+    points = points[((points > -radius) & (points < np.add(shape, radius - 1))).all(1)] + border
     count = max(1, _WINDOW_PIXELS // (2 * radius + 1) ** 2)
     for first in range(0, len(points), count):
-        _raise(padded, points[first : first + count] + border, sigma, radius)
+        some = points[first : first + count, :, None]
+        pixels = np.rint(some).astype(int) + np.arange(-radius, radius + 1)  # (N, 2, k)
+        profiles = np.exp(-0.5 * ((pixels - some) / sigma) ** 2)
+        values = (profiles[:, 0, :, None] * profiles[:, 1, None, :]).astype(np.float32)
+        values[values < MIN_LIKELIHOOD] = 0
+        np.maximum.at(padded, (pixels[:, 0, :, None], pixels[:, 1, None, :]), values)
     return padded[border : border + shape[0], border : border + shape[1]].copy()
-
-
-def _raise(
-    padded: npt.NDArray[np.float32], points: npt.NDArray[Any], sigma: float, radius: int
-) -> None:
-    """Raise the pixels around `points` to their Gaussians."""
-    pixels = np.rint(points).astype(int)[..., None] + np.arange(-radius, radius + 1)  # (N, 2, k)
-    profiles = np.exp(-0.5 * ((pixels - points[..., None]) / sigma) ** 2)
-    values = (profiles[:, 0, :, None] * profiles[:, 1, None, :]).astype(np.float32)
-    values[values < MIN_LIKELIHOOD] = 0
-    flat = pixels[:, 0, :, None] * padded.shape[1] + pixels[:, 1, None, :]
-    np.maximum.at(padded.reshape(-1), flat.reshape(-1), values.reshape(-1))
 
 
 def find_peaks(
@@ -95,20 +87,15 @@ def find_peaks(
     Parameters
     ----------
     values
-        ``(Y, X)``.
+        ``(Y, X)``; another number of axes raises ValueError.
     min_value
         Peaks are above it.
     min_distance
-        Least distance of two peaks in pixels; 2 in the published code.
+        Least distance of two peaks in pixels, 0 or more; 2 in the published code.
 
     Returns
     -------
     ``(N, 2)`` y, x in raster order
-
-    Raises
-    ------
-    ValueError
-        When `values` is no plane, or `min_distance` is negative.
 
     Examples
     --------
@@ -122,15 +109,13 @@ def find_peaks(
     if values.size == 0:
         return np.empty((0, 2), np.intp)
     # Touching pixels compete at any distance: a slope has one peak.
-    highest = ndi.maximum_filter(values, footprint=_disk(max(min_distance, 1.5)), mode="nearest")
+    radius = max(min_distance, 1.5)
+    steps = np.arange(-int(radius), int(radius) + 1)
+    disk = np.hypot(steps[:, None], steps) <= radius
+    highest = ndi.maximum_filter(values, footprint=disk, mode="nearest")
     found = _middles((values == highest) & (values > min_value))
-    order = np.lexsort((found[:, 1], found[:, 0], -values[found[:, 0], found[:, 1]]))
+    order = np.lexsort((found[:, 1], found[:, 0], -values[tuple(found.T)]))
     return _raster_order(found[order][_spaced(found[order], min_distance)])
-
-
-def _disk(radius: float) -> npt.NDArray[np.bool_]:
-    y, x = np.ogrid[-int(radius) : int(radius) + 1, -int(radius) : int(radius) + 1]
-    return np.asarray(np.hypot(y, x) <= radius)
 
 
 def _middles(highest: npt.NDArray[np.bool_]) -> Points:
@@ -148,8 +133,6 @@ def _middles(highest: npt.NDArray[np.bool_]) -> Points:
 def _spaced(points: Points, min_distance: float) -> npt.NDArray[np.bool_]:
     """Non-maximum suppression: each point, in their order, removes the later ones near it."""
     keep = np.ones(len(points), bool)
-    if not len(points):
-        return keep
     pairs = cKDTree(points).query_pairs(min_distance, output_type="ndarray")
     for first, second in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
         if keep[first]:
@@ -191,13 +174,13 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
     if plane.size == 0 or plane.max() <= plane.min():
         return np.empty((0, 2))
     scaled = (plane - plane.min()) / (plane.max() - plane.min())
+    sigma = diameter / np.sqrt(8)
     if not diameter:
         sizes = _bright_blobs(scaled, *_SIGMAS)[:, 2]
         if not len(sizes):
             return np.empty((0, 2))
-        diameter = float(np.median(sizes)) * np.sqrt(8)
-    low, high = (diameter / np.sqrt(8) * factor for factor in _AROUND)
-    return _raster_order(_bright_blobs(scaled, low, high)[:, :2])
+        sigma = float(np.median(sizes))
+    return _raster_order(_bright_blobs(scaled, _AROUND[0] * sigma, _AROUND[1] * sigma)[:, :2])
 
 
 def _bright_blobs(
@@ -207,6 +190,5 @@ def _bright_blobs(
     found = blob_log(
         scaled, low, high, _SCALES, threshold=0.1, overlap=_OVERLAP, exclude_border=False
     )
-    pixels = found[:, :2].astype(int)
-    bright = scaled[pixels[:, 0], pixels[:, 1]] > threshold_otsu(scaled)
+    bright = scaled[tuple(found[:, :2].astype(int).T)] > threshold_otsu(scaled)
     return np.asarray(found[bright], np.float64)

@@ -15,10 +15,8 @@ Labels = npt.NDArray[np.uint8]
 
 IGNORED = 255
 """Label of pixels that take no part in the loss: cells of unknown class."""
-_FLAT = 1e-3
-"""Least standard deviation of a background, in brightness; less is one without noise."""
-_MIN_BACKGROUND = 64
-"""Background pixels from which on their mean and deviation are reliable."""
+_FLAT = 1e-3  # least standard deviation of a background, in brightness
+_MIN_BACKGROUND = 64  # pixels from which on their mean and deviation are reliable
 
 
 class Statistics(NamedTuple):
@@ -29,18 +27,9 @@ class Statistics(NamedTuple):
 
 
 def background_statistics(pixels: Pixels, mask: Labels) -> Statistics | None:
-    """Mean and standard deviation of the background pixels of each channel.
+    """Measure the background, 0 in the ``(Y, X)`` mask, of each channel of ``(C, Y, X)`` pixels.
 
-    Parameters
-    ----------
-    pixels
-        ``(C, Y, X)`` float32.
-    mask
-        ``(Y, X)`` uint8; the background is 0.
-
-    Returns
-    -------
-    Statistics, or None where there is hardly any background
+    None where there is hardly any background.
     """
     empty = (mask == 0).ravel().astype(np.float32)
     count = float(np.count_nonzero(empty))
@@ -117,7 +106,7 @@ def mix_masks(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[
 
 
 def overlay_masks(first: Labels, second: Labels, classes: int) -> tuple[Labels, Labels]:
-    """Mix two masks to one mask a class, which keep both cells where they overlap.
+    """Mix two ``(Y, X)`` masks to one mask a class, which keep both cells where they overlap.
 
     Parameters
     ----------
@@ -143,6 +132,5 @@ def overlay_masks(first: Labels, second: Labels, classes: int) -> tuple[Labels, 
 def _check_shapes(name: str, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
     if first.shape != second.shape:
         raise ValueError(
-            f"the {name}' shapes are {first.shape} and {second.shape}; expected the same: "
-            "crop both to one size"
+            f"the {name}' shapes are {first.shape} and {second.shape}; crop both to one size"
         )

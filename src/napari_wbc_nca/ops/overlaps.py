@@ -41,11 +41,11 @@ def resolve_overlaps(
     """
     inside = [cell for cell in (_clip(cell, shape) for cell in cells) if cell.mask.any()]
     ordered = sorted(inside, key=lambda cell: cell.centre)
-    shared = _overlaps(ordered)
+    shared = {(i, j): _shared(ordered[i], ordered[j]) for i, j in _neighbours(ordered)}
     kept = _without_duplicates(ordered, shared, duplicate)
     masks = [cell.mask.copy() for cell in ordered]
-    for i, j in shared:
-        if i in kept and j in kept:
+    for (i, j), pixels in shared.items():
+        if pixels and i in kept and j in kept:
             _divide(ordered[i], ordered[j], masks[i], masks[j])
     connected = (_one_component(ordered[i], masks[i]) for i in sorted(kept))
     return [cell for cell in connected if cell.mask.any()]
@@ -53,13 +53,12 @@ def resolve_overlaps(
 
 def mask_box(cell: Cell) -> Slices:
     """Rows and columns of the image that a cell's mask, which is not empty, spans."""
-    y, x = (
-        slice(start + int(held[0]), start + int(held[-1]) + 1)
-        for start, held in (
-            (cell.origin[axis], np.flatnonzero(cell.mask.any(axis=1 - axis))) for axis in (0, 1)
-        )
+    rows, columns = (np.flatnonzero(cell.mask.any(axis)) for axis in (1, 0))
+    top, left = cell.origin
+    return (
+        slice(top + int(rows[0]), top + int(rows[-1]) + 1),
+        slice(left + int(columns[0]), left + int(columns[-1]) + 1),
     )
-    return y, x
 
 
 def local_slices(cell: Cell, part: Slices) -> Slices:
@@ -85,12 +84,6 @@ def _clip(cell: Cell, shape: tuple[int, int]) -> Cell:
         response=cell.response[y, x],
         maps={name: values[y, x] for name, values in cell.maps.items()},
     )
-
-
-def _overlaps(cells: Sequence[Cell]) -> dict[Pair, int]:
-    """Pairs ``i < j`` whose masks share a pixel, with how many they share."""
-    shared = {(i, j): _shared(cells[i], cells[j]) for i, j in _neighbours(cells)}
-    return {pair: pixels for pair, pixels in shared.items() if pixels}
 
 
 def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
@@ -148,18 +141,12 @@ def _divide(a: Cell, b: Cell, mask_a: npt.NDArray[np.bool_], mask_b: npt.NDArray
     part = _common(a, b)
     in_a, in_b = local_slices(a, part), local_slices(b, part)
     response_a, response_b = a.response[in_a], b.response[in_b]
-    nearer = _squared_distance(a, part) <= _squared_distance(b, part)
-    wins = (response_a > response_b) | ((response_a == response_b) & nearer)
+    y, x = np.ogrid[part]
+    away_a, away_b = ((y - c.centre[0]) ** 2 + (x - c.centre[1]) ** 2 for c in (a, b))
+    wins = (response_a > response_b) | ((response_a == response_b) & (away_a <= away_b))
     both = a.mask[in_a] & b.mask[in_b]
     mask_a[in_a] &= ~(both & ~wins)
     mask_b[in_b] &= ~(both & wins)
-
-
-def _squared_distance(cell: Cell, part: Slices) -> npt.NDArray[np.float64]:
-    """Squared distance of each pixel in a part of the image to a cell's centre."""
-    y, x = np.ogrid[part]
-    distance: npt.NDArray[np.float64] = (y - cell.centre[0]) ** 2 + (x - cell.centre[1]) ** 2
-    return distance
 
 
 def _one_component(cell: Cell, mask: npt.NDArray[np.bool_]) -> Cell:

@@ -41,14 +41,9 @@ def otsu_threshold(response: npt.ArrayLike) -> float:
 def component_at_centre(
     mask: npt.NDArray[np.bool_], centre: tuple[float, float]
 ) -> npt.NDArray[np.bool_]:
-    """Select the component (edge neighbours) of a mask that holds a point, else the nearest to it.
+    """Select the component (edge neighbours) of a mask at a point in pixels, or nearest to it.
 
-    Parameters
-    ----------
-    mask
-        ``(Y, X)`` bool; an empty mask stays empty.
-    centre
-        ``(y, x)`` in pixels.
+    An empty mask stays empty.
     """
     rows, columns = np.nonzero(mask)
     if rows.size == 0:
@@ -67,33 +62,18 @@ def mask_from_response(
 
 
 class Component(NamedTuple):
-    """Principal component of features.
+    """Principal component of features of C channels."""
 
-    Attributes
-    ----------
-    mean
-        ``(C,)`` float64 mean of the features.
-    vector
-        ``(C,)`` float64 unit vector; zeros where the features do not vary.
-    explained
-        Share of the variance along `vector`, 0–1.
-    """
-
-    mean: npt.NDArray[np.float64]
-    vector: npt.NDArray[np.float64]
-    explained: float
+    mean: npt.NDArray[np.float64]  # (C,)
+    vector: npt.NDArray[np.float64]  # (C,) of length 1; zeros where the features do not vary
+    explained: float  # share of the variance along the vector
 
 
 def first_component(features: npt.ArrayLike) -> Component:
-    """Find the direction of largest variance, from the float64 covariance matrix.
+    """Find the direction of largest variance of ``(N, C)`` pixels, by their float64 covariance.
 
     LAPACK leaves the sign open; here the coefficient of largest magnitude is positive (the first
     of them on a tie), so that equal features give equal vectors on every machine.
-
-    Parameters
-    ----------
-    features
-        ``(N, C)``: N pixels of C channels.
 
     Raises
     ------
@@ -113,12 +93,12 @@ def first_component(features: npt.ArrayLike) -> Component:
     mean = values.mean(axis=0)
     if not np.ptp(values, axis=0).any():
         return Component(mean, np.zeros_like(mean), 0.0)
-    centred = values - mean
-    variances, vectors = np.linalg.eigh(centred.T @ centred)
+    scatter = (values - mean).T @ (values - mean)
+    variances, vectors = np.linalg.eigh(scatter)
     vector = vectors[:, -1]
     if vector[np.abs(vector).argmax()] < 0:
         vector = -vector
-    return Component(mean, vector, float(variances[-1] / np.trace(centred.T @ centred)))
+    return Component(mean, vector, float(variances[-1] / np.trace(scatter)))
 
 
 def pca_response(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -133,15 +113,10 @@ def pca_response(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
 
 def orientation(response: npt.ArrayLike) -> int:
-    """Sign by which the middle of a window is brighter than its border.
+    """Compute the sign by which the middle of a window is brighter than its border: 1 or -1.
 
     A window is cut around a cell, so the mean over the centre disc (radius a quarter of the
     shorter side) must exceed the mean over the border ring (an eighth of the shorter side wide).
-
-    Returns
-    -------
-    int
-        -1 where the centre is darker, else 1.
 
     Examples
     --------
@@ -152,10 +127,11 @@ def orientation(response: npt.ArrayLike) -> int:
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"the response has shape {values.shape}; give (Y, X), not empty")
     height, width = values.shape
+    side = min(height, width)
     y, x = np.ogrid[:height, :width]
-    radius = max(min(height, width) / 4, 0.75)
-    disc = (y - (height - 1) / 2) ** 2 + (x - (width - 1) / 2) ** 2 <= radius**2
-    ring = max(1, min(height, width) // 8)
+    away = (y - (height - 1) / 2) ** 2 + (x - (width - 1) / 2) ** 2
+    ring = max(1, side // 8)
     border = np.ones(values.shape, bool)
     border[ring : height - ring, ring : width - ring] = False
-    return -1 if values[disc].mean() < values[border].mean() else 1
+    middle = values[away <= max(side / 4, 0.75) ** 2].mean()
+    return -1 if middle < values[border].mean() else 1

@@ -29,10 +29,7 @@ _RIDGE = 1e-3
 class Polynomial:
     """Brightness of the empty background as ``log(rgb + 1)``, a polynomial in relative position.
 
-    Attributes
-    ----------
-    coefficients
-        ``(terms, 3)``: 1 term for an even background, 6 for light that falls off.
+    Its coefficients are ``(terms, 3)``: 1 term for an even background, 6 for light that falls off.
     """
 
     coefficients: npt.NDArray[np.float64]
@@ -59,8 +56,7 @@ class Affine:
         self, rgb: npt.NDArray[Any], origin: tuple[int, int], shape: tuple[int, int]
     ) -> Float:
         """Standardised colours; the position does not matter."""
-        scaled = (np.asarray(rgb, np.float64) / 255 - self.mean) / self.std
-        return np.asarray(scaled, np.float32)
+        return np.asarray((np.asarray(rgb, np.float64) / 255 - self.mean) / self.std, np.float32)
 
 
 def fit_background(sample: npt.NDArray[Any], terms: int = 6) -> Polynomial:
@@ -74,7 +70,7 @@ def fit_background(sample: npt.NDArray[Any], terms: int = 6) -> Polynomial:
     sample
         ``(h, w, 3)`` in 0–255, an evenly spaced sample of the whole field.
     terms
-        1 for an even background, 6 for a quadratic fall-off.
+        Of the :class:`Polynomial`.
     """
     rgb = np.asarray(sample, np.float64)
     y, x = np.meshgrid(*(np.arange(n) / n * 2 - 1 for n in rgb.shape[:2]), indexing="ij")
@@ -103,10 +99,9 @@ def _terms(y: npt.NDArray[Any], x: npt.NDArray[Any], count: int) -> npt.NDArray[
     return np.stack([np.ones_like(y), y, x, y * y, y * x, x * x][:count], -1)
 
 
-def _standard(sample: npt.NDArray[Any]) -> Affine:
+def _standard(sample: npt.NDArray[Any], _: Mapping[str, Any]) -> Affine:
     flat = np.asarray(sample, np.float64).reshape(-1, 3) / 255
-    mean, std = flat.mean(0), flat.std(0) + 1e-6
-    return Affine(tuple(mean), tuple(std))
+    return Affine(tuple(flat.mean(0)), tuple(flat.std(0) + 1e-6))
 
 
 def _maximum(sample: npt.NDArray[Any], constants: Mapping[str, Any]) -> Affine:
@@ -115,16 +110,13 @@ def _maximum(sample: npt.NDArray[Any], constants: Mapping[str, Any]) -> Affine:
     return Affine((0.0,) * 3, (largest,) * 3)
 
 
-Fit = Callable[[npt.NDArray[Any], Mapping[str, Any]], Normalise]
-NORMALISATIONS: dict[str, Fit] = {
-    "absorptance": lambda sample, constants: fit_background(
-        sample, 6
-    ),  # saturated later, by the field
-    "density": lambda sample, constants: fit_background(sample, 6),
-    "density_even": lambda sample, constants: fit_background(sample, 1),
-    "standard": lambda sample, constants: _standard(sample),
+NORMALISATIONS: dict[str, Callable[[npt.NDArray[Any], Mapping[str, Any]], Normalise]] = {
+    "absorptance": lambda sample, _: fit_background(sample),  # saturated later, by the field
+    "density": lambda sample, _: fit_background(sample),
+    "density_even": lambda sample, _: fit_background(sample, 1),
+    "standard": _standard,
     "maximum": _maximum,
-    "published": lambda sample, constants: Affine(constants["mean"], constants["std"]),
+    "published": lambda _, constants: Affine(constants["mean"], constants["std"]),
 }
 
 
@@ -149,8 +141,7 @@ def fit_normalisation(normalisation: Mapping[str, Any], sample: npt.NDArray[Any]
     ValueError
         For a name that is not in `NORMALISATIONS`.
     """
-    name = normalisation["name"]
-    if name not in NORMALISATIONS:
+    if (name := normalisation["name"]) not in NORMALISATIONS:
         known = ", ".join(NORMALISATIONS)
         raise ValueError(f"unknown stain normalisation {name!r}; known are {known}")
     return NORMALISATIONS[name](sample, normalisation)
