@@ -71,7 +71,8 @@ def likelihood_map(
         profiles = np.exp(-0.5 * ((pixels - some) / sigma) ** 2)
         values = (profiles[:, 0, :, None] * profiles[:, 1, None, :]).astype(np.float32)
         values[values < MIN_LIKELIHOOD] = 0
-        np.maximum.at(padded, (pixels[:, 0, :, None], pixels[:, 1, None, :]), values)
+        flat = pixels[:, 0, :, None] * padded.shape[1] + pixels[:, 1, None, :]
+        np.maximum.at(padded.reshape(-1), flat.reshape(-1), values.reshape(-1))
     return padded[border : border + shape[0], border : border + shape[1]].copy()
 
 

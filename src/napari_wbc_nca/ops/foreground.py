@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_FLAT = 1e-6
-"""Range of a response, in brightness, below which a picture is flat."""
-_DARK = 0.01
-"""Brightness added before the logarithm, so that noise near 0 does not decide."""
+_FLAT = 1e-6  # range of a response, in brightness, below which a picture is flat
+_DARK = 0.01  # brightness added before the logarithm, so that noise near 0 does not decide
 
 
 def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
@@ -34,19 +32,14 @@ def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
     Parameters
     ----------
     image
-        ``(Y, X)`` or ``(Y, X, C)``; integers are taken as fractions of their type's largest
-        value, floats as they are, in 0–1.
+        ``(Y, X)`` or ``(Y, X, C)``, else ValueError; integers are taken as fractions of their
+        type's largest value, floats as they are, in 0–1.
     params
         Every kernel and threshold.
 
     Returns
     -------
-    ``(Y, X)`` bool, all False where the picture is flat.
-
-    Raises
-    ------
-    ValueError
-        For an image of another shape.
+    ``(Y, X)`` bool, all False where the picture is flat
 
     Examples
     --------
@@ -64,21 +57,13 @@ def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
 
 
 def foreground_response(image: Float, params: ForegroundParams) -> Float:
-    """Compute the response to cells ``(Y, X)``, smoothed and eroded, before the threshold.
+    """Compute the ``(Y, X)`` response to cells of a ``(Y, X, C)`` float32 image in 0–1.
 
-    Parameters
-    ----------
-    image
-        ``(Y, X, C)`` float32 in 0–1.
-    params
-        Of these `response`, `smooth`, `resmooth` and `erode`.
+    It is smoothed and eroded, before the threshold.
     """
     smooth = [_gaussian(image[..., c], params.smooth) for c in range(image.shape[-1])]
-    found = []
-    if params.response != "contrast":
-        found.append(np.max([sobel(channel) for channel in smooth], axis=0))
-    if params.response != "edges":
-        found.append(np.max([_contrast(channel) for channel in smooth], axis=0))
+    rules = {"edges": [sobel], "contrast": [_contrast], "both": [sobel, _contrast]}
+    found = [rule(channel) for rule in rules[params.response] for channel in smooth]
     evened = _gaussian(np.max(found, axis=0), params.resmooth)
     return np.asarray(ndi.minimum_filter(evened, params.erode), np.float32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,7 @@ Mask = npt.NDArray[np.bool_]
 Float = npt.NDArray[np.float64]
 SaliencyName = Literal["stain", "inverse", "generic"]
 
-SURE = 1e6
-"""Cost of giving a seed the other label."""
+SURE = 1e6  # cost of giving a seed the other label
 _UNITS = 100_000  # integers of the flow per unit of cost
 _EVEN, _BIAS = 0.5, 1e-4  # costs of unseeded pixels in the published code: 0.4999 and 0.5001
 _SMOOTH, _FALL = 20.0, 10.0  # 20 exp(-10 I), of the published code
@@ -28,7 +27,11 @@ _MIN_LEVEL = 0.02  # density below which a cell cannot be distinguished from the
 
 @dataclass(frozen=True)
 class Saliency:
-    """Saliency of cells, fitted to a field.
+    r"""Saliency of cells, fitted to a field.
+
+    .. math:: s = 1 - I / I_{max} \quad\text{or}\quad s = \frac{d}{d + d_0}
+
+    with the distance :math:`d` from the background.
 
     Attributes
     ----------
@@ -36,25 +39,15 @@ class Saliency:
         ``stain``: darker than the empty background. ``inverse``: dark, as in WSISPDR for phase
         contrast. ``generic``: brighter or darker than the background.
     level
-        Density that is as likely a cell's as the background's; for ``inverse`` the brightest
-        value of the field.
+        Density :math:`d_0` that is as likely a cell's as the background's; for ``inverse`` the
+        brightest value of the field.
     """
 
     name: SaliencyName
     level: float
 
     def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        r"""Saliency of each pixel in 0–1.
-
-        .. math:: s = 1 - I / I_{max} \quad\text{or}\quad s = \frac{d}{d + d_0}
-
-        with the distance :math:`d` from the background and the level :math:`d_0`.
-
-        Parameters
-        ----------
-        values
-            ``(h, w, 3)`` optical density, for ``inverse`` brightness.
-        """
+        """Compute the saliency 0–1 of ``(h, w, 3)`` density, for ``inverse`` brightness."""
         if self.name == "inverse":
             return np.asarray(1 - np.clip(values.mean(-1) / self.level, 0, 1), np.float32)
         away = _distance(self.name, values)
@@ -71,10 +64,10 @@ def fit_saliency(name: SaliencyName, sample: npt.NDArray[Any]) -> Saliency:
     """
     if sample.size == 0:
         raise ValueError("the sample is empty; a saliency is fitted to the pixels of a field")
+    if name not in get_args(SaliencyName):
+        raise ValueError(f"unknown saliency {name!r}; known are stain, inverse, generic")
     if name == "inverse":
         return Saliency(name, max(float(sample.mean(-1).max()), 1e-6))
-    if name not in ("stain", "generic"):
-        raise ValueError(f"unknown saliency {name!r}; known are stain, inverse, generic")
     # Cut off where dark: nuclei would raise the threshold above pale cells.
     away = np.clip(_distance(name, sample), 0, STAINED_DENSITY)
     return Saliency(name, max(float(otsu_threshold(away)), _MIN_LEVEL))
@@ -90,39 +83,21 @@ def _distance(name: SaliencyName, density: npt.NDArray[Any]) -> Float:
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """Costs of labelling an ``(h, w)`` grid.
+    """Costs of labelling an ``(h, w)`` grid, none of them negative."""
 
-    Attributes
-    ----------
-    foreground, background
-        ``(h, w)`` cost of either label.
-    down, across
-        ``(h - 1, w)`` and ``(h, w - 1)`` cost of different labels of a pixel and the one below,
-        or to the right.
-    """
-
-    foreground: npt.NDArray[Any]
+    foreground: npt.NDArray[Any]  # (h, w), of either label
     background: npt.NDArray[Any]
-    down: npt.NDArray[Any]
-    across: npt.NDArray[Any]
+    down: npt.NDArray[Any]  # (h - 1, w), of labels that differ from those of the pixels below
+    across: npt.NDArray[Any]  # (h, w - 1), of those that differ from the pixels to the right
 
 
 def minimum_cut(costs: Costs) -> Mask:
-    r"""Find the foreground of the labelling of least cost, by the maximum flow.
+    r"""Find the ``(h, w)`` foreground of the labelling of least cost, by the maximum flow.
 
     .. math:: E(L) = \sum_p R_p(L_p) + \sum_{p, q \text{ neighbours}} B_{pq}\, [L_p \neq L_q]
 
     (Boykov and Jolly, *Interactive Graph Cuts*, ICCV 2001). Costs are rounded to 1e-5; of several
     cheapest labellings the one of least foreground is taken.
-
-    Parameters
-    ----------
-    costs
-        None of them negative.
-
-    Returns
-    -------
-    ``(h, w)`` bool
 
     Examples
     --------
@@ -132,44 +107,31 @@ def minimum_cut(costs: Costs) -> Mask:
     [[True, True, False]]
     """
     shape = costs.foreground.shape
-    first, second = _neighbours(shape)
-    source, sink = shape[0] * shape[1], shape[0] * shape[1] + 1
     # Only the difference of a pixel's two costs matters: one arc, from the source or to the sink.
-    surplus = _integers(costs.background - costs.foreground).ravel()
+    surplus = _integers(costs.background - costs.foreground)
     own, other = np.flatnonzero(surplus > 0), np.flatnonzero(surplus < 0)
-    down, across = _integers(costs.down).ravel(), _integers(costs.across).ravel()
-    tails = (np.full(own.size, source), other, first, second)
-    heads = (own, np.full(other.size, sink), second, first)
-    capacities = (surplus[own], -surplus[other], down, across, down, across)
+    if not own.size or not other.size:
+        return np.full(shape, own.size > 0)
+    first, second = _neighbours(shape)
+    source, sink = surplus.size, surplus.size + 1
+    down, across = _integers(costs.down), _integers(costs.across)
+    tails = np.concatenate((np.full(own.size, source), other, first, second))
+    heads = np.concatenate((own, np.full(other.size, sink), second, first))
+    capacities = np.concatenate((surplus[own], -surplus[other], down, across, down, across))
     flow = SimpleMaxFlow()
-    flow.add_arcs_with_capacity(
-        np.concatenate(tails).astype(np.int32),
-        np.concatenate(heads).astype(np.int32),
-        np.concatenate(capacities),
-    )
-    mask = np.zeros(shape[0] * shape[1], bool)
-    if own.size and other.size:
-        if flow.solve(source, sink) != flow.OPTIMAL:
-            raise RuntimeError("the minimum cut was not found: a cost is negative or too large")
-        side = np.asarray(flow.get_source_side_min_cut())
-        mask[side[side < source]] = True
-    else:
-        mask[:] = own.size > 0
-    return mask.reshape(shape)
+    flow.add_arcs_with_capacity(tails.astype(np.int32), heads.astype(np.int32), capacities)
+    if flow.solve(source, sink) != flow.OPTIMAL:
+        raise RuntimeError("the minimum cut was not found: a cost is negative or too large")
+    mask = np.zeros(sink + 1, bool)
+    mask[np.asarray(flow.get_source_side_min_cut())] = True
+    return mask[:source].reshape(shape)
 
 
 def code_costs(brightness: npt.NDArray[Any], own: Mask, other: Mask) -> Costs:
-    """Compute costs as in the published code of WSISPDR.
+    """Compute costs as in the published code of WSISPDR, of ``(h, w)`` brightness in 0–1.
 
     Unseeded pixels cost nearly the same either way; the border lies where the image is bright,
-    as around cells in phase contrast.
-
-    Parameters
-    ----------
-    brightness
-        ``(h, w)`` in 0–1.
-    own, other
-        ``(h, w)`` seeds of the cell and of the other cells; where both, the others'.
+    as around cells in phase contrast. Seeds are those of :func:`paper_costs`.
     """
     neighbour = _SMOOTH * np.exp(-_FALL * np.asarray(brightness, np.float64))
     even = np.full(own.shape, _EVEN)
@@ -223,9 +185,9 @@ def _seeded(
 def _neighbours(shape: tuple[int, int]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Flat indices of pixels and of those below, then of pixels and of those to the right."""
     index = np.arange(shape[0] * shape[1]).reshape(shape)
-    first = np.concatenate((index[:-1].ravel(), index[:, :-1].ravel()))
-    return first, np.concatenate((index[1:].ravel(), index[:, 1:].ravel()))
+    first = np.concatenate((index[:-1], index[:, :-1]), axis=None)
+    return first, np.concatenate((index[1:], index[:, 1:]), axis=None)
 
 
 def _integers(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    return np.rint(np.asarray(values, np.float64) * _UNITS).astype(np.int64)
+    return np.rint(np.asarray(values, np.float64) * _UNITS).astype(np.int64).ravel()

@@ -40,18 +40,9 @@ _BOUND = 3.0  # of the evidence of colours
 
 
 def grow_region(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
-    """Grow the pixels that a response marks to the stained matter that belongs to them.
+    """Grow the pixels that an ``(h, w)`` response in 0–1 marks to the stained matter around them.
 
-    Parameters
-    ----------
-    response
-        ``(h, w)`` in 0–1.
-    density
-        ``(h, w, 3)`` optical density.
-
-    Returns
-    -------
-    ``(h, w)`` bool
+    `density` is ``(h, w, 3)`` optical density.
     """
     seed = response_seed(response)
     stained = stained_mask(density) | seed
@@ -96,8 +87,7 @@ def _owned(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
     np.add.at(shared, (pieces[seed], spots[seed]), 1)
     filled = shared.sum(1) > _FILLED * np.bincount(pieces.ravel(), minlength=len(shared))
     sizes = shared.sum(0)
-    held = ((shared >= _HELD * sizes) & (sizes >= _SPOT)).any(1)
-    owned = filled | held
+    owned = filled | ((shared >= _HELD * sizes) & (sizes >= _SPOT)).any(1)
     owned[0] = False
     return np.asarray(owned)
 
@@ -111,11 +101,11 @@ def _refine_border(
         return mask
     smooth = ndi.gaussian_filter(response, 1.5)
     bins = strong_colour_bins(density)
-    colour = np.clip(log_likelihood_ratio(bins, mask * (smooth + _DIM), others), -3, 3)
+    ratio = log_likelihood_ratio(bins, mask * (smooth + _DIM), others)
     usual = float(np.quantile(smooth[others], _USUAL))
     excess = np.clip(_logit(smooth) - _logit(np.asarray(usual)), -2.5, 2.5)
     place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, _PLACE, -_PLACE)
-    evidence = _COLOUR * colour + _RESPONSE * excess + place
+    evidence = _COLOUR * np.clip(ratio, -_BOUND, _BOUND) + _RESPONSE * excess + place
     own = (ndi.gaussian_filter(evidence, 1.5) > 0) & stained
     return np.asarray(ndi.binary_opening(own, iterations=2))
 
@@ -125,17 +115,9 @@ def _logit(probability: npt.NDArray[Any]) -> Float:
 
 
 def open_components(mask: Mask) -> Mask:
-    """Open each component of a mask by a disk whose size follows the component's.
+    """Open each component of a mask by a disk of half the radius of the largest one inside it.
 
-    Parameters
-    ----------
-    mask
-        ``(h, w)``; it is taken to go on beyond the window's border.
-
-    Returns
-    -------
-    ``(h, w)`` bool, the part of the mask covered by disks whose radius is half that of the largest
-    one within the same component.
+    The mask is taken to go on beyond the window's border.
     """
     components, count = ndi.label(mask)
     if not count:
@@ -152,11 +134,9 @@ def divide_at_necks(matter: Mask, own: Mask, other: Mask, smoothing: float) -> n
 
     Parameters
     ----------
-    matter
-        ``(h, w)``.
-    own, other
-        ``(h, w)`` pixels that are the cell's, and other cells'; where both, the cell's. They
-        count as matter.
+    matter, own, other
+        ``(h, w)`` stained matter, and pixels of the cell and of other cells, which count as matter;
+        where both, the cell's.
     smoothing
         Width of the Gaussian that smooths depths, in pixels.
 
@@ -173,8 +153,7 @@ def divide_at_necks(matter: Mask, own: Mask, other: Mask, smoothing: float) -> n
     """
     matter = matter | own | other
     depth = ndi.gaussian_filter(ndi.distance_transform_edt(matter), smoothing)
-    markers = np.where(own, 1, np.where(other, 2, 0)).astype(np.int32)
-    parts = watershed(-depth, markers, mask=matter)
+    parts = watershed(-depth, np.where(own, 1, 2 * other), mask=matter)
     return np.asarray(np.where(parts == 2, -1, parts), np.int8)
 
 
@@ -192,13 +171,10 @@ def colour_evidence(
     density
         ``(h, w, 3)`` optical density.
     own, other
-        ``(h, w)`` weight of each pixel in the cell's histogram, and in that of others.
+        ``(h, w)`` weight of each pixel in the cell's histogram, and in that of others; where
+        either has too few pixels for colours to be known, the evidence is 0.
     smoothing
         Width of the Gaussian that smooths the evidence, in pixels.
-
-    Returns
-    -------
-    ``(h, w)``, 0 where either has too few pixels for colours to be known.
     """
     if np.count_nonzero(own) < _MIN_WEIGHT or np.count_nonzero(other) < _MIN_WEIGHT:
         return np.zeros(own.shape)

@@ -31,8 +31,7 @@ def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
 
     Returns
     -------
-    dict
-        Label, ascending, to its polygons, with corners only where an outline turns.
+    Label, ascending, to its polygons, with corners only where an outline turns
 
     Examples
     --------
@@ -47,11 +46,12 @@ def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     first = np.zeros(int(pieces.max(initial=0)) + 1, labels.dtype)
     first[pieces] = labels
     polygons: dict[int, list[Ring]] = {}
-    for ring, owner in zip(rings, owners, strict=True):
-        polygons.setdefault(owner, []).append(ring)  # a piece's topmost edge is its outer ring's
     found: dict[int, list[Polygon]] = {int(name): [] for name in np.unique(labels[labels > 0])}
-    for piece, polygon in polygons.items():
-        found[int(first[piece])].append(polygon)
+    for ring, owner in zip(rings, owners, strict=True):
+        if owner not in polygons:  # a piece's topmost edge is its outer ring's
+            polygons[owner] = []
+            found[int(first[owner])].append(polygons[owner])
+        polygons[owner].append(ring)
     return found
 
 
@@ -85,11 +85,12 @@ def _rings(pieces: npt.NDArray[Any]) -> tuple[list[Ring], list[int]]:
             )
         turns[follower[offsets[way] : offsets[way + 1]]] = ways != way
     order, ends = _walk(follower.tolist(), int(offsets[1]))
-    corners = np.cumsum(turns[order])[ends - 1] if len(ends) else ends
+    if not len(ends):
+        return [], []
     vertices = np.concatenate(starts)[order[turns[order]]]
     points = np.stack([vertices // width, vertices % width], axis=1)
-    owners = ahead[1][starts[0]][order[np.concatenate([[0], ends[:-1]])]] if len(ends) else ends
-    return np.split(points, corners[:-1]) if len(ends) else [], owners.tolist()
+    owners = ahead[1][starts[0]][order[np.concatenate([[0], ends[:-1]])]]
+    return np.split(points, np.cumsum(turns[order])[ends[:-1] - 1]), owners.tolist()
 
 
 def _walk(follower: list[int], heads: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -97,26 +98,21 @@ def _walk(follower: list[int], heads: int) -> tuple[npt.NDArray[Any], npt.NDArra
     order: list[int] = []
     ends: list[int] = []
     visited = bytearray(len(follower))
-    for head in range(heads):
-        at = head
+    for at in range(heads):
+        if visited[at]:
+            continue
         while not visited[at]:
             visited[at] = 1
             order.append(at)
             at = follower[at]
-        if len(order) > (ends[-1] if ends else 0):
-            ends.append(len(order))
+        ends.append(len(order))
     return np.array(order, np.int64), np.array(ends, np.int64)
 
 
 def rings_without_holes(mask: npt.NDArray[np.bool_]) -> list[Ring]:
-    """Trace rings that together fill a cell, for formats without holes.
+    """Trace rings that together fill the ``(Y, X)`` mask of a cell, for formats without holes.
 
     The cell is cut from top to bottom at the left end of each hole.
-
-    Parameters
-    ----------
-    mask
-        ``(Y, X)`` pixels of one cell.
     """
     holes = [hole for polygon in trace_outlines(mask.astype(np.uint8))[1] for hole in polygon[1:]]
     cuts = np.unique([int(hole[:, 1].min()) for hole in holes])
@@ -131,27 +127,19 @@ def join_rings(rings: Sequence[Ring]) -> Ring:
     From the first corner of each ring to that of the next there and back lies a line without
     width, so that the filled area stays what it was.
     """
+    if len(rings) == 1:
+        return rings[0]
     there = [np.concatenate([ring, ring[:1]]) for ring in rings]
-    back = [ring[:1] for ring in reversed(rings[:-1])]
-    return np.concatenate([*there, *back]) if len(rings) > 1 else rings[0]
+    return np.concatenate([*there, *(ring[:1] for ring in reversed(rings[:-1]))])
 
 
 def fill_polygons(
     polygons: Sequence[Polygon], labels: Sequence[int], shape: tuple[int, int]
 ) -> npt.NDArray[np.uint32]:
-    """Fill polygons to a label image; a pixel belongs to the last one that its centre lies in.
+    """Fill any polygons, each with its label, to a label image of a shape.
 
-    Inside is what an odd number of a polygon's edges lies to the left of. Parts outside of the
-    image are left out.
-
-    Parameters
-    ----------
-    polygons
-        Any polygons, not only :func:`trace_outlines`.
-    labels
-        Label of each.
-    shape
-        Of the image.
+    A pixel belongs to the last polygon that its centre lies in. Inside is what an odd number of a
+    polygon's edges lies to the left of. Parts outside of the image are left out.
 
     Examples
     --------

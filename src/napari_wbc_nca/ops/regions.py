@@ -30,7 +30,7 @@ def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], val
     Parameters
     ----------
     density
-        ``(h, w, 3)`` optical density; the box's centre is the window's.
+        ``(h, w, 3)`` optical density of the window.
     half_axes
         Half height and half width of the box, in pixels.
     valid
@@ -38,9 +38,10 @@ def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], val
 
     Returns
     -------
-    ``(h, w)`` bool, one component without holes; the box's ellipse where colours do not differ.
+    ``(h, w)`` bool, one component without holes; the box's ellipse where colours do not differ
     """
-    radius = _ellipse_radius(density.shape[:2], half_axes)
+    y, x = (np.arange(n) - (n - 1) / 2 for n in valid.shape)
+    radius = np.hypot(y[:, None] / half_axes[0], x / half_axes[1])
     prior = np.clip((_EDGE - radius) / _SOFTNESS, -3, 3)
     bins = colour_bins(density)
     inside, outside = (radius < 0.75) & valid, (radius > 1.1) & valid
@@ -51,7 +52,11 @@ def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], val
         evidence = log_likelihood_ratio(bins, inside, outside) + prior
         mask = ndi.gaussian_filter(evidence, _SMOOTHING) > 0
         inside, outside = (mask | (radius < 0.4)) & valid, ~mask & (radius > 0.6) & valid
-    return _main_piece(mask, radius < 0.4)
+    pieces, _ = ndi.label(mask)
+    at_core = pieces[mask & (radius < 0.4)]
+    if at_core.size == 0:
+        return mask
+    return np.asarray(ndi.binary_fill_holes(pieces == np.bincount(at_core).argmax()))
 
 
 def nucleus_region(density: npt.NDArray[Any], cell: Mask) -> Mask:
@@ -62,21 +67,12 @@ def nucleus_region(density: npt.NDArray[Any], cell: Mask) -> Mask:
     """
     dark = density[..., 0] + 0.5 * density[..., 1] - 0.5 * density[..., 2]
     dark = ndi.gaussian_filter(dark, _SMOOTHING)
-    if not cell.any():
-        return np.zeros_like(cell)
-    low, high = np.percentile(dark[cell], (2, 98))
+    low, high = np.percentile(dark[cell], (2, 98)) if cell.any() else (0, 0)
     if not low < high:
         return np.zeros_like(cell)
     dark = np.clip(dark, low, high)
     threshold = threshold_otsu(dark[ndi.binary_dilation(cell, iterations=3)])
     return np.asarray((dark > threshold) & cell)
-
-
-def _ellipse_radius(
-    shape: tuple[int, ...], half_axes: tuple[float, float]
-) -> npt.NDArray[np.float64]:
-    y, x = (np.arange(n) - (n - 1) / 2 for n in shape)
-    return np.asarray(np.hypot(y[:, None] / half_axes[0], x[None] / half_axes[1]))
 
 
 def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -107,11 +103,3 @@ def log_likelihood_ratio(
         return np.asarray(smooth / smooth.sum() + _FLOOR).ravel()
 
     return np.asarray(np.log(share(inside) / share(outside))[bins])
-
-
-def _main_piece(mask: Mask, core: Mask) -> Mask:
-    pieces, _ = ndi.label(mask)
-    at_core = pieces[core & mask]
-    if at_core.size == 0:
-        return mask
-    return np.asarray(ndi.binary_fill_holes(pieces == np.bincount(at_core).argmax()))

@@ -20,20 +20,15 @@ _MIN_SHARE = 0.01  # of a cell, below which a piece comes from the line's ragged
 
 
 def labels_along(labels: Any, line: npt.ArrayLike) -> list[int]:
-    """Labels of the cells under a line, in the order in which the line meets them.
+    """List the cells under a line, ``(N, 2)`` points y, x in pixels, in the order it meets them.
 
-    Parameters
-    ----------
-    labels
-        ``(Y, X)`` integers.
-    line
-        ``(N, 2)`` points, y and x in pixels; parts outside the image are left out.
+    Parts outside the ``(Y, X)`` labels are left out.
     """
     return _distinct(_values_at(labels, line_pixels(line, labels.shape)))
 
 
 def labels_at(labels: Any, points: npt.ArrayLike) -> list[int]:
-    """Labels of the cells under ``(N, 2)`` points, y and x in pixels; as :func:`labels_along`."""
+    """List the cells under ``(N, 2)`` points, y and x in pixels; as :func:`labels_along`."""
     return _distinct(_values_at(labels, _inside(_rounded(points), labels.shape)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import ceil
 from typing import Any
 
@@ -22,14 +23,9 @@ Read = Callable[[slice, slice], npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Tile:
-    """Tile of a field.
+    """Tile of a field: rows and columns of its core, and of the halo to be read around it.
 
-    Attributes
-    ----------
-    core
-        Rows and columns of the field; the cores of all tiles partition it.
-    halo
-        Rows and columns to read: the core and its surroundings, as far as the field goes.
+    The cores of all tiles partition the field; halos go as far as the field does.
     """
 
     core: Slices
@@ -46,21 +42,14 @@ class Tile:
 
 
 def tiles(shape: tuple[int, int], tile: int, halo: int) -> Iterator[Tile]:
-    """Cut a ``(Y, X)`` field into tiles, in raster order.
+    """Cut a field of `shape` (height, width) into tiles, in raster order.
 
     Parameters
     ----------
-    shape
-        Height and width of the field in pixels.
     tile
-        Side of a core in pixels; the last row and column may be smaller.
+        Side of a core in pixels, 1 or more; the last row and column may be smaller.
     halo
-        Pixels read beyond the core on every side, clipped at the field's border.
-
-    Raises
-    ------
-    ValueError
-        When `tile` is not positive or `halo` is negative.
+        Pixels read beyond the core on every side, 0 or more, clipped at the field's border.
 
     Examples
     --------
@@ -69,15 +58,15 @@ def tiles(shape: tuple[int, int], tile: int, halo: int) -> Iterator[Tile]:
     """
     if tile < 1 or halo < 0:
         raise ValueError(f"tile is {tile} and halo {halo}; give tile ≥ 1 and halo ≥ 0")
-    for y in _spans(shape[0], tile, halo):
-        for x in _spans(shape[1], tile, halo):
-            yield Tile((y[0], x[0]), (y[1], x[1]))
-
-
-def _spans(length: int, tile: int, halo: int) -> Iterator[Slices]:
-    for start in range(0, length, tile):
-        stop = min(start + tile, length)
-        yield slice(start, stop), slice(max(0, start - halo), min(length, stop + halo))
+    rows, columns = (
+        [
+            (slice(at, min(at + tile, side)), slice(max(0, at - halo), min(at + tile + halo, side)))
+            for at in range(0, side, tile)
+        ]
+        for side in shape
+    )
+    for (y, y_halo), (x, x_halo) in product(rows, columns):
+        yield Tile((y, x), (y_halo, x_halo))
 
 
 def resampled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -99,14 +88,13 @@ def resample(
     ----------
     read
         Returns the source's ``(h, w, C)`` pixels of a slice of rows and one of columns.
-    shape
-        Height and width of the source.
+    shape, origin
+        Height and width of the source, and the position of its first pixel where it is itself a
+        part.
     factor
         Source pixels per output pixel.
     rows, columns
         Output pixels, within `resampled_shape`.
-    origin
-        Position of the source's first pixel, where the source is itself a part.
 
     Returns
     -------
