@@ -15,7 +15,7 @@ from skimage.filters import threshold_otsu
 Points = npt.NDArray[np.intp]
 
 MIN_LIKELIHOOD = 1e-4  # below which it is 0
-_WINDOW_PIXELS = 2**20  # of the windows that are held at a time
+_WINDOW_PIXELS = 2**20  # of windows that are held at a time
 _SIGMAS = (2.0, 24.0)  # of blobs of unknown size, in pixels
 _AROUND = (0.7, 1.4)  # scales of blobs of known size, relative to it
 _SCALES = 9
@@ -55,7 +55,7 @@ def likelihood_map(
     >>> likelihood_map((1, 4), [[0, 1], [0, 3]], sigma=1).round(2).tolist()
     [[0.6100000143051147, 1.0, 0.6100000143051147, 1.0]]
     """
-    points = np.asarray(centres, np.float64).reshape(-1, 2)
+    points: npt.NDArray[np.float64] = np.asarray(centres, np.float64).reshape(-1, 2)
     if not sigma > 0:
         raise ValueError(f"sigma is {sigma}; it must be positive")
     if not np.isfinite(points).all():
@@ -124,10 +124,10 @@ def _middles(highest: npt.NDArray[np.bool_]) -> Points:
     regions, count = ndi.label(highest, np.ones((3, 3)))
     pixels = np.argwhere(regions)
     region = regions[tuple(pixels.T)] - 1
-    sizes = np.bincount(region, minlength=count)[:, None]
     sums = np.stack([np.bincount(region, axis, count) for axis in pixels.T], 1)
-    away = ((pixels - (sums / sizes)[region]) ** 2).sum(1)
-    order = np.lexsort((pixels[:, 1], pixels[:, 0], away, region))
+    middles = sums / np.bincount(region, minlength=count)[:, None]
+    away = ((pixels - middles[region]) ** 2).sum(1)
+    order = np.lexsort((away, region))  # stable: equally near pixels in raster order
     return pixels[order[np.searchsorted(region[order], np.arange(count))]]
 
 
@@ -154,18 +154,13 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
     Parameters
     ----------
     values
-        ``(Y, X)`` brightness.
+        ``(Y, X)`` brightness; raises ValueError where it is no plane, or not finite.
     diameter
         Diameter of a blob in pixels; 0 takes the typical one of all from 6 to 68.
 
     Returns
     -------
     ``(N, 2)`` y, x in raster order
-
-    Raises
-    ------
-    ValueError
-        When `values` is no plane, or not finite.
     """
     plane = np.asarray(values, np.float64)
     if plane.ndim != 2:

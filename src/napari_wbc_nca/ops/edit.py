@@ -83,9 +83,8 @@ def merge(labels: Any, ids: Sequence[int], boxes: Boxes | None = None) -> Edit:
 def delete(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
     """Remove a cell; parameters as in :func:`merge`."""
     part = cell_box(labels, label, boxes)
-    values = np.array(labels[part])
-    values[values == label] = 0
-    return Edit(part, values)
+    values = np.asarray(labels[part])
+    return Edit(part, np.where(values == label, 0, values))
 
 
 def fill_holes(labels: Any, label: int, boxes: Boxes | None = None) -> Edit:
@@ -195,8 +194,7 @@ def _replace_mask(
     after = change(before) & (before | (values == 0))
     if not after.any():
         raise ValueError(f"nothing would be left of cell {label}; delete it instead")
-    values[before & ~after] = 0
-    values[after] = label
+    values[before], values[after] = 0, label
     return Edit((y, x), values)
 
 

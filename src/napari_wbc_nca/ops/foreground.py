@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,8 @@ def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
     response = foreground_response(_unit(image), params)
     if np.ptp(response) < _FLAT:
         return np.zeros(response.shape, bool)
-    return remove_small(
-        response > foreground_threshold(response, params), params.fill, params.smallest
-    )
+    above = response > foreground_threshold(response, params)
+    return remove_small(above, params.fill, params.smallest)
 
 
 def foreground_response(image: Float, params: ForegroundParams) -> Float:
@@ -61,10 +61,16 @@ def foreground_response(image: Float, params: ForegroundParams) -> Float:
 
     It is smoothed and eroded, before the threshold.
     """
-    smooth = [_gaussian(image[..., c], params.smooth) for c in range(image.shape[-1])]
-    rules = {"edges": [sobel], "contrast": [_contrast], "both": [sobel, _contrast]}
+    # A width of 0 leaves a picture as it is.
+    blur = partial(ndi.gaussian_filter, mode="nearest")
+    smooth = [blur(channel, params.smooth) for channel in np.moveaxis(image, -1, 0)]
+    rules: dict[str, list[Any]] = {
+        "edges": [sobel],
+        "contrast": [_contrast],
+        "both": [sobel, _contrast],
+    }
     found = [rule(channel) for rule in rules[params.response] for channel in smooth]
-    evened = _gaussian(np.max(found, axis=0), params.resmooth)
+    evened = blur(np.max(found, axis=0), params.resmooth)
     return np.asarray(ndi.minimum_filter(evened, params.erode), np.float32)
 
 
@@ -101,12 +107,6 @@ def _unit(image: npt.NDArray[Any]) -> Float:
     array = image[..., None] if image.ndim == 2 else image[..., :3]
     largest = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else 1
     return np.asarray(array, np.float32) / np.float32(largest)
-
-
-def _gaussian(image: Float, sigma: float) -> Float:
-    if sigma == 0:
-        return image
-    return np.asarray(ndi.gaussian_filter(image, sigma, mode="nearest"))
 
 
 def _contrast(image: Float) -> Float:

@@ -123,8 +123,7 @@ def open_components(mask: Mask) -> Mask:
     if not count:
         return mask
     depth = ndi.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
-    deepest = np.concatenate([[0.0], ndi.maximum(depth, components, np.arange(1, count + 1))])
-    radius = _ROUND * deepest[components]
+    radius = _ROUND * ndi.maximum(depth, components, np.arange(count + 1))[components]
     distance, nearest = ndi.distance_transform_edt(depth <= radius, return_indices=True)
     return np.asarray(mask & (distance <= radius[tuple(nearest)]))
 

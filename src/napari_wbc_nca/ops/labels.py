@@ -22,15 +22,8 @@ def cell_table(
 ) -> pd.DataFrame:
     """Tabulate disjoint cells, with the columns of :class:`~napari_wbc_nca.types.Segmentation`.
 
-    Parameters
-    ----------
-    cells
-        As :func:`~napari_wbc_nca.ops.overlaps.resolve_overlaps` returns them; the first has
-        label 1.
-    classes
-        Names of the ``p_CLASS`` columns.
-    pixel_size
-        Side of a pixel in µm; None gives areas in µm² that are NaN.
+    The first has label 1. `classes` are names of the ``p_CLASS`` columns. `pixel_size` is the side
+    of a pixel in µm; None gives areas in µm² that are NaN.
     """
     spans = [mask_box(cell) for cell in cells]
     boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in spans], np.int64)
@@ -48,10 +41,9 @@ def cell_table(
         "nucleus_area_px": np.array([np.count_nonzero(cell.nucleus) for cell in cells], np.int64),
         "area_um2": area * (np.nan if pixel_size is None else pixel_size**2),
     }
-    probabilities = {
-        f"p_{name}": _floats([cell.probabilities[name] for cell in cells]) for name in classes
-    }
-    return pd.DataFrame(columns | probabilities)
+    for name in classes:
+        columns[f"p_{name}"] = _floats([cell.probabilities[name] for cell in cells])
+    return pd.DataFrame(columns)
 
 
 def measure_cells(

@@ -46,13 +46,10 @@ def box_iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Matrix:
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
     shared = (high - low).clip(0).prod(axis=-1)
-    union = _areas(first) + _areas(second) - shared
+    areas = ((box[..., 2:] - box[..., :2]).clip(0).prod(axis=-1) for box in (first, second))
+    union = sum(areas) - shared
     matrix: Matrix = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return matrix
-
-
-def _areas(boxes: Matrix) -> Matrix:
-    return np.asarray((boxes[..., 2:] - boxes[..., :2]).clip(0).prod(axis=-1))
 
 
 def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
@@ -127,10 +124,9 @@ def _match_group(rows: Pairs, columns: Pairs, away: Matrix) -> Pairs:
     """Match the points of one group, listed as all of its near pairs."""
     truth, row = np.unique(rows, return_inverse=True)
     guess, column = np.unique(columns, return_inverse=True)
-    # One more pair is worth more than any distance of all others.
-    worth = (min(len(truth), len(guess)) + 1) * (float(away.max()) + 1)
     scores = np.zeros((len(truth), len(guess)))
-    scores[row, column] = worth - away
+    # One more pair is worth more than any distance of all others.
+    scores[row, column] = (min(scores.shape) + 1) * (float(away.max()) + 1) - away
     pairs = match_scores(scores)
     return np.stack([truth[pairs[:, 0]], guess[pairs[:, 1]]], 1)
 
@@ -145,12 +141,8 @@ def panoptic_quality(scores: npt.ArrayLike, n_true: int, n_predicted: int) -> fl
 
     .. math:: PQ = \frac{\sum_{TP} IoU}{TP + FP / 2 + FN / 2}
 
-    Parameters
-    ----------
-    scores
-        IoU of pairs; those above 0.5 are true positives, as no two can share a cell.
-    n_true, n_predicted
-        Number of true and of predicted instances.
+    Of the pairs' IoU, `scores`, those above 0.5 are true positives, as no two can share a cell.
+    `n_true` and `n_predicted` count the instances.
 
     Examples
     --------
@@ -174,7 +166,7 @@ def aggregated_jaccard(true: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     """
     true, predicted = np.asarray(true), np.asarray(predicted)
     scores = label_iou(true, predicted)
-    true_area, area = _label_areas(true), _label_areas(predicted)
+    true_area, area = (np.unique(x[x != 0], return_counts=True)[1] for x in (true, predicted))
     rows = np.flatnonzero(scores.any(axis=1))
     best = scores[rows].argmax(axis=1) if rows.size else rows
     overlap = scores[rows, best]
@@ -182,12 +174,6 @@ def aggregated_jaccard(true: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     free = np.delete(area, best).sum()
     union = true_area.sum() + area[best].sum() - shared + free
     return float(shared / union) if union else 1.0
-
-
-def _label_areas(labels: npt.NDArray[Any]) -> Matrix:
-    """Pixels of each label but 0, in ascending order."""
-    known, counts = np.unique(labels, return_counts=True)
-    return np.asarray(counts[known != 0], np.float64)
 
 
 def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:

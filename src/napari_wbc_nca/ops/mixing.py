@@ -65,16 +65,11 @@ def mix(
     Parameters
     ----------
     first, second
-        ``(C, Y, X)`` float32 of one shape.
+        ``(C, Y, X)`` float32 of one shape, else ValueError.
     share
         :math:`\lambda` in 0–1.
     statistics
         Of the two backgrounds; None where the pictures are standardised already.
-
-    Raises
-    ------
-    ValueError
-        When the shapes differ.
     """
     _check_shapes("pictures", first, second)
     one, two = statistics or (None, None)

@@ -88,8 +88,8 @@ def _clip(cell: Cell, shape: tuple[int, int]) -> Cell:
 
 def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
     """Pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
-    spans = [mask_box(cell) for cell in cells]
-    boxes = np.array([(y.start, x.start, y.stop, x.stop) for y, x in spans]).reshape(-1, 4)
+    spans = [(y.start, x.start, y.stop, x.stop) for y, x in map(mask_box, cells)]
+    boxes = np.array(spans).reshape(-1, 4)
     order = np.argsort(boxes[:, 0], kind="stable")
     y0, x0, y1, x1 = boxes[order].T
     for first, stop in enumerate(np.searchsorted(y0, y1)):
@@ -120,13 +120,13 @@ def _without_duplicates(
 ) -> set[int]:
     """Indices of the cells that no more confident one duplicates."""
     area = [np.count_nonzero(cell.mask) for cell in cells]
-    rivals: dict[int, list[int]] = {i: [] for i in range(len(cells))}
+    rivals: list[list[int]] = [[] for _ in cells]
     for (i, j), pixels in shared.items():
         if pixels > duplicate * min(area[i], area[j]):
             rivals[i].append(j)
             rivals[j].append(i)
     kept: set[int] = set()
-    for i in sorted(rivals, key=lambda i: (-cells[i].confidence, i)):
+    for i in sorted(range(len(cells)), key=lambda i: -cells[i].confidence):
         if kept.isdisjoint(rivals[i]):
             kept.add(i)
     return kept

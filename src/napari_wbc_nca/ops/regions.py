@@ -45,7 +45,7 @@ def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], val
     prior = np.clip((_EDGE - radius) / _SOFTNESS, -3, 3)
     bins = colour_bins(density)
     inside, outside = (radius < 0.75) & valid, (radius > 1.1) & valid
-    mask = radius < _EDGE
+    mask: Mask = radius < _EDGE
     for _ in range(_ROUNDS):
         if not inside.any() or not outside.any():
             break

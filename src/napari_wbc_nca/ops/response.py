@@ -14,12 +14,7 @@ def otsu_threshold(response: npt.ArrayLike) -> float:
     """Compute the threshold of largest between-class variance (Otsu 1979, 256 bins).
 
     Foreground is ``response > threshold``. A constant response gives that constant, so that
-    nothing is foreground.
-
-    Raises
-    ------
-    ValueError
-        When `response` is empty or not finite.
+    nothing is foreground; one that is empty or not finite raises ValueError.
 
     Examples
     --------
@@ -73,12 +68,8 @@ def first_component(features: npt.ArrayLike) -> Component:
     """Find the direction of largest variance of ``(N, C)`` pixels, by their float64 covariance.
 
     LAPACK leaves the sign open; here the coefficient of largest magnitude is positive (the first
-    of them on a tie), so that equal features give equal vectors on every machine.
-
-    Raises
-    ------
-    ValueError
-        When `features` is empty, not two-dimensional or not finite.
+    of them on a tie), so that equal features give equal vectors on every machine. Raises ValueError
+    when `features` is empty, not two-dimensional or not finite.
 
     Examples
     --------

@@ -88,17 +88,8 @@ def split_by_seeds(
     Watershed of the distance to the cell's outline, flooded from the seeds: the borders run
     through the necks between them.
 
-    Parameters
-    ----------
-    labels, fresh, boxes
-        As in :func:`split_by_line`.
-    seeds
-        ``(N, 2)`` points, y and x in pixels; those outside of cells are left out.
-
-    Raises
-    ------
-    ValueError
-        Where no cell holds two seeds.
+    Seeds are ``(N, 2)`` points, y and x in pixels; those outside of cells are left out. All else is
+    as in :func:`split_by_line`; raises ValueError where no cell holds two seeds.
     """
     pixels = np.unique(_inside(_rounded(seeds), labels.shape), axis=0)
     found = _values_at(labels, pixels)
@@ -131,13 +122,11 @@ def _inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
 
 def _extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
     """Extend a line straight on by `reach` at both ends; a single point stays one."""
-    first, last = points[0], points[-1]
-    length = float(np.linalg.norm(last - first))
-    if length == 0:
-        return points
     # The chord's direction: the ends of a line drawn by hand wobble.
-    ahead = (last - first) / length * reach
-    return np.concatenate([[first - ahead], points, [last + ahead]])
+    chord = points[-1] - points[0]
+    length = float(np.linalg.norm(chord))
+    ahead = chord / length * reach if length else chord
+    return np.concatenate([[points[0] - ahead], points, [points[-1] + ahead]])
 
 
 def _values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
@@ -204,13 +193,14 @@ def _pieces(mask: Mask, path: Pixels) -> npt.NDArray[np.int32]:
     for number in range(1, count + 1):
         whole = before == number
         numbers, areas = np.unique(after[whole & ~cut], return_counts=True)
-        largest = numbers[areas.argmax()] if numbers.size else 0
-        numbers = numbers[areas >= smallest]
-        if len(numbers) > 1:
-            markers = np.where(np.isin(after, numbers) & whole, after, 0)
-            seed = markers == largest
-            # All of the line goes to one side: shared out, it would leave a ragged border.
-            markers[ndi.binary_propagation(seed, mask=seed | (whole & cut))] = largest
-            # On level ground a watershed is growth at equal speed; pieces stay connected.
-            pieces += watershed(np.zeros_like(markers), markers, mask=whole)
+        large = numbers[areas >= smallest]
+        if len(large) < 2:
+            continue
+        largest = numbers[areas.argmax()]
+        markers = np.where(np.isin(after, large) & whole, after, 0)
+        seed = markers == largest
+        # All of the line goes to one side: shared out, it would leave a ragged border.
+        markers[ndi.binary_propagation(seed, mask=seed | (whole & cut))] = largest
+        # On level ground a watershed is growth at equal speed; pieces stay connected.
+        pieces += watershed(np.zeros_like(markers), markers, mask=whole)
     return pieces
