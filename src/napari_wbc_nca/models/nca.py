@@ -126,10 +126,7 @@ class NCA(nn.Module):
         checkpointing
             Recompute the states in the backward pass instead of keeping them.
 
-        Raises
-        ------
-        ValueError
-            For an image or origin of another shape.
+        Raises ValueError for an image or origin of another shape.
         """
         plan = self._plan(image, seed, origin, fire_rate, steps, keep=not checkpointing)
         return nca_kernel.rollout(image, self._weights(), plan)

@@ -55,7 +55,7 @@ def likelihood_map(
     >>> likelihood_map((1, 4), [[0, 1], [0, 3]], sigma=1).round(2).tolist()
     [[0.6100000143051147, 1.0, 0.6100000143051147, 1.0]]
     """
-    points: npt.NDArray[np.float64] = np.asarray(centres, np.float64).reshape(-1, 2)
+    points = np.asarray(centres, np.float64).reshape(-1, 2)
     if not sigma > 0:
         raise ValueError(f"sigma is {sigma}; it must be positive")
     if not np.isfinite(points).all():
@@ -66,7 +66,7 @@ def likelihood_map(
     points = points[((points > -radius) & (points < np.add(shape, radius - 1))).all(1)] + border
     count = max(1, _WINDOW_PIXELS // (2 * radius + 1) ** 2)
     for first in range(0, len(points), count):
-        some = points[first : first + count, :, None]
+        some = points[first : first + count][..., None]
         pixels = np.rint(some).astype(int) + np.arange(-radius, radius + 1)  # (N, 2, k)
         profiles = np.exp(-0.5 * ((pixels - some) / sigma) ** 2)
         values = (profiles[:, 0, :, None] * profiles[:, 1, None, :]).astype(np.float32)

@@ -57,10 +57,7 @@ class Saliency:
 def fit_saliency(name: SaliencyName, sample: npt.NDArray[Any]) -> Saliency:
     """Fit a saliency to a sample ``(h, w, 3)`` of a field: density, for ``inverse`` brightness.
 
-    Raises
-    ------
-    ValueError
-        For an empty sample, or an unknown name.
+    Raises ValueError for an empty sample, or an unknown name.
     """
     if sample.size == 0:
         raise ValueError("the sample is empty; a saliency is fitted to the pixels of a field")

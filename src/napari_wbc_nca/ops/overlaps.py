@@ -89,7 +89,7 @@ def _clip(cell: Cell, shape: tuple[int, int]) -> Cell:
 def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
     """Pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
     spans = [(y.start, x.start, y.stop, x.stop) for y, x in map(mask_box, cells)]
-    boxes = np.array(spans).reshape(-1, 4)
+    boxes: npt.NDArray[np.intp] = np.array(spans).reshape(-1, 4)
     order = np.argsort(boxes[:, 0], kind="stable")
     y0, x0, y1, x1 = boxes[order].T
     for first, stop in enumerate(np.searchsorted(y0, y1)):

@@ -132,14 +132,9 @@ def fit_normalisation(normalisation: Mapping[str, Any], sample: npt.NDArray[Any]
     Parameters
     ----------
     normalisation
-        ``name`` of an entry of `NORMALISATIONS`, and the constants that entry reads.
+        ``name`` of an entry of `NORMALISATIONS`, else ValueError, and the constants it reads.
     sample
         ``(h, w, 3)`` in 0–255.
-
-    Raises
-    ------
-    ValueError
-        For a name that is not in `NORMALISATIONS`.
     """
     if (name := normalisation["name"]) not in NORMALISATIONS:
         known = ", ".join(NORMALISATIONS)
