@@ -62,12 +62,13 @@ def likelihood_map(
         raise ValueError("a centre is NaN or infinite; expected y, x in pixels")
     radius = ceil(sigma * sqrt(-2 * log(MIN_LIKELIHOOD))) + 1
     border = 2 * radius  # holds what reaches outside
-    padded = np.zeros(np.add(shape, 2 * border), np.float32)
+    padded: npt.NDArray[np.float32] = np.zeros(np.add(shape, 2 * border), np.float32)
     points = points[((points > -radius) & (points < np.add(shape, radius - 1))).all(1)] + border
-    count = max(1, _WINDOW_PIXELS // (2 * radius + 1) ** 2)
+    steps = np.arange(-radius, radius + 1)
+    count = max(1, _WINDOW_PIXELS // steps.size**2)
     for first in range(0, len(points), count):
         some = points[first : first + count][..., None]
-        pixels = np.rint(some).astype(int) + np.arange(-radius, radius + 1)  # (N, 2, k)
+        pixels = np.rint(some).astype(int) + steps  # (N, 2, k)
         profiles = np.exp(-0.5 * ((pixels - some) / sigma) ** 2)
         values = (profiles[:, 0, :, None] * profiles[:, 1, None, :]).astype(np.float32)
         values[values < MIN_LIKELIHOOD] = 0
