@@ -35,7 +35,8 @@ def evaluate(
     data: Annotated[
         list[Path],
         typer.Argument(
-            help="Images with masks, or labelled as for training; several with --folds."
+            help="Images with masks, or labelled as for training, or annotation projects; several "
+            "with --folds."
         ),
     ],
     output: Annotated[

@@ -25,7 +25,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the res
 @with_fields({"export": ExportParams})
 def export(
     labels: Annotated[
-        list[Path], typer.Argument(help="Label images, or folders that segment wrote.")
+        list[Path], typer.Argument(help="Label images, folders that segment wrote, or projects.")
     ],
     output: Output,
     formats: Annotated[
@@ -93,8 +93,9 @@ def _items(
     from napari_wbc_nca.formats.geometry import read_regions
     from napari_wbc_nca.formats.items import keep_reviewed
     from napari_wbc_nca.formats.tiff import find_label_images, read_segmentation
+    from napari_wbc_nca.workflow.projects import label_files
 
-    files = find_label_images(labels)
+    files = find_label_images([label_files(path) for path in labels])
     options = {"--image": images, "--cells": cells, "--reviewed": reviewed}
     for name, some in options.items():
         if some and len(some) != len(files):

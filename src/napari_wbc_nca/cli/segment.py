@@ -20,6 +20,7 @@ from napari_wbc_nca.io import omezarr
 from napari_wbc_nca.io._files import stem
 from napari_wbc_nca.io.results import SUFFIXES
 from napari_wbc_nca.methods import registry
+from napari_wbc_nca.project.project import is_project
 
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.label_files import Prompts
@@ -44,7 +45,7 @@ class Inputs:
 
 
 def find_inputs(arguments: Sequence[str]) -> Inputs:
-    """Find the images of files, folders and patterns.
+    """Find the images of files, folders, patterns and annotation projects.
 
     In folders and patterns, label images and overlays that an earlier run wrote are left out.
     """
@@ -52,7 +53,9 @@ def find_inputs(arguments: Sequence[str]) -> Inputs:
     inputs = Inputs()
     for argument in arguments:
         path = Path(argument).expanduser()
-        if path.is_dir() and not omezarr.is_zarr(path):
+        if is_project(path):
+            images, why = _project_images(path)
+        elif path.is_dir() and not omezarr.is_zarr(path):
             images = list(filter(_is_input, sorted(path.iterdir())))
             why = "there is no image in this folder; give images, or a folder with images"
         elif not path.exists() and glob.has_magic(argument):
@@ -69,6 +72,16 @@ def find_inputs(arguments: Sequence[str]) -> Inputs:
         once.setdefault(path.resolve(), path)
     inputs.files = name_outputs(once.values())
     return inputs
+
+
+def _project_images(folder: Path) -> tuple[list[Path], str]:
+    """List the images of a project; none, and the reason, where it cannot be opened."""
+    from napari_wbc_nca.workflow.projects import image_files
+
+    try:
+        return image_files(folder), ""
+    except ValueError as error:
+        return [], str(error)
 
 
 def _is_input(path: Path) -> bool:

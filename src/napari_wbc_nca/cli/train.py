@@ -27,7 +27,8 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Folder of crops by class, of images with labels or masks, or a .toml of these."
+            help="Folder of crops by class, of images with labels or masks, a .toml of these, or "
+            "an annotation project."
         ),
     ],
     output: Annotated[
@@ -62,6 +63,7 @@ def train(
     from napari_wbc_nca.datasets import readers
     from napari_wbc_nca.io import weights
     from napari_wbc_nca.workflow import train as workflow
+    from napari_wbc_nca.workflow.projects import training_data
 
     if method not in TRAIN:
         raise typer.BadParameter(f"unknown method {method!r}; known are {', '.join(TRAIN)}")
@@ -79,7 +81,7 @@ def train(
             params = (
                 finetune_params(start, own) if finetune else continue_params(method, start, own)
             )
-        samples = readers.read(data, split_names(classes))
+        samples = readers.read(training_data(data), split_names(classes))
         for note in workflow.data_notes(samples, params):
             console.print_message(f"Note: {note}")
         steps = workflow.run_training(

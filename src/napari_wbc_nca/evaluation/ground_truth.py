@@ -19,6 +19,7 @@ from napari_wbc_nca.datasets.masks import read_mask_arrays
 from napari_wbc_nca.datasets.readers import read, read_masks
 from napari_wbc_nca.datasets.samples import MaskedSample, Sample, picture_size
 from napari_wbc_nca.params import split_names
+from napari_wbc_nca.workflow.projects import training_data
 
 if TYPE_CHECKING:
     from napari_wbc_nca.evaluation.params import EvaluateParams
@@ -90,7 +91,7 @@ def read_images(data: str | Path, params: EvaluateParams) -> list[EvaluationImag
     ValueError
         When no image is left, or a listed image is missing, with the names.
     """
-    path, classes = Path(data), split_names(params.classes)
+    path, classes = training_data(Path(data)), split_names(params.classes)
     masked = path.is_dir() and any(path.glob("*_mask.png"))
     if params.kind == "labels" or (params.kind == "auto" and not masked):
         images = [EvaluationImage(s, None, s.boxes is None) for s in read(path, classes)]

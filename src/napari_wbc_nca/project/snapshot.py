@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_wbc_nca.io._files import stem, write_files
 from napari_wbc_nca.io.results import LABELS, RECORD, TABLE, write_json, write_labels
+from napari_wbc_nca.ops.differential import REJECTED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -67,7 +68,7 @@ class LayerRecord:
 def write_snapshot(
     folder: Path, image: ImageRecord, layer: LayerRecord, journal: Journal
 ) -> list[Path]:
-    """Write a layer as it is now, in the files that ``segment`` writes.
+    """Write a layer as it is now, without rejected cells, in the files that ``segment`` writes.
 
     Parameters
     ----------
@@ -87,6 +88,9 @@ def write_snapshot(
     import pandas as pd
 
     labels, rows = journal.restore()
+    rejected = [label for label, row in rows.items() if row.get("status") == REJECTED]
+    labels[np.isin(labels, rejected)] = 0
+    rows = {label: row for label, row in rows.items() if label not in rejected}
     table = pd.DataFrame([rows[label] for label in sorted(rows)])
     table = table.drop(columns="index", errors="ignore")
     if "label" not in table:
