@@ -19,44 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """One published method; ``"module:function"`` names code, which is imported when called.
-
-    Attributes
-    ----------
-    predict, train
-        Generators that every method has.
-    predict_params, train_params
-        Frozen dataclasses that own their parameters.
-    labels
-        Names of its label images; those of ``contribution`` come with peaks in the table.
-    colours
-        Whether it needs an image with colours.
-    background
-        How many of a model's first classes are background, and so no cell's.
-    estimate
-        Generator that estimates a cell's diameter in a field.
-    update
-        Generator that computes a part of a result again; empty where the method cannot.
-    finetune
-        Training parameters in which fine-tuning differs from the defaults: small steps, and
-        little augmentation of the stain.
-    label_params
-        Training parameters that make the labels, which training on keeps too.
-    """
+    """One published method; ``"module:function"`` names code, which is imported when called."""
 
     name: str
-    title: str
-    predict: str
-    train: str
+    title: str  # what people read
+    predict: str  # generator of progress that returns a segmentation
+    train: str  # generator of progress that returns a checkpoint
     predict_params: type
     train_params: type
+    # Label images; with ``contribution``, the table has peaks.
     labels: tuple[str, ...] = ("cell", "nucleus")
-    colours: bool = True
-    background: int = 0
+    colours: bool = True  # whether it needs an image with colours
+    background: int = 0  # how many of a model's first classes are background, and so no cell's
+    # Generator that estimates a cell's diameter in a field.
     estimate: str = "napari_wbc_nca.methods.nca.scale:search_diameter"
+    # Generator that computes a part of a result again; empty where the method cannot.
     update: str = ""
+    # Training parameters that differ in fine-tuning.
     finetune: Mapping[str, Any] = field(default_factory=dict)
-    label_params: tuple[str, ...] = ()
+    label_params: tuple[str, ...] = ()  # training parameters that make the labels, kept on
 
 
 _MODEL = ("normalisation", "sigma", "patch_size", "crop_size")

@@ -26,22 +26,13 @@ PLAIN = 0.95
 
 @dataclass(frozen=True, eq=False)
 class ConnectedCells:
-    """Connected cells in model pixels.
+    """Connected cells in model pixels."""
 
-    Attributes
-    ----------
-    labels
-        ``(Y, X)`` int32: 0 background, else the number of a cell, in raster order of the centres.
-    filled
-        ``(Y, X)`` bool: background that a cell encloses.
-    numbers, boxes
-        Class of each cell, and its rows and columns.
-    """
-
+    # (Y, X): 0, or the number of a cell, in raster order of the centres.
     labels: npt.NDArray[np.int32]
-    filled: npt.NDArray[np.bool_]
-    numbers: tuple[int, ...]
-    boxes: tuple[Slices, ...]
+    filled: npt.NDArray[np.bool_]  # (Y, X): background that a cell encloses
+    numbers: tuple[int, ...]  # class of each cell
+    boxes: tuple[Slices, ...]  # rows and columns of each
 
 
 def connect_pixels(

@@ -92,23 +92,13 @@ def most_common_class(samples: Sequence[Sample], classes: Sequence[str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Cropper:
-    """Homogeneous crops, `side` model pixels large, of one field.
-
-    Attributes
-    ----------
-    numbers
-        Class name to number; cells of other classes are ignored.
-    common
-        Class that lies everywhere.
-    factor
-        Image pixels per model pixel.
-    """
+    """Homogeneous crops of one field."""
 
     sample: Sample
-    numbers: Mapping[str, int]
-    common: str
-    factor: float
-    side: int
+    numbers: Mapping[str, int]  # class name to number; cells of other classes are ignored
+    common: str  # class that lies everywhere
+    factor: float  # image pixels per model pixel
+    side: int  # of a crop in model pixels
 
     @property
     def boxes(self) -> Boxes:

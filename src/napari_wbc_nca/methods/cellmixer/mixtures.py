@@ -117,22 +117,12 @@ def _without_meta() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A crop, or a mixture of two, to train on.
+    """A crop, or a mixture of two, to train on."""
 
-    Attributes
-    ----------
-    image
-        ``(3, h, w)`` float32.
-    present
-        ``(classes, h, w)`` uint8: 1 where a pixel shows the class.
-    known
-        ``(h, w)`` uint8: 0 where a pixel is left out of the loss.
-    """
-
-    image: Pixels
-    present: Labels
-    known: Labels
-    numbers: tuple[int, ...]
+    image: Pixels  # (3, h, w) float32
+    present: Labels  # (classes, h, w) uint8: 1 where a pixel shows the class
+    known: Labels  # (h, w) uint8: 0 where a pixel is left out of the loss
+    numbers: tuple[int, ...]  # classes of the pictures it was made of, one or two
 
 
 class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):

@@ -27,22 +27,12 @@ _SPREAD = 0.5  # percent of the brightest and darkest values that saturate
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """Mixtures as a network would learn from them.
+    """Mixtures as a network would learn from them."""
 
-    Attributes
-    ----------
-    images
-        ``(N, h, w, 3)`` uint8, stretched to be seen.
-    labels
-        ``(N, h, w)`` uint8: class numbers; ``len(classes)`` where cells of several classes
-        overlap and all of them are kept, ``IGNORED`` where nothing is learnt.
-    classes
-        Names of the classes, the background first.
-    """
-
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8]  # (N, h, w, 3), stretched to be seen
+    # (N, h, w) class numbers; len(classes) where cells of several classes are, or IGNORED.
     labels: npt.NDArray[np.uint8]
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # names, the background first
 
 
 def preview_mixtures(

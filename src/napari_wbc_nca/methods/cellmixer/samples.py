@@ -25,21 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class HomogeneousPicture:
-    """A picture of one population; with masks, other classes may be in it.
+    """A picture of one population at the model's scale; with masks, other classes may be in it."""
 
-    Attributes
-    ----------
-    pixels
-        ``(3, Y, X)`` float32 at the model's scale, stain-normalised where that is asked for.
-    mask
-        ``(Y, X)`` uint8: 0 background, the `number` of a class, or ``IGNORED``.
-    statistics
-        Of its background; None where a stain normalisation has brought that to 0.
-    """
-
-    pixels: Pixels
-    mask: Labels
-    number: int
+    pixels: Pixels  # (3, Y, X) float32, stain-normalised where that is asked for
+    mask: Labels  # (Y, X) uint8: 0 background, the number of a class, or IGNORED
+    number: int  # of its class
+    # Of its background; None where a stain normalisation has brought it to 0.
     statistics: Statistics | None
 
 

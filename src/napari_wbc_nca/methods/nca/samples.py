@@ -45,21 +45,11 @@ class CellLocation:
 
 @dataclass(frozen=True, eq=False)
 class PreparedSample:
-    """A sample at the model's scale times `FINE`.
+    """A sample at the model's scale times `FINE`."""
 
-    Attributes
-    ----------
-    pixels
-        ``(3, Y, X)`` float16, stain-normalised.
-    target
-        ``(Y, X)`` uint8: `OUTSIDE`, `CYTOPLASM`, `NUCLEUS`, `IGNORED` or `DRAWN`.
-    locations
-        Labelled cells, red cells and other objects of class ``none`` included.
-    """
-
-    pixels: torch.Tensor
-    target: torch.Tensor
-    locations: tuple[CellLocation, ...]
+    pixels: torch.Tensor  # (3, Y, X) float16, stain-normalised
+    target: torch.Tensor  # (Y, X) uint8: OUTSIDE, CYTOPLASM, NUCLEUS, IGNORED or DRAWN
+    locations: tuple[CellLocation, ...]  # labelled cells, and other objects of class ``none``
     source: str
     weight: float
 
@@ -218,21 +208,11 @@ def _disk(shape: tuple[int, ...], centre: npt.NDArray[Any], radius: float) -> np
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A batch of windows.
+    """A batch of windows."""
 
-    Attributes
-    ----------
-    images
-        ``(B, 3, h, w)`` float32, stain-normalised.
-    targets
-        ``(B, h, w)`` uint8, as in :class:`~napari_wbc_nca.methods.nca.samples.PreparedSample`.
-    allowed
-        ``(B, classes)`` bool: the classes a window may have; all types of white blood cell where
-        the type is unknown, none where the class is left out of the loss.
-    """
-
-    images: torch.Tensor
-    targets: torch.Tensor
+    images: torch.Tensor  # (B, 3, h, w) float32, stain-normalised
+    targets: torch.Tensor  # (B, h, w) uint8, as in `PreparedSample`
+    # (B, classes) bool: the classes a window may have; none: left out of the loss.
     allowed: torch.Tensor
 
     @property
@@ -252,22 +232,10 @@ class _Window(NamedTuple):
 class WindowSampler:
     """Sampler of batches of windows, balanced over types, sources and background.
 
-    Parameters
-    ----------
-    samples
-        What to draw from.
-    classes
-        In the order of the network's outputs; the last is ``none``.
-    side
-        Of a window in model pixels.
-    normalisation
-        Of the checkpoint to be trained; the stain is varied before it saturates.
-    typed_share
-        Share of windows that show a cell of known type.
-    augment
-        False leaves out the augmentation, for validation.
-    stain_augmentation
-        How far the stain is varied, 0–1.
+    The last of the `classes`, which are in the order of the network's outputs, is ``none``. A
+    window is `side` model pixels large, `typed_share` of all show a cell of known type. The stain
+    is varied by `stain_augmentation`, 0–1, before the normalisation saturates it; no `augment`
+    leaves out all augmentation, for validation.
     """
 
     def __init__(

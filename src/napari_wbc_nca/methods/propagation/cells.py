@@ -39,29 +39,18 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Instances:
-    """Cells of a field by their numbers, and what they were computed from.
+    """Cells of a field by their numbers, and what they were computed from."""
 
-    Attributes
-    ----------
-    diameter
-        Of a white blood cell in image pixels, as it was used.
-    centroids
-        Of all cells; those of kinds that were not selected are rivals.
-    likelihoods
-        ``(kinds,)`` likelihood of each kind at the centroids.
-    contributions
-        Of the cells, as far as they were needed.
-    cells
-        Those of the selected kinds; None where nothing was left of one.
-    labels
-        Integer of each cell that the label images hold.
-    """
-
-    diameter: float
+    diameter: float  # of a white blood cell in image pixels, as it was used
+    # Of all cells; those of kinds that were not selected are rivals.
     centroids: dict[int, Centroid] = field(default_factory=dict)
+    # (kinds,) likelihood of each kind at the centroids.
     likelihoods: dict[int, npt.NDArray[Any]] = field(default_factory=dict)
+    # As far as they were needed.
     contributions: dict[int, Contribution] = field(default_factory=dict)
+    # Those of the selected kinds; None where nothing was left of one.
     cells: dict[int, Cell | None] = field(default_factory=dict)
+    # Integer of each cell that the label images hold.
     labels: dict[int, int] = field(default_factory=dict)
 
     def copy(self) -> Instances:

@@ -42,18 +42,10 @@ class Centroid:
 
 @dataclass(frozen=True, eq=False)
 class Contribution:
-    """How much the pixels around a cell contribute to its detection.
+    """How much the pixels around a cell contribute to its detection."""
 
-    Attributes
-    ----------
-    corner
-        Row and column of the first pixel, in model pixels of the field.
-    values
-        ``(h, w)`` in 0–1, 1 at the largest; 0 all along the border, and outside.
-    """
-
-    corner: Corner
-    values: Float
+    corner: Corner  # row and column of the first pixel, in model pixels of the field
+    values: Float  # (h, w) in 0–1, 1 at the largest; 0 all along the border, and outside
 
     @property
     def box(self) -> tuple[range, range]:

@@ -179,21 +179,11 @@ def selected_kinds(checkpoint: Checkpoint, params: PropagationParams) -> list[st
 
 @dataclass(frozen=True, eq=False)
 class LikelihoodMap:
-    """Likelihood of each kind in a field.
+    """Likelihood of each kind in a field."""
 
-    Attributes
-    ----------
-    values
-        ``(kinds, h, w)`` in model pixels.
-    factor
-        Image pixels per model pixel.
-    diameter
-        Of a white blood cell in image pixels, as it was used.
-    """
-
-    values: npt.NDArray[np.float32]
-    factor: float
-    diameter: float
+    values: npt.NDArray[np.float32]  # (kinds, h, w) in model pixels
+    factor: float  # image pixels per model pixel
+    diameter: float  # of a white blood cell in image pixels, as it was used
     checkpoint: Checkpoint
 
 

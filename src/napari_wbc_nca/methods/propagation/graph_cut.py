@@ -46,29 +46,15 @@ _ROUNDS = 2  # cuts, the later ones with the colours of the cut before
 
 @dataclass(frozen=True, eq=False)
 class CutWindow:
-    """The pixels around a cell, and what decides whose they are.
+    """The pixels around a cell, and what decides whose they are."""
 
-    Attributes
-    ----------
-    values
-        ``(h, w, 3)`` optical density, or brightness.
-    salient
-        ``(h, w)`` in 0–1: how much a pixel looks like a cell.
-    own, rival
-        ``(h, w)`` contributions to the cell, and the largest to any other.
-    middle, others
-        Position of the cell's centroid; ``(N, 2)`` of those of others, also outside the window.
-    sigma
-        σ of the detector in pixels of the window.
-    """
-
-    values: Float
-    salient: Float
-    own: Float
-    rival: Float
-    middle: tuple[float, float]
-    others: npt.NDArray[np.float64]
-    sigma: float
+    values: Float  # (h, w, 3) optical density, or brightness
+    salient: Float  # (h, w) in 0–1: how much a pixel looks like a cell
+    own: Float  # (h, w) contributions to the cell
+    rival: Float  # (h, w) largest contribution to any other
+    middle: tuple[float, float]  # position of the cell's centroid
+    others: npt.NDArray[np.float64]  # (N, 2) of other cells, also outside the window
+    sigma: float  # σ of the detector in pixels of the window
 
     @property
     def pixel(self) -> tuple[int, int]:

@@ -34,23 +34,14 @@ _RED_CELLS = 4  # red cells from which on they, rather than the white ones, give
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedField:
-    """A picture with its centroids, `oversampling` pixels per model pixel.
+    """A picture with its centroids; positions and sides are in its pixels, not the model's."""
 
-    Attributes
-    ----------
-    pixels
-        ``(3, Y, X)`` float16, stain-normalised, before the saturation of ``absorptance``.
-    centres, sides
-        For each class ``(N, 2)`` y, x, the middle of the first pixel being (0, 0), and height and
-        width of the boxes; 0 of points.
-    labelled
-        ``(classes,)`` bool: whether the picture's source labels that class at all.
-    """
-
-    pixels: torch.Tensor
-    oversampling: float
-    centres: tuple[npt.NDArray[np.float64], ...]
+    pixels: torch.Tensor  # (3, Y, X) float16, stain-normalised, not yet saturated
+    oversampling: float  # pixels per model pixel
+    centres: tuple[npt.NDArray[np.float64], ...]  # for each class (N, 2) y, x
+    # For each class (N, 2) height and width of the boxes; 0 of points.
     sides: tuple[npt.NDArray[np.float64], ...]
+    # (classes,): whether the picture's source labels the class at all.
     labelled: npt.NDArray[np.bool_]
     weight: float
 
@@ -163,21 +154,12 @@ def mean_squares(fields: Sequence[AnnotatedField], sigma: float) -> npt.NDArray[
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A batch of patches.
+    """A batch of patches."""
 
-    Attributes
-    ----------
-    images
-        ``(B, C, h, w)`` float32, as the network sees them; zeros beyond a picture's border.
-    targets
-        ``(B, classes, h, w)`` float32 likelihood.
-    labelled
-        ``(B, classes)`` bool.
-    """
-
+    # (B, C, h, w) float32, as the network sees them; zeros beyond a picture's border.
     images: torch.Tensor
-    targets: torch.Tensor
-    labelled: torch.Tensor
+    targets: torch.Tensor  # (B, classes, h, w) float32 likelihood
+    labelled: torch.Tensor  # (B, classes) bool
 
 
 class PatchSampler:
