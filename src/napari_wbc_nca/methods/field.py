@@ -229,6 +229,15 @@ def as_slices(part: Part, outer: Part | None = None) -> Slices:
     return slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
 
 
+def box_slices(box: Any, shape: tuple[int, ...]) -> Slices:
+    """Return the pixels of a field of `shape` that a box y0, x0, y1, x1 touches."""
+    rows, columns = (
+        slice(max(0, int(np.floor(low))), max(0, min(size, int(np.ceil(high)))))
+        for low, high, size in zip(box[:2], box[2:], shape, strict=True)
+    )
+    return rows, columns
+
+
 def _span(middle: float, side: int, size: int) -> range:
     start = max(0, min(round(middle - side / 2), size - side))
     return range(start, min(start + side, size))

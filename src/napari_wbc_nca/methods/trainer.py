@@ -93,6 +93,17 @@ class Trainer(ABC, Generic[Item, Batch]):
         torch.manual_seed(params.seed)
         self.architecture, self.network = self.build_network()
 
+    @classmethod
+    def run(
+        cls,
+        samples: Sequence[Sample],
+        params: Any,
+        init: Checkpoint | None = None,
+        state_file: Path | None = None,
+    ) -> Generator[Progress, None, Checkpoint]:
+        """Train step by step; parameters are those of the class."""
+        return (yield from cls(samples, params, init, state_file).train())
+
     @abstractmethod
     def find_classes(self) -> tuple[str, ...]:
         """List the class names in the order of the outputs; those of `init` where it is given."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import pandas as pd
 
 from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.ops.differential import UNSURE
-from napari_wbc_nca.params import Bounds
+from napari_wbc_nca.params import bounded
 
 Values = npt.NDArray[np.float64]
 
@@ -32,19 +31,17 @@ REASONS = {
 class DoubtParams:
     """How the parts of the doubt are weighted, and when a type is unsure."""
 
-    margin: Annotated[float, Bounds("Weight of a small margin between two types", low=0)] = 1.0
-    probability: Annotated[float, Bounds("Weight of a low probability", low=0)] = 1.0
-    agreement: Annotated[float, Bounds("Weight of types that change on rotation", low=0)] = 1.0
-    contrast: Annotated[float, Bounds("Weight of a faint outline", low=0)] = 0.5
-    border: Annotated[float, Bounds("Weight of a cell that the border cuts", low=0)] = 0.25
-    size: Annotated[float, Bounds("Weight of an unusual size", low=0)] = 0.5
-    nc_ratio: Annotated[float, Bounds("Weight of an unusual N:C ratio", low=0)] = 0.25
-    unsure_below: Annotated[
-        float, Bounds("Calibrated probability below which a type is 'unsure'", low=0, high=1)
-    ] = 0.5
-    doubtful_above: Annotated[
-        float, Bounds("Doubt above which a cell is to be reviewed", low=0, high=1)
-    ] = 0.25
+    margin: float = bounded(1.0, "Weight of a small margin between two types", 0)
+    probability: float = bounded(1.0, "Weight of a low probability", 0)
+    agreement: float = bounded(1.0, "Weight of types that change on rotation", 0)
+    contrast: float = bounded(0.5, "Weight of a faint outline", 0)
+    border: float = bounded(0.25, "Weight of a cell that the border cuts", 0)
+    size: float = bounded(0.5, "Weight of an unusual size", 0)
+    nc_ratio: float = bounded(0.25, "Weight of an unusual N:C ratio", 0)
+    unsure_below: float = bounded(
+        0.5, "Calibrated probability below which a type is 'unsure'", 0, 1
+    )
+    doubtful_above: float = bounded(0.25, "Doubt above which a cell is to be reviewed", 0, 1)
 
 
 def doubt(

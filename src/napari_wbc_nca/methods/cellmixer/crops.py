@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX, NONE
 from napari_wbc_nca.datasets.masks import read_mask_arrays
+from napari_wbc_nca.methods.field import box_slices
 from napari_wbc_nca.ops.mixing import IGNORED, Labels
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Cropper:
             number = self.numbers[self.common]
             own = _painted(labels, boxes[kinds == self.common], number)
             for box in boxes[kinds != self.common]:
-                inside = own[pixels_of(box, own.shape)]
+                inside = own[box_slices(box, own.shape)]
                 inside[inside > 0] = IGNORED
             for part in _free(mask.shape, boxes[single], _NARROWEST * self.side):
                 if (own[part] == number).any():
@@ -157,7 +158,7 @@ class Cropper:
         labels = crop.labels.copy()
         corner = np.tile([rows.start or 0, columns.start or 0], 2)
         for box in np.asarray(self.sample.ignored, float) / self.factor - corner:
-            labels[pixels_of(box, labels.shape)] = IGNORED
+            labels[box_slices(box, labels.shape)] = IGNORED
         return crop._replace(labels=labels)
 
 
@@ -165,7 +166,7 @@ def _painted(labels: Labels, boxes: Boxes, number: int) -> Labels:
     """Label the foreground inside any of `boxes` of one class."""
     found = labels.copy()
     for box in boxes:
-        part = pixels_of(box, labels.shape)
+        part = box_slices(box, labels.shape)
         found[part][labels[part] == IGNORED] = number
     return found
 
@@ -180,9 +181,9 @@ def _single(labels: Labels, box: Any, neighbours: Boxes, number: int, side: int)
     core = radius < _INNER
     taken = np.zeros(labels.shape, bool)
     for neighbour in neighbours:
-        taken[pixels_of(neighbour, labels.shape)] = True
+        taken[box_slices(neighbour, labels.shape)] = True
     inside = np.zeros(labels.shape, bool)
-    inside[pixels_of(box, labels.shape)] = True
+    inside[box_slices(box, labels.shape)] = True
     own = inside & (radius < _OUTER) & (core | ~taken) & (labels == IGNORED)
     found = np.where(own, np.uint8(number), labels)
     part = around_box(box, labels.shape, side)
@@ -193,7 +194,7 @@ def around_box(box: Any, shape: tuple[int, ...], side: int) -> Part:
     """Part around a box, with room for a crop of `side` pixels anywhere around its cell."""
     middle = (box[:2] + box[2:]) / 2
     room = max(_ROOM * side, float((box[2:] - box[:2]).max()))
-    return pixels_of(np.concatenate((middle - room / 2, middle + room / 2)), shape)
+    return box_slices(np.concatenate((middle - room / 2, middle + room / 2)), shape)
 
 
 def _radius(shape: tuple[int, ...], box: Any) -> npt.NDArray[np.float64]:
@@ -203,20 +204,11 @@ def _radius(shape: tuple[int, ...], box: Any) -> npt.NDArray[np.float64]:
     return np.asarray(np.hypot(y[:, None], x[None]))
 
 
-def pixels_of(box: Any, shape: tuple[int, ...]) -> Part:
-    """Part of a field that a box covers."""
-    rows, columns = (
-        slice(max(0, int(np.floor(low))), max(0, min(size, int(np.ceil(high)))))
-        for low, high, size in zip(box[:2], box[2:], shape, strict=True)
-    )
-    return rows, columns
-
-
 def _free(shape: tuple[int, ...], boxes: Boxes, narrowest: float) -> list[Part]:
     """Find the largest rectangles of a field that none of `boxes` overlaps."""
     free: set[Rectangle] = {(0, 0, int(shape[0]), int(shape[1]))}
     for box in boxes:
-        rows, columns = pixels_of(box, shape)
+        rows, columns = box_slices(box, shape)
         taken = (rows.start, columns.start, rows.stop, columns.stop)
         free = {rest for rectangle in free for rest in _without(rectangle, taken)}
     wide = [r for r in free if min(r[2] - r[0], r[3] - r[1]) >= narrowest]

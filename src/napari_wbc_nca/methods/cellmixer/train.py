@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,6 @@ from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.samples import Sample
-    from napari_wbc_nca.progress import Progress
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -40,24 +39,13 @@ _MOMENTUM = 0.9
 _NOMINAL_PIXEL_SIZE = 1.0  # µm, written where it is unknown
 
 
-def train(
-    samples: Sequence[Sample],
-    params: CellmixerTrainParams,
-    init: Checkpoint | None = None,
-    state_file: Path | None = None,
-) -> Generator[Progress, None, Checkpoint]:
-    """Train a network that gives each pixel a class, on mixtures of homogeneous pictures.
+class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
+    """Training of a network that gives each pixel a class, on mixtures of homogeneous pictures.
 
     *CellMixer: Annotation-free Semantic Cell Segmentation of Heterogeneous Cell Populations*.
-    Parameters are those of :class:`~napari_wbc_nca.methods.trainer.Trainer`; `samples` are
-    pictures of one class each, or fields with boxes or masks, of which
+    Samples are pictures of one class each, or fields with boxes or masks, of which
     :mod:`napari_wbc_nca.methods.cellmixer.crops` makes such pictures.
     """
-    return (yield from CellmixerTrainer(samples, params, init, state_file).train())
-
-
-class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
-    """Training of a network on mixtures; see :class:`~napari_wbc_nca.methods.trainer.Trainer`."""
 
     method = "cellmixer"
     compatible = ("cellmixer",)
@@ -200,6 +188,9 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
                 **self.card(),
             },
         )
+
+
+train = CellmixerTrainer.run
 
 
 def losses(

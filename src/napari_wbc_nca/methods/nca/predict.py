@@ -138,19 +138,9 @@ def predict(
 ) -> Generator[Progress, None, Segmentation]:
     """Segment and type the white blood cells of one image.
 
-    Parameters
-    ----------
-    image
-        A field or a single-cell crop, three colours.
-    points
-        ``(N, 2)`` y, x in pixels, for ``locate="points"``.
-    boxes
-        ``(N, 4)`` y0, x0, y1, x1 in pixels, for ``locate="boxes"``.
-
-    Yields
-    ------
-    Progress
-        Every few steps of a rollout, with the cells finished since the last.
+    The image is a field or a single-cell crop of three colours. ``locate="points"`` takes `points`
+    ``(N, 2)`` y, x in pixels, ``locate="boxes"`` takes `boxes` ``(N, 4)`` y0, x0, y1, x1. Progress
+    comes every few steps of a rollout, with the cells finished since the last.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from torch.nn.functional import grid_sample
 from napari_wbc_nca.cell_types import CELL_TO_BOX, CELL_TO_CROP, NONE, RED_TO_WHITE_DIAMETER, WBC
 from napari_wbc_nca.datasets.masks import read_mask_arrays
 from napari_wbc_nca.datasets.samples import Sample, box_sides, edge_boxes, read_rgb
-from napari_wbc_nca.methods.field import FINE, Field, saturate
+from napari_wbc_nca.methods.field import FINE, Field, box_slices, saturate
 from napari_wbc_nca.methods.trainer import augment_stain
 from napari_wbc_nca.ops.regions import nucleus_region, region_in_box
 from napari_wbc_nca.ops.tiling import resample
@@ -33,6 +33,8 @@ _TRACE = 0.02  # share of cell pixels up to which a window counts as showing non
 _SMALLEST = 0.4  # boxes below this share of the largest are too odd to segment
 
 Form = Literal["box", "point", "crop"]
+_Window = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Image, target and allowed classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ def prepare(sample: Sample, diameter: float, normalisation: Mapping[str, Any]) -
     if sample.masks is not None:
         _mark_masks(target, density, sample, sample.masks, shape, factor)
     for box in () if sample.ignored is None else sample.ignored / factor:
-        _part(target, box)[...] = IGNORED
+        target[box_slices(box, target.shape)] = IGNORED
     return PreparedSample(
         pixels.to(torch.float16),
         torch.from_numpy(target),
@@ -172,12 +174,6 @@ def _nuclei(density: npt.NDArray[Any], cells: npt.NDArray[np.bool_]) -> npt.NDAr
     return nuclei
 
 
-def _part(target: npt.NDArray[np.uint8], box: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Part of `target` that a box touches."""
-    low, high = np.maximum(np.floor(box[:2]), 0).astype(int), np.ceil(box[2:]).astype(int)
-    return target[low[0] : high[0], low[1] : high[1]]
-
-
 def _mark_box(
     target: npt.NDArray[np.uint8],
     density: npt.NDArray[Any],
@@ -219,14 +215,6 @@ class Batch:
     def origin(self) -> torch.Tensor:
         """``(B, 2)`` origins so far apart that no two windows share the draws of their cells."""
         return torch.arange(len(self.images))[:, None] * torch.tensor([4096, 0])
-
-
-class _Window(NamedTuple):
-    """One window of a batch."""
-
-    image: torch.Tensor
-    target: torch.Tensor
-    allowed: torch.Tensor
 
 
 class WindowSampler:
@@ -281,11 +269,11 @@ class WindowSampler:
         name = str(random.choice(list(self._typed)))
         cells = self._typed[name]
         sample, location = cells[random.choice(len(cells), p=self._probabilities[name])]
-        return _Window(*self._cut(sample, location.centre, random), self._only(name))
+        return *self._cut(sample, location.centre, random), self._only(name)
 
     def _draw_untyped(self, random: np.random.Generator) -> _Window:
         sample, location = self._untyped[random.integers(len(self._untyped))]
-        return _Window(*self._cut(sample, location.centre, random), ~self._only(NONE))
+        return *self._cut(sample, location.centre, random), ~self._only(NONE)
 
     def _draw_none(self, random: np.random.Generator) -> _Window:
         """Draw a window without white blood cells; where none is found, only its pixels count."""
@@ -299,8 +287,8 @@ class WindowSampler:
                 centre = (random.uniform(0, height), random.uniform(0, width))
             image, target = self._cut(sample, centre, random)
             if (target != OUTSIDE).float().mean() <= _TRACE:
-                return _Window(image, target, self._only(NONE))
-        return _Window(image, target, torch.zeros(len(self.classes), dtype=torch.bool))
+                return image, target, self._only(NONE)
+        return image, target, torch.zeros(len(self.classes), dtype=torch.bool)
 
     def _only(self, name: str) -> torch.Tensor:
         return torch.tensor([known == name for known in self.classes])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,28 +38,6 @@ CANDIDATES = ("grown", "centre")
 _VALIDATION_BATCHES = 4
 
 
-def train(
-    method: str,
-    pool: Pool,
-    samples: Sequence[Sample],
-    params: NcaTrainParams,
-    init: Checkpoint | None = None,
-    state_file: Path | None = None,
-) -> Generator[Progress, None, Checkpoint]:
-    """Train a neural cellular automaton; `method` is its name in the registry.
-
-    Parameters are those of :class:`~napari_wbc_nca.methods.trainer.Trainer`, and `pool` is how
-    the network pools a window.
-    """
-    return (yield from NcaTrainer(method, pool, samples, params, init, state_file).train())
-
-
-train_wss = partial(train, "nca_wss", "mean")
-"""Training of NCA-WSS, which pools by the mean."""
-train_max = partial(train, "nca_max", "max")
-"""Training of WBC-NCA, which pools by the maximum."""
-
-
 class Learner(nn.Module):
     """Network whose forward pass returns what the losses need."""
 
@@ -80,20 +57,20 @@ class NcaTrainer(Trainer[PreparedSample, Batch]):
     """Training of an automaton on windows; see :class:`~napari_wbc_nca.methods.trainer.Trainer`."""
 
     compatible = ("nca_wss", "nca_max")
+    pool: Pool
     params: NcaTrainParams
     network: NCA
     sampler: WindowSampler
 
     def __init__(
         self,
-        method: str,
-        pool: Pool,
         samples: Sequence[Sample],
         params: NcaTrainParams,
-        init: Checkpoint | None,
-        state_file: Path | None,
+        init: Checkpoint | None = None,
+        state_file: Path | None = None,
     ) -> None:
-        self.method, self.pool = method, "parts" if params.pooling == "parts" else pool
+        if params.pooling == "parts":
+            self.pool = "parts"
         if params.exclude_border_cells:
             samples = [without_cut_cells(sample) for sample in samples]
         fixed = {"name": params.normalisation} if init is None else dict(init.normalisation)
@@ -220,6 +197,21 @@ class NcaTrainer(Trainer[PreparedSample, Batch]):
         found = yield from best_projection(trained, held, self.init, self.params.device)
         card = {**trained.card, "projection": found.pop("projection"), "held_out": found}
         return replace(trained, card=card)
+
+
+class WssTrainer(NcaTrainer):
+    """Training of NCA-WSS, which pools a window by the mean."""
+
+    method, pool = "nca_wss", "mean"
+
+
+class MaxTrainer(NcaTrainer):
+    """Training of WBC-NCA, which pools a window by the maximum."""
+
+    method, pool = "nca_max", "max"
+
+
+train_wss, train_max = WssTrainer.run, MaxTrainer.run
 
 
 def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:

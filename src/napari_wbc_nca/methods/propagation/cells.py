@@ -55,7 +55,9 @@ class Instances:
 
     def copy(self) -> Instances:
         """Return a copy whose mappings can be changed; the cells themselves never are."""
-        held = {name: dict(own) for name, own in vars(self).items() if name != "diameter"}
+        held: dict[str, Any] = {
+            name: dict(own) for name, own in vars(self).items() if name != "diameter"
+        }
         return replace(self, **held)
 
 

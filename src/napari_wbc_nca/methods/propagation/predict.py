@@ -52,19 +52,10 @@ def predict(
 ) -> Generator[Progress, None, Segmentation]:
     """Find the cells of one image and cut each out of its surroundings.
 
-    Parameters
-    ----------
-    image
-        A field; colours, or brightness for a detector of one channel.
-    points
-        ``(N, 2)`` y, x in pixels, for ``locate="points"``. Several in one pixel are one cell.
-    boxes
-        ``(N, 4)`` y0, x0, y1, x1 in pixels, for ``locate="boxes"``.
-
-    Yields
-    ------
-    Progress
-        After each tile or batch, with the cells finished since the last.
+    The image is a field with colours, or of brightness for a detector of one channel. Prompts are
+    `points` ``(N, 2)`` y, x, of which several in one pixel are one cell, or `boxes` ``(N, 4)`` y0,
+    x0, y1, x1 in pixels, as ``params.locate`` says. Progress comes after each tile or batch, with
+    the cells finished since the last.
 
     Returns
     -------

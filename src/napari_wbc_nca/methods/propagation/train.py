@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.datasets.samples import Sample
     from napari_wbc_nca.methods.propagation.params import PropagationTrainParams
-    from napari_wbc_nca.progress import Progress
 
 _THRESHOLDS = np.arange(0.2, 0.75, 0.05)  # among which a trained model's is chosen
 _FAINT = 0.1  # peaks below are never cells
@@ -50,23 +48,12 @@ _FIRST_LOGIT = -3.0
 _NOMINAL_DIAMETER = 48.0  # written where none is known
 
 
-def train(
-    samples: Sequence[Sample],
-    params: PropagationTrainParams,
-    init: Checkpoint | None = None,
-    state_file: Path | None = None,
-) -> Generator[Progress, None, Checkpoint]:
-    """Train a detector: a U-Net that predicts the likelihood of a cell's centre at each pixel.
+class PropagationTrainer(Trainer[AnnotatedField, Batch]):
+    """Training of a U-Net that predicts the likelihood of a cell's centre at each pixel.
 
     Nishimura et al., *Weakly Supervised Cell Instance Segmentation by Propagating from
     Detection Response* (MICCAI 2019), section 2.1; one output for each class of cells.
-    Parameters are those of :class:`~napari_wbc_nca.methods.trainer.Trainer`.
     """
-    return (yield from PropagationTrainer(samples, params, init, state_file).train())
-
-
-class PropagationTrainer(Trainer[AnnotatedField, Batch]):
-    """Training of a detector; see :class:`~napari_wbc_nca.methods.trainer.Trainer`."""
 
     method = "propagation"
     compatible = ("propagation",)
@@ -195,6 +182,9 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
         image = network_input(field.pixels.float(), {"name": params.normalisation}, params.colour)
         logits = self.network(self.fabric.to_device(image[None]))
         return np.asarray(torch.sigmoid(logits)[0].cpu().numpy())
+
+
+train = PropagationTrainer.run
 
 
 def squared_error(
