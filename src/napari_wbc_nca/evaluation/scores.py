@@ -208,7 +208,7 @@ def class_metrics(cells: pd.DataFrame) -> pd.DataFrame:
     In ``pq``, a predicted cell without a partner counts against its predicted class.
     """
     spare = cells[cells["cell"] == 0].groupby([*_KEYS, "predicted"]).size().to_dict()
-    rows: list[Row] = []
+    rows: list[dict[Any, Any]] = []
     keys = [*_KEYS, "true"]
     for _, part in cells[cells["cell"] > 0].groupby(keys, sort=False):
         names = part.iloc[0][keys].to_dict()

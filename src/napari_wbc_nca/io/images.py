@@ -98,12 +98,11 @@ def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
 
 def _one_plane(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the plane ``(Y, X)`` of grey in 1–4 channels; colours stay ``(Y, X, C)``."""
-    count = values.shape[-1]
-    alpha = values[..., -1] if count in (2, 4) else None
-    channels = values if alpha is None else values[..., :-1]
+    has_alpha = values.shape[-1] in (2, 4)
+    channels = values[..., :-1] if has_alpha else values
     if not (channels == channels[..., :1]).all():
         return values
-    return channels[..., 0] if alpha is None else np.where(alpha > 0, channels[..., 0], 0)
+    return np.where(values[..., -1] > 0, channels[..., 0], 0) if has_alpha else channels[..., 0]
 
 
 def size(path: str | Path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,10 @@ def full_level(group: Any) -> tuple[Any, float | None]:
             f"its metadata name {len(letters)} axes and its pixels have {array.ndim}; export it "
             "again"
         )
-    colours = attributes(group).get("omero", {}).get("channels", [])
-    return plane(array, letters, rgba=_has_alpha(colours)), _pixel_size(
-        letters, units, [levels[path], image]
-    )
+    channels = attributes(group).get("omero", {}).get("channels", [])
+    labels = [str(channel.get("label", "")).strip().lower() for channel in channels]
+    pixels = plane(array, letters, rgba=len(labels) == 4 and labels[3] in ("a", "alpha"))
+    return pixels, _pixel_size(letters, units, [levels[path], image])
 
 
 _TYPES = {"channel": "C", "time": "T"}
@@ -124,24 +125,17 @@ def _axes(image: Mapping[str, Any], count: int) -> tuple[str, list[str | None]]:
     return "".join(letters), [axis.get("unit") for axis in axes]
 
 
-def _has_alpha(channels: Any) -> bool:
-    """Whether the metadata for display call the fourth channel alpha."""
-    labels = [str(channel.get("label", "")).strip().lower() for channel in channels]
-    return len(labels) == 4 and labels[3] in ("a", "alpha")
-
-
 def _pixel_size(
     letters: str, units: list[str | None], owners: list[Mapping[str, Any]]
 ) -> float | None:
     """Multiply the scales of a level and of all levels, for y and x."""
-    sides = {"Y": 1.0, "X": 1.0}
     steps = [step for owner in owners for step in owner.get("coordinateTransformations", [])]
+    indices = [letters.index(letter) for letter in "YX"]
     try:
-        for step in steps:
-            if step.get("type") == "scale":
-                for letter, scale in zip(letters, step["scale"], strict=True):
-                    if letter in sides:
-                        sides[letter] *= float(scale)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        scales = [step["scale"] for step in steps if step.get("type") == "scale"]
+        if any(len(scale) != len(letters) for scale in scales):
+            return None
+        lengths = [math.prod(float(scale[index]) for scale in scales) for index in indices]
+    except (ValueError, TypeError, LookupError, AttributeError):
         return None  # the pixels are there; only their size stays unknown
-    return side(*(micrometres(sides[a], units[letters.index(a)]) for a in "YX"))
+    return side(*(micrometres(n, units[i]) for n, i in zip(lengths, indices, strict=True)))
