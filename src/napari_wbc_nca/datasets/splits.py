@@ -165,14 +165,10 @@ def stratified_folds(
 
     Parameters
     ----------
-    groups
-        Group of each sample, such as its slide.
-    classes
-        Classes of each sample's cells.
-    folds
-        How many.
-    seed
-        Of the random order.
+    groups, classes
+        Group of each sample, such as its slide, and classes of its cells.
+    folds, seed
+        How many folds, and the seed of the random order.
 
     Raises
     ------

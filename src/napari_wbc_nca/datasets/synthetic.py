@@ -124,14 +124,10 @@ def write_populations(
 
     Parameters
     ----------
-    folder
-        Made where it does not exist.
-    pictures
-        Of each population.
-    shape
-        Height and width of a picture in pixels.
-    seed
-        The same seed gives the same pictures; seeds further apart than `pictures` give others.
+    folder, pictures
+        Made where it does not exist; pictures of each population.
+    shape, seed
+        As in :func:`culture`; seeds further apart than `pictures` give other pictures.
     """
     for number, name in enumerate(KINDS):
         for index in range(pictures):

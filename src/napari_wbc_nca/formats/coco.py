@@ -176,7 +176,8 @@ def _item(
         )
     segments = [(one, _segmentation(path, one, shape)) for one in annotations]
     cells = [(one, part) for one, part in segments if part and not one.get("iscrowd")]
-    own = [_label(one) for one, _ in cells]
+    listed = [one.get("label") for one, _ in cells]
+    own = [n if isinstance(n, int) and 0 < n <= LARGEST else 0 for n in listed]
     if len(set(own)) < len(own) or min(own, default=1) < 1:
         own = list(range(1, len(own) + 1))
     labels, ignore = np.zeros(shape, np.uint32), np.zeros(shape, np.uint8)
@@ -202,11 +203,6 @@ def _item(
         split=split,
         notes=(*notes, *note_hidden(own, labels)),
     )
-
-
-def _label(annotation: Mapping[str, Any]) -> int:
-    label = annotation.get("label")
-    return label if isinstance(label, int) and 0 < label <= LARGEST else 0
 
 
 def _row(label: int, annotation: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from napari_wbc_nca.io.images import read_labels
 
 FOLDER = "Dataset001_cells"
 END = ".png"
-_TEST = {"": "Tr", "train": "Tr", "val": "Tr", "test": "Ts"}
 
 
 def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
@@ -37,7 +36,7 @@ def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
         raise ExportError("all images are for the test; nnU-Net needs some for training")
     place = folder / FOLDER
     for one in items:
-        end = _TEST[one.split]
+        end = "Ts" if one.split == "test" else "Tr"
         picture = place / f"images{end}" / f"{one.name}_0000{END}"
         files.write_png(picture, files.to_colours(one))
         files.write_png(place / f"labels{end}" / f"{one.name}{END}", class_map(one, classes))

@@ -90,21 +90,19 @@ def _pyramid(group: Any, planes: npt.NDArray[Any], one: Item, *, average: bool) 
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
         if max(planes.shape[lead:]) <= _CHUNK:
             break
-        planes = _halved(planes, average=average)
+        planes = _halve(planes, average=average)
     group.attrs["multiscales"] = [
         {"version": VERSION, "name": one.name, "axes": axes, "datasets": datasets}
     ]
 
 
-def _halved(planes: npt.NDArray[Any], *, average: bool) -> npt.NDArray[Any]:
-    """Every other pixel, or the mean of each four."""
+def _halve(planes: npt.NDArray[Any], *, average: bool) -> npt.NDArray[Any]:
+    """Take every other pixel, or average each four."""
     if not average or min(planes.shape[-2:]) < 2:
         return planes[..., ::2, ::2]
-    height, width = (side // 2 * 2 for side in planes.shape[-2:])
-    even = planes[..., :height, :width].astype(np.float32)
-    mean = (
-        even[..., ::2, ::2] + even[..., 1::2, ::2] + even[..., ::2, 1::2] + even[..., 1::2, 1::2]
-    ) / 4
+    *lead, height, width = planes.shape
+    even = planes[..., : height // 2 * 2, : width // 2 * 2].astype(np.float32)
+    mean = even.reshape(*lead, height // 2, 2, width // 2, 2).mean(axis=(-3, -1))
     return (np.round(mean) if planes.dtype.kind in "ui" else mean).astype(planes.dtype)
 
 

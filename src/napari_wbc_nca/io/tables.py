@@ -33,12 +33,8 @@ class Table:
 
     Attributes
     ----------
-    path
-        File.
-    columns
-        Names of the columns, stripped.
-    rows
-        Stripped texts of each row by column.
+    columns, rows
+        Names of the columns, and texts of each row by column, stripped.
     lines
         Number of the line at which each row ends.
     """
@@ -68,7 +64,8 @@ def read_table(path: Path) -> Table:
     if lines and (declared := re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n"))):
         separator, lines = declared[1], ["\n", *lines[1:]]
     header = next((line for line in lines if line.strip()), "")
-    separator = separator or _separator(header)
+    counts = Counter(re.sub(r'"[^"]*"', "", header))  # outside of quotation marks
+    separator = separator or max(_SEPARATORS, key=lambda one: counts[one])
     columns: tuple[str, ...] = ()
     rows, numbers = [], []
     for line, texts in _split_lines(path, lines, separator):
@@ -150,12 +147,6 @@ def read_text(path: Path) -> str:
     raise TableError(f"{path} is not a text file; expected a CSV in UTF-8")
 
 
-def _separator(header: str) -> str:
-    """Return the separator that occurs most often outside of quotation marks."""
-    counts = Counter(re.sub(r'"[^"]*"', "", header))
-    return max(_SEPARATORS, key=lambda separator: counts[separator])
-
-
 def number(text: str) -> float:
     """Read a number, with a decimal point or a decimal comma.
 
@@ -201,10 +192,10 @@ def to_frame(table: Table) -> pd.DataFrame:
     import pandas as pd
 
     columns = {name: [row[name] for row in table.rows] for name in table.columns}
-    return pd.DataFrame({name: _typed(name, texts) for name, texts in columns.items()})
+    return pd.DataFrame({name: _to_series(name, texts) for name, texts in columns.items()})
 
 
-def _typed(name: str, texts: Sequence[str]) -> pd.Series:
+def _to_series(name: str, texts: Sequence[str]) -> pd.Series:
     import pandas as pd
 
     found = [text for text in texts if text]

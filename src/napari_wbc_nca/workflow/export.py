@@ -117,33 +117,31 @@ def collect_items(labels: Any, image: Any, cells: Any, pixel_size: float = 0.0) 
     """Make items of whatever :func:`export` takes."""
     if isinstance(labels, (list, tuple)) and all(isinstance(one, Item) for one in labels):
         return list(labels)
-    if isinstance(labels, (str, Path)):
-        files = find_label_images([labels])
-        if len(files) > 1 and (image is not None or cells is not None):
-            raise ExportError(
-                f"{labels} holds {len(files)} label images; give them one by one with their image"
-            )
-        shown = None if image is None else as_image(image)
-        return [read_segmentation(file, shown, cells, pixel_size or None) for file in files]
-    return [_item_of_arrays(labels, image, cells, pixel_size)]
+    shown = None if image is None else as_image(image)
+    if not isinstance(labels, (str, Path)):
+        return [_item_of_arrays(labels, shown, cells, pixel_size)]
+    paths = find_label_images([labels])
+    if len(paths) > 1 and (shown is not None or cells is not None):
+        raise ExportError(
+            f"{labels} holds {len(paths)} label images; give them one by one with their image"
+        )
+    return [read_segmentation(path, shown, cells, pixel_size or None) for path in paths]
 
 
-def _item_of_arrays(labels: Any, image: Any, cells: Any, pixel_size: float) -> Item:
-    """Item of a label array or a segmentation, and of the image it belongs to."""
+def _item_of_arrays(labels: Any, image: Image | None, cells: Any, pixel_size: float) -> Item:
+    """Make an item of a label array or a segmentation, and of its image."""
     run: Any = {}
     nucleus = None
     if isinstance(labels, Segmentation):
         run, nucleus = labels.provenance, labels.labels.get("nucleus")
         cells = labels.cells if cells is None else cells
         labels = labels.labels["cell"]
-    shown, plane = None if image is None else as_image(image), np.asarray(labels)
-    name = "image" if shown is None else shown.name
-    entry = provenance.item_record(
-        name, shown, {"source": None, "sha256": array_sha256(plane)}, run
-    )
-    size = pixel_size or (shown.pixel_size if shown else None)
-    pixels = shown.pixels if shown else None
-    one = item(name, plane, find_cells(cells), pixels, size, entry)
+    name, pixels, size = "image", None, None
+    if image is not None:
+        name, pixels, size = image.name, image.pixels, image.pixel_size
+    origin = {"source": None, "sha256": array_sha256(np.asarray(labels))}
+    entry = provenance.item_record(name, image, origin, run)
+    one = item(name, labels, find_cells(cells), pixels, pixel_size or size, entry)
     return one if nucleus is None else replace(one, nucleus=np.asarray(nucleus))
 
 
@@ -159,9 +157,8 @@ def training_sample(one: Item) -> Sample:
             f"{one.name} has labels but no picture; open the picture that they were drawn on"
         )
     masks = Masks(one.labels, (), nuclei_of_cells(one), one.ignore)
-    found = sample_from_masks(
-        Path(one.name), masks, one.classes(), one.shape, files.to_colours(one)
-    )
+    colours = files.to_colours(one)
+    found = sample_from_masks(Path(one.name), masks, one.classes(), one.shape, colours)
     return replace(found, group=one.name, source="layers")
 
 
@@ -266,10 +263,8 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
 
     Parameters
     ----------
-    path
-        File or folder; an export, or what another program saved.
-    form
-        Name of the format, or ``auto``.
+    path, form
+        File or folder that another program saved, and the name of its format, or ``auto``.
     image
         The image of a single file of labels, which says how large they are.
 
@@ -311,10 +306,8 @@ def write_imported(
 
     Parameters
     ----------
-    items, folder
-        What was imported, and where to.
-    source
-        What it was imported from, for the record.
+    items, folder, source
+        What was imported, where to write it, and what it came from, for the record.
     force
         Whether files of these names are replaced.
 
