@@ -146,7 +146,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> listed("pca, centre")
+    >>> split_names("pca, centre")
     ('pca', 'centre')
     """
     return tuple(name for name in (part.strip() for part in text.split(",")) if name)
