@@ -59,6 +59,27 @@ def test_indices_of_a_palette_are_the_labels(tmp_path, labels):
         )
 
 
+def test_labels_of_32_bits_from_fiji_are_integers(tmp_path, labels):
+    tifffile.imwrite(tmp_path / "a.tif", labels.astype(np.float32), imagej=True)
+    done = export(tmp_path / "a.tif", tmp_path / "out", "tiff", IMAGE)
+    np.testing.assert_array_equal(tifffile.imread(done.folders["tiff"] / "labels/img.tif"), labels)
+
+
+def test_labels_that_are_none_are_refused_by_file(tmp_path, labels):
+    Pictures.fromarray(labels).save(tmp_path / "a.jpg")
+    tifffile.imwrite(tmp_path / "a.tif", labels.astype(np.int16) - 1)
+    for name, message in [("a.jpg", "it is a JPEG"), ("a.tif", "reach from -1 to 6")]:
+        with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+            export(tmp_path / name, tmp_path / "out", "tiff", IMAGE)
+
+
+def test_one_image_is_not_taken_for_several(tmp_path, labels):
+    for name in ("a_masks.tif", "b_masks.tif"):
+        tifffile.imwrite(tmp_path / name, labels)
+    with pytest.raises(ExportError, match="the labels of 2 images, such as a and b"):
+        import_labels(tmp_path, image=IMAGE)
+
+
 def test_index_0_of_a_palette_was_not_reviewed(tmp_path, labels):
     palette_png(tmp_path / "reviewed.png", np.uint8(labels == 7))
     done = export(labels, tmp_path / "out", "tiff", IMAGE, reviewed=tmp_path / "reviewed.png")
@@ -131,6 +152,27 @@ def test_picture_of_a_record_made_on_windows_is_found(tmp_path, labels):
     Pictures.fromarray(IMAGE.pixels).save(tmp_path / "s.JPG")
     done = export(tmp_path / "s_labels.tif", tmp_path / "b", "coco")
     assert (done.folders["coco"] / "images/s.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("record", "where"),
+    [
+        ({"input": {"source": "images/img.png"}}, "images"),
+        ({"input": {"source": 5}, "parameters": {"pixel_size": "half"}}, ""),
+        ({"input": ["img.png"], "parameters": None}, None),
+        (None, None),
+    ],
+)
+def test_pictures_are_found_without_a_whole_record(tmp_path, labels, record, where):
+    tifffile.imwrite(tmp_path / "img_labels.tif", labels)
+    (tmp_path / (where or "")).mkdir(exist_ok=True)
+    Pictures.fromarray(IMAGE.pixels).save(tmp_path / (where or "") / "img.png")
+    if record is not None:
+        (tmp_path / "img.json").write_text(json.dumps({"program": "x", **record}))
+    done = export(tmp_path / "img_labels.tif", tmp_path / "out", "tiff")
+    found = where != ""
+    assert (done.folders["tiff"] / "images/img.tif").exists() == found
+    assert any("is not found, so that no picture" in note for note in done.notes) != found
 
 
 @pytest.mark.parametrize("name", ["omezarr", "tiff"])

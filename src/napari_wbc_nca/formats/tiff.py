@@ -126,7 +126,7 @@ def read_segmentation(
     stem = path.name.removesuffix(CELL) if path.name.endswith(CELL) else path.stem
     run = _read_record(path.with_name(f"{stem}{RECORD}"))
     source = run.get("input", {}).get("source")
-    picture = _find_picture(path, source) if image is None else image
+    picture = _find_picture(path, source or stem) if image is None else image
     shown = images.read(picture) if isinstance(picture, (str, Path)) else picture
     beside = path.with_name(f"{stem}{TABLE}")
     table = files.read_cells(beside) if cells is None else find_cells(cells)
@@ -134,10 +134,13 @@ def read_segmentation(
     name = stem if shown is None or path.name.endswith(CELL) else shown.name
     origin = {"source": str(path), "sha256": file_sha256(path)}
     record = item_record(name, shown, origin, run)
-    one = item(name, labels, table, shown.pixels if shown else None, size, record)
-    if source and shown is None:
-        note = f"{name}: its image {source} is not found, so that no picture is written; give it"
-        one = replace(one, notes=(note,))
+    try:
+        one = item(name, labels, table, shown.pixels if shown else None, size, record)
+    except ExportError as error:
+        raise ExportError(f"{path}: {error}") from error
+    if shown is None:
+        note = f"{name}: its image {source or stem} is not found, so that no picture is written"
+        one = replace(one, notes=(f"{note}; give it",))
     if table is not None and len(table) and "class" not in table:
         note = (
             f"{name}: its table of cells has no column class, so that all cells are {WBC}; found "
@@ -169,19 +172,23 @@ def _read_record(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and "program" in found else {}
+    if not (isinstance(found, dict) and "program" in found):
+        return {}
+    parts = {part: found.get(part) for part in ("input", "parameters")}
+    return found | {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
 
 def _pixel_size(run: dict[str, Any]) -> float | None:
     sizes = (run.get(part, {}).get("pixel_size") for part in ("parameters", "input"))
-    return next((float(size) for size in sizes if size), None)
+    return next((float(size) for size in sizes if size and isinstance(size, (int, float))), None)
 
 
-def _find_picture(labels: Path, source: str | None) -> Path | None:
+def _find_picture(labels: Path, source: Any) -> Path | None:
     """Image of a record: where it was, or beside the labels, whatever system it was on."""
-    if not source:
-        return None
-    place = Path(source)
+    folder, place = labels.parent, Path(str(source))
     if place.is_absolute() and (place.is_file() or is_zarr(place)):
         return place
-    return files.find_picture(labels.parent, source) or (place if place.is_file() else None)
+    beside = files.find_picture(folder, str(source))
+    found = [folder / place, beside, place]
+    usable = (one for one in found if one and one != labels and (one.is_file() or is_zarr(one)))
+    return next(usable, None)

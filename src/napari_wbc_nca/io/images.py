@@ -69,7 +69,8 @@ def as_image(image: Any) -> Image:
 def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
     """Read a label image: the indices of a palette are its labels, not its colours.
 
-    A grey image that was saved in colour is one plane; transparent pixels are background.
+    A grey image that was saved in colour is one plane; transparent pixels are background; floats
+    without fractions are integers.
 
     Returns
     -------
@@ -81,12 +82,14 @@ def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
     Raises
     ------
     ImageError
-        As :func:`read`, and when it holds colours or fractions.
+        As :func:`read`, and when it holds colours or fractions, or is a JPEG.
     """
     image = _named(path, indices=True)
     labels = np.asarray(image.pixels)
     if labels.ndim == 3:
         labels = _one_plane(labels)
+    if labels.dtype.kind == "f" and (np.abs(labels) < 2**32).all() and not (labels % 1).any():
+        labels = labels.astype(np.int64)  # 32 bits in Fiji are floats
     if labels.ndim != 2 or labels.dtype.kind not in "uib":
         found = labels.dtype if labels.ndim == 2 else "colours"
         raise ImageError(
@@ -136,6 +139,8 @@ def _read(path: Path, indices: bool, lazy: bool) -> tuple[Any, float | None]:
         start = file.read(26)
     if not start:
         raise ImageError("the file is empty (0 bytes); copy or export it again")
+    if indices and start.startswith(b"\xff\xd8"):
+        raise ImageError("it is a JPEG, whose compression changes labels; export it as PNG or TIFF")
     named_tiff = path.suffix.lower() in _TIFF and not start.startswith((b"\x89PNG", b"\xff\xd8"))
     if tiff.is_tiff(start) or named_tiff:
         return tiff.read(path, indices=indices, lazy=lazy)

@@ -284,6 +284,12 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
     entry = registry.get(registry.detect(place) if form == "auto" else form)
     shown = None if image is None else as_image(image)
     found: list[Item] = registry.load(entry.read)(place, None if shown is None else shown.pixels)
+    if shown is not None and len(found) > 1:
+        raise ExportError(
+            f"{place} holds the labels of {len(found)} images, such as {found[0].name} and "
+            f"{found[1].name}, and one image is given: leave it out, or import the files one by "
+            "one"
+        )
     empty = [one.name for one in found if not len(one.cells)]
     if len(empty) == len(found):
         notes = "".join(f"; {note}" for one in found for note in one.notes)
@@ -291,7 +297,7 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
     if empty:
         note = f"without any cell: {', '.join(empty)}"
         found[0] = replace(found[0], notes=(*found[0].notes, note))
-    if shown is None or len(found) != 1:
+    if shown is None:
         return found
     size, record = found[0].pixel_size or shown.pixel_size, {"source": shown.source}
     return [replace(found[0], pixel_size=size, record=record)]
