@@ -168,7 +168,8 @@ def _item(
     if pixels is None:
         pixels = _picture(path, split, name)
     size = image if pixels is None else dict(zip(("height", "width"), pixels.shape, strict=False))
-    shape = tuple(int(image.get(side) or size.get(side) or 0) for side in ("height", "width"))
+    height, width = (int(image.get(side) or size.get(side) or 0) for side in ("height", "width"))
+    shape = height, width
     if not all(shape):
         raise ExportError(
             f"{path}: the image {name} has no height and width there, and no picture of this name "

@@ -102,7 +102,7 @@ def _halve(planes: npt.NDArray[Any], *, average: bool) -> npt.NDArray[Any]:
         return planes[..., ::2, ::2]
     *lead, height, width = planes.shape
     even = planes[..., : height // 2 * 2, : width // 2 * 2].astype(np.float32)
-    mean = even.reshape(*lead, height // 2, 2, width // 2, 2).mean(axis=(-3, -1))
+    mean: npt.NDArray[Any] = even.reshape(*lead, height // 2, 2, width // 2, 2).mean(axis=(-3, -1))
     return (np.round(mean) if planes.dtype.kind in "ui" else mean).astype(planes.dtype)
 
 
