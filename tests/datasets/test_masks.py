@@ -123,6 +123,7 @@ def test_a_picture_filled_by_its_cell_has_no_outside():
     [
         ("a_labels.tif", np.zeros((30, 60), np.uint8), r"is \(30, 60\) pixels and its picture"),
         ("a_labels.tif", np.full(SHAPE, 0.5, np.float32), "holds float32; expected integers"),
+        ("a_labels.tif", np.full(SHAPE, -1, np.int16), "a_labels.tif has labels below 0"),
         ("a_labels.tif", None, "a_labels.tif cannot be read as labels"),
         ("a_cells.csv", "label,class\n-1,wbc\n", "line 2: label is '-1'; expected an integer"),
         ("a_cells.csv", "name,class\n1,wbc\n", "no column label"),

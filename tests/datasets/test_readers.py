@@ -146,6 +146,31 @@ VOC = """<annotation><object><name>{name}</name><bndbox><xmin>30</xmin><ymin>10<
 <xmax>50</xmax>{last}</bndbox></object></annotation>"""
 
 
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("JPEGImages/x.PNG", "Annotations/x.xml"),
+        ("images/x.png", "annotations/X.XML"),
+        ("x.ome.tif", "x.xml"),
+        ("x.ome.tif", "x.ome.xml"),
+    ],
+)
+def test_label_files_are_found_in_every_layout_and_case(tmp_path, image, label):
+    picture(tmp_path / image)
+    (tmp_path / label).parent.mkdir(exist_ok=True)
+    (tmp_path / label).write_text(VOC.format(name="Monocyte", last="<ymax>30</ymax>"))
+    (sample,) = read(tmp_path)
+    assert sample.names == ("monocyte",)
+
+
+def test_a_picture_with_two_names_in_a_table_is_named(tmp_path):
+    picture(tmp_path / "x.png")
+    rows = "image,y,x,class\nx.png,1,1,wbc\nx,9,9,wbc\n"
+    (tmp_path / "points.csv").write_text(rows)
+    with pytest.raises(LabelError, match=r"points.csv lists x.png under two names, such as x"):
+        read(tmp_path)
+
+
 def test_voc_boxes_are_read(tmp_path):
     picture(tmp_path / "x.png")
     (tmp_path / "x.xml").write_text(VOC.format(name="Monocyte", last="<ymax>30</ymax>"))
@@ -159,6 +184,8 @@ def test_voc_boxes_are_read(tmp_path):
     [
         (VOC.format(name="WBC", last=""), r"x.xml, object 1: expected a name and a bndbox"),
         (VOC.format(name="WBC", last="<ymax>low</ymax>"), r"x.xml, object 1"),
+        (VOC.format(name="WBC", last="<ymax>nan</ymax>"), r"x.xml, object 1: .*ymin < ymax"),
+        (VOC.format(name="WBC", last="<ymax>-9</ymax>"), r"x.xml, object 1: .*ymin < ymax"),
         ("<annotation>", r"x.xml is no readable XML"),
     ],
 )

@@ -93,10 +93,10 @@ def read_voc(path: Path) -> Labels:
             box = [float(text) for text in texts if text is not None]
         except ValueError:
             box = []
-        if name is None or len(box) != 4:
+        if name is None or len(box) != 4 or not (box[0] <= box[2] and box[1] <= box[3]):
             raise LabelError(
-                f"{path}, object {row}: expected a name and a bndbox with ymin, xmin, ymax, "
-                f"xmax; found name {name!r} and {texts}"
+                f"{path}, object {row}: expected a name and a bndbox with ymin < ymax and xmin < "
+                f"xmax; found name {name!r} and ymin, xmin, ymax, xmax {texts}"
             )
         boxes.append(box)
         names.append(name)

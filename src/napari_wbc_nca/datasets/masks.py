@@ -65,6 +65,10 @@ def _read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt
     name = str(labels) if isinstance(labels, Path) else "the label image"
     if found.dtype.kind not in "uib":
         raise LabelError(f"{name} holds {found.dtype}; expected integers, one a cell")
+    if found.min(initial=0) < 0:
+        raise LabelError(
+            f"{name} has labels below 0; expected 0 outside of all cells: relabel them"
+        )
     if found.shape != tuple(shape[:2]):
         raise LabelError(
             f"{name} is {found.shape} pixels and its picture {tuple(shape[:2])} (height, width); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
@@ -28,7 +29,7 @@ from napari_wbc_nca.datasets.samples import (
 )
 from napari_wbc_nca.datasets.sources import Kind, Source, group_names, read_toml, select_pictures
 from napari_wbc_nca.formats import yolo
-from napari_wbc_nca.io._files import NameIndex
+from napari_wbc_nca.io._files import NameIndex, stem
 
 Reader = tuple[Sequence[Path], Callable[[Path], Sample]]
 """Labelled pictures of a source, and how the sample of one is read."""
@@ -65,7 +66,11 @@ def read_source(source: Source) -> list[Sample]:
     """Read the samples of one source, selected, grouped and typed as it says."""
     if not source.path.exists():
         raise LabelError(f"{source.path} does not exist; expected a folder, a CSV or a .toml")
-    for inner in ("train/images", "images"):  # of an export; its other parts are for testing
+    for inner in (
+        "train/images",
+        "images",
+        "JPEGImages",
+    ):  # of an export; its other parts are for testing
         if (source.path / inner).is_dir():
             name = source.name or source.path.name
             source = replace(source, path=source.path / inner, name=name)
@@ -115,10 +120,27 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _label_files(picture: Path) -> list[Path]:
-    """List the label files of a picture: beside it, or in ``labels`` beside ``images``."""
-    places = [picture, yolo.swap_folder(picture, "images", "labels")]
-    files = (place.with_suffix(end) for place in places for end in (".txt", ".xml"))
-    return [file for file in files if file.exists()]
+    """List the label files of a picture: beside it, or in the folder of labels of a data set."""
+    folders = [picture.parent, *(yolo.swap_folder(picture, *pair).parent for pair in _FOLDERS)]
+    names = dict.fromkeys((picture.stem.casefold(), stem(picture).casefold()))  # a.ome, and a
+    indices = [
+        _index_labels(folder, folder.stat().st_mtime_ns)
+        for folder in dict.fromkeys(folders)
+        if folder.is_dir()
+    ]
+    ends = (".txt", ".xml")
+    found = (index.get(f"{name}{end}") for index in indices for end in ends for name in names)
+    return [file for file in found if file is not None]
+
+
+_FOLDERS = (("images", "labels"), ("images", "annotations"), ("JPEGImages", "Annotations"))
+"""Folders of pictures, and those of their label files."""
+
+
+@lru_cache(maxsize=16)
+def _index_labels(folder: Path, changed: int) -> dict[str, Path]:
+    """Map the names of the files in a folder, whatever their case, to the files."""
+    return {file.name.casefold(): file for file in sorted(folder.iterdir())}
 
 
 def _read_folders(source: Source) -> Reader:
@@ -156,7 +178,7 @@ def _read_labels(path: Path, source: Source) -> Labels:
             f"{path} has no label file; expected {path.stem}.txt or {path.stem}.xml beside it "
             "(an empty .txt where there are no cells), or leave the picture out"
         )
-    if found[0].suffix == ".xml":
+    if found[0].suffix.lower() == ".xml":
         return read_voc(found[0])
     classes = source.classes or tuple(yolo.find_classes(source.path).values())
     return read_yolo(found[0], picture_size(path), classes)
@@ -194,6 +216,10 @@ def _by_name(table: Path) -> dict[Path, Labels]:
         path = pictures.get(name)
         if path is None:
             raise LabelError(f"{table} lists {name}, which is not in {table.parent}")
+        if path in points:
+            raise LabelError(
+                f"{table} lists {path.name} under two names, such as {name}; use one of them"
+            )
         points[path] = labels
     return points
 
