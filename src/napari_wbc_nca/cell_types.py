@@ -14,6 +14,11 @@ NONE = "none"
 BACKGROUND = "background"
 """Pixels without any cell, 0 in label images."""
 
+UNSURE = "unsure"
+"""Class of cells whose type is too uncertain to be reported as a fact."""
+UNSURE_COLOUR = "#a8a8a8"
+"""Grey, which no type has."""
+
 RED_TO_WHITE_DIAMETER = 0.49
 """Diameter of a red cell over a white one's: medians of 9,692 and 1,169 boxes of TXL-PBC."""
 CELL_TO_BOX = 0.92
@@ -83,7 +88,8 @@ def colours(classes: Iterable[str]) -> dict[str, str]:
     names = list(dict.fromkeys(classes))
     taken = {COLOURS[name] for name in names if name in COLOURS}
     free = cycle([colour for colour in OTHER_COLOURS if colour not in taken])
-    return {name: COLOURS[name] if name in COLOURS else next(free) for name in names}
+    known = COLOURS | {UNSURE: UNSURE_COLOUR}
+    return {name: known[name] if name in known else next(free) for name in names}
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

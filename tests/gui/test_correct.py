@@ -188,7 +188,7 @@ def test_smooth_rounds_corners(layer, hands):
 
 
 def test_relabel_numbers_the_cells_and_their_rows(layer, hands):
-    hands.key("Alt-N")
+    hands.key("Alt-Shift-R")
     assert true_areas(layer) == {1: 1600, 2: 1600, 3: 1576}
     assert column(layer, "class")[3] == "monocyte"
     assert column(layer, "confidence")[3] == 0.7

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_wbc_nca.cell_types import BACKGROUND, NONE, PLATELET, RBC, TYPES
+from napari_wbc_nca.cell_types import BACKGROUND, NONE, PLATELET, RBC, TYPES, UNSURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-UNSURE = "unsure"
-"""Class of cells whose type is too uncertain to be reported as a fact."""
 REJECTED = "rejected"
 """Status of a cell that a reviewer removed from the count."""
 NOT_WHITE = frozenset({NONE, RBC, PLATELET, BACKGROUND, "erythroblast"})

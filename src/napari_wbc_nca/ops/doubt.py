@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from napari_wbc_nca.cell_types import NONE
-from napari_wbc_nca.ops.differential import UNSURE
+from napari_wbc_nca.cell_types import NONE, UNSURE
 from napari_wbc_nca.params import bounded
 
 Values = npt.NDArray[np.float64]
@@ -125,7 +125,7 @@ def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, l
     return values / np.where(sums > 0, sums, 1), [str(name)[2:] for name in columns]
 
 
-def describe_type(row: pd.Series) -> str:
+def describe_type(row: pd.Series | Mapping[Hashable, Any]) -> str:
     """Write a type as every list shows it: an unsure one never as a bare fact.
 
     Examples

@@ -40,6 +40,8 @@ class Stroke:
         Called with the line's pixels, y and x.
     closed
         Called when the waiting ends, whether a line was drawn or not.
+    clicks
+        Whether a click is a line of one pixel; else it cancels.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Stroke:
         layer: Labels,
         done: Callable[[Pixels], None],
         closed: Callable[[], None],
+        clicks: bool = False,
     ) -> None:
-        self.viewer, self.layer = viewer, layer
+        self.viewer, self.layer, self._clicks = viewer, layer, clicks
         self._done, self._closed = done, closed
         self._mode = layer.mode
         layer.mode = "pan_zoom"
@@ -88,7 +91,7 @@ class Stroke:
         finally:
             shown.hide()
             self.close()
-        if len(world) > 1:  # a click alone cancels
+        if len(world) > 1 or self._clicks:
             self._done([to_pixel(layer, position) for position in world])
 
 

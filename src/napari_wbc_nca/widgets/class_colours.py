@@ -9,7 +9,16 @@ import numpy as np
 from matplotlib.colors import to_hex
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_wbc_nca.cell_types import BACKGROUND, COLOURS, NONE, OTHER_COLOURS, colours, count
+from napari_wbc_nca.cell_types import (
+    BACKGROUND,
+    COLOURS,
+    NONE,
+    OTHER_COLOURS,
+    UNSURE,
+    UNSURE_COLOUR,
+    colours,
+    count,
+)
 from napari_wbc_nca.widgets.features_table import UNKNOWN
 from napari_wbc_nca.widgets.planes import OURS
 
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 
 NEW = "#ffffffff"
 """Colour of cells of unknown class, such as those that a person added."""
+_GREY = UNSURE_COLOUR + "ff"
 HIDDEN = "#00000000"
 """Colour of the background, and of what is not shown."""
 OUTLINE = 2
@@ -179,14 +189,16 @@ def layer_colours(layer: Labels, without: Collection[int] = ()) -> dict[str, str
         return found
     for label, name in zip(table["index"].tolist(), table["class"].tolist(), strict=True):
         if name not in found and label in colormap.color_dict and label not in without:
-            found[name] = as_hex(colormap.color_dict[label])
+            colour = as_hex(colormap.color_dict[label])
+            if colour != _GREY or name == UNSURE:  # grey says nothing of a class
+                found[name] = colour
     return {UNKNOWN: NEW} | found
 
 
 def _free_colour(name: str, taken: Collection[str]) -> str:
     """Return the colour of a class that no cell has had yet."""
-    if name == UNKNOWN:
-        return NEW
+    if name in (UNKNOWN, UNSURE):
+        return NEW if name == UNKNOWN else _GREY
     choices = [as_hex(c) for c in ((COLOURS[name],) if name in COLOURS else OTHER_COLOURS)]
     return next((colour for colour in choices if colour not in taken), choices[0])
 

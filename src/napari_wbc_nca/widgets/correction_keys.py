@@ -129,10 +129,10 @@ def make_correctable(layer: Labels) -> None:
 def bind_keys() -> None:
     """Bind all keys, once; those that a person has chosen in the preferences stay."""
     for name, operation in OPERATIONS.items():
-        _bind(name, operation.key, f"{operation.title}: {operation.tip}", _starter(name))
+        bind_key(name, operation.key, f"{operation.title}: {operation.tip}", _starter(name))
     for number, key in enumerate(CLASS_KEYS, start=1):
-        _bind(f"class_{number}", key, f"Give the cell class {number}", _classifier(number))
-    _bind(HIDE, HIDE_KEY, "Hide all labels while the key is held", hide_labels)
+        bind_key(f"class_{number}", key, f"Give the cell class {number}", _classifier(number))
+    bind_key(HIDE, HIDE_KEY, "Hide all labels while the key is held", hide_labels)
     adapt_features_widget()
 
 
@@ -147,7 +147,8 @@ def keys_of(name: str) -> str:
     return " or ".join(str(coerce_keybinding(key)) for key in shortcuts) or "no key"
 
 
-def _bind(name: str, key: str, description: str, command: Callable[[Any], object]) -> None:
+def bind_key(name: str, key: str, description: str, command: Callable[[Any], object]) -> None:
+    """Register an action of Labels layers, and bind its key unless a person chose another."""
     action = action_name(name)
     command.__name__ = f"{PACKAGE} {name}"
     action_manager.register_action(action, command, description, Labels)

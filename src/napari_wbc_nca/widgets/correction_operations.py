@@ -192,7 +192,7 @@ _LIST = (
     Operation(
         "keep_largest", "Keep largest piece", "Alt-K", CELL, "Remove the cell's other pieces"
     ),
-    Operation("relabel", "Renumber", "Alt-N", LAYER, "Number all cells 1, 2, 3 and so on"),
+    Operation("relabel", "Renumber", "Alt-Shift-R", LAYER, "Number all cells 1, 2, 3 and so on"),
 )
 OPERATIONS: Mapping[str, Operation] = MappingProxyType({item.name: item for item in _LIST})
 CLASS_KEYS = tuple(f"Alt-{number}" for number in range(1, 10))

@@ -110,7 +110,13 @@ class Follower:
         """A label that no cell has, or had since the layer is followed."""
         return self._largest + 1
 
-    def write(self, edit: Edit, index: Index, operation: str = "") -> None:
+    def write(
+        self,
+        edit: Edit,
+        index: Index,
+        operation: str = "",
+        values: Mapping[int, Mapping[str, Any]] | None = None,
+    ) -> None:
         """Write an edit of the plane at `index`, as one step of napari's undo.
 
         Parameters
@@ -121,6 +127,8 @@ class Follower:
             Position of the plane.
         operation
             What the edit is called in a journal.
+        values
+            Label to values by column that belong to the same step, as in :meth:`annotate`.
 
         Raises
         ------
@@ -136,11 +144,12 @@ class Follower:
         lead = [np.full(changed[0].size, at) for at in index]
         inherit_colours(layer, edit.parents)
         self._edit, self.operation = edit, operation
+        self._annotated = self._with_columns(values or {})
         try:
             with layer.block_history():
                 layer.data_setitem((*lead, *inside), edit.values[changed])
         finally:
-            self._edit, self.operation = None, ""
+            self._edit, self.operation, self._annotated = None, "", {}
 
     def classify(self, label: int, name: str) -> None:
         """Give a cell a class, as one step of napari's undo."""
@@ -154,14 +163,20 @@ class Follower:
         values
             Label to new values by column; columns that are new are empty for all other cells.
         """
-        new = {name: "" for row in values.values() for name in row if name not in self.table}
-        if new:
-            self.layer.features = self.table.assign(**new)
-        self._annotated = dict(values)
+        self._annotated = self._with_columns(values)
         try:
             history.add_empty_step(self.layer)
         finally:
             self._annotated = {}
+
+    def _with_columns(
+        self, values: Mapping[int, Mapping[str, Any]]
+    ) -> dict[int, Mapping[str, Any]]:
+        """Return `values`, after columns that the table lacks were added to it."""
+        new = {name: "" for row in values.values() for name in row if name not in self.table}
+        if new:
+            self.layer.features = self.table.assign(**new)
+        return dict(values)
 
     def boxes(self, labels: Iterable[int]) -> dict[int, tuple[slice, slice]]:
         """Return the boxes of cells; all are measured where the table is wrong about one."""
@@ -233,7 +248,7 @@ class Follower:
         if self._edit is not None:
             after = _inherited(after, before, self._edit)
         for label, values in self._annotated.items():
-            if (row := before[label]) is not None:
+            if (row := after.get(label) or before[label]) is not None:
                 named = _named(row, values["class"]) if "class" in values else row
                 after[label] = {**named, **values}
         record = self._steps[history.step_id(step)] = Recorded(step, before, after)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from napari_wbc_nca.cell_types import NONE, colours
+from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.ops.doubt import REASONS
 from napari_wbc_nca.widgets.layout import text_label
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from napari_wbc_nca.widgets.review.crops import CropSource
     from napari_wbc_nca.widgets.review.model import ReviewModel
 
-SIZE = 128
+SIZE = 112
 """Screen pixels of the crop."""
+BARS = 3
+"""Types whose probabilities are shown, the likeliest first."""
 _LISTED = 0.1
 """Least part of the doubt that is listed as a reason."""
 
@@ -63,8 +65,9 @@ class CellCard(QWidget):
         cell = self._model.cell(label)
         self.picture.setPixmap(self._crops.pixmap(label, cell, SIZE, outline=True))
         self.text.setText(describe(label, cell, len(self._model.selection)))
-        for name, probability in probabilities(cell):
-            self.bars.addWidget(_bar(name, probability))
+        known = self._model.colours()
+        for name, probability in probabilities(cell)[:BARS]:
+            self.bars.addWidget(_bar(name, probability, known.get(name, "#a8a8a8")))
 
 
 def describe(label: int, cell: pd.Series, selected: int = 1) -> str:
@@ -93,11 +96,11 @@ def probabilities(cell: pd.Series) -> list[tuple[str, float]]:
     return sorted(shown, key=lambda item: -item[1])
 
 
-def _bar(name: str, probability: float) -> QProgressBar:
+def _bar(name: str, probability: float, colour: str) -> QProgressBar:
     bar = QProgressBar()
     bar.setRange(0, 1000)
     bar.setValue(round(1000 * probability))
     bar.setFormat(f"{name} {probability:.2f}")
     bar.setFixedHeight(16)
-    bar.setStyleSheet(f"QProgressBar::chunk {{ background-color: {colours([name])[name]}; }}")
+    bar.setStyleSheet(f"QProgressBar::chunk {{ background-color: {colour}; }}")
     return bar

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from qtpy.QtGui import QImage, QPixmap
 
 from napari_wbc_nca.io.images import prepare
 from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.widgets.planes import OURS, Index
+from napari_wbc_nca.widgets.review.model import plane_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +48,14 @@ class CropSource:
         sides = np.maximum(table["box_y1"] - table["box_y0"], table["box_x1"] - table["box_x0"])
         typical = float(np.quantile(sides, 0.9)) if len(sides) else 32.0
         self.side = max(8, round(_AROUND * typical))
-        self._images: dict[tuple[int, ...], Any] = {}
-        self._pixmaps: OrderedDict[tuple[int, int, bool], QPixmap] = OrderedDict()
+        self._images: dict[Index, Any] = {}
+        self._pixmaps: OrderedDict[tuple[tuple[int, ...], int, int], QPixmap] = OrderedDict()
 
     def pixmap(self, label: int, row: pd.Series, size: int, outline: bool = False) -> QPixmap:
         """Crop of a cell, `size` screen pixels wide, with its outline where that is wanted."""
-        key = (label, size, outline)
+        sides = (int(row[f"box_{side}"]) for side in ("y0", "x0", "y1", "x1"))
+        box = (*plane_of(self._layer, row), *sides)
+        key = (box, size, label if outline else 0)
         if key not in self._pixmaps:
             pixels = self.crop(row)
             if outline:
@@ -61,16 +66,15 @@ class CropSource:
         self._pixmaps.move_to_end(key)
         return self._pixmaps[key]
 
-    def forget(self, labels: list[int]) -> None:
-        """Read crops of cells again when they are shown next; their outlines changed."""
-        gone = set(labels)
-        for key in [key for key in self._pixmaps if key[0] in gone]:
+    def forget_outlines(self) -> None:
+        """Draw outlines again when they are shown next, and crops of boxes that have changed."""
+        for key in [key for key in self._pixmaps if key[2]]:
             del self._pixmaps[key]
 
     def crop(self, row: pd.Series) -> npt.NDArray[np.uint8]:
         """``(side, side, 3)`` colours around a cell; white beyond the image."""
         index, where, target = self._place(row)
-        image = self._image(index)
+        image = self._image(image_index(self._layer, index))
         out = np.full((self.side, self.side, 3), 255, np.uint8)
         out[target] = np.asarray(to_rgb(image.pixels[where], image.contrast)).round()
         return out
@@ -82,12 +86,9 @@ class CropSource:
         out[target] = np.asarray(self._layer.data[(*index, *where)]) == label
         return out
 
-    def _place(
-        self, row: pd.Series
-    ) -> tuple[tuple[int, ...], tuple[slice, slice], tuple[slice, slice]]:
+    def _place(self, row: pd.Series) -> tuple[Index, tuple[slice, slice], tuple[slice, slice]]:
         """Plane of a cell, its part of the plane, and where that lies in the crop."""
-        lead = len(self._source.lead)
-        index = tuple(int(row.get(f"plane_{n}", 0)) for n in range(lead))
+        index = plane_of(self._layer, row)
         spans, targets = [], []
         for axis, size in zip("yx", self._layer.data.shape[-2:], strict=True):
             first = round((row[f"box_{axis}0"] + row[f"box_{axis}1"] - self.side) / 2)
@@ -96,10 +97,21 @@ class CropSource:
             targets.append(slice(start - first, stop - first))
         return index, (spans[0], spans[1]), (targets[0], targets[1])
 
-    def _image(self, index: tuple[int, ...]) -> Any:
+    def _image(self, index: Index) -> Any:
         if index not in self._images:
             self._images[index] = prepare(self._source.image(index))
         return self._images[index]
+
+
+def image_index(layer: Labels, index: Index) -> Index:
+    """Plane of the image that a plane of its Labels layer was made from.
+
+    They differ where one plane of a stack was segmented, and the layer holds it alone.
+    """
+    planes = layer.metadata.get(OURS, {}).get("planes", ())
+    if index and not any(index) and len(planes) == 1:
+        return tuple(int(at) for at in literal_eval(planes[0]))
+    return index
 
 
 def _outlined(pixels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

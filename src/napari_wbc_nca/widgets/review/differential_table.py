@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -9,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QFileDialog,
     QHeaderView,
     QPushButton,
@@ -18,107 +20,158 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wbc_nca.cell_types import colours
 from napari_wbc_nca.ops.differential import TOTAL, differential
 from napari_wbc_nca.widgets.layout import row, text_label
+from napari_wbc_nca.widgets.review.keys import KeysTableWidget
 
 if TYPE_CHECKING:
     from napari_wbc_nca.widgets.review.model import ReviewModel
 
-HEADERS = ("type", "n", "%", "95 % interval", "doubtful", "border")
+HEADERS = ("type", "n", "%", "95 %", "doubtful", "border")
 TIPS = (
     "Click a type to see only its cells",
     "Cells that are counted; rejected ones are not",
     "Share of all white cells, unsure ones included",
-    "Wilson's interval of the share",
+    "Wilson's 95 % interval of the share",
     "Cells that wait for a review",
     "Cells that the border of the image cuts",
 )
+ROW = 20
+"""Height of a row in screen pixels."""
 
 
 class DifferentialTable(QWidget):
-    """Counts and shares of the types, with their intervals; a click chooses a type."""
+    """Counts and shares of the types, with their intervals; a click chooses a type.
+
+    Attributes
+    ----------
+    others
+        Function that returns the tables of all open images by name, the reviewed one included.
+    """
 
     type_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.table = QTableWidget(0, len(HEADERS))
-        for column, tip in enumerate(TIPS):
-            item = QTableWidgetItem(HEADERS[column])
-            item.setToolTip(tip)
-            self.table.setHorizontalHeaderItem(column, item)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(20)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setAccessibleName("Differential count")
+        self.table = _table()
         self.summary = text_label()
+        self.everything = QCheckBox("All open images")
+        self.everything.setToolTip("Count the cells of all images in the viewer together")
         self.copy = QPushButton("Copy")
         self.copy.setToolTip("Copy the table, to be pasted into a spreadsheet")
-        self.save = QPushButton("Save as CSV…")
+        self.save = QPushButton("CSV…")
+        self.save.setToolTip("Save the table; over several images, with rows for each")
+        self.plot = QPushButton("Plot")
+        self.plot.setToolTip("Show the shares and their intervals as bars")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.table)
         layout.addWidget(self.summary)
-        layout.addWidget(row(self.copy, self.save))
+        layout.addWidget(row(self.copy, self.save, self.plot, self.everything))
         self.counts = pd.DataFrame()
+        self.others: Callable[[], Mapping[str, pd.DataFrame]] = dict
         self._model: ReviewModel | None = None
         self.table.cellClicked.connect(self._on_click)
         self.copy.clicked.connect(self._copy)
         self.save.clicked.connect(self._save)
+        self.everything.toggled.connect(self.update_counts)
 
     def show_cells(self, model: ReviewModel | None) -> None:
         """Count the cells of a model."""
         self._model = model
         if model is not None:
-            model.changed.connect(self._update)
-        self._update()
+            model.changed.connect(self.update_counts)
+        self.update_counts()
 
-    def _update(self) -> None:
+    def update_counts(self) -> None:
+        """Count the cells again."""
         if self._model is None:
+            self.counts = pd.DataFrame()
             self.table.setRowCount(0)
             self.summary.setText("")
             return
-        cells = self._model.table
-        unsure = cells["class"].where(~cells["unsure"], "unsure")
-        self.counts = differential(cells.assign(**{"class": unsure}), self._model.classes)
-        known = colours(self.counts["class"])
+        tables = self._tables()
+        self.counts = _count(pd.concat(tables.values()), self._model.classes)
+        self._fill(self._model.colours())
+        suffix = f", {len(tables)} images" if len(tables) > 1 else ""
+        self.summary.setText(summary(self.counts) + suffix)
+
+    def csv(self, separator: str = ",") -> str:
+        """Table as text; over several images with rows of each and a column ``image``."""
+        tables = self._tables() if self._model is not None else {}
+        if self._model is None or len(tables) < 2:
+            return str(self.counts.to_csv(sep=separator, index=False))
+        parts = {name: _count(cells, self._model.classes) for name, cells in tables.items()}
+        parts["all images"] = self.counts
+        rows = pd.concat(parts, names=["image", ""]).reset_index("image")
+        return str(rows.to_csv(sep=separator, index=False))
+
+    def _tables(self) -> Mapping[str, pd.DataFrame]:
+        assert self._model is not None
+        one = {self._model.layer.name: self._model.table}
+        return (self.others() if self.everything.isChecked() else one) or one
+
+    def _fill(self, colours: Mapping[str, str]) -> None:
         self.table.setRowCount(len(self.counts))
         for number, line in enumerate(self.counts.itertuples(index=False)):
             texts = (
                 line[0],
                 str(line.n),
                 f"{line.percent:.1f}",
-                f"{line.low:.1f}\N{EN DASH}{line.high:.1f}" if line[0] != TOTAL else "",
+                f"{line.low:.0f}\N{EN DASH}{line.high:.0f}" if line[0] != TOTAL else "",
                 str(line.doubtful),
                 str(line.border),
             )
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if column:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight)
-                elif line[0] != TOTAL:
-                    item.setForeground(QColor(known[line[0]]))
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
+                elif line[0] in colours:
+                    item.setForeground(QColor(colours[line[0]]))
                 self.table.setItem(number, column, item)
-        height = self.table.horizontalHeader().sizeHint().height() + 20 * len(self.counts) + 4
+        height = self.table.horizontalHeader().sizeHint().height() + ROW * len(self.counts) + 4
         self.table.setFixedHeight(height)
-        self.summary.setText(summary(self.counts))
 
     def _on_click(self, number: int, column: int) -> None:
         name = str(self.counts["class"].iloc[number])
         self.type_chosen.emit("" if name == TOTAL else name)
 
     def _copy(self) -> None:
-        QGuiApplication.clipboard().setText(self.counts.to_csv(sep="\t", index=False))
+        QGuiApplication.clipboard().setText(self.csv("\t"))
 
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the differential", filter="CSV (*.csv)")
         if path:
-            self.counts.to_csv(path, index=False)
+            with open(path, "w", encoding="utf-8", newline="") as file:
+                file.write(self.csv())
+
+
+def _table() -> QTableWidget:
+    table = KeysTableWidget(0, len(HEADERS))
+    for column, tip in enumerate(TIPS):
+        item = QTableWidgetItem(HEADERS[column])
+        item.setToolTip(tip)
+        table.setHorizontalHeaderItem(column, item)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(ROW)
+    header = table.horizontalHeader()
+    header.setMinimumSectionSize(24)
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setAccessibleName("Differential count")
+    return table
+
+
+def _count(cells: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Differential of cells by the class by which they are counted."""
+    return differential(cells.assign(**{"class": cells["group"]}), classes)
 
 
 def summary(counts: pd.DataFrame) -> str:
@@ -129,10 +182,10 @@ def summary(counts: pd.DataFrame) -> str:
     >>> from napari_wbc_nca.ops.differential import differential
     >>> cells = pd.DataFrame({"class": ["monocyte"] * 2, "status": ["auto", "accepted"]})
     >>> summary(differential(cells))
-    '1 of 2 reviewed'
+    '1 of 2 white cells reviewed'
     """
     total = counts[counts["class"] == TOTAL].iloc[0]
-    text = f"{total['reviewed']} of {total['n']} reviewed"
+    text = f"{total['reviewed']} of {total['n']} white cells reviewed"
     if total["doubtful"]:
         text += f", {total['doubtful']} doubtful"
     if total["border"]:

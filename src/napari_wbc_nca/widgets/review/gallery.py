@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from qtpy.QtCore import QPoint, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import QAbstractScrollArea, QWidget
 
-from napari_wbc_nca.cell_types import colours, count
+from napari_wbc_nca.cell_types import count
+from napari_wbc_nca.ops.differential import REJECTED
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QEvent
@@ -72,6 +73,7 @@ class Gallery(QAbstractScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(2 * CROP + HEADER)
         self.setAccessibleName("Gallery of cells")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def show_cells(self, model: ReviewModel | None, crops: CropSource | None) -> None:
         """Show the cells of a model, or none."""
@@ -147,20 +149,21 @@ class Gallery(QAbstractScrollArea):
         """Draw the cells that are seen."""
         painter = QPainter(self.viewport())
         offset, height = self.verticalScrollBar().value(), self.viewport().height()
-        known = colours([group.name for group in self._groups])
+        known = {} if self._model is None else self._model.colours()
+        digits = {} if self._model is None else _digits(self._model.classes)
+        chosen = set() if self._model is None else set(self._model.selection)
         for group in self._groups:
             top = group.top - offset
             if group.name and -HEADER < top < height:
                 painter.setPen(QColor(known[group.name]))
                 box = QRect(GAP, top, self.viewport().width(), HEADER)
-                painter.drawText(
-                    box, Qt.AlignmentFlag.AlignVCenter, count(len(group.labels), group.name)
-                )
+                text = count(len(group.labels), group.name) + digits.get(group.name, "")
+                painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, text)
             top += HEADER * bool(group.name)
             first = max(0, -top // self._step) * self._columns
             last = ((height - top) // self._step + 1) * self._columns
             for label in group.labels[first : max(last, 0)]:
-                self._draw(painter, label)
+                self._draw(painter, label, known, label in chosen)
         painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -235,11 +238,11 @@ class Gallery(QAbstractScrollArea):
             return []
         table = self._model.table
         if self.only:
-            table = table[table["class"] == self.only]
+            table = table[table["group"] == self.only]
         table = table.sort_values("doubt", ascending=False, kind="stable")
         if self.order == BY_DOUBT:
             return [("", [int(n) for n in table.index])]
-        names = table["class"].astype(str)
+        names = table["group"].astype(str)
         order: Callable[[str], tuple[int, str]] = _place_among(self._model.classes)
         # Every class has a group, so that cells can be dragged to it.
         listed = {*names, *(self._model.classes if not self.only else [])}
@@ -261,18 +264,20 @@ class Gallery(QAbstractScrollArea):
         a, b = listed.index(first), listed.index(last)
         return listed[a : b + 1] if a <= b else listed[b : a + 1][::-1]
 
-    def _draw(self, painter: QPainter, label: int) -> None:
+    def _draw(self, painter: QPainter, label: int, known: Mapping[str, str], chosen: bool) -> None:
         box = self.rectangle(label)
         if box is None or self._model is None or self._crops is None:
             return
         row = self._model.cell(label)
         outline = label == self._hover
         painter.drawPixmap(box.topLeft(), self._crops.pixmap(label, row, CROP, outline))
-        colour = QColor(colours([str(row["class"])])[str(row["class"])])
+        colour = QColor(known[str(row["group"])])
         share = float(np.nan_to_num(row["probability"], nan=1.0))
         bar = QRect(box.left(), box.top() + CROP + 1, round(CROP * share), BAR - 2)
         painter.fillRect(bar, colour)
-        if label in self._model.selection:
+        if row["status"] == REJECTED:
+            painter.fillRect(QRect(box.left(), box.top(), CROP, CROP), QColor(0, 0, 0, 150))
+        if chosen:
             painter.setPen(QPen(QColor("white"), 3))
             painter.drawRect(QRect(box.left() + 1, box.top() + 1, CROP - 2, CROP - 2))
         elif row["doubtful"]:
@@ -287,6 +292,11 @@ class Gallery(QAbstractScrollArea):
                 if box.top() < 0 or box.bottom() > self.viewport().height():
                     bar.setValue(bar.value() + box.top() - self.viewport().height() // 3)
         self.viewport().update()
+
+
+def _digits(classes: Sequence[str]) -> dict[str, str]:
+    """Class to the hint of its key, for the first nine."""
+    return {name: f"   ({number})" for number, name in enumerate(classes[:9], start=1)}
 
 
 def _place_among(classes: Sequence[str]) -> Callable[[str], tuple[int, str]]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_wbc_nca.ops.differential import REJECTED, UNSURE
+from napari_wbc_nca.cell_types import UNSURE, colours
+from napari_wbc_nca.ops.differential import REJECTED
 from napari_wbc_nca.ops.doubt import DoubtParams, describe_type, doubt
+from napari_wbc_nca.ops.edit import Edit, union_box
 from napari_wbc_nca.project.journal import now
-from napari_wbc_nca.widgets.class_colours import classes_of
+from napari_wbc_nca.widgets.class_colours import classes_of, layer_colours, recolour
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED
+from napari_wbc_nca.widgets.planes import OURS, Index
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -43,7 +47,7 @@ class ReviewModel(QObject):
     table
         One row a cell by label: the layer's features, the columns of
         :func:`~napari_wbc_nca.ops.doubt.doubt`, ``nc_ratio``, ``status`` and ``type`` (the class
-        as it is shown).
+        as it is shown), ``group`` (the class by which it is counted: *unsure* where it is).
     """
 
     changed = Signal()
@@ -66,7 +70,15 @@ class ReviewModel(QObject):
         self._pending.timeout.connect(self._refresh)
         layer.events.features.connect(self._on_features)
         layer.events.selected_label.connect(self._on_selected_label)
+        self._grey: set[int] = set()
         self.table = self._rated()
+        self._shade()
+
+    def close(self) -> None:
+        """Disconnect from the layer."""
+        self._pending.stop()
+        self.layer.events.features.disconnect(self._on_features)
+        self.layer.events.selected_label.disconnect(self._on_selected_label)
 
     def cell(self, label: int) -> pd.Series:
         """Row of a cell."""
@@ -77,7 +89,12 @@ class ReviewModel(QObject):
     @property
     def classes(self) -> list[str]:
         """Classes in the order of the digit keys."""
-        return list(classes_of(self.layer))
+        return [*(name for name in classes_of(self.layer) if name != UNSURE), UNSURE]
+
+    def colours(self) -> dict[str, str]:
+        """Colour ``#rrggbb`` of each class, as the canvas shows it where it shows classes."""
+        known = colours([*self.classes, *sorted(set(self.table["group"].astype(str)))])
+        return known | {name: colour[:7] for name, colour in layer_colours(self.layer).items()}
 
     def queue(self) -> list[int]:
         """Labels of the doubtful cells that nobody reviewed, the most doubtful first."""
@@ -128,40 +145,53 @@ class ReviewModel(QObject):
         """Leave cells out of the count, without deleting their pixels."""
         self._annotate({int(label): {"status": REJECTED} for label in labels})
 
-    def _annotate(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
-        by = {"reviewer": self.reviewer, "reviewed_at": now()}
-        self._follower.annotate({label: {**values, **by} for label, values in changes.items()})
+    def delete(self, labels: Sequence[int]) -> None:
+        """Delete cells, those of a plane in one step of undo."""
+        planes: dict[Index, list[int]] = {}
+        for label in labels:
+            planes.setdefault(plane_of(self.layer, self.cell(label)), []).append(label)
+        for index, own in planes.items():
+            part = union_box(list(self._follower.boxes(own).values()))
+            values = np.array(self.layer.data[(*index, *part)])
+            values[np.isin(values, own)] = 0
+            self._follower.write(Edit(part, values), index, "delete")
+        self.refresh()
+
+    def stamp(self) -> dict[str, str]:
+        """Columns that say who decided, and when."""
+        return {"reviewer": self.reviewer, "reviewed_at": now()}
+
+    def refresh(self) -> None:
+        """Rate the cells now, not when the window is idle."""
         self._pending.stop()
         self._refresh()
+
+    def _annotate(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
+        by = self.stamp()
+        self._follower.annotate({label: {**values, **by} for label, values in changes.items()})
+        self.refresh()
 
     def _rated(self) -> pd.DataFrame:
         """Table of the layer's cells with their doubt."""
         features = self.layer.features
         if "index" not in features or not len(features):
             features = self._follower.table
-        table: pd.DataFrame = features.set_index("index", drop=True)
-        table.index = table.index.astype(int)
-        for name in ADDED_COLUMNS:
-            known = table[name] if name in table else pd.Series(index=table.index, dtype=object)
-            table[name] = known.astype(object).where(known.notna(), "")
-        origin = table["origin"] if "origin" in table else AUTO
-        table["status"] = table["status"].where(table["status"] != "", origin)
-        nucleus = table.get("nucleus_area_px")
-        if nucleus is not None:
-            cytoplasm = (table["area_px"] - nucleus).clip(lower=1)
-            table["nc_ratio"] = (nucleus / cytoplasm).round(2)
-        rated = doubt(table, self.layer.data.shape[-2:], self.params, self.temperature)
-        reviewed = table["status"] != AUTO
-        rated.loc[reviewed, ["unsure", "doubtful"]] = False
-        table = table.drop(columns=[name for name in rated if name in table]).join(rated)
-        table["type"] = [describe_type(row) for _, row in table.iterrows()]
-        return table
+        return rate(features, self.layer.data.shape[-2:], self.params, self.temperature)
+
+    def _shade(self) -> None:
+        """Show unsure cells in grey, and others in the colours of their classes."""
+        unsure = {int(n) for n in self.table.index[self.table["unsure"]]}
+        changed = unsure ^ self._grey
+        self._grey = unsure
+        groups = self.table["group"].reindex(sorted(changed)).dropna()
+        recolour(self.layer, {int(label): str(name) for label, name in groups.items()})
 
     def _on_features(self, event: object = None) -> None:
         self._pending.start()
 
     def _refresh(self) -> None:
         self.table = self._rated()
+        self._shade()
         left = tuple(label for label in self.selection if label in self.table.index)
         moved = left != self.selection
         self.selection = left
@@ -175,13 +205,70 @@ class ReviewModel(QObject):
             self.select([label])
 
 
+def plane_of(layer: Labels, row: pd.Series) -> Index:
+    """Position of a cell's plane along the leading axes of its Labels layer."""
+    lead = layer.data.shape[:-2]
+    return tuple(
+        min(int(row.get(f"axis_{axis}", 0)), length - 1) for axis, length in enumerate(lead)
+    )
+
+
 def _edited(cell: pd.Series) -> str:
     """Status of a cell after its class was changed."""
     return ADDED if cell["status"] == ADDED else EDITED
 
 
-def sorted_labels(table: pd.DataFrame, column: str, ascending: bool = True) -> list[int]:
-    """Labels of a table in the order of a column; missing values last."""
-    order = table[column].argsort(kind="stable") if column in table else np.arange(len(table))
-    labels = [int(n) for n in table.index.to_numpy()[order]]
-    return labels if ascending else labels[::-1]
+def rate(
+    features: pd.DataFrame,
+    shape: tuple[int, int],
+    params: DoubtParams | None = None,
+    temperature: float = 1.0,
+) -> pd.DataFrame:
+    """Rate the cells of a layer's features for a review.
+
+    Parameters
+    ----------
+    features
+        Of a Labels layer, with the column ``index``.
+    shape
+        Height and width of its planes.
+    params, temperature
+        As in :func:`~napari_wbc_nca.ops.doubt.doubt`.
+
+    Returns
+    -------
+    DataFrame
+        Of :attr:`ReviewModel.table`.
+    """
+    table = features.set_index("index", drop=True)
+    table.index = table.index.astype(int)
+    for name in ADDED_COLUMNS:
+        known = table[name] if name in table else pd.Series(index=table.index, dtype=object)
+        table[name] = known.astype(object).where(known.notna(), "")
+    origin = table["origin"] if "origin" in table else AUTO
+    table["status"] = table["status"].where(table["status"] != "", origin)
+    if "nucleus_area_px" in table:
+        cytoplasm = (table["area_px"] - table["nucleus_area_px"]).clip(lower=1)
+        table["nc_ratio"] = (table["nucleus_area_px"] / cytoplasm).round(2)
+    rated = doubt(table, shape, params, temperature)
+    reviewed = (table["status"] != AUTO).to_numpy()
+    rated.loc[reviewed, ["unsure", "doubtful"]] = False
+    table = table.drop(columns=[name for name in rated if name in table]).join(rated)
+    unsure = table["unsure"].to_numpy(bool)
+    table["group"] = table["class"].astype(object).where(~unsure, UNSURE)
+    table["type"] = table["class"].astype(object)
+    columns = ["class", "probability", "second", "second_probability", "unsure"]
+    # By dictionaries: making a Series of each row takes a hundred times longer.
+    rows = table.loc[unsure, columns].to_dict("records")
+    table.loc[unsure, "type"] = [describe_type(row) for row in rows]
+    return table
+
+
+def calibration_of(layer: Labels) -> tuple[float, DoubtParams]:
+    """Temperature and thresholds of the model that made a layer; the defaults where unknown."""
+    record = layer.metadata.get(OURS, {}).get("provenance", [])
+    first = record[0] if isinstance(record, list) and record else record
+    found = first.get("calibration", {}) if isinstance(first, dict) else {}
+    default = DoubtParams()
+    below = float(found.get("unsure_below", default.unsure_below))
+    return float(found.get("temperature", 1.0)), replace(default, unsure_below=below)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector, SpanSelector
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
-from napari_wbc_nca.cell_types import colours
+from napari_wbc_nca.ops.differential import TOTAL, differential
 from napari_wbc_nca.widgets.layout import row
 from napari_wbc_nca.widgets.train import theme_colours
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.widgets.review.model import ReviewModel
 
-HISTOGRAM = "(histogram)"
+HISTOGRAM, DIFFERENTIAL = "(histogram)", "(differential)"
+"""What the vertical axis shows instead of a column."""
 
 
 class CellsPlot(QWidget):
@@ -67,11 +69,14 @@ class CellsPlot(QWidget):
         with mpl.rc_context(theme_colours()):
             figure.set_facecolor(mpl.rcParams["figure.facecolor"])
             axes = figure.add_subplot()
+            self.horizontal.setEnabled(self.vertical.currentText() != DIFFERENTIAL)
+            axes.set_xlabel(self.horizontal.currentText())
             if self.vertical.currentText() == HISTOGRAM:
                 self._histogram(axes, self._model.table)
+            elif self.vertical.currentText() == DIFFERENTIAL:
+                self._differential(axes, self._model)
             else:
-                self._scatter(axes, self._model.table)
-            axes.set_xlabel(self.horizontal.currentText())
+                self._scatter(axes, self._model.table, self._model.colours())
         self.canvas.draw_idle()  # type: ignore[no-untyped-call]
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -83,7 +88,7 @@ class CellsPlot(QWidget):
         names = [str(name) for name in table.select_dtypes("number") if table[name].notna().any()]
         for box, first, extra in (
             (self.horizontal, "area_px", []),
-            (self.vertical, "nc_ratio", [HISTOGRAM]),
+            (self.vertical, "nc_ratio", [HISTOGRAM, DIFFERENTIAL]),
         ):
             box.blockSignals(True)
             box.clear()
@@ -91,12 +96,27 @@ class CellsPlot(QWidget):
             box.setCurrentText(first if first in names else (extra + names or [""])[0])
             box.blockSignals(False)
 
-    def _scatter(self, axes: Axes, table: pd.DataFrame) -> None:
+    def _differential(self, axes: Axes, model: ReviewModel) -> None:
+        """Draw the shares of the types as bars, with their intervals."""
+        counts = differential(model.table.assign(**{"class": model.table["group"]}), model.classes)
+        counts = counts[counts["class"] != TOTAL].iloc[::-1]
+        known = model.colours()
+        whiskers = [counts["percent"] - counts["low"], counts["high"] - counts["percent"]]
+        axes.barh(
+            counts["class"],
+            counts["percent"],
+            xerr=np.clip(whiskers, 0, None),
+            color=[known.get(name, "gray") for name in counts["class"]],
+            ecolor="gray",
+        )
+        axes.set_xlabel("% of white cells, with 95 % intervals")
+        self._selector = None
+
+    def _scatter(self, axes: Axes, table: pd.DataFrame, known: Mapping[str, str]) -> None:
         x, y = self.horizontal.currentText(), self.vertical.currentText()
         if x not in table or y not in table:
             return
-        names = table["class"].astype(str)
-        known = colours(dict.fromkeys(names))
+        names = table["group"].astype(str)
         axes.scatter(table[x], table[y], s=14, c=[known[name] for name in names])
         chosen = table.loc[list(self._model.selection if self._model else ())]
         axes.scatter(chosen[x], chosen[y], s=60, facecolors="none", edgecolors="white")

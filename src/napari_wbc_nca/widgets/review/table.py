@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from qtpy.QtCore import (
     QAbstractTableModel,
@@ -12,18 +14,19 @@ from qtpy.QtCore import (
     QModelIndex,
     QPersistentModelIndex,
     Qt,
+    Signal,
 )
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QLineEdit, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QLineEdit, QVBoxLayout, QWidget
 
-from napari_wbc_nca.cell_types import colours
+from napari_wbc_nca.widgets.review.keys import KeysTableView
 
 if TYPE_CHECKING:
     from napari_wbc_nca.widgets.review.model import ReviewModel
 
 FIRST = ("type", "doubt", "reason", "status", "probability", "area_px", "nc_ratio")
 """Columns that come first; the others follow in the order of the cells' table."""
-HIDDEN = ("index", "unsure", "doubtful", "second", "second_probability")
+HIDDEN = ("index", "label", "group", "unsure", "doubtful", "second", "second_probability")
 CAPTIONS = {
     "area_px": "area (px)",
     "area_um2": "area (µm²)",
@@ -49,14 +52,15 @@ class CellsTableModel(QAbstractTableModel):
         super().__init__()
         self._table = pd.DataFrame()
         self._columns: list[str] = []
+        self._colours: Mapping[str, str] = {}
         self._sorted: tuple[str, bool] = ("", True)
         self._filter = ""
         self.labels: list[int] = []
 
-    def set_table(self, table: pd.DataFrame) -> None:
+    def set_table(self, table: pd.DataFrame, colours: Mapping[str, str]) -> None:
         """Show another table, in the same order and behind the same filter."""
         self.beginResetModel()
-        self._table = table
+        self._table, self._colours = table, colours
         first = [name for name in FIRST if name in table]
         others = [str(n) for n in table if n not in first and n not in HIDDEN]
         self._columns = first + [name for name in others if not name.startswith("doubt_")]
@@ -105,8 +109,7 @@ class CellsTableModel(QAbstractTableModel):
         if role == _CELL:
             return text_of(value)
         if role == Qt.ItemDataRole.ForegroundRole and name == "type":
-            kind = str(self._table.at[label, "class"])
-            return QColor(colours([kind])[kind])
+            return QColor(self._colours.get(str(self._table.at[label, "group"]), "white"))
         if role == Qt.ItemDataRole.ToolTipRole and name == "reason":
             return str(value)
         return None
@@ -172,12 +175,14 @@ def text_of(value: Any) -> str:
 class CellsTable(QWidget):
     """Table of the cells under review, with a filter, that shares their selection."""
 
+    opened = Signal(int)
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.filter = QLineEdit(placeholderText="Filter: eosinophil, area_px > 500 …")
         self.filter.setClearButtonEnabled(True)
         self.rows = CellsTableModel()
-        self.view = QTableView()
+        self.view = KeysTableView()
         self.view.setModel(self.rows)
         self.view.setSortingEnabled(True)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -191,6 +196,7 @@ class CellsTable(QWidget):
         self._model: ReviewModel | None = None
         self.filter.textChanged.connect(self.rows.set_filter)
         self.view.selectionModel().selectionChanged.connect(self._on_rows)
+        self.view.doubleClicked.connect(lambda at: self.opened.emit(self.rows.labels[at.row()]))
 
     def show_cells(self, model: ReviewModel | None) -> None:
         """Show the cells of a model, or none."""
@@ -202,29 +208,33 @@ class CellsTable(QWidget):
 
     def _on_changed(self) -> None:
         if self._model is not None:
-            self.rows.set_table(self._model.table)
+            self.rows.set_table(self._model.table, self._model.colours())
             self._on_selection()
 
     def _on_rows(self) -> None:
         """Select the cells whose rows were selected."""
         if self._model is not None:
             chosen = self.view.selectionModel().selectedRows()
-            self._model.select(self.rows.labels[index.row()] for index in chosen)
+            current = self.view.currentIndex().row()
+            # The row that was clicked comes first: it is the one that the card shows.
+            rows = sorted((index.row() for index in chosen), key=lambda row: row != current)
+            self._model.select(self.rows.labels[row] for row in rows)
 
     def _on_selection(self) -> None:
         """Select the rows of the cells that were selected elsewhere."""
         if self._model is None:
             return
-        wanted = set(self._model.selection)
-        rows = [number for number, label in enumerate(self.rows.labels) if label in wanted]
+        rows = np.flatnonzero(np.isin(self.rows.labels, self._model.selection))
         selection = QItemSelection()
-        for row in rows:
-            selection.select(self.rows.index(row, 0), self.rows.index(row, 0))
+        # By runs of rows: Qt takes long for thousands of single ones.
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else ():
+            ends = (self.rows.index(int(run[at]), 0) for at in (0, -1))
+            selection.select(*ends)
         flags = QItemSelectionModel.SelectionFlag
         selector = self.view.selectionModel()
         selector.blockSignals(True)
         selector.select(selection, flags.ClearAndSelect | flags.Rows)
         selector.blockSignals(False)
-        if rows:
-            self.view.scrollTo(self.rows.index(rows[0], 0))
+        if len(rows):
+            self.view.scrollTo(self.rows.index(int(rows[0]), 0))
         self.view.viewport().update()
