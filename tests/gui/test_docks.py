@@ -8,7 +8,10 @@ from squares import smear
 from napari_wbc_nca.widgets.base import RunWidget, ViewerWidget
 from napari_wbc_nca.widgets.layout import Section
 
-TITLES = ("Segment WBCs", "Export labels", "Correct cells", "Train a model", "Evaluate models")
+TITLES = (
+    *("Segment WBCs", "Review cells", "Export labels", "Correct cells", "Train a model"),
+    "Evaluate models",
+)
 
 
 def settle():

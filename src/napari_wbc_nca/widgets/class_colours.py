@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
         Label to the class it has become.
     """
     colormap = layer.colormap
-    if not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
+    if not classes or not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
         return
     # As text, which napari reads once a colour, not once a label.
     known = {label: as_hex(colour) for label, colour in colormap.color_dict.items()}
@@ -225,7 +226,14 @@ def _extend(colormap: DirectLabelColormap, label: int, twin: int) -> None:
 
 def as_hex(colour: Any) -> str:
     """Return a colour, in any form that Matplotlib takes, as ``#rrggbbaa``."""
-    return str(to_hex(colour, keep_alpha=True))
+    key = colour if isinstance(colour, str) else tuple(map(float, colour))
+    return _hex(key)
+
+
+@lru_cache(maxsize=4096)
+def _hex(colour: str | tuple[float, ...]) -> str:
+    # Matplotlib takes 0.1 ms, and layers have thousands of labels in a few colours.
+    return str(to_hex(colour, keep_alpha=True))  # type: ignore[arg-type]
 
 
 NO_CELLS = {NONE, BACKGROUND, UNKNOWN}

@@ -29,7 +29,7 @@ def window(qapp: Any) -> Iterator[Viewer]:
         patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
         get_settings().reset()
         viewer = Viewer(show=True, show_welcome_screen=False)
-        viewer.window.resize(1400, 900)
+        viewer.window.resize(1000, 700)
         QTest.qWaitForWindowExposed(viewer.window._qt_window)
         yield viewer
         patch.setattr(viewer.window._qt_window, "_save_current_window_settings", lambda: {})
