@@ -1,7 +1,8 @@
 """What other programs make of our exports, in environments of their own: ``tox -e formats``.
 
 ``python tests/read_by_other_programs.py write FOLDER`` exports; ``cellpose FOLDER`` and
-``nnunet FOLDER`` read it with those programs, which this one does not install, and compare with what was exported.
+``nnunet FOLDER`` read it with those programs, which this one does not install, and compare
+with what was exported.
 """
 
 from __future__ import annotations
