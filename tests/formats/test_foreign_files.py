@@ -542,3 +542,45 @@ def test_json_of_another_kind_is_refused(tmp_path):
         (tmp_path / "x.json").write_text(json.dumps(content))
         with pytest.raises(ExportError, match="of none of the known forms"):
             import_labels(tmp_path / "x.json")
+
+
+# Centroids and nnU-Net
+
+
+@pytest.mark.parametrize("row", ["1000,5", "-3,5", "inf,5", "low,5", ",5"])
+def test_points_that_lie_on_no_pixel_are_left_out_with_a_word(tmp_path, row):
+    Pictures.fromarray(IMAGE.pixels).save(tmp_path / "img.png")
+    rows = f"image,y,x,class\nimg.png,{row},a\nimg.png,9,9,b\n"
+    (tmp_path / "points.csv").write_text(rows)
+    (found,) = import_labels(tmp_path)
+    assert found.cells["class"].tolist() == ["b"]
+    assert "1 points that are no numbers or outside of the image are left out" in found.notes[0]
+
+
+def nnunet(folder, labels, names):
+    (folder / "labelsTr").mkdir()
+    (folder / "imagesTr").mkdir()
+    Pictures.fromarray(labels).save(folder / "labelsTr/a.png")
+    (folder / "dataset.json").write_text(json.dumps({"labels": names, "file_ending": ".png"}))
+
+
+def test_channels_of_nnunet_are_one_picture_and_unknown_values_are_named(tmp_path, labels):
+    nnunet(tmp_path, labels, {"background": 0, "neutrophil": 1})
+    for channel in range(3):
+        plane = np.full(SHAPE, 10 * channel, np.uint8)
+        Pictures.fromarray(plane).save(tmp_path / f"imagesTr/a_000{channel}.png")
+    (found,) = import_labels(tmp_path)
+    assert found.pixels[0, 0].tolist() == [0, 10, 20]
+    assert found.notes == ("a: 1 values without a class are left out, such as 7",)
+
+
+def test_data_sets_of_nnunet_without_labels_are_refused(tmp_path, labels):
+    nnunet(tmp_path, labels, ["neutrophil"])
+    with pytest.raises(ExportError, match=r"dataset.json has no labels; expected a number"):
+        import_labels(tmp_path)
+
+
+def test_label_images_of_a_folder_may_be_png(tmp_path, labels):
+    (tmp_path / "labels").mkdir()
+    Pictures.fromarray(labels).save(tmp_path / "labels/a.png")
+    assert counts(import_labels(tmp_path)[0]) == {1: 16, 7: 200}

@@ -303,6 +303,13 @@ def test_zarr_without_its_pixels_is_refused(tmp_path):
     refused(path, "full resolution '7' is missing", "copy it again")
 
 
+def test_label_of_a_slide_is_passed_over(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for name, pixels in (("label image", RGB[:20, :20]), ("", RGB)):
+            file.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": name})
+    equal(read(tmp_path / "a.ome.tif"), RGB)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

@@ -109,7 +109,7 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
                 own, _ = files.read_picture(files.find_picture(file.parent, name))
             if own is None:
                 raise ExportError(f"{file} lists {name}, which is not beside it")
-            one = _item(stem(name), rows.dropna(subset=["y", "x"]), own, own.shape[:2])
+            one = _item(stem(name), rows.dropna(subset=["y", "x"], how="all"), own, own.shape[:2])
             items.append(replace(one, split=files.split_of(file.parent)))
     return items
 
@@ -137,12 +137,19 @@ def _read_groups(path: Path, columns: Sequence[str]) -> list[tuple[str, pd.DataF
 
 def _item(name: str, table: pd.DataFrame, pixels: Any, shape: tuple[int, int]) -> Item:
     """Make an item with one pixel a cell, at ``y`` and ``x`` of the table."""
+    import pandas as pd
+
+    places = table[["y", "x"]].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    inside = ((places >= -0.5) & (places <= shape)).all(axis=1)  # never for NaN
+    outside = len(table) - np.count_nonzero(inside)
+    note = f"{name}: {outside} points that are no numbers or outside of the image are left out"
+    table, places = table[inside], places[inside]
     known = "label" in table and table["label"].notna().all() and table["label"].is_unique
     numbers = table["label"].to_numpy(int) if known else np.arange(1, len(table) + 1)
     labels = np.zeros(shape, np.uint32)
-    at = np.round(table[["y", "x"]].to_numpy(float)).astype(int)
-    at = np.clip(at, 0, np.array(shape) - 1)
+    at = np.clip(np.round(places).astype(int), 0, np.array(shape) - 1)
     labels[at[:, 0], at[:, 1]] = numbers
     cells = table.drop(columns=["image", "y", "x"]).assign(label=numbers)
     one = item(name, labels, cells, pixels)
-    return replace(one, notes=note_hidden(numbers.tolist(), labels))
+    notes = [note] * bool(outside)
+    return replace(one, notes=(*notes, *note_hidden(numbers.tolist(), labels)))

@@ -8,6 +8,7 @@ copied to the folder of the preprocessed data set.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,9 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
     hint = "no dataset.json; give a raw data set of nnU-Net"
     (found, *_) = files.find_files(path, ["**/dataset.json"], hint)
     place, content = found.parent, files.read_json(found)
-    values = content.get("labels", {})
+    values = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(values, dict):
+        raise ExportError(f"{found} has no labels; expected a number for each class")
     if not all(isinstance(value, int) for value in values.values()):
         raise ExportError(f"{found}: its labels are regions; expected a number for each class")
     names = {value: name for name, value in values.items() if value}
@@ -73,10 +76,18 @@ def read(path: Path, pixels: Any = None) -> list[Item]:
     for split, folder in (("", "Tr"), ("test", "Ts")):
         for file in sorted((place / f"labels{folder}").glob(f"*{end}")):
             stem = file.name.removesuffix(end)
-            picture = place / f"images{folder}" / f"{stem}_0000{end}"
-            own = files.read_picture(picture)[0] if pixels is None else pixels
+            own = _picture(place / f"images{folder}", stem, end) if pixels is None else pixels
             items.append(replace(_item(stem, file, names, own), split=split))
     return items
+
+
+def _picture(folder: Path, stem: str, end: str) -> Any:
+    """Read a picture, or three files with a channel each."""
+    found = sorted(folder.glob(f"{glob.escape(stem)}_[0-9][0-9][0-9][0-9]{end}"))
+    planes = [files.read_picture(file)[0] for file in found]
+    if len(planes) == 3 and {plane.ndim for plane in planes} == {2}:
+        return np.stack(planes, axis=-1)
+    return planes[0] if planes else None
 
 
 def _item(stem: str, file: Path, names: dict[int, str], pixels: Any) -> Item:
@@ -93,4 +104,7 @@ def _item(stem: str, file: Path, names: dict[int, str], pixels: Any) -> Item:
     ]
     one = item(stem, cells, table_from_rows(rows), pixels)
     mask = np.isin(values, list(names.keys() - kinds.keys()))
+    if others := sorted(set(np.unique(values).tolist()) - {0, *names}):
+        note = f"{stem}: {len(others)} values without a class are left out, such as {others[0]}"
+        one = replace(one, notes=(note,))
     return replace(one, ignore=mask) if mask.any() else one

@@ -163,6 +163,7 @@ _MARKS = (
     ("cells.csv", "crops"),
     ("**/points.csv", "centroids"),
     ("**/labels/*.tif", "tiff"),
+    ("**/labels/*.png", "tiff"),
     ("**/labels/*.txt", "yolo"),
     ("**/labels/*/*.txt", "yolo"),
     ("classes.txt", "yolo"),

@@ -40,6 +40,8 @@ _MALFORMED = (
 """What reading metadata of another form than expected raises."""
 _TAG_LIMIT = 5.0
 """Largest side of a pixel in µm by the tags of resolution; larger ones are meant for printing."""
+_AUXILIARY = re.compile(r"\b(label|macro|overview|thumbnail)\b")
+"""Names of what scanners store beside the image of a slide."""
 _SAME_ASPECT = 0.05
 _BLACK_AND_WHITE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 """ReferenceBlackWhite of YCbCr that uses the full range."""
@@ -104,7 +106,12 @@ def _full_series(file: Any) -> Any:
     """Return the first series that is no thumbnail, no mask and no copy of a larger one."""
     if not file.series:
         raise ImageError("it holds no image; it is truncated or damaged: copy or export it again")
-    full = [s for s in file.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
+    full = [
+        series
+        for series in file.series
+        if not (series.keyframe.is_reduced or series.keyframe.is_mask)
+        and not _AUXILIARY.search(series.name.lower())
+    ]
     first = (full or file.series)[0]
     alike = [
         series
