@@ -34,11 +34,6 @@ class ViewerWidget(QScrollArea):
     ----------
     napari_viewer
         Viewer that the widget is docked to; napari goes by this parameter's name.
-
-    Attributes
-    ----------
-    rows
-        Layout of the parts, from top to bottom.
     """
 
     EVENTS = ("inserted", "removed", "reordered", "renamed")
@@ -96,6 +91,66 @@ class ViewerWidget(QScrollArea):
             self.on_active(event.value)
 
 
+class TemporaryLayer:
+    """Layer that a widget shows for a while; adding it leaves the active layer active.
+
+    Parameters
+    ----------
+    viewer
+        Viewer that shows it.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.layer: Any = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self.viewer.layers
+
+    def draw(
+        self,
+        kind: str,
+        data: Any,
+        look: Mapping[str, Any],
+        above: Layer | None = None,
+        **first: Any,
+    ) -> None:
+        """Show `data` in the layer, or in a new one where there is none.
+
+        Parameters
+        ----------
+        kind
+            Name of the viewer's ``add_`` function.
+        data
+            Pixels or positions.
+        look
+            Attributes that are set whenever the data are.
+        above
+            Layer that a new one is put just above; on top of all by default.
+        first
+            What a new layer is made with, besides `look`.
+        """
+        layers = self.viewer.layers
+        if self.shown:
+            self.layer.data = data
+            for name, value in look.items():
+                setattr(self.layer, name, value)
+            return
+        active = layers.selection.active
+        self.layer = getattr(self.viewer, f"add_{kind}")(data, **look, **first)
+        if above is not None and above in layers:
+            layers.move(len(layers) - 1, layers.index(above) + 1)
+        layers.selection.active = active
+
+    def hide(self) -> None:
+        """Remove the layer."""
+        if self.shown:
+            self.viewer.layers.remove(self.layer)
+        self.layer = None
+
+
 class Form(Column):
     """Everything that can be chosen before a run, in rows that can be hidden."""
 
@@ -124,15 +179,12 @@ class Computation:
 
     Attributes
     ----------
-    steps
-        Generator that runs in a thread and yields progress.
     on_result
         Takes what `steps` returns in the window's thread; returns the text of the status line.
     text
         What is being done at first.
     phases
-        Message of each phase to the share of the time that it takes, in their order; empty where
-        the progress counts the whole computation.
+        As in :class:`~napari_wbc_nca.widgets.worker.Clock`.
     """
 
     steps: Generator[Any, None, Any]
@@ -149,7 +201,7 @@ class RunWidget(ViewerWidget):
     Parameters
     ----------
     napari_viewer
-        Viewer whose layers are offered.
+        As in :class:`ViewerWidget`.
     form
         What can be chosen; greyed while a computation runs.
     button

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QPushButton, QWidget
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import as_dict, fields, from_mapping
+from napari_wbc_nca.widgets.base import TemporaryLayer
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.layout import Column, Section, form_layout, row
 from napari_wbc_nca.widgets.params_form import ParamsForm
@@ -50,13 +51,7 @@ OWN = {field.name for field in fields(CellmixerTrainParams)} - {"populations"}
 
 
 class CellmixerPreview(Controls):
-    """Previews the foreground and mixtures before training.
-
-    Parameters
-    ----------
-    host
-        Segment widget, whose image is looked at.
-    """
+    """Previews the foreground of the image, and mixtures, before training."""
 
     def __init__(self, host: SegmentWidget) -> None:
         super().__init__(host)
@@ -78,12 +73,12 @@ class CellmixerPreview(Controls):
         self._folder: Path | None = None
         self._pair: tuple[Image, Labels] | None = None
         self._classes: tuple[str, ...] = ()
-        self._layer: Labels | None = None
+        self._layer = TemporaryLayer(host.viewer)
         self._place: tuple[Source, Index] | None = None
         self._foreground, self._mixtures = DebouncedJob(self), DebouncedJob(self)
         self._foreground.done.connect(self._show)
         self._mixtures.done.connect(self._show_mixtures)
-        self._mixtures.failed.connect(self._on_mixtures_ended)
+        self._mixtures.failed.connect(lambda: self.mixtures.setEnabled(True))
         self.shown.toggled.connect(self.on_source)
         self.mixtures.clicked.connect(self._on_mixtures)
         self.defaults.clicked.connect(lambda: self._take({}))
@@ -190,38 +185,31 @@ class CellmixerPreview(Controls):
             return
         source, index = self._place
         data = np.asarray(mask, np.uint8).reshape((1,) * len(source.lead) + mask.shape)
-        place, viewer = placement(source, index), self.host.viewer
-        if self._layer is not None and self._layer in viewer.layers:
-            if self._layer.ndim == data.ndim:
-                self._layer.data = data
-                for name, value in place.items():
-                    setattr(self._layer, name, value)
-                return
-            viewer.layers.remove(self._layer)
-        active = viewer.layers.selection.active
-        name = f"{source.layer.name} foreground"
-        made = {OURS: {SHOWS: "foreground"}}
-        look = {"opacity": 0.4, "colormap": FOREGROUND, "metadata": made}
-        self._layer = viewer.add_labels(data, name=name, **look, **place)
-        viewer.layers.selection.active = active
+        if self._layer.shown and self._layer.layer.ndim != data.ndim:
+            self._layer.hide()
+        self._layer.draw(
+            "labels",
+            data,
+            placement(source, index),
+            name=f"{source.layer.name} foreground",
+            opacity=0.4,
+            colormap=FOREGROUND,
+            metadata={OURS: {SHOWS: "foreground"}},
+        )
 
     def _hide(self) -> None:
         self.scale.setVisible(False)
         self._foreground.stop()
-        if self._layer is not None and self._layer in self.host.viewer.layers:
-            self.host.viewer.layers.remove(self._layer)
-        self._layer = self._place = None
+        self._layer.hide()
+        self._place = None
 
     def _on_mixtures(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder of populations")
         if folder:
             self.preview(folder)
 
-    def _on_mixtures_ended(self) -> None:
-        self.mixtures.setEnabled(True)
-
     def _show_mixtures(self, made: Any) -> None:
-        self._on_mixtures_ended()
+        self.mixtures.setEnabled(True)
         viewer, shown, rows = self.host.viewer, self._mixed(), mixed_rows(made)
         labels = np.where(made.labels > len(made.classes), 0, made.labels)
         if shown is not None and made.classes == self._classes:

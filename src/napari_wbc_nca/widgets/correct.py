@@ -23,7 +23,7 @@ from napari_wbc_nca.widgets.correction_keys import (
 from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED, rows_by_label
-from napari_wbc_nca.widgets.layout import text_label
+from napari_wbc_nca.widgets.layout import grid, text_label
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -35,13 +35,7 @@ HINT = (
 
 
 class CorrectWidget(ViewerWidget):
-    """Buttons for all corrections of the active Labels layer, and its classes with their keys.
-
-    Parameters
-    ----------
-    napari_viewer
-        Viewer whose active layer is corrected.
-    """
+    """Buttons for all corrections of the active Labels layer, and its classes with their keys."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -85,11 +79,7 @@ class CorrectWidget(ViewerWidget):
         return button
 
     def _lay_out(self) -> None:
-        grid = QGridLayout()
-        for number, button in enumerate(self.buttons.values()):
-            grid.addWidget(button, number // 2, number % 2)
-        box = QWidget()
-        box.setLayout(grid)
+        box = grid([*self.buttons.values()])
         self.add(self.title, self.hint, box, self.cell, self.class_box, self.new_class, self.counts)
 
     def _take(self, layer: Layer | None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QPushButton,
@@ -23,13 +22,7 @@ from napari_wbc_nca.params import check, from_mapping
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.base import Computation, RunWidget
 from napari_wbc_nca.widgets.known_cells import FOLDER, LABELS, KnownCellsForm
-from napari_wbc_nca.widgets.layout import (
-    PathRow,
-    Section,
-    add_row,
-    big_button,
-    form_layout,
-)
+from napari_wbc_nca.widgets.layout import PathRow, Section, add_row, big_button, form_layout
 from napari_wbc_nca.widgets.model_box import ModelBox
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.worker import preload, report
@@ -68,13 +61,7 @@ class EvaluateForm(KnownCellsForm):
         self.other.setVisible(False)
 
     def models(self) -> tuple[str, ...]:
-        """Names or files of the models that are measured: one, or two.
-
-        Raises
-        ------
-        ValueError
-            When the same model is chosen twice.
-        """
+        """Names or files of the models that are measured: one, or two that differ."""
         if not self.both.isChecked():
             return (self.model.model,)
         if self.model.model == self.other.model:
@@ -87,13 +74,7 @@ _HEIGHT = 260
 
 
 class EvaluateWidget(RunWidget):
-    """Measures a model, or two side by side, against known cells.
-
-    Parameters
-    ----------
-    napari_viewer
-        Viewer whose Labels layers are offered as the truth.
-    """
+    """Measures a model, or two side by side, against known cells."""
 
     form: EvaluateForm
 
@@ -116,8 +97,7 @@ class EvaluateWidget(RunWidget):
         """Return the measurement that is chosen."""
         models = self.form.models()
         params = check(from_mapping(EvaluateParams, self.form.params.values()))
-        data = self.form.samples(self.viewer.layers)
-        steps = measure(models, data, params)
+        steps = measure(models, self.form.samples(self.viewer.layers), params)
         return Computation(steps, self._on_measured, "Loading the models")
 
     def write(self) -> None:
@@ -175,8 +155,7 @@ def _pages(result: Report) -> dict[str, QWidget]:
         if len(result.confusion):
             pages["Confusion"] = table(result.confusion)
         pages["Scores"] = canvas(plots.plot_scores(result.cells))
-        lowest = next(iter(result.worst.values()), [])
-        if lowest:
+        if lowest := next(iter(result.worst.values()), []):
             pages["Worst"] = canvas(plots.plot_cells(lowest))
         return pages
     if not isinstance(result, Comparison):
@@ -190,29 +169,24 @@ def _pages(result: Report) -> dict[str, QWidget]:
 
 
 def together(result: Comparison, name: str) -> pd.DataFrame:
-    """A table of both models' evaluations, one below the other."""
+    """Return a table of both models' evaluations, one below the other."""
     import pandas as pd
 
-    both = dict(zip(result.names, result.evaluations, strict=True))
-    tables = {
-        model: getattr(e, name).drop(columns="projection", errors="ignore")
-        for model, e in both.items()
-    }
-    found: pd.DataFrame = pd.concat(tables, names=["model"]).reset_index("model")
-    return found
+    tables = [getattr(one, name) for one in result.evaluations]
+    both = pd.concat(tables, keys=result.names, names=["model"]).reset_index("model")
+    return both.drop(columns="projection", errors="ignore")
 
 
 def table(values: pd.DataFrame) -> QTableWidget:
-    """Table of values that can be selected, but not changed."""
+    """Make a table of values that can be selected, but not changed."""
     shown = QTableWidget(len(values), len(values.columns))
+    shown.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     shown.setHorizontalHeaderLabels([str(name) for name in values.columns])
     shown.verticalHeader().setVisible(False)
     shown.setMinimumHeight(_HEIGHT)
     for row, items in enumerate(values.itertuples(index=False)):
         for column, value in enumerate(items):
-            item = QTableWidgetItem(_text(value))
-            item.setFlags(Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled)
-            shown.setItem(row, column, item)
+            shown.setItem(row, column, QTableWidgetItem(_text(value)))
     shown.resizeColumnsToContents()
     return shown
 
@@ -227,7 +201,7 @@ def _text(value: object) -> str:
 
 
 def canvas(figure: Figure) -> FigureCanvasQTAgg:
-    """Figure as a widget."""
+    """Show a figure as a widget."""
     shown = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
     shown.setMinimumHeight(_HEIGHT)
     return shown

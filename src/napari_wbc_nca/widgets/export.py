@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QGridLayout,
-    QMenu,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.registry import FORMATS
@@ -26,12 +19,14 @@ from napari_wbc_nca.widgets.base import Computation, Form, RunWidget
 from napari_wbc_nca.widgets.export_items import add_items, all_items
 from napari_wbc_nca.widgets.layer_boxes import LayerBox, LayerList, ReviewedBox
 from napari_wbc_nca.widgets.layout import (
+    Column,
     PathRow,
     Section,
     add_row,
     big_button,
     choice_box,
     form_layout,
+    grid,
     row,
     text_label,
 )
@@ -80,13 +75,7 @@ class ExportForm(Form):
             box.offer(offered)
 
     def chosen(self) -> list[Labels]:
-        """Labels layers that are ticked.
-
-        Raises
-        ------
-        ValueError
-            When there is none.
-        """
+        """Return the Labels layers that are ticked; a ValueError says that there is none."""
         found = self.layers.chosen()
         if not found:
             raise ValueError(
@@ -96,25 +85,13 @@ class ExportForm(Form):
         return found
 
     def target(self) -> Path:
-        """Folder of the exports.
-
-        Raises
-        ------
-        ValueError
-            When none is chosen.
-        """
+        """Return the folder of the exports; a ValueError says that none is chosen."""
         if self.folder.path is None:
             raise ValueError("No folder is chosen. Choose where the exports are to be written.")
         return self.folder.path
 
     def format_names(self) -> list[str]:
-        """Names of the formats that are ticked.
-
-        Raises
-        ------
-        ValueError
-            When there is none.
-        """
+        """Return the names of the formats that are ticked; a ValueError says that none is."""
         found = [name for name, box in self.formats.items() if box.isChecked()]
         if not found:
             raise ValueError("No format is ticked. Tick those that you need.")
@@ -151,19 +128,14 @@ class ExportForm(Form):
         self.rows.addWidget(Section("Split, crops, annotator", details))
 
     def _grid(self) -> QWidget:
-        box = QWidget()
+        box = Column()
         box.setToolTip("Each format gets a folder")
-        grid = QGridLayout(box)
-        grid.setContentsMargins(0, 0, 0, 0)
-        for number, check in enumerate(self.formats.values()):
-            grid.addWidget(check, number // 2, number % 2)
-        for text, on in (("All", True), ("None", False)):
-            button = QPushButton(text)
-            button.setToolTip(f"Tick {text.lower()} of the formats")
+        box.rows.addWidget(grid([*self.formats.values()]))
+        self.tick_all, self.tick_none = QPushButton("All"), QPushButton("None")
+        for button, on in ((self.tick_all, True), (self.tick_none, False)):
+            button.setToolTip(f"Tick {button.text().lower()} of the formats")
             button.clicked.connect(lambda _=False, on=on: self.tick(on=on))
-            setattr(self, f"tick_{text.lower()}", button)
-        last = row(*(getattr(self, f"tick_{name}") for name in ("all", "none")))
-        grid.addWidget(last, len(self.formats), 0, 1, 2)
+        box.rows.addWidget(row(self.tick_all, self.tick_none))
         return box
 
     def _show_rows(self, index: int = 0) -> None:
@@ -190,13 +162,7 @@ _AGAIN = 200
 
 
 class ExportWidget(RunWidget):
-    """Exports Labels layers with their classes, and imports what other programs saved.
-
-    Parameters
-    ----------
-    napari_viewer
-        Viewer whose layers are offered, and that gets what is imported.
-    """
+    """Exports Labels layers with their classes, and imports what other programs saved."""
 
     form: ExportForm
 
@@ -213,7 +179,7 @@ class ExportWidget(RunWidget):
         self.add(self.form, self.button, self.load, self.progress, self.status, self.written)
         self.from_file.triggered.connect(self._choose_file)
         self.from_folder.triggered.connect(self._choose_folder)
-        self.written.linkActivated.connect(_open)
+        self.written.linkActivated.connect(lambda link: QDesktopServices.openUrl(QUrl(link)))
         self.form.offer(self.viewer.layers)
 
     def prepare(self) -> Computation:
@@ -222,12 +188,10 @@ class ExportWidget(RunWidget):
         layers, folder, names = form.chosen(), form.target(), form.format_names()
         regions, shared = form.reviewed.regions(), form.shared_image()
         items = all_items(layers, list(self.viewer.layers), regions, shared)
-        params, groups = form.values(), form.groups.path
         from napari_wbc_nca.workflow.export import run
 
-        return Computation(
-            run(items, names, folder, params, groups), self._on_exported, "Exporting"
-        )
+        steps = run(items, names, folder, form.values(), form.groups.path)
+        return Computation(steps, self._on_exported, "Exporting")
 
     def import_from(self, path: Path) -> None:
         """Add layers of the labels at `path`."""
@@ -282,13 +246,12 @@ class ExportWidget(RunWidget):
 
 
 def listed(done: ExportResult) -> str:
-    """Rich text: a line for each format, with a link to its folder."""
-    lines: Iterable[str] = (
+    """Write a line for each format, with a link to its folder, as rich text."""
+    return "<br>".join(
         f'<a style="color: {_LINK}" href="{escape(folder.resolve().as_uri())}">{escape(name)}</a>: '
         f"{sum(folder in path.parents for path in done.files)} files"
         for name, folder in done.folders.items()
     )
-    return "<br>".join(lines)
 
 
 def _read(path: Path, image: Plane | None) -> Generator[None, None, list[Item]]:
@@ -304,7 +267,3 @@ def _plane(image: Image | None) -> Plane | None:
         return None
     source = source_of(image)
     return None if source.lead else source.image(())
-
-
-def _open(link: str) -> None:
-    QDesktopServices.openUrl(QUrl(link))

@@ -115,15 +115,7 @@ def _whole(name: str, values: Any) -> Any:
 
 
 def transfer_row(current: Row | None, here: Row | None, there: Row | None) -> Row | None:
-    """Return a row as it was at another point of the history; values changed since stay.
-
-    Parameters
-    ----------
-    current
-        The row as it is.
-    here, there
-        The row as it was recorded at either point.
-    """
+    """Return the row as it was recorded `there` in the history, not `here`; later changes stay."""
     if current is None or here is None or there is None:
         return there
     return {
@@ -143,22 +135,12 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b or (pd.isna(a) and pd.isna(b)))
 
 
-METHODS = (
-    "_on_features_change",
-    "_on_table_selection_changed",
-    "_update_table_selected_cells",
-)
+METHODS = "_on_features_change", "_on_table_selection_changed", "_update_table_selected_cells"
 """Methods of napari's widget that take rows for labels, or show the numbers of rows."""
 
 
 class RowSelection:
-    """Stand-in for a Labels layer whose selected label is counted in rows of its table.
-
-    Parameters
-    ----------
-    layer
-        Labels layer whose features have the column ``index``.
-    """
+    """Stand-in for a Labels layer whose selected label is counted in rows of its table."""
 
     def __init__(self, layer: Labels) -> None:
         self.layer, self.name = layer, layer.name

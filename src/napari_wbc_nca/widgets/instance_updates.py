@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.widgets.segment_run import Request
 
     Positions = npt.NDArray[np.float64]
+    Rows = dict[tuple[float, ...], list[int]]
 
 _DIGITS = 3
 """Places behind the point up to which two positions in pixels are the same."""
@@ -53,8 +54,6 @@ class Instances:
 
     Attributes
     ----------
-    request, checkpoint
-        How they were made.
     done
         Segmentation of each plane; their arrays are not those of the layers.
     numbers
@@ -77,11 +76,7 @@ class Instances:
     def changes(self, rows: Positions) -> dict[Index, Change]:
         """Return the changes by plane that make the centroids `rows`; none where they are.
 
-        Parameters
-        ----------
-        rows
-            ``(N, lead + 2)`` positions in a result's points layer. Those on planes that were not
-            segmented are ignored.
+        Rows ``(N, lead + 2)`` on planes that were not segmented are ignored.
         """
         now, table = _by_plane(self.request, rows), self.table()
         before = _by_plane(self.request, positions(self.request, table))
@@ -89,12 +84,9 @@ class Instances:
         found = {}
         for index in self.done:
             rows_now, places = now.get(index, {}), before.get(index, {})
-            removed_numbers = [
-                row for at, rows in places.items() for row in rows[len(rows_now.get(at, ())) :]
-            ]
-            new = [row for at, rows in rows_now.items() for row in rows[len(places.get(at, ())) :]]
-            if removed_numbers or new:
-                removed = [labels[int(number)] for number in table["index"].iloc[removed_numbers]]
+            gone, new = _more(places, rows_now), _more(rows_now, places)
+            if gone or new:
+                removed = [labels[int(number)] for number in table["index"].iloc[gone]]
                 found[index] = Change(rows[new, -2:].reshape(-1, 2), tuple(sorted(removed)))
         return found
 
@@ -144,15 +136,10 @@ def removed_numbers(before: Instances, after: Instances) -> list[int]:
 def merge_features(
     features: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame
 ) -> pd.DataFrame:
-    """Replace the rows of changed cells in the features of a layer; all others stay.
+    """Replace the rows of cells that changed from `before` to `after`; all others stay.
 
-    Parameters
-    ----------
-    features
-        Of the layer, which people may have edited and added columns and rows to. What only these
-        columns say of a changed cell stays.
-    before, after
-        Cells as they were computed; identified by ``index``.
+    People may have edited `features` and added columns and rows; what only these columns say of a
+    changed cell stays. Cells are identified by ``index``.
     """
     old, new = before.set_index("index"), after.set_index("index")
     same = [n for n in new.index.intersection(old.index) if new.loc[n].equals(old.loc[n])]
@@ -164,9 +151,14 @@ def merge_features(
     return both.sort_values("index", ignore_index=True)
 
 
-def _by_plane(request: Request, rows: Positions) -> dict[Index, dict[tuple[float, ...], list[int]]]:
+def _more(those: Rows, these: Rows) -> list[int]:
+    """List the rows at positions where there are more of `those` than of `these`."""
+    return [row for at, rows in those.items() for row in rows[len(these.get(at, ())) :]]
+
+
+def _by_plane(request: Request, rows: Positions) -> dict[Index, Rows]:
     """Return the numbers of the rows at each position of each plane."""
-    found: dict[Index, dict[tuple[float, ...], list[int]]] = {}
+    found: dict[Index, Rows] = {}
     for number, row in enumerate(rows):
         lead = tuple(int(at) for at in np.round(row[:-2]))
         index = request.planes[0] if len(request.planes) == 1 else lead

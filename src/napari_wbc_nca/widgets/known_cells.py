@@ -38,11 +38,6 @@ class KnownCellsForm(Form):
         Those of :data:`LABELS`, :data:`POINTS` and :data:`FOLDER` that are offered.
     outside
         What becomes of pixels that were not reviewed.
-
-    Attributes
-    ----------
-    fields
-        Layout of the rows; a subclass appends its rows by :meth:`add_field`.
     """
 
     def __init__(self, caption: str, sources: Sequence[str], outside: str) -> None:
@@ -78,13 +73,7 @@ class KnownCellsForm(Form):
             box.offer(offered)
 
     def samples(self, layers: Iterable[Layer]) -> list[Sample] | Path:
-        """Make samples of what is ticked among the viewer's `layers`, or return the folder.
-
-        Raises
-        ------
-        ValueError
-            When nothing is chosen, or layers do not fit on each other.
-        """
+        """Make samples of what is ticked among the viewer's `layers`, or return the folder."""
         known = list(layers)
         if self.source == FOLDER:
             if self.folder.path is None:
@@ -114,11 +103,6 @@ def samples_of_points(points: Points, layers: Sequence[Layer]) -> list[Sample]:
     """Make samples of a Points layer: one for each plane of the topmost image with a point.
 
     The class of a point stands among the layer's features, under ``class``.
-
-    Raises
-    ------
-    ValueError
-        When there is no image.
     """
     images = [la for la in layers if isinstance(la, Image) and OURS not in la.metadata]
     if not images:

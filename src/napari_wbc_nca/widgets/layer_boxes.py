@@ -22,15 +22,7 @@ _LAYER = Qt.ItemDataRole.UserRole
 
 
 class LayerBox(QComboBox):
-    """Chooses a layer of one kind.
-
-    Parameters
-    ----------
-    kind
-        Class of layers that are offered.
-    tip
-        What the layer is for.
-    """
+    """Chooses a layer of class `kind`; `tip` says what for."""
 
     def __init__(self, kind: type[Layer], tip: str) -> None:
         super().__init__()
@@ -64,15 +56,7 @@ class LayerBox(QComboBox):
 
 
 class LayerList(QListWidget):
-    """Layers of one kind, new ones ticked, but for labels of ours that are no cells.
-
-    Parameters
-    ----------
-    kind
-        Class of layers that are listed.
-    tip
-        What they are for.
-    """
+    """Layers of class `kind`, new ones ticked, but for labels of ours that are no cells."""
 
     def __init__(self, kind: type[Layer], tip: str) -> None:
         super().__init__()
@@ -96,7 +80,7 @@ class LayerList(QListWidget):
                     self.addItem(item)
 
     def chosen(self) -> list[Layer]:
-        """Layers that are ticked."""
+        """Return the layers that are ticked."""
         ticked = Qt.CheckState.Checked
         return [item.data(_LAYER) for item in self._items() if item.checkState() == ticked]
 
@@ -110,13 +94,7 @@ def _suggested(layer: Layer) -> Qt.CheckState:
 
 
 class ReviewedBox(Column):
-    """Chooses the Shapes layer of the regions that were reviewed in full.
-
-    Parameters
-    ----------
-    tip
-        What becomes of all else.
-    """
+    """Chooses the Shapes layer of regions reviewed in full; `tip` says what becomes of the rest."""
 
     def __init__(self, tip: str) -> None:
         super().__init__()
@@ -125,21 +103,15 @@ class ReviewedBox(Column):
         self.setToolTip(tip)
         self.rows.addWidget(self.mode)
         self.rows.addWidget(self.shapes)
-        self.mode.currentTextChanged.connect(self._show)
-        self._show(ALL)
+        self.mode.currentTextChanged.connect(lambda text: self.shapes.setVisible(text == INSIDE))
+        self.shapes.setVisible(False)
 
     def offer(self, layers: Iterable[Layer]) -> None:
         """Offer the viewer's layers."""
         self.shapes.offer(layers)
 
     def regions(self) -> Shapes | None:
-        """Layer of reviewed regions; None where all was reviewed.
-
-        Raises
-        ------
-        ValueError
-            When regions are asked for and there are none.
-        """
+        """Return the layer of reviewed regions; None where all was reviewed."""
         if self.mode.currentText() == ALL:
             return None
         layer = self.shapes.layer
@@ -149,6 +121,3 @@ class ReviewedBox(Column):
                 f"a Shapes layer, or set it to '{ALL}'."
             )
         return layer
-
-    def _show(self, text: str) -> None:
-        self.shapes.setVisible(text == INSIDE)

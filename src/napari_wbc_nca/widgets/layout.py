@@ -33,13 +33,7 @@ LABEL_WIDTH = 90
 
 
 class Column(QWidget):
-    """Widgets one below the other.
-
-    Attributes
-    ----------
-    rows
-        Layout that takes them.
-    """
+    """Widgets one below the other, in the layout `rows`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,15 +125,7 @@ def form_layout(parent: QWidget) -> QFormLayout:
 
 
 class PathRow(QWidget):
-    """A path that can be typed or chosen.
-
-    Parameters
-    ----------
-    tip
-        What the path is for.
-    folder
-        Whether it is a folder.
-    """
+    """A path of a file or folder that can be typed or chosen; `tip` says what for."""
 
     def __init__(self, tip: str, *, folder: bool) -> None:
         super().__init__()
@@ -171,15 +157,7 @@ class PathRow(QWidget):
 
 
 class Section(QWidget):
-    """A headline that shows and hides what stands below it.
-
-    Parameters
-    ----------
-    title
-        Text of the headline.
-    content
-        Widget that is hidden at first.
-    """
+    """A headline that shows and hides `content`, which is hidden at first."""
 
     def __init__(self, title: str, content: QWidget) -> None:
         super().__init__()
@@ -203,13 +181,7 @@ class Section(QWidget):
 
 
 class ProgressRow(QWidget):
-    """A progress bar and the button that cancels.
-
-    Parameters
-    ----------
-    tip
-        What becomes of a cancelled computation.
-    """
+    """A progress bar and the button that cancels; `tip` says what becomes of the computation."""
 
     def __init__(self, tip: str) -> None:
         super().__init__()

@@ -86,13 +86,7 @@ def _update_points(cells: Labels, points: Points) -> None:
 
 
 class _LabelsUpdate:
-    """Gives nuclei the class and colour of the cells that they lie in, other labels by number.
-
-    Parameters
-    ----------
-    layer
-        Labels layer that follows.
-    """
+    """Gives nuclei the class and colour of the cells that they lie in, other labels by number."""
 
     def __init__(self, layer: Labels) -> None:
         self._pixels: dict[int, int] | None = None

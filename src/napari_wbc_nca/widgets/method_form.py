@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from qtpy.QtWidgets import QCheckBox, QWidget
 
@@ -25,15 +25,13 @@ class OptionalLayer:
     ----------
     name
         Label image of the segmentation that it shows; any other text for points and maps.
-    caption, tip
-        Text and tooltip of its check box.
+    caption, tip, on
+        Of its check box: text, tooltip, and whether it is ticked at first.
     title
         What follows the image's name in the name of its layer; maps have names of their own.
     kind
         Whether it becomes labels with one row of features a cell, labels with one row a class,
         points, or images.
-    on
-        Whether it is ticked at first.
     """
 
     name: str
@@ -56,18 +54,12 @@ class MethodDisplay:
     ----------
     outputs
         What a run can add, in the order of the check boxes.
-    action
-        Text of the big button.
-    nothing
-        Sentence for a run that found no cell.
+    action, nothing
+        Text of the big button, and status of a run that found no cell.
     names
         Parameters that are shown, in this order; empty for all that are not advanced.
-    captions
-        Parameter to its label, where its name says too little.
-    hidden
-        Parameter to choices that are not offered.
-    texts
-        Parameter to the words of its choices.
+    captions, texts
+        As in :class:`~napari_wbc_nca.widgets.params_form.ParamsForm`.
     live
         Parameter whose change runs the last result again; empty where none does.
     phases
@@ -82,7 +74,6 @@ class MethodDisplay:
     nothing: str = "No cell found"
     names: tuple[str, ...] = ()
     captions: Mapping[str, str] = field(default_factory=dict)
-    hidden: Mapping[str, Iterable[str]] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     live: str = ""
     phases: Mapping[str, float] = field(default_factory=dict)
@@ -148,7 +139,7 @@ PROPAGATION = MethodDisplay(
         "locate": FIND,
     },
     phases={"Estimating": 2, "Finding|Classifying": 1, "Mapping": 1, "Propagating|Cutting": 9},
-    preview="napari_wbc_nca.widgets.propagation_preview:PropagationPreview",
+    preview="napari_wbc_nca.widgets.propagation_tools:PropagationPreview",
     tools="napari_wbc_nca.widgets.propagation_tools:PropagationTools",
 )
 
@@ -202,43 +193,28 @@ class MethodPage:
     ----------
     method
         Name in the registry.
-
-    Attributes
-    ----------
-    outputs
-        Check boxes of what can be added, by name.
-    params
-        All parameters that have a row.
-    main, device, details
-        The parts: what is added and how; the device; what stands under Advanced.
     """
 
     def __init__(self, method: str) -> None:
-        self.method = method
         self.display = display_of(method)
         self.cls: type[PredictParams] = registry.get(method).predict_params
         self.outputs = {item.name: _check(item) for item in self.display.outputs}
         shown = [field for field in fields(self.cls) if field.name not in ELSEWHERE]
         plain = [f.name for f in shown if not f.bounds.advanced and f.name not in SHARED]
         main = self.display.names or plain
-        self.params = ParamsForm(
-            self.cls,
-            [field.name for field in shown],
-            self.display.hidden,
-            self.display.texts,
-            self.display.captions,
-        )
+        names = [field.name for field in shown]
+        self.params = ParamsForm(self.cls, names, self.display.texts, self.display.captions)
         self.main, self.device, self.details = QWidget(), QWidget(), QWidget()
         form = form_layout(self.main)
         add_row(form, "Add", grid([*self.outputs.values()]))
         self.params.add_to(form, main)
         self.params.add_to(form_layout(self.device), ["device"])
-        rest = [f.name for f in shown if f.name not in main and f.name != "device"]
+        rest = [name for name in names if name not in (*main, "device")]
         self.params.add_to(form_layout(self.details), rest)
 
     @property
     def parts(self) -> tuple[QWidget, ...]:
-        """The parts of the form, from top to bottom."""
+        """What is added and how; the device; what stands under Advanced."""
         return self.main, self.device, self.details
 
     @property
@@ -267,26 +243,14 @@ class MethodPage:
             self.params.widgets[name].value = other.params.widgets[name].value
 
     def make(self, scale: Mapping[str, float]) -> PredictParams:
-        """Make checked parameters of what is shown, with those of the `scale`.
-
-        Raises
-        ------
-        ValueError
-            When a value is out of bounds, or no kind of cell is ticked.
-        """
+        """Make checked parameters of what is shown, with those of the `scale`."""
         values = self.params.values()
         if values.get(CLASS_FIELD) == "":
             raise ValueError("No kind of cell is ticked. Tick those that are to be found.")
         return from_mapping(self.cls, {**values, **scale, "maps": "maps" in self.ticked})
 
 
-def captions(boxes: Iterable[QCheckBox]) -> str:
-    """Texts of check boxes as a sentence lists them."""
-    *first, last = (box.text() for box in boxes)
-    return f"{', '.join(first)} or {last}" if first else last
-
-
-def _check(item: Any) -> QCheckBox:
+def _check(item: OptionalLayer) -> QCheckBox:
     box = QCheckBox(item.caption)
     box.setToolTip(item.tip)
     box.setChecked(item.on)

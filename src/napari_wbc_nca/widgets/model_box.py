@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
 
 FILES = "Checkpoints (*.safetensors *.pt *.pth);;All files (*)"
-
-
 DEFAULT = "wbc-smear"
 """Model that is chosen at first, where it is there."""
 FIRST = next(iter(registry.METHODS))
@@ -98,7 +96,7 @@ class ModelBox(QWidget):
 
     @property
     def cell(self) -> float:
-        """Diameter in µm of the cells of the model that is chosen, see :func:`cell_size`."""
+        """Cell size of the model that is chosen, see :func:`cell_size`."""
         return 0.0 if self.checkpoint is None else cell_size(self.checkpoint)
 
     def open(self, path: str) -> None:
@@ -120,8 +118,8 @@ class ModelBox(QWidget):
 
     def _keep(self, checkpoint: Checkpoint, model: str) -> None:
         self._known[model] = replace(checkpoint, weights={})
-        at, text = self.names.findData(model), describe(checkpoint, model)
-        self.names.setItemData(at, text, Qt.ItemDataRole.ToolTipRole)
+        tip = f"{checkpoint.method}: {', '.join(checkpoint.classes)}\n{model}"
+        self.names.setItemData(self.names.findData(model), tip, Qt.ItemDataRole.ToolTipRole)
 
     def _read(self, path: str) -> Checkpoint:
         QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
@@ -132,12 +130,7 @@ class ModelBox(QWidget):
 
 
 def cell_size(checkpoint: Checkpoint) -> float:
-    """Diameter in µm of a model's cells; 0 where a pixel size does not give their scale."""
+    """Return the diameter in µm of a model's cells; 0 where a pixel size does not give it."""
     scaled = checkpoint.card.get("scale", "cells") == "cells"
     known = checkpoint.card.get("pixel_size_known", scaled)
     return checkpoint.diameter * checkpoint.pixel_size if known else 0.0
-
-
-def describe(checkpoint: Checkpoint, model: str) -> str:
-    """Describe a model by its method, classes and name."""
-    return f"{checkpoint.method}: {', '.join(checkpoint.classes)}\n{model}"

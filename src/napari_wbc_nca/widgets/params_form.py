@@ -23,7 +23,7 @@ LARGEST = 2**31 - 1
 
 
 def caption(field: Parameter) -> str:
-    """Label of a parameter, with its unit where the widget cannot show one itself.
+    """Return the label of a parameter, with its unit where the widget cannot show one.
 
     Examples
     --------
@@ -35,33 +35,21 @@ def caption(field: Parameter) -> str:
     return field.name.replace("_", " ").capitalize() + unit
 
 
-def options(field: Parameter, hidden: Iterable[str], texts: Mapping[str, str]) -> dict[str, Any]:
-    """Keyword arguments with which magicgui draws `field`.
-
-    Parameters
-    ----------
-    field
-        A field of a params dataclass.
-    hidden
-        Choices that are not offered.
-    texts
-        Choice to the words it is offered in, where its name says too little.
-    """
+def options(field: Parameter, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the arguments with which magicgui draws `field`; `texts` are those of its choices."""
     if field.choices:
-        offered = [choice for choice in field.choices if choice not in set(hidden)]
-        return {"choices": [(texts.get(choice, choice), choice) for choice in offered]}
+        return {"choices": [(texts.get(choice, choice), choice) for choice in field.choices]}
     if field.type not in (int, float):
         return {}
     low, high = field.bounds.low, field.bounds.high
-    bounds = {
-        "min": -LARGEST if low is None else low,
-        "max": LARGEST if high is None else high,
+    return {
+        "min": field.type(-LARGEST if low is None else low),
+        "max": field.type(LARGEST if high is None else high),
     }
-    return bounds if field.type is float else {name: int(value) for name, value in bounds.items()}
 
 
 def decimals(value: float) -> int:
-    """Places behind the point that a spin box needs to show `value`, and two at least.
+    """Count the decimals that a spin box needs to show `value`, and two at least.
 
     Examples
     --------
@@ -72,15 +60,12 @@ def decimals(value: float) -> int:
     return max(2, -exponent if isinstance(exponent, int) else 0)
 
 
-def widget_for(
-    field: Parameter, hidden: Iterable[str] = (), texts: Mapping[str, str] | None = None
-) -> ValueWidget[Any]:
-    """Widget that edits `field`, at its default, with its help as the tooltip."""
-    made: Any = create_widget(
-        annotation=field.type, name=field.name, options=options(field, hidden, texts or {})
+def widget_for(field: Parameter, texts: Mapping[str, str]) -> ValueWidget[Any]:
+    """Make the widget that edits `field`, at its default, with its help as the tooltip."""
+    widget: Any = create_widget(
+        annotation=field.type, name=field.name, options=options(field, texts)
     )
-    widget: ValueWidget[Any] = made
-    native = made.native
+    native = widget.native
     if field.type is float:
         native.setDecimals(decimals(field.default))
     widget.value = field.default
@@ -90,27 +75,18 @@ def widget_for(
     if field.type is bool:
         native.setText("")  # the row's label says it
     if texts:
-        for number, choice in enumerate(made.choices):  # the papers' terms
+        for number, choice in enumerate(widget.choices):  # the papers' terms
             tip = f"{field.name} = {choice}: {field.bounds.help}"
             native.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
     if field.type is float and field.bounds.unit:
         native.setSuffix(f" {field.bounds.unit}")
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return widget
+    made: ValueWidget[Any] = widget
+    return made
 
 
 class ClassChecks(QWidget):
-    """Check boxes of a model's classes, which edit their names joined by commas.
-
-    It has what a form uses of magicgui's widgets.
-
-    Attributes
-    ----------
-    changed
-        Emits the new value.
-    boxes
-        Check box of each class, by its name.
-    """
+    """Check boxes of a model's classes; has what a form uses of magicgui's widgets."""
 
     changed = Signal(str)
 
@@ -162,8 +138,6 @@ class ParamsForm:
         Params dataclass.
     names
         Fields that are shown.
-    hidden
-        Field name to choices that are not offered.
     texts
         Field name to the words of its choices.
     captions
@@ -174,29 +148,28 @@ class ParamsForm:
         self,
         cls: type,
         names: Iterable[str],
-        hidden: Mapping[str, Iterable[str]] | None = None,
         texts: Mapping[str, Mapping[str, str]] | None = None,
         captions: Mapping[str, str] | None = None,
     ) -> None:
-        wanted, hidden, texts = set(names), hidden or {}, texts or {}
+        wanted, texts = set(names), texts or {}
         shown = [field for field in fields(cls) if field.name in wanted]
         self.captions = {field.name: caption(field) for field in shown} | dict(captions or {})
         self.widgets: dict[str, Any] = {
             field.name: ClassChecks(field)
             if field.name == CLASS_FIELD
-            else widget_for(field, hidden.get(field.name, ()), texts.get(field.name))
+            else widget_for(field, texts.get(field.name, {}))
             for field in shown
         }
         if unknown := wanted - set(self.widgets):
             raise ValueError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
 
     def native(self, name: str) -> QWidget:
-        """Qt widget that edits field `name`."""
+        """Return the Qt widget that edits field `name`."""
         widget: QWidget = self.widgets[name].native
         return widget
 
     def values(self) -> dict[str, Any]:
-        """Field name to the value shown."""
+        """Return field name to the value shown."""
         return {name: widget.value for name, widget in self.widgets.items()}
 
     def add_to(self, layout: QFormLayout, names: Iterable[str]) -> None:

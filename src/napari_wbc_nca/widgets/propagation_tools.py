@@ -1,18 +1,20 @@
-"""Update cells by their centroids, and show the contribution map of one cell."""
+"""Preview centroids, update cells by their centroids, show the contribution map of one cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels, Points
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
-from napari_wbc_nca.widgets.class_colours import class_colours, colormap
+from napari_wbc_nca.widgets.base import TemporaryLayer
+from napari_wbc_nca.widgets.class_colours import class_colours, colormap, summary
 from napari_wbc_nca.widgets.instance_updates import (
     Instances,
     changed_pixels,
@@ -21,68 +23,158 @@ from napari_wbc_nca.widgets.instance_updates import (
     removed_numbers,
 )
 from napari_wbc_nca.widgets.layout import row
-from napari_wbc_nca.widgets.planes import OURS, placement
+from napari_wbc_nca.widgets.planes import OURS, Index, Source, current_index, placement
 from napari_wbc_nca.widgets.result_layers import positions, stack_planes
 from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
-from napari_wbc_nca.widgets.worker import Job, report
+from napari_wbc_nca.widgets.worker import PAUSE, DebouncedJob, Job, report
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
-    from napari import Viewer
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
-    from napari_wbc_nca.widgets.planes import Index
     from napari_wbc_nca.widgets.result_layers import Result
     from napari_wbc_nca.widgets.segment_run import Finished, Request
+
+
+CHEAP = ("kinds", "min_likelihood", "min_distance")
+"""Parameters that change which peaks count, but not the likelihood."""
+
+
+class PropagationPreview(Controls):
+    """Previews the centroids that a run would find."""
+
+    def __init__(self, host: SegmentWidget) -> None:
+        super().__init__(host)
+        self.shown = QCheckBox("Preview centroids")
+        self.shown.setToolTip("Show the cells that would be found, as you change the parameters")
+        self.found = QLabel()
+        self.found.setWordWrap(True)
+        self.found.setVisible(False)
+        self.rows.addWidget(row(self.shown))
+        self.rows.addWidget(self.found)
+        self._layer = TemporaryLayer(host.viewer)
+        self._place: tuple[Source, Index] | None = None
+        self._response: Any = None
+        self._live = DebouncedJob(self)
+        self._live.done.connect(self._on_response)
+        self.shown.toggled.connect(self.on_source)
+        for name in CHEAP:
+            host.form.params.widgets[name].changed.connect(self._show)
+        host.viewer.dims.events.current_step.connect(self._on_step)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the likelihood is being computed."""
+        return self._live.busy
+
+    def on_source(self) -> None:
+        """Look at the plane that is seen, or hide the preview."""
+        self._hide()
+        source = self.host.form.source
+        if not self.shown.isChecked() or source is None:
+            return
+        index = current_index(source, self.host.viewer.dims.point)
+        params, model = self._params(), self.host.form.model.model
+        if params is not None:
+            self._place = (source, index)
+            self._say("Finding cells…")
+            self._live.ask(lambda: respond(source, index, model, params))
+
+    def on_close(self) -> None:
+        """Turn the preview off."""
+        self.shown.setChecked(False)
+        self._hide()
+
+    def _hide(self) -> None:
+        self._live.stop()
+        self._layer.hide()
+        self._response = self._place = None
+        self.found.setVisible(False)
+
+    def _params(self) -> Any:
+        try:
+            return self.host.form.page.make(self.host.form.scale.params())
+        except ValueError as error:
+            report(error)
+            return None
+
+    def _on_step(self, event: Any = None) -> None:
+        if not isalive(self):
+            return  # the viewer outlives the widget
+        source = self.host.form.source
+        if self.shown.isChecked() and source is not None and source.lead:
+            self.on_source()
+
+    def _on_response(self, response: Any) -> None:
+        self._response = response
+        self._show()
+
+    def _show(self, value: Any = None) -> None:
+        """Put the peaks of the likelihood into their layer."""
+        if self._response is None or self._place is None:
+            return
+        from napari_wbc_nca.methods.propagation.detect import centroids
+
+        try:
+            params: Any = self.host.form.page.make(self.host.form.scale.params())
+            found = centroids(self._response, params)
+        except ValueError as error:  # such as no kind that is ticked
+            self._say(str(error))
+            return
+        source, index = self._place
+        data = np.zeros((len(found), len(source.lead) + 2))
+        data[:, -2:] = found[["y", "x"]]
+        classes = class_colours(found)
+        look = {
+            "features": found,
+            "border_color": [classes[name] for name in found["class"]] or "white",
+        }
+        self._say(summary(found["class"], self.host.form.display.nothing))
+        self._layer.draw(
+            "points",
+            data,
+            look,
+            name="preview of centroids",
+            size=self._response.diameter / 4,
+            face_color="transparent",
+            border_width=0.15,
+            metadata={OURS: {}},
+            **placement(source, index),
+        )
+
+    def _say(self, text: str) -> None:
+        self.found.setText(text)
+        self.found.setVisible(True)
+
+
+def respond(source: Source, index: Index, model: str, params: Any) -> Generator[Any, None, Any]:
+    """Map the likelihood of a plane; runs in a thread."""
+    from napari_wbc_nca.io import model_store
+    from napari_wbc_nca.methods.propagation import detect
+
+    yield None
+    return (
+        yield from detect.map_likelihood(source.image(index), model_store.resolve(model), params)
+    )
 
 
 LOOK = {"colormap": "magma", "blending": "additive", "contrast_limits": (0, 1)}
 
 
-class ContributionView:
-    """Layer just above the image with the contribution map of one cell.
-
-    Parameters
-    ----------
-    viewer
-        Viewer that shows it.
-    """
-
-    def __init__(self, viewer: Viewer) -> None:
-        self.viewer = viewer
-        self.layer: Image | None = None
+class ContributionView(TemporaryLayer):
+    """Layer just above the image with the contribution map of one cell."""
 
     def show(
         self, request: Request, index: Index, plane: npt.NDArray[np.float32], number: int
     ) -> None:
         """Show the contribution of cell `number`, which lies on the plane at `index`."""
-        data = stack_planes(request, {index: plane}, np.float32)
-        if self.layer is not None and self.layer in self.viewer.layers:
-            self.layer.data = data
-        else:
-            self.layer = self._add(request, data)
-        self.layer.name = f"{request.source.layer.name} contribution {number}"
-
-    def hide(self) -> None:
-        """Remove the layer."""
-        if self.layer is not None and self.layer in self.viewer.layers:
-            self.viewer.layers.remove(self.layer)
-        self.layer = None
-
-    def _add(self, request: Request, data: Any) -> Image:
-        layers, source = self.viewer.layers, request.source
-        active = layers.selection.active
+        data, source = stack_planes(request, {index: plane}, np.float32), request.source
         place = placement(source, request.planes[0] if len(request.planes) == 1 else None)
-        added: Image = self.viewer.add_image(data, metadata={OURS: {}}, **LOOK, **place)
-        if source.layer in layers:
-            layers.move(len(layers) - 1, layers.index(source.layer) + 1)
-        layers.selection.active = active
-        return added
+        look = {"name": f"{source.layer.name} contribution {number}"}
+        self.draw("image", data, look, source.layer, metadata={OURS: {}}, **LOOK, **place)
 
 
-PAUSE = 200
-"""Milliseconds without another edit after which the cells follow the centroids."""
 POINTS = "points"
 LAZY = "The centroids of a lazy image cannot be corrected; run again after you edited them."
 NO_POINTS = "Tick Points under Add and run again to correct the centroids."
@@ -90,13 +182,7 @@ READY = "Add, move or delete points to correct the cells."
 
 
 class PropagationTools(Controls):
-    """Update touched cells, and show one cell's contribution.
-
-    Parameters
-    ----------
-    host
-        Segment widget, whose last result is worked on.
-    """
+    """Update touched cells of the last result, and show one cell's contribution."""
 
     def __init__(self, host: SegmentWidget) -> None:
         super().__init__(host)
@@ -119,9 +205,7 @@ class PropagationTools(Controls):
         self._number = 0
         self._job: Job | None = None
         self._writing = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE)
+        self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self.update_cells)
         self.update_button.clicked.connect(self.update_cells)
         self.follow.toggled.connect(self._on_edited)
@@ -256,16 +340,14 @@ class PropagationTools(Controls):
         (at,) = points.selected_data
         number = points.features["index"].get(at, np.nan)
         if np.isfinite(number):
-            self._select(int(number))
+            self._number = int(number)
+            self._show_contribution()
 
     def _on_label(self, event: Any = None) -> None:
         cells = self._layer("cell")
         if isinstance(cells, Labels):
-            self._select(int(cells.selected_label))
-
-    def _select(self, number: int) -> None:
-        self._number = number
-        self._show_contribution()
+            self._number = int(cells.selected_label)
+            self._show_contribution()
 
     def _show_contribution(self, event: Any = None) -> None:
         """Show the selected cell's contribution, or none."""

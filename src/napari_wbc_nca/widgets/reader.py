@@ -1,4 +1,4 @@
-"""Read what ``segment`` wrote: labels with their table, or all that belongs to an image."""
+"""Read what ``segment`` wrote, with all that belongs to an image, and open samples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import tifffile
 from napari import current_viewer
 from napari.utils.notifications import show_warning
 
+from napari_wbc_nca.datasets.synthetic import KINDS, culture
 from napari_wbc_nca.formats.files import read_cells
 from napari_wbc_nca.formats.items import ExportError
 from napari_wbc_nca.io import images
@@ -37,8 +38,7 @@ Reader = Callable[[str | Sequence[str]], "list[LayerDataTuple]"]
 def get_reader(path: str | Sequence[str]) -> Reader | None:
     """Return the reader of one of our outputs; None for everything else.
 
-    A label image and a table are ours where the other one lies beside it, a JSON file where it
-    says so.
+    A label image or table is ours where the other lies beside it, a JSON file where it says so.
     """
     paths = [path] if isinstance(path, str) else list(path)
     return read if paths and all(_is_ours(Path(one)) for one in paths) else None
@@ -177,17 +177,14 @@ def record(path: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError:
         return None
-    if isinstance(found, dict) and str(found.get("program", "")).startswith(PROGRAM):
-        return found
-    return None
+    ours = isinstance(found, dict) and str(found.get("program", "")).startswith(PROGRAM)
+    return found if ours else None
 
 
 def _beside(path: Path, ending: str) -> Path:
     """Return the path of another output of the same image."""
-    for known in SUFFIXES:
-        if path.name.endswith(known):
-            return path.with_name(path.name.removesuffix(known) + ending)
-    return path.with_name(path.name + ending)
+    known = next((known for known in SUFFIXES if path.name.endswith(known)), "")
+    return path.with_name(path.name.removesuffix(known) + ending)
 
 
 def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -203,3 +200,41 @@ def _source(path: Path, source: Any) -> Path | None:
     name = PureWindowsPath(source).name
     places = (Path(source), path.with_name(name), path.parent.parent / name)
     return next((place for place in places if place.is_file()), None)
+
+
+SAMPLE_SHAPE = (384, 512)
+"""Of the cultures under File > Open Sample."""
+
+
+def first_smear() -> list[LayerDataTuple]:
+    """Open a smear with a neutrophil."""
+    return [_sample("smear-1")]
+
+
+def second_smear() -> list[LayerDataTuple]:
+    """Open a smear of another laboratory."""
+    return [_sample("smear-2")]
+
+
+def typed_field() -> list[LayerDataTuple]:
+    """Open a field with white blood cells of two types."""
+    return [_sample("typed")]
+
+
+def populations() -> list[LayerDataTuple]:
+    """Make a culture of each population, such as CellMixer is trained on."""
+    return [
+        (culture((kind,), SAMPLE_SHAPE, seed).pixels, {"name": kind}, "image")
+        for seed, kind in enumerate(KINDS)
+    ]
+
+
+def mixed_culture() -> list[LayerDataTuple]:
+    """Make a culture of mixed populations, with the true class of each pixel."""
+    made = culture(tuple(KINDS), SAMPLE_SHAPE, len(KINDS))
+    known = {"name": f"classes: {', '.join(KINDS)}", "visible": False}
+    return [(made.pixels, {"name": "culture"}, "image"), (made.classes, known, "labels")]
+
+
+def _sample(name: str) -> tuple[Any, dict[str, Any], str]:
+    return images.read(images.sample_path(name)).pixels, {"name": name}, "image"

@@ -10,14 +10,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
+from napari_wbc_nca.widgets.base import TemporaryLayer
 from napari_wbc_nca.widgets.layout import choice_box
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from napari import Viewer
-    from napari.layers import Layer
 
     from napari_wbc_nca.widgets.planes import Source
 
@@ -26,10 +25,7 @@ AUTOMATIC, PIXEL_SIZE, DIAMETER = "automatic", "pixel size", "cell diameter"
 
 
 class ScaleBox(QWidget):
-    """Details of where the scale comes from, and a button that asks for an estimate.
-
-    The choice itself, `mode`, stands in the row above.
-    """
+    """Details of the scale and a button that asks for an estimate; `mode` stands a row above."""
 
     changed = Signal()
     estimate_clicked = Signal()
@@ -64,22 +60,19 @@ class ScaleBox(QWidget):
         self.mode.currentTextChanged.connect(self._on_mode)
         self.estimate.clicked.connect(self.estimate_clicked)
         for widget in self.form.widgets.values():
-            widget.changed.connect(self._on_value)
+            widget.changed.connect(lambda _: self.changed.emit())
         self._on_mode(AUTOMATIC)
 
     def params(self) -> dict[str, float]:
-        """The two parameters of the workflow; 0 where the workflow is to find out."""
+        """Return the two parameters of the workflow; 0 where the workflow is to find out."""
         shown = {AUTOMATIC: "", PIXEL_SIZE: "pixel_size", DIAMETER: "diameter"}
         values = self.form.values()
         return {name: values[name] if name == shown[self.choice] else 0.0 for name in values}
 
     def diameter(self, cell: float) -> float:
-        """Diameter of a cell in pixels by what is chosen, else by the last run; 0 if unknown.
+        """Return the diameter of a cell in pixels, as chosen or in the last run; 0 if unknown.
 
-        Parameters
-        ----------
-        cell
-            Diameter of the model's cells in µm; 0 where a pixel size does not tell its scale.
+        `cell` is that of the model's cells in µm; 0 where a pixel size does not give their scale.
         """
         given = self.params()
         size = given["pixel_size"] or self._pixel_size
@@ -88,8 +81,7 @@ class ScaleBox(QWidget):
     @property
     def choice(self) -> str:
         """Where the scale comes from."""
-        text: str = self.mode.currentText()
-        return text
+        return str(self.mode.currentText())
 
     def set_diameter(self, diameter: float) -> None:
         """Show an estimated diameter, in pixels, where it can be corrected."""
@@ -122,9 +114,6 @@ class ScaleBox(QWidget):
         self.circle.setChecked(mode != AUTOMATIC)
         self.changed.emit()
 
-    def _on_value(self, value: Any = None) -> None:
-        self.changed.emit()
-
 
 CIRCLE = "cell diameter"
 """Name of the layer that shows the circle."""
@@ -133,39 +122,16 @@ SIDE = 256
 COLOUR = (255, 0, 255)
 
 
-class Circle:
+class Circle(TemporaryLayer):
     """A circle over the middle of what the viewer shows; nothing can be edited in it.
 
     A picture, not a shape: OpenGL crashes where labels follow a shapes layer that was removed.
-
-    Parameters
-    ----------
-    viewer
-        Viewer that shows it.
     """
-
-    def __init__(self, viewer: Viewer) -> None:
-        self.viewer = viewer
-        self.layer: Layer | None = None
 
     def show(self, source: Source, diameter: float) -> None:
         """Draw the circle, `diameter` pixels of `source` across, where it can be compared."""
         place = circle_place(source, self._centre(source), diameter)
-        if self.layer is not None and self.layer in self.viewer.layers:
-            for name, value in place.items():
-                setattr(self.layer, name, value)
-            return
-        active = self.viewer.layers.selection.active
-        self.layer = self.viewer.add_image(
-            ring(SIDE), rgb=True, name=CIRCLE, metadata={OURS: {}}, **place
-        )
-        self.viewer.layers.selection.active = active
-
-    def hide(self) -> None:
-        """Remove the circle; it only helps to choose."""
-        if self.layer is not None and self.layer in self.viewer.layers:
-            self.viewer.layers.remove(self.layer)
-        self.layer = None
+        self.draw("image", ring(SIDE), place, rgb=True, name=CIRCLE, metadata={OURS: {}})
 
     def _centre(self, source: Source) -> npt.NDArray[np.float64]:
         """Middle of the view in pixels of `source`, or the pixel nearest to it."""
@@ -174,21 +140,12 @@ class Circle:
         camera = getattr(self.viewer, "scene", self.viewer).camera
         world[source.axes[-2:]] = camera.center[-2:]
         inside = np.asarray(source.layer.world_to_data(world), float)[source.axes[-2:]]
-        height, width = source.image(next(source.planes())).shape
-        centre: npt.NDArray[np.float64] = np.clip(inside, 0, (height - 1, width - 1))
+        centre: npt.NDArray[np.float64] = np.clip(inside, 0, np.subtract(source.shape, 1))
         return centre
 
 
 def circle_place(source: Source, centre: npt.ArrayLike, diameter: float) -> dict[str, Any]:
-    """Keyword arguments that put :func:`ring` on a plane.
-
-    Parameters
-    ----------
-    source
-        Planes that the circle is to be compared with.
-    centre, diameter
-        Of the circle, in pixels of `source`.
-    """
+    """Place :func:`ring` on a plane; `centre` (y, x) and `diameter` in pixels of `source`."""
     place = placement(source, None, flat=True)
     move = Affine(**{name: place[name] for name in ("scale", "translate", "rotate", "shear")})
     step = diameter / SIDE
@@ -197,7 +154,7 @@ def circle_place(source: Source, centre: npt.ArrayLike, diameter: float) -> dict
 
 
 def ring(side: int) -> npt.NDArray[np.uint8]:
-    """Picture ``(side, side, 4)`` of a circle that touches all four edges.
+    """Draw a picture ``(side, side, 4)`` of a circle that touches all four edges.
 
     Examples
     --------

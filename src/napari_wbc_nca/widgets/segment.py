@@ -35,13 +35,7 @@ UNCOUNTED = "Touching cells are not counted"
 
 
 class Controls(Column):
-    """Part of the Segment widget that belongs to one method; subclasses override the hooks.
-
-    Parameters
-    ----------
-    host
-        Segment widget, whose form and viewer are used.
-    """
+    """Part of the Segment widget `host` that belongs to one method; subclasses override hooks."""
 
     def __init__(self, host: SegmentWidget) -> None:
         super().__init__()
@@ -58,13 +52,7 @@ class Controls(Column):
 
 
 class ControlsPlace(Column):
-    """Where the controls of one method stand at a time; empty where it has none.
-
-    Parameters
-    ----------
-    host
-        Segment widget that the controls are for.
-    """
+    """Where the controls of one method stand at a time; empty where it has none."""
 
     def __init__(self, host: SegmentWidget) -> None:
         super().__init__()
@@ -100,13 +88,7 @@ class ControlsPlace(Column):
 
 
 class SegmentWidget(RunWidget):
-    """Segments and types the cells of an image layer, by whatever method the model has.
-
-    Parameters
-    ----------
-    napari_viewer
-        Viewer whose layers are offered and that gets the results.
-    """
+    """Segments and types the cells of an image layer, by whatever method the model has."""
 
     form: SegmentForm
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from napari_wbc_nca.widgets.base import Form
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import Column, Section, add_row, choice_box, form_layout
-from napari_wbc_nca.widgets.method_form import FIND, MethodDisplay, MethodPage, captions
+from napari_wbc_nca.widgets.method_form import FIND, MethodDisplay, MethodPage
 from napari_wbc_nca.widgets.model_box import ModelBox
 from napari_wbc_nca.widgets.planes import OURS, Source, boxes_in, current_index, source_of, to_plane
 from napari_wbc_nca.widgets.scale_box import ScaleBox
@@ -86,13 +86,7 @@ class SegmentForm(Form):
         self.points.offer(there, chosen)
 
     def request(self, point: Sequence[float]) -> Request:
-        """Everything that is chosen, with the viewer's sliders at `point`.
-
-        Raises
-        ------
-        ValueError
-            When something is missing, saying what to do.
-        """
+        """Return what is chosen, with the viewer's sliders at `point`, or raise what is missing."""
         source = self.source
         if source is None:
             raise ValueError(
@@ -100,8 +94,8 @@ class SegmentForm(Form):
                 "White blood cells."
             )
         if not self.page.ticked:
-            texts = captions(self.outputs.values())
-            raise ValueError(f"Nothing is to be added. Tick {texts}.")
+            *first, last = (box.text() for box in self.outputs.values())
+            raise ValueError(f"Nothing is to be added. Tick {', '.join(first)} or {last}.")
         params = self.page.make(self.scale.params())
         points = boxes = None
         if self.page.locate() == "points":
@@ -145,7 +139,7 @@ class SegmentForm(Form):
             for place, part in zip(self._places, page.parts, strict=True):
                 place.rows.addWidget(part)
             if page.display.live:
-                page.params.widgets[page.display.live].changed.connect(self._on_live)
+                page.params.widgets[page.display.live].changed.connect(self.live_changed)
             if "locate" in page.params.widgets:
                 page.params.widgets["locate"].changed.connect(self._show_rows)
         return self._pages[method]
@@ -165,9 +159,6 @@ class SegmentForm(Form):
         self.scale.set_source(self.source)
         self._show_rows()
         self.source_changed.emit()
-
-    def _on_live(self, value: Any) -> None:
-        self.live_changed.emit(value)
 
     def _show_rows(self, value: Any = None) -> None:
         locate, source = self.page.locate(), self.source

@@ -28,16 +28,10 @@ class Request:
 
     Attributes
     ----------
-    source, planes
-        What is segmented.
     model
         Name or file of a checkpoint.
-    params
-        Parameters of the workflow.
-    display
-        How the model's method is displayed: what can become layers.
     outputs
-        Names of the display's outputs that do.
+        Names of the display's outputs that become layers.
     points
         ``(N, lead + 2)`` positions, see :func:`napari_wbc_nca.widgets.planes.to_plane`.
     boxes
@@ -54,29 +48,17 @@ class Request:
     boxes: npt.NDArray[np.float64] | None = None
 
     def prompts(self, index: Index) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-        """Points and boxes on the plane at `index`, without leading axes."""
+        """Return points and boxes on the plane at `index`, without leading axes."""
         return _of_plane(self.points, index), _of_plane(self.boxes, index)
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of a run.
-
-    Attributes
-    ----------
-    plane
-        Number of the plane among those of the request.
-    progress
-        What the workflow reported.
-    checkpoint
-        Model that is being used.
-    segmentation
-        Result of the plane, in the plane's last step.
-    """
+    """Progress on a plane, counted among those of the request; its last step has the result."""
 
     plane: int
-    progress: Progress
     checkpoint: Checkpoint
+    progress: Progress
     segmentation: Segmentation | None = None
 
 
@@ -93,14 +75,14 @@ class Finished:
         self._levels = _levels(self.request.source.layer)
 
     def is_current(self, layers: Iterable[Layer]) -> bool:
-        """Whether the image is still among the viewer's `layers`, with the pixels it had."""
+        """Return whether the image is still among the viewer's `layers`, with the pixels it had."""
         layer = self.request.source.layer
         return any(layer == other for other in layers) and all(
             now is then for now, then in zip(_levels(layer), self._levels, strict=False)
         )
 
     def notes(self) -> list[str]:
-        """What the methods said of the results, each sentence once."""
+        """List what the methods said of the results, each sentence once."""
         found = (note for seg in self.done.values() for note in seg.provenance.get("notes", ()))
         return list(dict.fromkeys(map(str, found)))
 
@@ -121,17 +103,17 @@ class Finished:
         return Progress(finished, planes, step.progress.message)
 
     def centres(self) -> npt.NDArray[np.float64]:
-        """Centres of all cells, ``(N, lead + 2)``: leading axes, then y and x in pixels."""
+        """Return all centres ``(N, lead + 2)``: leading axes, then y and x in pixels."""
         rows = [(*index, *cell.centre) for index, cells in self.cells.items() for cell in cells]
         return np.array(rows, float).reshape(-1, len(self.request.source.lead) + 2)
 
     def diameter(self) -> float:
-        """Diameter in pixels that the only plane was segmented at; 0 where there is no one."""
+        """Return the diameter in pixels that all planes were segmented at; 0 without one."""
         found = {seg.provenance.get("diameter", 0.0) for seg in self.done.values()}
         return float(found.pop()) if len(found) == 1 else 0.0
 
     def segmentations(self) -> dict[Index, Segmentation]:
-        """Results by plane; of an unfinished plane, its finished cells."""
+        """Return results by plane; of an unfinished plane, its finished cells."""
         from napari_wbc_nca.workflow import segment
 
         found = dict(self.done)
@@ -156,16 +138,11 @@ def segment_planes(request: Request) -> Generator[Step, None, None]:
         points, boxes = request.prompts(index)
         if len(request.planes) > 1 and any(g is not None and not len(g) for g in (points, boxes)):
             continue  # nobody marked a cell on this plane
-        steps = segment.run(
-            request.source.image(index), checkpoint, request.params, points=points, boxes=boxes
-        )
-        segmentation = yield from map_progress(steps, partial(_step, number, checkpoint))
-        end = Progress(1, 1, "done")
-        yield Step(number, end, checkpoint, segmentation)
-
-
-def _step(number: int, checkpoint: Checkpoint, progress: Progress) -> Step:
-    return Step(number, progress, checkpoint)
+        image = request.source.image(index)
+        steps = segment.run(image, checkpoint, request.params, points=points, boxes=boxes)
+        step = partial(Step, number, checkpoint)
+        segmentation = yield from map_progress(steps, step)
+        yield step(Progress(1, 1, "done"), segmentation)
 
 
 def estimate_diameter(request: Request) -> Generator[Progress | None, None, float]:
@@ -194,8 +171,8 @@ def with_projection(first: Finished, projection: str) -> Request:
     request = first.request
     values = as_dict(request.params)
     scale = {"diameter": values["diameter"] or first.diameter()}
-    params = from_mapping(type(request.params), values | scale | {"projection": projection})
-    if values["locate"] not in ("evidence", "detector"):
-        return replace(request, params=params)
-    params = from_mapping(type(params), as_dict(params) | {"locate": "points"})
-    return replace(request, params=params, points=first.centres())
+    values |= scale | {"projection": projection}
+    points = request.points
+    if values["locate"] in ("evidence", "detector"):
+        values["locate"], points = "points", first.centres()
+    return replace(request, params=from_mapping(type(request.params), values), points=points)

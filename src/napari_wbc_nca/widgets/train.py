@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.registry import finetune_params
 from napari_wbc_nca.params import as_dict, fields, from_mapping
 from napari_wbc_nca.progress import Progress
-from napari_wbc_nca.types import Checkpoint
 from napari_wbc_nca.widgets.base import Computation, RunWidget
 from napari_wbc_nca.widgets.known_cells import FOLDER, LABELS, POINTS, KnownCellsForm
 from napari_wbc_nca.widgets.layout import Section, big_button, choice_box, form_layout, text_label
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_wbc_nca.datasets.samples import Sample
-
+    from napari_wbc_nca.types import Checkpoint
 
 FINETUNE, SCRATCH = "by fine-tuning a model", "from scratch"
 MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "device")
@@ -140,12 +138,11 @@ class LossCurves(FigureCanvasQTAgg):
         self.setMinimumWidth(1)
         self.setAccessibleName("Losses by epoch")
         self.setToolTip("Losses by epoch; validation: on pictures that the model is not trained on")
-        self.values: dict[str, tuple[list[int], list[float]]] = {}
         self.start()
 
     def start(self) -> None:
         """Begin with empty axes."""
-        self.values = {name: ([], []) for name in SHOWN}
+        self.values: dict[str, tuple[list[int], list[float]]] = {name: ([], []) for name in SHOWN}
         self._draw()
 
     def add(self, epoch: int, values: Mapping[str, float]) -> None:
@@ -189,14 +186,23 @@ PHASES = {
 """Beginning of each phase's message to the share of the time that it takes, in percent."""
 
 
-@dataclass(frozen=True, eq=False)
-class TrainOrder:
-    """Which model is trained, from which data.
+def train_model(
+    name: str,
+    method: str,
+    params: Any,
+    data: Sequence[Sample] | Path,
+    model: str = "",
+    *,
+    restart: bool = False,
+) -> Generator[Progress | list[str], None, Checkpoint]:
+    """Train a model, and keep it among the user's own; runs in a thread.
 
-    Attributes
+    The workflow is imported here: it loads torch, which would hold up the window for seconds.
+
+    Parameters
     ----------
     name
-        Name of the model to be.
+        Name of the new model.
     method
         Name in the registry.
     params
@@ -206,55 +212,30 @@ class TrainOrder:
     model
         Name or file of the model to start from; empty for none.
     restart
-        Forget a training of that name that was stopped.
-    """
+        Whether a stopped training of that name is forgotten.
 
-    name: str
-    method: str
-    params: Any
-    data: Sequence[Sample] | Path
-    model: str = ""
-    restart: bool = False
-
-
-@dataclass(frozen=True)
-class DataNotes:
-    """Notes on the training data, before the training begins."""
-
-    notes: tuple[str, ...]
-
-
-def train_model(order: TrainOrder) -> Generator[Progress | DataNotes, None, Checkpoint]:
-    """Train as ordered, and keep the model among the user's own; runs in a thread.
-
-    The workflow is imported here: it loads torch, which would hold up the window for seconds.
+    Yields
+    ------
+    Progress, or once before the training the notes on the data.
     """
     from napari_wbc_nca.datasets import readers
-    from napari_wbc_nca.io import model_store
     from napari_wbc_nca.workflow import train
 
     yield Progress(0, 1, "Reading the data")
-    samples = readers.read(order.data) if isinstance(order.data, Path) else order.data
-    yield DataNotes(tuple(train.data_notes(samples, order.params)))
-    init = model_store.resolve(order.model) if order.model else None
-    request = train.TrainingRequest(order.method, order.params, init)
-    request = train.begin_training(order.name, request, order.model, restart=order.restart)
+    samples = readers.read(data) if isinstance(data, Path) else data
+    yield train.data_notes(samples, params)
+    init = model_store.resolve(model) if model else None
+    request = train.TrainingRequest(method, params, init)
+    request = train.begin_training(name, request, model, restart=restart)
     trained = yield from train.run_training(request, samples)
-    kept = train.store_model(
-        trained, train.unused_name(order.name)
-    )  # it may have been taken meanwhile
-    train.forget_training(order.name)
+    # The name may have been taken meanwhile.
+    kept = train.store_model(trained, train.unused_name(name))
+    train.forget_training(name)
     return kept
 
 
 class TrainWidget(RunWidget):
-    """Trains a model from layers or a folder, from scratch or from another model.
-
-    Parameters
-    ----------
-    napari_viewer
-        Viewer whose layers are offered.
-    """
+    """Trains a model from layers or a folder, from scratch or from another model."""
 
     form: TrainForm
 
@@ -282,17 +263,17 @@ class TrainWidget(RunWidget):
         form = self.form
         name = form.name.text().strip()
         model_store.check_name(name)
-        order = TrainOrder(
+        steps = train_model(
             name,
             form.method,
             form.params(),
             form.samples(self.viewer.layers),
             form.start_model,
-            form.restart.isChecked(),
+            restart=form.restart.isChecked(),
         )
         self._epochs = 0
         self.curves.start()
-        return Computation(train_model(order), self._on_trained, "Reading the data", PHASES)
+        return Computation(steps, self._on_trained, "Reading the data", PHASES)
 
     def toggle(self) -> None:
         """Pause, or go on."""
@@ -304,10 +285,10 @@ class TrainWidget(RunWidget):
         if paused:
             self.status.setText("Paused.")
 
-    def on_step(self, step: Progress | DataNotes) -> None:
+    def on_step(self, step: Progress | list[str]) -> None:
         """Show the notes on the data, and the losses of each epoch."""
-        if isinstance(step, DataNotes):
-            self.notes.setText("\n".join(step.notes))
+        if not isinstance(step, Progress):
+            self.notes.setText("\n".join(step))
             return
         if step.values:
             self._epochs = step.done
@@ -341,10 +322,12 @@ class TrainWidget(RunWidget):
             self.notes.setText("")
 
     def _on_trained(self, trained: Checkpoint) -> str:
+        from napari_wbc_nca.workflow.train import unused_name
+
         for names in QApplication.allWidgets():
             if isinstance(names, ModelNames):
                 names.offer()
-        self.form.name.setText(next_name(trained.name))
+        self.form.name.setText(unused_name(trained.name))
         return summary(trained)
 
     def _on_name(self, text: str = "") -> None:
@@ -371,10 +354,3 @@ def summary(trained: Checkpoint) -> str:
     if best:
         lines.append(f"Best epoch: {best} of {trained.card['epochs']}.")
     return " ".join(lines)
-
-
-def next_name(name: str) -> str:
-    """A name that is free, for the model after `name`."""
-    from napari_wbc_nca.workflow.train import unused_name
-
-    return unused_name(name)

@@ -74,14 +74,7 @@ def change_of(step: Step) -> Change:
 
 
 def pixels(layer: Labels, step: Step) -> list[tuple[Part, Any, Any]]:
-    """Pixels that a step which was just done has changed.
-
-    Parameters
-    ----------
-    layer
-        Whose data holds what `step` wrote.
-    step
-        Of the layer's history.
+    """Return the pixels of a layer that a step of its history, just done, has changed.
 
     Returns
     -------
@@ -152,8 +145,7 @@ def _new(atom: Atom) -> Any:
 
 def _part(atom: Atom) -> Part:
     if _is_masked(atom):
-        part: Part = atom.slice_key
-        return part
+        return tuple(atom.slice_key)
     return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in _indices(atom))
 
 

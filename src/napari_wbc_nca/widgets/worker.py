@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -27,11 +26,7 @@ PAUSE = 200
 
 
 def explain(error: Exception) -> str:
-    """Describe an error by a message that names the remedy.
-
-    Our own errors say what came, what was expected and what to do; those of the machine and
-    unexpected ones get a remedy here.
-    """
+    """Describe an error; those that are not our own get a remedy."""
     text = str(error) or type(error).__name__
     if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return (
@@ -57,15 +52,8 @@ def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
     Thread(target=import_module, args=(module,), daemon=True).start()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """The error that ended a computation."""
-
-    error: Exception
-
-
 def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
-    """Yield what `steps` yields; return what it returns, or the :class:`Failure` that ended it.
+    """Yield what `steps` yields; return what it returns, or the error that ended it.
 
     The thread's own loop takes a RuntimeError, which is what torch raises, for a sign that the
     window has gone, and drops it.
@@ -73,7 +61,7 @@ def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
     try:
         return (yield from steps)
     except Exception as error:
-        return Failure(error)
+        return error
 
 
 class Job(QObject):
@@ -125,8 +113,8 @@ class Job(QObject):
     def _on_returned(self, value: object) -> None:
         if not self._end():
             return
-        if isinstance(value, Failure):
-            self.failed.emit(value.error)
+        if isinstance(value, Exception):
+            self.failed.emit(value)
         else:
             self.returned.emit(value)
 
@@ -135,7 +123,7 @@ class Job(QObject):
             self.cancelled.emit()
 
     def _end(self) -> bool:
-        """Whether this call is the one that ends the job."""
+        """Return whether this call is the one that ends the job."""
         ended, self.running = self.running, False
         return ended
 
@@ -188,18 +176,7 @@ class Clock:
         start, begun = self._first
         if share <= begun or now - start <= 1:
             return ""
-        return f"about {duration(time_left(now - start, (share - begun) / (1 - begun)))} left"
-
-
-def time_left(elapsed: float, share: float) -> float:
-    """Return the seconds still needed when `share` (0–1) of the work took `elapsed` seconds.
-
-    Examples
-    --------
-    >>> time_left(10.0, 0.25)
-    30.0
-    """
-    return elapsed * (1 - share) / share
+        return f"about {duration((now - start) * (1 - share) / (share - begun))} left"
 
 
 def duration(seconds: float) -> str:
@@ -218,13 +195,7 @@ def duration(seconds: float) -> str:
 
 
 class DebouncedJob(QObject):
-    """Computes in a thread whenever it is asked to; requests that were overtaken are left out.
-
-    Parameters
-    ----------
-    parent
-        Widget that it belongs to.
-    """
+    """Computes in a thread whenever it is asked to; requests that were overtaken are left out."""
 
     done = Signal(object)
     failed = Signal()
@@ -233,9 +204,7 @@ class DebouncedJob(QObject):
         super().__init__(parent)
         self._request: Callable[[], Steps] | None = None
         self._job: Job | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE)
+        self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._start)
 
     @property
