@@ -173,7 +173,7 @@ def together(result: Comparison, name: str) -> pd.DataFrame:
     import pandas as pd
 
     tables = [getattr(one, name) for one in result.evaluations]
-    both = pd.concat(tables, keys=result.names, names=["model"]).reset_index("model")
+    both: pd.DataFrame = pd.concat(tables, keys=result.names, names=["model"]).reset_index("model")
     return both.drop(columns="projection", errors="ignore")
 
 
