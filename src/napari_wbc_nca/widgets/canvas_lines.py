@@ -100,13 +100,6 @@ class CanvasLine:
 
     It is hidden rather than removed: taking it out of the picture would free buffers that the
     drawing of other layers still refers to, and software OpenGL crashes on those.
-
-    Parameters
-    ----------
-    viewer
-        The line lies over its picture.
-    colour
-        Colour of the line.
     """
 
     def __init__(self, viewer: Viewer, colour: str) -> None:
@@ -117,15 +110,7 @@ class CanvasLine:
         self.line.visible = False
 
     def draw(self, points: npt.NDArray[np.float64], ends: Sequence[int] = ()) -> None:
-        """Show the line through `points`.
-
-        Parameters
-        ----------
-        points
-            ``(N, 2)`` of the displayed axes in the world.
-        ends
-            Numbers of points after which the line is broken.
-        """
+        """Show the line through `points` ``(N, 2)`` in the world, broken after those at `ends`."""
         joined = np.ones(len(points), bool)
         joined[[*ends, -1]] = False
         self.line.set_data(pos=points[:, ::-1].astype(np.float32), connect=joined)
@@ -157,13 +142,7 @@ def outline_selection(viewer: Viewer) -> SelectionOutline:
 
 
 class SelectionOutline:
-    """Outline of the selected cell, where the viewer shows it.
-
-    Parameters
-    ----------
-    viewer
-        Viewer whose active layer is followed; its features say where the cells are.
-    """
+    """Outline of the selected cell of the active layer, whose features say where cells are."""
 
     EVENTS = ("selected_label", "features", "visible", "scale", "translate", "rotate")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -68,10 +69,7 @@ def show_outlines(layer: Labels) -> None:
 def class_rows(provenance: Mapping[str, Any]) -> pd.DataFrame:
     """Make the features of a label image whose integers are classes: one row a class.
 
-    Parameters
-    ----------
-    provenance
-        Of the segmentation. Integers count the model's classes from 1, background left out.
+    Integers count the classes of the model in `provenance` from 1, background left out.
     """
     import pandas as pd
 
@@ -101,14 +99,7 @@ def legend(
 ) -> str:
     """Write a line for each class, with its colour and its number of cells, as rich text.
 
-    Parameters
-    ----------
-    names
-        Class of each cell.
-    classes
-        Class to its colour.
-    uncounted
-        Classes whose touching cells are not separated: their number is left out.
+    Touching cells of the `uncounted` classes are not separated: their number is left out.
     """
     return "<br>".join(
         f'<span style="color: {classes[name]}">■</span> '
@@ -119,10 +110,7 @@ def legend(
 
 def count_classes(names: Iterable[str]) -> dict[str, int]:
     """Count the cells of each class, the commonest first, then by name."""
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
 _WIDE = 4
@@ -132,12 +120,8 @@ _WIDE = 4
 def inherit_colours(layer: Labels, parents: Mapping[int, int]) -> None:
     """Give labels that are about to be written the colour of the cells they are made of.
 
-    Parameters
-    ----------
-    layer
-        Labels layer; nothing happens where it is not one of ours, coloured by class.
-    parents
-        New label to the label whose pixels it takes over.
+    `parents` are new label to the label whose pixels it takes over. Nothing happens where the layer
+    is not one of ours, coloured by class.
     """
     colormap = layer.colormap
     if not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
@@ -151,12 +135,7 @@ def inherit_colours(layer: Labels, parents: Mapping[int, int]) -> None:
 def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
     """Give cells the colour of their class, in a layer of ours that is coloured by class.
 
-    Parameters
-    ----------
-    layer
-        Labels layer; its features may be those from before the change or after it.
-    classes
-        Label to the class it has become.
+    `classes` are label to new class; the features may be those from before or after the change.
     """
     colormap = layer.colormap
     if not classes or not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
@@ -177,12 +156,7 @@ def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
 def layer_colours(layer: Labels, without: Collection[int] = ()) -> dict[str, str]:
     """Return the colour ``#rrggbbaa`` of each class that a layer coloured by class shows.
 
-    Parameters
-    ----------
-    layer
-        Labels layer; the result is empty where it is coloured otherwise.
-    without
-        Labels whose colours do not count.
+    Labels `without` do not count. Empty where the layer is coloured otherwise.
     """
     colormap, table = layer.colormap, layer.features
     found: dict[str, str] = {}
@@ -259,13 +233,7 @@ def classes_of(layer: Labels) -> list[str]:
 
 
 def add_class(layer: Labels, name: str) -> None:
-    """Offer another class in `layer`.
-
-    Raises
-    ------
-    ValueError
-        Where the name is empty or there already.
-    """
+    """Offer another class in `layer`; a ValueError says that it has no name or is there already."""
     name = name.strip()
     if not name:
         raise ValueError("the class has no name; type one")

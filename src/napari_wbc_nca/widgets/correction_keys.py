@@ -45,14 +45,8 @@ _STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
 def start_operation(viewer: Viewer, name: str, layer: Labels | None = None) -> None:
     """Start an operation, or cancel it where it still waits for its line.
 
-    Parameters
-    ----------
-    viewer
-        Viewer that shows the layer.
-    name
-        Of :data:`napari_wbc_nca.widgets.correction_operations.OPERATIONS`.
-    layer
-        Layer to correct; the active one by default.
+    `name` is one of :data:`napari_wbc_nca.widgets.correction_operations.OPERATIONS`, `layer` the
+    active one by default.
     """
     viewer = getattr(viewer, "__wrapped__", viewer)
     if _stop(viewer) == name:

@@ -31,17 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """The plane of a Labels layer that the viewer shows.
-
-    Attributes
-    ----------
-    layer
-        The layer.
-    index
-        Position along its leading axes (time, Z).
-    labels
-        ``(Y, X)``; NumPy, or lazy where the layer is.
-    """
+    """The plane of a Labels layer that the viewer shows: its index, and labels ``(Y, X)``."""
 
     layer: Labels
     index: Index
@@ -49,13 +39,7 @@ class Plane:
 
 
 def active_labels(viewer: Viewer) -> Labels:
-    """Return the Labels layer that is selected, or the only one there is.
-
-    Raises
-    ------
-    ValueError
-        Where neither is there.
-    """
+    """Return the Labels layer that is selected, or the only one; a ValueError where neither is."""
     active = viewer.layers.selection.active
     if isinstance(active, Labels):
         return active
@@ -66,13 +50,7 @@ def active_labels(viewer: Viewer) -> Labels:
 
 
 def shown_plane(viewer: Viewer, layer: Labels) -> Plane:
-    """Return the plane of `layer` that is shown, where it can be corrected.
-
-    Raises
-    ------
-    ValueError
-        Saying why the layer cannot be edited, and what to do.
-    """
+    """Return the plane of `layer` that is shown; a ValueError says why it cannot be corrected."""
     reason = _obstacle(viewer, layer)
     if reason:
         raise ValueError(f"{layer.name} cannot be corrected: {reason}")
@@ -82,13 +60,7 @@ def shown_plane(viewer: Viewer, layer: Labels) -> Plane:
 
 
 def pointed_cell(viewer: Viewer, plane: Plane) -> int:
-    """Return the label of the cell under the mouse; away from the picture, the selected label.
-
-    Raises
-    ------
-    ValueError
-        Where the mouse is over the background.
-    """
+    """Return the label of the cell under the mouse; away from the picture, the selected label."""
     if not viewer.mouse_over_canvas:
         return int(plane.layer.selected_label)
     y, x = to_pixel(plane.layer, viewer.cursor.position)
@@ -107,13 +79,7 @@ def to_pixel(layer: Layer, position: Any) -> tuple[int, int]:
 
 
 def seeds(viewer: Viewer, plane: Plane) -> npt.NDArray[np.float64]:
-    """Return the points of the topmost visible Points layer on `plane`: ``(N, 2)`` y, x in pixels.
-
-    Raises
-    ------
-    ValueError
-        Where there is none.
-    """
+    """Return points ``(N, 2)`` of the topmost visible Points layer on `plane`, y and x in pixels."""
     layers = [layer for layer in viewer.layers if isinstance(layer, Points) and layer.visible]
     if not layers:
         raise ValueError(
@@ -151,21 +117,7 @@ CELL, LINE, POINTS, LAYER = "cell", "line", "points", "layer"
 
 @dataclass(frozen=True)
 class Operation:
-    """One kind of correction.
-
-    Attributes
-    ----------
-    name
-        Of the command and of the action in napari's preferences.
-    title
-        Text of the button and of the menu entry.
-    key
-        Key that starts it.
-    needs
-        What it needs.
-    tip
-        What it does.
-    """
+    """One kind of correction: `name` is that of its command and of its action in napari."""
 
     name: str
     title: str

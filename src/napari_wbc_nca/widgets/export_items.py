@@ -91,8 +91,7 @@ def _image_path(record: Mapping[str, Any]) -> str | None:
 def _lies_on(labels: Labels, image: Image) -> bool:
     """Return whether each pixel of a plane of labels is one of the image."""
     source = source_of(image)
-    plane = tuple(labels.data.shape[-2:])
-    return grid_of(source, (0,) * len(source.lead), labels).fits(plane)
+    return grid_of(source, (0,) * len(source.lead), labels).fits(labels.data.shape[-2:])
 
 
 def nuclei_of(labels: Labels, layers: Sequence[Layer]) -> Labels | None:
@@ -112,23 +111,9 @@ def all_items(
     reviewed: Shapes | None,
     image: Image | None = None,
 ) -> list[Item]:
-    """Convert `chosen` layers to items, each with the image and the nuclei that belong to it.
+    """Convert `chosen` layers to items, each with its image and nuclei among all `layers`.
 
-    Parameters
-    ----------
-    chosen
-        Layers of cells.
-    layers
-        All layers there are.
-    reviewed
-        As in :func:`items_of`.
-    image
-        Image that all were drawn on; None where each has another.
-
-    Raises
-    ------
-    ExportError
-        As :func:`items_of`.
+    Parameters and errors as in :func:`items_of`; `image` is None where each layer has another.
     """
     return [
         one
@@ -172,7 +157,9 @@ def items_of(
         plane = np.array(data[index])
         if lead and not plane.any():
             continue
-        at = () if source is None else _plane_of(source, labels, index)
+        at: Index = ()
+        if source is not None and source.lead:
+            at = current_index(source, labels.data_to_world((*index, 0.0, 0.0)))
         grid = None if source is None else grid_of(source, at, labels)
         if grid is not None and grid.fits(plane.shape):
             grid = None  # nothing to do
@@ -187,11 +174,6 @@ def items_of(
     if not found:
         raise ExportError(f"{labels.name} has no cell on any plane; segment or draw some")
     return found
-
-
-def _plane_of(source: Source, labels: Labels, index: Index) -> Index:
-    """Return the plane of an image that a plane of labels lies on."""
-    return current_index(source, labels.data_to_world((*index, 0.0, 0.0))) if source.lead else ()
 
 
 def _item(
@@ -256,10 +238,7 @@ def _ellipse(box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return corners on the ellipse that touches the middles of a box's four sides."""
     angle = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)[:, None]
     across, down = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
-    found: npt.NDArray[np.float64] = (
-        box.mean(axis=0) + np.cos(angle) * across + np.sin(angle) * down
-    )
-    return found
+    return np.asarray(box.mean(axis=0) + np.cos(angle) * across + np.sin(angle) * down)
 
 
 def add_items(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Layer]:

@@ -33,8 +33,7 @@ def complete_table(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AU
     Parameters
     ----------
     table
-        Features of a layer. As in napari, rows belong to the labels of the column ``index``, or
-        where there is none to 0, 1, 2 and so on.
+        Features of a layer; without the column ``index``, rows belong to labels 0, 1, 2 and so on.
     measured
         Of :func:`napari_wbc_nca.ops.labels.measure_cells`.
     origin

@@ -93,15 +93,7 @@ def source_of(layer: Layer) -> Source:
 
 
 def current_index(source: Source, point: Sequence[float]) -> Index:
-    """Return the position of the plane that is nearest to what the viewer shows.
-
-    Parameters
-    ----------
-    source
-        Planes of a layer.
-    point
-        Position of the viewer's sliders in the world.
-    """
+    """Return the index of the plane nearest to `point`, the viewer's sliders in the world."""
     inside = source.layer.world_to_data(tuple(point)[-source.layer.ndim :])
     return tuple(
         int(np.clip(round(at), 0, length - 1))
@@ -180,10 +172,6 @@ def to_plane(
 
     Parameters
     ----------
-    source
-        Planes of a layer.
-    other
-        Points or Shapes layer.
     positions
         ``(N, D)`` in data coordinates of `other`.
 

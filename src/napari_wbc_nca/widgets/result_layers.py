@@ -43,14 +43,8 @@ class Result:
 
     Attributes
     ----------
-    request
-        What was asked for.
-    table
-        All cells of the run.
-    layers
-        Name of the addition or map to its layer.
-    prints
-        Name of the addition or map to the :func:`fingerprint` it had when it was made.
+    layers, prints
+        Name of the addition or map to its layer, and to the :func:`fingerprint` it was made with.
     """
 
     request: Request
@@ -94,8 +88,6 @@ class Drawing:
     ----------
     kind
         Name of the viewer's ``add_`` function.
-    data
-        Pixels or positions.
     look
         Keyword arguments that are attributes of the layer too, set whenever the data are.
     first
@@ -111,14 +103,7 @@ class Drawing:
 def add_result(viewer: Viewer, request: Request, found: Found) -> Result:
     """Add the layers that `request` asks for, and hide those of an earlier run in their place.
 
-    Parameters
-    ----------
-    viewer
-        Viewer that gets the layers.
-    request
-        What was asked for.
-    found
-        Results by plane; planes without one stay empty.
+    Planes without a result stay empty.
     """
     table, made = cells_table(request, found), _metadata(request, found)
     before = viewer.layers.selection.active
@@ -272,9 +257,8 @@ def _named(request: Request, title: str, first: Mapping[str, Any]) -> dict[str, 
 
 def _diameter(found: Found) -> float:
     """Return the diameter in pixels at which cells were segmented; 40 where it is unknown."""
-    return (
-        max((float(seg.provenance.get("diameter", 0)) for seg in found.values()), default=0) or 40
-    )
+    known = (float(seg.provenance.get("diameter", 0)) for seg in found.values())
+    return max(known, default=0) or 40
 
 
 def positions(request: Request, table: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -295,16 +279,7 @@ def cells_table(
     """Join the cells of all planes in one table.
 
     The column ``index`` ties a row to its label in napari; ``axis_0`` and so on hold a plane's
-    position.
-
-    Parameters
-    ----------
-    request
-        What was asked for.
-    found
-        Results by plane.
-    numbers
-        Integers in the layers; :func:`number_cells` where nothing has changed yet.
+    position. `numbers` are the integers in the layers, by default those of :func:`number_cells`.
     """
     tables, given = [], numbers or number_cells(request, found)
     for index in request.planes:
@@ -329,16 +304,7 @@ def number_cells(
 ) -> dict[Index, Numbers]:
     """Assign each label of a plane an integer in the layers that no other label has.
 
-    Parameters
-    ----------
-    request
-        What was asked for.
-    found
-        Results by plane.
-    before
-        Integers that stay.
-    highest
-        Integer above which new ones begin.
+    Integers of `before` stay; new ones begin above `highest`.
     """
     known, following = before or {}, highest + 1
     made: dict[Index, Numbers] = {}
@@ -357,11 +323,9 @@ def number_cells(
 def renumber(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
     """Return the label image of a plane with the integers of the layers."""
     plane = np.asarray(labels)
-    lookup = np.zeros(int(plane.max(initial=0)) + 1, np.uint32)
-    for label, number in numbers.items():
-        if label < len(lookup):
-            lookup[label] = number
-    return np.asarray(lookup[plane])
+    lookup = np.zeros(max([int(plane.max(initial=0)), *numbers]) + 1, np.uint32)
+    lookup[list(numbers)] = list(numbers.values())
+    return lookup[plane]
 
 
 def label_stack(request: Request, found: Found, name: str) -> Any:
