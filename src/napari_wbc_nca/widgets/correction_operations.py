@@ -79,7 +79,7 @@ def to_pixel(layer: Layer, position: Any) -> tuple[int, int]:
 
 
 def seeds(viewer: Viewer, plane: Plane) -> npt.NDArray[np.float64]:
-    """Return points ``(N, 2)`` of the topmost visible Points layer on `plane`, y and x in pixels."""
+    """Return the topmost visible points on `plane`: ``(N, 2)`` y, x in pixels."""
     layers = [layer for layer in viewer.layers if isinstance(layer, Points) and layer.visible]
     if not layers:
         raise ValueError(
