@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
 
 from napari_wbc_nca.methods.cellmixer.params import CellmixerTrainParams
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import as_dict, fields, from_mapping
 from napari_wbc_nca.widgets.base import TemporaryLayer
-from napari_wbc_nca.widgets.class_colours import class_colours, colormap
-from napari_wbc_nca.widgets.layout import Column, Section, form_layout, row
+from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
+from napari_wbc_nca.widgets.layout import Column, Section, form_layout, row, text_label
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import (
     OURS,
@@ -32,6 +31,7 @@ from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import DebouncedJob, preload, report
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.layers import Image, Labels
 
     from napari_wbc_nca.methods.cellmixer.preview import Preview
@@ -61,8 +61,7 @@ class CellmixerPreview(Controls):
         self.mixtures.setToolTip("Choose a folder of populations, one folder each, and mix some")
         self.defaults = QPushButton("Defaults")
         self.defaults.setToolTip("Take the defaults of a training from scratch")
-        self.scale = QLabel()
-        self.scale.setWordWrap(True)
+        self.scale = text_label()
         self.scale.setVisible(False)
         self.params = ParamsForm(CellmixerTrainParams, (*SHOWN, *MIXED))
         above = (row(self.shown, self.defaults), self.scale)
@@ -95,12 +94,11 @@ class CellmixerPreview(Controls):
         return self._foreground.busy or self._mixtures.busy
 
     def _section(self, title: str, above: Sequence[QWidget], names: Sequence[str]) -> Section:
-        """What can be looked at, and the parameters that it follows."""
+        """Add a section of the widgets `above` and the parameters that they follow."""
         details, part = Column(), QWidget()
         self.params.add_to(form_layout(part), names)
-        for widget in above:
+        for widget in (*above, part):
             details.rows.addWidget(widget)
-        details.rows.addWidget(part)
         section = Section(title, details)
         self.rows.addWidget(section)
         return section
@@ -232,17 +230,14 @@ class CellmixerPreview(Controls):
 
 
 def mixed_rows(made: Preview) -> pd.DataFrame:
-    """One row a number of the mixtures' labels: those of the classes, and of where they overlap."""
+    """Make one row a number of the mixtures' labels: of the classes, and of where they overlap."""
     overlap = (SEVERAL,) if (made.labels == len(made.classes)).any() else ()
-    names = (*made.classes[1:], *overlap)
-    numbers = range(1, len(names) + 1)
-    return pd.DataFrame({"index": numbers, "label": numbers, "class": names})
+    return class_rows((*made.classes[1:], *overlap))
 
 
 def mixed_colours(made: Preview) -> DirectLabelColormap:
-    """Colours of the mixtures' labels, overlaps or not: another colormap would be drawn again."""
-    names = (*made.classes[1:], SEVERAL)
-    rows = pd.DataFrame({"label": range(1, len(names) + 1), "class": names})
+    """Colour the mixtures' labels, overlaps or not: another colormap would be drawn again."""
+    rows = class_rows((*made.classes[1:], SEVERAL))
     return colormap(rows, class_colours(rows.iloc[:-1]) | {SEVERAL: WHITE})
 
 

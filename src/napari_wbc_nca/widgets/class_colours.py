@@ -66,14 +66,14 @@ def show_outlines(layer: Labels) -> None:
     layer.contour, layer.opacity = OUTLINE, 1.0
 
 
-def class_rows(provenance: Mapping[str, Any]) -> pd.DataFrame:
+def class_rows(classes: Iterable[str]) -> pd.DataFrame:
     """Make the features of a label image whose integers are classes: one row a class.
 
-    Integers count the classes of the model in `provenance` from 1, background left out.
+    Integers count the `classes` from 1, background left out.
     """
     import pandas as pd
 
-    names = [name for name in provenance["model"]["classes"] if name != BACKGROUND]
+    names = [name for name in classes if name != BACKGROUND]
     numbers = range(1, len(names) + 1)
     return pd.DataFrame({"index": numbers, "label": numbers, "class": names})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points
@@ -20,9 +19,6 @@ from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
 from napari_wbc_nca.widgets.layout import PathRow, choice_box, form_layout
 from napari_wbc_nca.widgets.planes import OURS, on_plane, source_of, to_plane
 from napari_wbc_nca.workflow.export import training_sample
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
 
@@ -115,23 +111,19 @@ def samples_of_points(points: Points, layers: Sequence[Layer]) -> list[Sample]:
         here = on_plane(places, index)
         if here.any():
             plane = source.image(index)
-            found = [str(name) for name, on in zip(classes, here, strict=True) if on]
-            samples.append(_sample(plane.name, plane.pixels, places[here][:, len(index) :], found))
+            kinds = [str(name) for name, on in zip(classes, here, strict=True) if on]
+            blank = np.zeros(plane.shape, np.uint8)
+            # napari counts from the middle of a pixel.
+            middles = (places[here][:, len(index) :] + 0.5).astype(np.float32)
+            samples.append(
+                Sample(
+                    Path(plane.name),
+                    np.hstack([middles, middles]),
+                    tuple(map(canonical, kinds)),
+                    plane.name,
+                    "layers",
+                    kinds=tuple(kind.lower() for kind in kinds),
+                    pixels=to_colours(item(plane.name, blank, pixels=np.asarray(plane.pixels))),
+                )
+            )
     return samples
-
-
-def _sample(
-    name: str, pixels: Any, places: npt.NDArray[np.float64], kinds: Sequence[str]
-) -> Sample:
-    shape = pixels.shape[:2]
-    picture = to_colours(item(name, np.zeros(shape, np.uint8), pixels=np.asarray(pixels)))
-    middles = (places + 0.5).astype(np.float32)  # napari counts from the middle of a pixel
-    return Sample(
-        Path(name),
-        np.hstack([middles, middles]),
-        tuple(canonical(kind) for kind in kinds),
-        name,
-        "layers",
-        kinds=tuple(kind.lower() for kind in kinds),
-        pixels=picture,
-    )

@@ -52,6 +52,15 @@ def row(*widgets: QWidget) -> QWidget:
     return box
 
 
+def fill(parent: QWidget, first: QWidget, *others: QWidget) -> None:
+    """Lay out widgets side by side in `parent`; the first one takes the room that is left."""
+    layout = QHBoxLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(first, 1)
+    for widget in others:
+        layout.addWidget(widget)
+
+
 def grid(widgets: Sequence[QWidget]) -> QWidget:
     """Put widgets in one line where there are three at most, else in two columns."""
     if len(widgets) <= 3:
@@ -133,10 +142,7 @@ class PathRow(QWidget):
         self.edit = QLineEdit()
         self.edit.setAccessibleName(tip)
         self.browse = QPushButton("Browse…")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit, 1)
-        layout.addWidget(self.browse)
+        fill(self, self.edit, self.browse)
         for widget in (self, self.edit, self.browse):
             widget.setToolTip(tip)
         self.browse.clicked.connect(self._choose)
@@ -190,10 +196,7 @@ class ProgressRow(QWidget):
         self.bar.setAccessibleName("Progress")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip(tip)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.bar, 1)
-        layout.addWidget(self.cancel)
+        fill(self, self.bar, self.cancel)
         self.setVisible(False)
 
     def show_share(self, share: float) -> None:

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QApplication,
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QPushButton,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPushButton, QSizePolicy, QWidget
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
+from napari_wbc_nca.widgets.layout import fill
 from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
@@ -64,10 +57,7 @@ class ModelBox(QWidget):
         self.open_button = QPushButton("Open…")
         self.open_button.setToolTip("Take a checkpoint file that you trained or were given")
         self.open_button.clicked.connect(self._on_open)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.names, 1)
-        layout.addWidget(self.open_button)
+        fill(self, self.names, self.open_button)
 
     @property
     def model(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Labels, Points
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QPushButton
 
 from napari_wbc_nca.widgets.base import TemporaryLayer
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap, summary
@@ -22,7 +22,7 @@ from napari_wbc_nca.widgets.instance_updates import (
     merge_features,
     removed_numbers,
 )
-from napari_wbc_nca.widgets.layout import row
+from napari_wbc_nca.widgets.layout import row, text_label
 from napari_wbc_nca.widgets.planes import OURS, Index, Source, current_index, placement
 from napari_wbc_nca.widgets.result_layers import positions, stack_planes
 from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
@@ -48,8 +48,7 @@ class PropagationPreview(Controls):
         super().__init__(host)
         self.shown = QCheckBox("Preview centroids")
         self.shown.setToolTip("Show the cells that would be found, as you change the parameters")
-        self.found = QLabel()
-        self.found.setWordWrap(True)
+        self.found = text_label()
         self.found.setVisible(False)
         self.rows.addWidget(row(self.shown))
         self.rows.addWidget(self.found)
@@ -195,8 +194,7 @@ class PropagationTools(Controls):
         self.chosen.setToolTip(
             "Show what each pixel contributes to the detection of the selected point or label"
         )
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
+        self.hint = text_label()
         for part in (self.hint, row(self.update_button, self.follow), row(self.chosen)):
             self.rows.addWidget(part)
         self._instances: Instances | None = None

@@ -132,7 +132,7 @@ def _class_table(path: Path) -> pd.DataFrame | None:
     """Read the rows of the classes; None where the record does not say them."""
     found = record(_beside(path, RECORD)) or {}
     names = _mapping(found, "model").get("classes")
-    return class_rows(found) if isinstance(names, list) else None
+    return class_rows(names) if isinstance(names, list) else None
 
 
 def _on_inserted(event: Any) -> None:

@@ -228,7 +228,7 @@ def _classes(
     planes = {i: seg.labels[item.name] for i, seg in found.items() if item.name in seg.labels}
     if not planes:
         return {}
-    rows = class_rows(next(iter(found.values())).provenance)
+    rows = class_rows(next(iter(found.values())).provenance["model"]["classes"])
     look = {"features": rows, "colormap": colormap(rows, class_colours(rows))}
     # Cells have the colours of their classes: both at once would hide the picture.
     shown = "cell" not in request.outputs
@@ -325,7 +325,7 @@ def renumber(labels: Any, numbers: Numbers) -> npt.NDArray[np.uint32]:
     plane = np.asarray(labels)
     lookup = np.zeros(max([int(plane.max(initial=0)), *numbers]) + 1, np.uint32)
     lookup[list(numbers)] = list(numbers.values())
-    return lookup[plane]
+    return np.asarray(lookup[plane])
 
 
 def label_stack(request: Request, found: Found, name: str) -> Any:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.widgets.base import TemporaryLayer
-from napari_wbc_nca.widgets.layout import choice_box
+from napari_wbc_nca.widgets.layout import choice_box, fill
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 
@@ -50,13 +50,8 @@ class ScaleBox(QWidget):
         self.hint = QLabel()
         self.hint.setMinimumWidth(1)
         self._pixel_size = self._found = 0.0
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.hint, 1)
-        layout.addWidget(self.form.native("pixel_size"))
-        layout.addWidget(self.form.native("diameter"))
-        layout.addWidget(self.estimate)
-        layout.addWidget(self.circle)
+        sizes = (self.form.native(name) for name in ("pixel_size", "diameter"))
+        fill(self, self.hint, *sizes, self.estimate, self.circle)
         self.mode.currentTextChanged.connect(self._on_mode)
         self.estimate.clicked.connect(self.estimate_clicked)
         for widget in self.form.widgets.values():

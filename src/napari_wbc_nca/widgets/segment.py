@@ -76,16 +76,6 @@ class ControlsPlace(Column):
             chosen.setVisible(True)
         self.setVisible(chosen is not None)
 
-    def on_source(self) -> None:
-        """Tell the controls that another image, scale or model was chosen."""
-        if self.current is not None:
-            self.current.on_source()
-
-    def on_result(self, result: Result, finished: Finished) -> None:
-        """Tell the controls of new layers."""
-        if self.current is not None:
-            self.current.on_result(result, finished)
-
 
 class SegmentWidget(RunWidget):
     """Segments and types the cells of an image layer, by whatever method the model has."""
@@ -219,7 +209,8 @@ class SegmentWidget(RunWidget):
         self.show_counts(result, prefix)
         self.tools.choose(finished.request.display.tools)
         for place in (self.preview, self.tools):
-            place.on_result(result, finished)
+            if place.current is not None:
+                place.current.on_result(result, finished)
         return "\n".join([self.status.text(), *finished.notes()])
 
     def _connect(self, result: Result | None) -> None:
@@ -241,7 +232,8 @@ class SegmentWidget(RunWidget):
 
     def _on_source(self) -> None:
         self._draw_circle()
-        self.preview.on_source()
+        if self.preview.current is not None:
+            self.preview.current.on_source()
 
     def _draw_circle(self, ticked: bool = True) -> None:
         """Show how large a cell is, where that is asked for and known."""
