@@ -101,10 +101,6 @@ class ExportForm(Form):
         """Image of all labels; None where each layer is exported with the one it was made from."""
         return None if self.image_mode.currentText() == OWN else self.image.layer
 
-    def values(self) -> ExportParams:
-        """Parameters that are chosen."""
-        return from_mapping(ExportParams, self.params.values())
-
     def tick(self, *, on: bool) -> None:
         """Tick all formats, or none."""
         for box in self.formats.values():
@@ -190,7 +186,8 @@ class ExportWidget(RunWidget):
         items = all_items(layers, list(self.viewer.layers), regions, shared)
         from napari_wbc_nca.workflow.export import run
 
-        steps = run(items, names, folder, form.values(), form.groups.path)
+        params = from_mapping(ExportParams, form.params.values())
+        steps = run(items, names, folder, params, form.groups.path)
         return Computation(steps, self._on_exported, "Exporting")
 
     def import_from(self, path: Path) -> None:

@@ -264,7 +264,8 @@ class PropagationTools(Controls):
         if not changes:
             return
         self.hint.setText("Updating the changed cells…")
-        self._job = Job(instances.updated(changes, self._highest()), self)
+        highest = max((int(layer.data.max()) for layer in self._labels().values()), default=0)
+        self._job = Job(instances.updated(changes, highest), self)
         self._job.returned.connect(lambda after: self._on_updated(instances, after, rows))
         self._job.failed.connect(self._on_failed)
         self._job.start()
@@ -371,10 +372,6 @@ class PropagationTools(Controls):
         """Return the label layers of the result that are still there, by name."""
         found = {name: self._layer(name) for name in ("cell", "contribution")}
         return {name: layer for name, layer in found.items() if isinstance(layer, Labels)}
-
-    def _highest(self) -> int:
-        """Return the largest integer of all label layers."""
-        return max((int(layer.data.max()) for layer in self._labels().values()), default=0)
 
     def _layer(self, name: str) -> Layer | None:
         layer = None if self._result is None else self._result.layers.get(name)

@@ -204,10 +204,12 @@ def _maps(
 ) -> dict[str, Drawing]:
     """Draw maps as images, hidden at first since there may be many."""
     first = {"colormap": "magma", "opacity": 0.7, "visible": False}
-    return {
-        name: Drawing("image", map_stack(request, found, name), {}, _named(request, name, first))
-        for name in dict.fromkeys(name for seg in found.values() for name in seg.maps)
-    }
+    made = {}
+    for name in dict.fromkeys(name for seg in found.values() for name in seg.maps):
+        planes = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
+        data = stack_planes(request, planes, np.float32)
+        made[name] = Drawing("image", data, {}, _named(request, name, first))
+    return made
 
 
 def _labels(
@@ -342,12 +344,6 @@ def label_stack(request: Request, found: Found, name: str) -> Any:
         if name in found[index].labels
     }
     return stack_planes(request, planes, np.uint32)
-
-
-def map_stack(request: Request, found: Found, name: str) -> Any:
-    """Stack the maps of a run, ``(..., Y, X)``; 0 on planes that do not have it."""
-    maps = {index: seg.maps[name] for index, seg in found.items() if name in seg.maps}
-    return stack_planes(request, maps, np.float32)
 
 
 def stack_planes(request: Request, planes: Mapping[Index, Any], dtype: type) -> Any:
