@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,15 @@ def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
     Thread(target=import_module, args=(module,), daemon=True).start()
 
 
+@dataclass(frozen=True)
+class Failure:
+    """The error that ended a computation; superqt would raise one that is returned bare."""
+
+    error: Exception
+
+
 def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
-    """Yield what `steps` yields; return what it returns, or the error that ended it.
+    """Yield what `steps` yields; return what it returns, or the :class:`Failure` that ended it.
 
     The thread's own loop takes a RuntimeError, which is what torch raises, for a sign that the
     window has gone, and drops it.
@@ -61,7 +69,7 @@ def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
     try:
         return (yield from steps)
     except Exception as error:
-        return error
+        return Failure(error)
 
 
 class Job(QObject):
@@ -113,8 +121,8 @@ class Job(QObject):
     def _on_returned(self, value: object) -> None:
         if not self._end():
             return
-        if isinstance(value, Exception):
-            self.failed.emit(value)
+        if isinstance(value, Failure):
+            self.failed.emit(value.error)
         else:
             self.returned.emit(value)
 
