@@ -13,7 +13,7 @@ import numpy as np
 from bench_guided import centres
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.ops.graphcut import code_costs, minimum_cut, paper_costs
+from napari_wbc_nca.ops.minimum_cut import code_costs, minimum_cut, paper_costs
 
 HALF = 36  # px from a centroid to the edge of its window: the reach of a Gaussian of σ 12
 

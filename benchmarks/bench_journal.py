@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_wbc_nca.project.journal import Edit, RegionChange
+from napari_wbc_nca.project.journal import Correction, RegionChange
 from napari_wbc_nca.project.project import Project
 
 SIDE, STROKES, CELLS = 4096, 1000, 2000
@@ -56,7 +56,7 @@ def _stroke(journal, labels, random) -> float:
     start = time.perf_counter()
     change = RegionChange((), (int(top), int(left)), old, labels[where].copy())
     row = {"class": "monocyte", "area_px": 900}
-    journal.record(Edit("paint", (change,), {1: (row, row)}))
+    journal.record(Correction("paint", (change,), {1: (row, row)}))
     return time.perf_counter() - start
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_wbc_nca.project.journal import Edit, RegionChange
+from napari_wbc_nca.project.journal import Correction, RegionChange
 
 CLASSES = ("neutrophil", "eosinophil", "blast")
 
@@ -64,7 +64,7 @@ class Script:
             else:
                 self.rows[label] = after
         if journal is not None:
-            journal.record(Edit("random", tuple(regions), rows))
+            journal.record(Correction("random", tuple(regions), rows))
 
     def _box(self, side: int) -> tuple:
         lead = tuple(int(self.random.integers(n)) for n in self.labels.shape[:-2])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_wbc_nca.project.database import FILE, MIGRATIONS, Database, ProjectError
-from napari_wbc_nca.project.journal import Edit, RegionChange, pack, unpack
+from napari_wbc_nca.project.journal import Correction, RegionChange, pack, unpack
 from napari_wbc_nca.project.project import Project, default_folder, is_project
 
 
@@ -59,10 +59,10 @@ def test_undone_edits_are_kept_when_another_follows(tmp_path, image):
     before, after = np.zeros((2, 2), np.uint32), np.ones((2, 2), np.uint32)
     project, journal = begin(tmp_path / "p", image, np.zeros((4, 4), np.uint32), {})
     with project:
-        journal.record(Edit("paint", (RegionChange((), (0, 0), before, after),)))
+        journal.record(Correction("paint", (RegionChange((), (0, 0), before, after),)))
         assert journal.undo().kind == "paint"
         assert journal.undo() is None
-        journal.record(Edit("classify", rows={1: (None, {"class": "blast"})}))
+        journal.record(Correction("classify", rows={1: (None, {"class": "blast"})}))
         assert journal.redo() is None
         project.database.flush()
         assert project.database.query("SELECT kind FROM edits") == [("paint",), ("classify",)]
@@ -191,7 +191,7 @@ def test_no_edit_follows_one_that_could_not_be_written(tmp_path, image):
         with pytest.raises(ProjectError, match="cannot be written: database or disk is full"):
             project.database.submit(fail).result()
         with pytest.raises(ProjectError, match="cannot be written"):
-            journal.record(Edit("accept")).result()
+            journal.record(Correction("accept")).result()
         assert isinstance(project.database.failure, ProjectError)
     assert reopened(tmp_path / "p")[2].corrections == 0
 

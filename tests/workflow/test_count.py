@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wbc_nca.project.journal import Edit
+from napari_wbc_nca.project.journal import Correction
 from napari_wbc_nca.project.project import Project
 from napari_wbc_nca.workflow.count import ALL_IMAGES, count_cells
 
@@ -60,7 +60,7 @@ def test_corrected_cells_of_a_project_are_counted(tmp_path):
             project.add_image(image), "cells", np.zeros((8, 8), np.uint32), rows
         )
         changed = {"class": "monocyte", "status": "edited"}
-        journal.record(Edit("classify", rows={2: (rows[2], changed)}))
+        journal.record(Correction("classify", rows={2: (rows[2], changed)}))
     counts = count_cells(tmp_path / "p").differentials.set_index("class")
     assert counts["n"][["neutrophil", "monocyte"]].tolist() == [1, 1]
     assert counts["reviewed"]["all white cells"] == 1

@@ -13,7 +13,7 @@ from napari_wbc_nca.evaluation.ground_truth import read_ground_truth, read_image
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.formats.tiff import find_label_images, read_segmentation
 from napari_wbc_nca.project.database import ProjectError
-from napari_wbc_nca.project.journal import Edit, RegionChange
+from napari_wbc_nca.project.journal import Correction, RegionChange
 from napari_wbc_nca.project.project import Project
 from napari_wbc_nca.workflow.projects import image_files, label_files, training_data
 
@@ -37,11 +37,11 @@ def folder(tmp_path, image):
     rows = {n: row(n, "neutrophil", score=0.5) for n in (1, 2, 3)}
     with Project(tmp_path / "p.wbcproject", create=True) as project:
         journal = project.add_layer(project.add_image(image, 0.2), "cells", labels, rows)
-        journal.record(Edit("classify", rows={2: (rows[2], rows[2] | {"class": "monocyte"})}))
-        journal.record(Edit("reject", rows={3: (rows[3], rows[3] | {"status": "rejected"})}))
+        journal.record(Correction("classify", rows={2: (rows[2], rows[2] | {"class": "monocyte"})}))
+        journal.record(Correction("reject", rows={3: (rows[3], rows[3] | {"status": "rejected"})}))
         drawn = np.full((10, 10), 4, np.uint32)
         region = RegionChange((), (20, 30), np.zeros((10, 10), np.uint32), drawn)
-        journal.record(Edit("paint", (region,), {4: (None, row(4, "blast"))}))
+        journal.record(Correction("paint", (region,), {4: (None, row(4, "blast"))}))
     return tmp_path / "p.wbcproject"
 
 
@@ -91,7 +91,7 @@ def test_labels_of_one_plane_and_of_a_stack_are_written(tmp_path, image):
     labels = np.zeros((3, 20, 30), np.uint32)
     labels[1, 2:8, 2:8] = 1
     rows = {1: row(1, "neutrophil")}
-    edit = Edit("classify", rows={1: (rows[1], rows[1] | {"class": "blast"})})
+    edit = Correction("classify", rows={1: (rows[1], rows[1] | {"class": "blast"})})
     with Project(tmp_path / "p", create=True) as project:
         record = project.add_image(image)
         stack = {"planes": ["(0,)", "(1,)", "(2,)"]}

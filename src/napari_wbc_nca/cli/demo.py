@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from napari_wbc_nca.cli import console
-from napari_wbc_nca.cli.segment import MODEL, Force, Job, Model, load, run
+from napari_wbc_nca.cli.segment import MODEL, Force, Model, RunSettings, load, run
 from napari_wbc_nca.methods import registry
 
 Sample = Literal["smear-1", "smear-2", "typed"]
@@ -40,7 +40,7 @@ def demo(
     from napari_wbc_nca.io.images import SAMPLES, read, sample_path
 
     checkpoint = load(model)
-    job = Job(checkpoint, registry.get(checkpoint.method).predict_params(), output, force)
+    job = RunSettings(checkpoint, registry.get(checkpoint.method).predict_params(), output, force)
     with console.exit_on_error():
         found, files = run(read(sample_path(sample)), job)
     console.print_result(f"{SAMPLES[sample]}, segmented with {checkpoint.name}:")

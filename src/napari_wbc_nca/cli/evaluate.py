@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_wbc_nca.cli import console
-from napari_wbc_nca.cli.options import given, make, with_fields
+from napari_wbc_nca.cli.options import drop_unset, make, with_fields
 from napari_wbc_nca.cli.segment import PREDICT, load
 from napari_wbc_nca.cli.train import TRAIN
 from napari_wbc_nca.evaluation.params import CLASS_METHOD, CrossValidateParams, EvaluateParams
@@ -73,7 +73,7 @@ def evaluate(
     from napari_wbc_nca.evaluation import evaluate as workflow
 
     try:
-        steps = workflow.run(models, data, make(EvaluateParams, own), given(settings))
+        steps = workflow.run(models, data, make(EvaluateParams, own), drop_unset(settings))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     names = ", ".join(one.name for one in models)

@@ -29,7 +29,7 @@ def with_fields(owners: Owners) -> Callable[[Callable[..., None]], Callable[...,
         made = [_parameter(name, found, owners) for name, found in _by_name(owners).items()]
 
         def run(**given: Any) -> None:
-            command(**given)
+            command(**drop_unset)
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__annotations__ = {item.name: item.annotation for item in (*kept, *made)}
@@ -98,7 +98,7 @@ def _shown(default: object) -> str:
     return str(default) or "none"
 
 
-def given(values: Mapping[str, Any]) -> dict[str, Any]:
+def drop_unset(values: Mapping[str, Any]) -> dict[str, Any]:
     """Drop the options that were not given."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -121,7 +121,7 @@ def make(cls: type[P], values: Mapping[str, Any], owner: str = "") -> P:
         With the parameter, its value and what was expected.
     """
     try:
-        return from_mapping(cls, given(values))
+        return from_mapping(cls, drop_unset(values))
     except ValueError as error:
         raise typer.BadParameter(f"{owner}: {error}" if owner else str(error)) from error
 

@@ -129,7 +129,7 @@ Force = Annotated[
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class RunSettings:
     """Model, parameters and output of all images of a run."""
 
     checkpoint: Checkpoint
@@ -175,7 +175,7 @@ def segment(
     )
     found = find_inputs(inputs)
     prompts = _prompts({"points": points, "boxes": boxes}, params, len(found.files))
-    job = Job(checkpoint, params, output, force, **prompts)
+    job = RunSettings(checkpoint, params, output, force, **prompts)
     rows = {argument: ("failed", why, "") for argument, why in found.failed.items()}
     for argument, why in found.failed.items():
         console.print_message(f"Failed: {argument}: {why}")
@@ -203,7 +203,9 @@ def load(model: str) -> Checkpoint:
         raise typer.BadParameter(str(error), param_hint="--model") from error
 
 
-def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation, list[Path]]:
+def run(
+    image: Image, job: RunSettings, path: Path | None = None
+) -> tuple[Segmentation, list[Path]]:
     """Segment one image and write its files.
 
     Raises
@@ -235,7 +237,9 @@ def run(image: Image, job: Job, path: Path | None = None) -> tuple[Segmentation,
     return found, results.write(found, sized, job.output)
 
 
-def _one(path: Path, name: str, job: Job) -> tuple[tuple[str, str, str], Segmentation | None]:
+def _one(
+    path: Path, name: str, job: RunSettings
+) -> tuple[tuple[str, str, str], Segmentation | None]:
     """Segment one input and return its row of the table; a failure is printed, not raised."""
     from napari_wbc_nca.io.images import read
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_wbc_nca.cli import console
-from napari_wbc_nca.cli.options import given, make, with_fields
+from napari_wbc_nca.cli.options import drop_unset, make, with_fields
 from napari_wbc_nca.cli.segment import load
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.registry import continue_params, finetune_params
@@ -77,7 +77,7 @@ def train(
     start = load(init or finetune) if init or finetune else None
     with console.exit_on_error():
         if start is not None:
-            own = given(values)
+            own = drop_unset(values)
             params = (
                 finetune_params(start, own) if finetune else continue_params(method, start, own)
             )

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from napari_wbc_nca.cell_types import colours, rgb
 from napari_wbc_nca.formats.items import ExportError, Item
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io._files import NameIndex, plain, replace_all, write_reason
+from napari_wbc_nca.io._files import NameIndex, replace_all, to_json, write_reason
 from napari_wbc_nca.io.pixels import contrast, to_rgb
 from napari_wbc_nca.io.tables import Table, TableError, read_table, to_frame, to_label
 
@@ -70,7 +70,7 @@ def class_rgb(classes: Sequence[str]) -> dict[str, tuple[int, int, int]]:
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Write `value` as JSON."""
     separators = None if indent else (",", ":")
-    text = json.dumps(value, default=plain, indent=indent, separators=separators)
+    text = json.dumps(value, default=to_json, indent=indent, separators=separators)
     path.write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -80,7 +80,8 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     Python's own indenting takes longer than some exports.
     """
     lines = (
-        f"{json.dumps(name)}: {json.dumps(entry, default=plain)}" for name, entry in record.items()
+        f"{json.dumps(name)}: {json.dumps(entry, default=to_json)}"
+        for name, entry in record.items()
     )
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

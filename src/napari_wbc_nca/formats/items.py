@@ -32,7 +32,7 @@ class ExportError(ValueError):
     """Labels that cannot be exported or imported; says what came and what to do."""
 
 
-class Cell(NamedTuple):
+class CellRow(NamedTuple):
     """Row of a table of cells; `others` holds the further columns that have a value."""
 
     label: int
@@ -89,7 +89,7 @@ class Item:
         """Map labels to classes."""
         return dict(zip(self.cells["label"].tolist(), self.cells["class"].tolist(), strict=True))
 
-    def rows(self) -> list[Cell]:
+    def rows(self) -> list[CellRow]:
         """List the cells in the order of the table."""
         from pandas import isna
 
@@ -97,7 +97,7 @@ class Item:
         names = [name for name in self.cells if name not in COLUMNS]
         others = self.cells[names].to_dict("records") if names else [{}] * len(self.cells)
         known = [{str(k): v for k, v in m.items() if not isna(v) and v != ""} for m in others]
-        return list(map(Cell, labels, kinds, origins, known))
+        return list(map(CellRow, labels, kinds, origins, known))
 
 
 def table_from_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

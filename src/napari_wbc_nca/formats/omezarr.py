@@ -17,7 +17,7 @@ import numpy.typing as npt
 from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.items import ExportError, Item, item, table_from_rows
 from napari_wbc_nca.io import omezarr
-from napari_wbc_nca.io._files import plain
+from napari_wbc_nca.io._files import to_json
 from napari_wbc_nca.io.images import read as read_image
 
 VERSION = "0.4"
@@ -60,7 +60,7 @@ def _details(one: Item, palette: dict[str, tuple[int, int, int]]) -> dict[str, A
             {"label-value": cell.label, "rgba": [*palette[cell.kind], 255]} for cell in rows
         ],
         "properties": [
-            {**plain(others), "label-value": label, "class": kind, "origin": origin}
+            {**to_json(others), "label-value": label, "class": kind, "origin": origin}
             for label, kind, origin, others in rows
         ],
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc_nca.formats.files import PROGRAM
 from napari_wbc_nca.formats.items import COLUMNS
 from napari_wbc_nca.formats.registry import FORMATS
-from napari_wbc_nca.io._files import array_sha256, file_sha256, plain
+from napari_wbc_nca.io._files import array_sha256, file_sha256, to_json
 from napari_wbc_nca.params import as_dict
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _image(one: Item) -> dict[str, Any]:
         "shape": list(one.shape),
         "pixel_size": one.pixel_size,
         "exported_labels_sha256": array_sha256(one.labels),
-        **plain(one.record),
+        **to_json(one.record),
         "reviewed": "all" if one.ignore is None else f"{1 - one.ignore.mean():.4f} of the pixels",
         "left_out": list(one.left_out),
         "cells": one.cells[list(COLUMNS)].to_dict("records"),

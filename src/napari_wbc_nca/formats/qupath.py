@@ -24,7 +24,7 @@ from napari_wbc_nca.formats.geometry import (
     split_geometry,
     to_geometry,
 )
-from napari_wbc_nca.formats.items import Cell, Item
+from napari_wbc_nca.formats.items import CellRow, Item
 from napari_wbc_nca.ops.outlines import Polygon, trace_outlines
 
 IGNORE = "Ignore*"
@@ -46,7 +46,7 @@ def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
         ]
         if one.ignore is not None and one.ignore.any():
             shape = to_geometry(trace_outlines(one.ignore.astype(np.uint8))[1])
-            region = _feature(one.name, Cell(0, IGNORE, "", {}), shape, _GREY)
+            region = _feature(one.name, CellRow(0, IGNORE, "", {}), shape, _GREY)
             region["properties"]["name"] = "not reviewed"
             features.append(region)
         content = {"type": "FeatureCollection", "features": features}
@@ -54,7 +54,7 @@ def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
 
 
 def _feature(
-    image: str, cell: Cell, shape: dict[str, Any], colour: tuple[int, int, int]
+    image: str, cell: CellRow, shape: dict[str, Any], colour: tuple[int, int, int]
 ) -> dict[str, Any]:
     measured = {k: v for k, v in cell.others.items() if isinstance(v, (int, float))}
     texts = {k: str(v) for k, v in cell.others.items() if k not in measured}

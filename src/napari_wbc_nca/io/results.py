@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.cell_types import colours, rgb
-from napari_wbc_nca.io._files import plain, write_files
+from napari_wbc_nca.io._files import to_json, write_files
 from napari_wbc_nca.io.pixels import channels_last, contrast, to_rgb
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _output_file(name: str, suffix: str, folder: str | Path) -> Path:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON that people can read."""
-    text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_json(record), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(f"{text}\n", encoding="utf-8")
 
 

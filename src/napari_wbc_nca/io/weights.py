@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wbc_nca.io._files import plain, reason, write_whole
+from napari_wbc_nca.io._files import reason, to_json, write_whole
 from napari_wbc_nca.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ _FIELDS = tuple(
 """Fields of a checkpoint that its card keeps."""
 
 
-def to_json(checkpoint: Checkpoint) -> str:
+def card_json(checkpoint: Checkpoint) -> str:
     """Write the card of a checkpoint as JSON text and check that it can be read back."""
     text = json.dumps(
-        {"format": FORMAT, **{name: plain(getattr(checkpoint, name)) for name in _FIELDS}},
+        {"format": FORMAT, **{name: to_json(getattr(checkpoint, name)) for name in _FIELDS}},
         allow_nan=False,
         sort_keys=True,
     )
@@ -257,7 +257,7 @@ def save(checkpoint: Checkpoint, path: str | Path) -> str:
         for name in sorted(checkpoint.weights)
     }
     try:
-        card = to_json(checkpoint)
+        card = card_json(checkpoint)
         check_finite(arrays)
     except ValueError as error:
         raise WeightsError(f"{target} is not written: {error}") from error

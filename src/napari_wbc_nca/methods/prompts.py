@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.methods.field import DENSITY, Field
-from napari_wbc_nca.ops.graphcut import fit_saliency
+from napari_wbc_nca.ops.minimum_cut import fit_saliency
 
 Points = npt.NDArray[Any]
 """``(N, 2)`` y, x in pixels."""
@@ -122,8 +122,8 @@ def on_background(view: Field, centres: Points, radius: float) -> npt.NDArray[np
     """Find the centres ``(N, 2)`` on empty background, without stained matter within `radius`.
 
     The mean density of a disk is compared with the level that separates matter from background
-    in the whole field (:func:`~napari_wbc_nca.ops.graphcut.fit_saliency`), that of a stained smear
-    at any scale; lengths are in its pixels.
+    in the whole field (:func:`~napari_wbc_nca.ops.minimum_cut.fit_saliency`), that of a stained
+    smear at any scale; lengths are in its pixels.
     """
     density = view.rescaled(view.factor, DENSITY)
     stained = fit_saliency("stain", density.normalised_sample())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.io._files import plain
+from napari_wbc_nca.io._files import to_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,7 +50,7 @@ class RegionChange:
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class Correction:
     """One correction.
 
     Attributes
@@ -79,7 +79,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def apply_edit(labels: Labels, rows: dict[int, Row], edit: Edit, forward: bool = True) -> None:
+def apply_edit(
+    labels: Labels, rows: dict[int, Row], edit: Correction, forward: bool = True
+) -> None:
     """Apply an edit, or take it back, in place.
 
     Parameters
@@ -134,7 +136,7 @@ def difference(
     changes = {
         label: (rows.get(label), new_rows.get(label))
         for label in dict.fromkeys((*rows, *new_rows))
-        if plain(rows.get(label)) != plain(new_rows.get(label))
+        if to_json(rows.get(label)) != to_json(new_rows.get(label))
     }
     return tuple(regions), changes
 
@@ -159,13 +161,13 @@ class Journal:
             "SELECT head, tip FROM layers WHERE id = ?", layer
         )
         self._parents = dict(database.query("SELECT id, parent FROM edits WHERE layer = ?", layer))
-        self._cache: dict[int, Edit] = {}
+        self._cache: dict[int, Correction] = {}
 
     def __len__(self) -> int:
         """Number of edits that are applied."""
         return sum(1 for _ in self._ancestors(self.head))
 
-    def record(self, edit: Edit) -> Future[None]:
+    def record(self, edit: Correction) -> Future[None]:
         """Append an edit that has just been made; returns before it is written.
 
         Returns
@@ -179,7 +181,7 @@ class Journal:
         self._remember(number, edit)
         return self._database.submit(lambda c: _insert(c, self.layer, number, parent, edit))
 
-    def undo(self) -> Edit | None:
+    def undo(self) -> Correction | None:
         """Take back the last edit that is applied; returns it, or None where there is none."""
         if not self.head:
             return None
@@ -187,7 +189,7 @@ class Journal:
         self._move("undo", self._parents[self.head])
         return edit
 
-    def redo(self) -> Edit | None:
+    def redo(self) -> Correction | None:
         """Apply the edit again that was taken back last; returns it, or None."""
         following = [n for n in self._ancestors(self._tip) if self._parents[n] == self.head]
         if not following:
@@ -196,7 +198,7 @@ class Journal:
         self._move("redo", following[0])
         return edit
 
-    def edit(self, number: int) -> Edit:
+    def edit(self, number: int) -> Correction:
         """Read an edit by its number."""
         if number not in self._cache:
             self._database.flush()
@@ -229,7 +231,7 @@ class Journal:
             yield number
             number = self._parents[number]
 
-    def _remember(self, number: int, edit: Edit) -> None:
+    def _remember(self, number: int, edit: Correction) -> None:
         self._cache[number] = edit
         if len(self._cache) > _CACHED:
             del self._cache[next(iter(self._cache))]
@@ -275,7 +277,7 @@ def insert_layer(
 
 
 def _insert(
-    connection: sqlite3.Connection, layer: int, number: int, parent: int, edit: Edit
+    connection: sqlite3.Connection, layer: int, number: int, parent: int, edit: Correction
 ) -> None:
     connection.execute(
         "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -299,7 +301,7 @@ def _set_head(connection: sqlite3.Connection, layer: int, action: str, head: int
     )
 
 
-def _read(database: Database, number: int) -> Edit:
+def _read(database: Database, number: int) -> Correction:
     ((kind, rows, reviewer, time),) = database.query(
         "SELECT kind, rows, reviewer, time FROM edits WHERE id = ?", number
     )
@@ -308,7 +310,7 @@ def _read(database: Database, number: int) -> Edit:
         "ORDER BY rowid",
         number,
     )
-    return Edit(
+    return Correction(
         kind=kind,
         regions=tuple(
             RegionChange(
@@ -326,4 +328,4 @@ def _read(database: Database, number: int) -> Edit:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(plain(value))
+    return json.dumps(to_json(value))

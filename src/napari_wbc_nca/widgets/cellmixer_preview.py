@@ -21,8 +21,8 @@ from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import (
     OURS,
     SHOWS,
+    ImagePlanes,
     Index,
-    Source,
     current_index,
     pixel_size,
     placement,
@@ -73,7 +73,7 @@ class CellmixerPreview(Controls):
         self._pair: tuple[Image, Labels] | None = None
         self._classes: tuple[str, ...] = ()
         self._layer = TemporaryLayer(host.viewer)
-        self._place: tuple[Source, Index] | None = None
+        self._place: tuple[ImagePlanes, Index] | None = None
         self._foreground, self._mixtures = DebouncedJob(self), DebouncedJob(self)
         self._foreground.done.connect(self._show)
         self._mixtures.done.connect(self._show_mixtures)
@@ -242,7 +242,7 @@ def mixed_colours(made: Preview) -> DirectLabelColormap:
 
 
 def foreground_of(
-    source: Source, index: Index, params: CellmixerTrainParams, scale: Mapping[str, float]
+    source: ImagePlanes, index: Index, params: CellmixerTrainParams, scale: Mapping[str, float]
 ) -> Generator[None, None, Any]:
     """Foreground ``(Y, X)`` of a plane; runs in a thread."""
     from napari_wbc_nca.methods.cellmixer.preview import preview_foreground

@@ -26,8 +26,8 @@ from napari_wbc_nca.widgets.planes import (
     OURS,
     SHOWS,
     Grid,
+    ImagePlanes,
     Index,
-    Source,
     content_of,
     current_index,
     grid_of,
@@ -177,7 +177,12 @@ def items_of(
 
 
 def _item(
-    labels: Labels, plane: Any, index: Index, source: Source | None, at: Index, grid: Grid | None
+    labels: Labels,
+    plane: Any,
+    index: Index,
+    source: ImagePlanes | None,
+    at: Index,
+    grid: Grid | None,
 ) -> Item:
     """Return a plane of labels with the image that it lies on, resampled where `grid` is given."""
     run = labels.metadata.get(OURS, {}).get("provenance") or [{}]
@@ -223,7 +228,7 @@ def regions(
     labels: Labels, lead: Index, index: Index, shapes: Shapes, shape: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
     """Return the pixels of a plane that lie in the shapes of a layer; lines enclose nothing."""
-    source = Source(labels, labels.data, lead, None)
+    source = ImagePlanes(labels, labels.data, lead, None)
     polygons = []
     for vertices, kind in zip(shapes.data, shapes.shape_type, strict=True):
         corners = to_plane(source, shapes, np.asarray(vertices, float))

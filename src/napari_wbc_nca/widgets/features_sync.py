@@ -275,7 +275,7 @@ class Follower:
         for listener in self.listeners:
             listener(action, record)
 
-    def _measured(self, change: history.Change, before: Rows) -> dict[int, Row | None]:
+    def _measured(self, change: history.PixelChange, before: Rows) -> dict[int, Row | None]:
         """Measure the labels that a step changed."""
         if change.part is None:
             return {}

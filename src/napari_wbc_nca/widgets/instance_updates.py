@@ -33,7 +33,7 @@ _DIGITS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class CentroidChange:
     """Centroids that a person added to one plane, and cells whose centroids were removed.
 
     Attributes
@@ -49,7 +49,7 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class Instances:
+class PlaneInstances:
     """Segmentations by plane, as computed, and the integers of their cells in the layers.
 
     Attributes
@@ -73,7 +73,7 @@ class Instances:
         """Return the label image of a plane, with the integers of the layers."""
         return renumber(self.done[index].labels[name], self.numbers[index])
 
-    def changes(self, rows: Positions) -> dict[Index, Change]:
+    def changes(self, rows: Positions) -> dict[Index, CentroidChange]:
         """Return the changes by plane that make the centroids `rows`; none where they are.
 
         Rows ``(N, lead + 2)`` on planes that were not segmented are ignored.
@@ -87,12 +87,12 @@ class Instances:
             gone, new = _more(places, rows_now), _more(rows_now, places)
             if gone or new:
                 removed = [labels[int(number)] for number in table["index"].iloc[gone]]
-                found[index] = Change(rows[new, -2:].reshape(-1, 2), tuple(sorted(removed)))
+                found[index] = CentroidChange(rows[new, -2:].reshape(-1, 2), tuple(sorted(removed)))
         return found
 
     def updated(
-        self, changes: Mapping[Index, Change], highest: int
-    ) -> Generator[Progress, None, Instances]:
+        self, changes: Mapping[Index, CentroidChange], highest: int
+    ) -> Generator[Progress, None, PlaneInstances]:
         """Compute the instances after `changes`; runs in a thread.
 
         Cells that stay keep their integers; new ones get integers above `highest`.
@@ -111,23 +111,23 @@ class Instances:
 
 def instances_of(
     request: Request, checkpoint: Checkpoint, done: Mapping[Index, Segmentation]
-) -> Instances:
+) -> PlaneInstances:
     """Copy the instances of a run, so that edits of its layers do not change them."""
     copies = {
         index: replace(found, labels={n: np.array(plane) for n, plane in found.labels.items()})
         for index, found in done.items()
     }
-    return Instances(request, checkpoint, copies, number_cells(request, done))
+    return PlaneInstances(request, checkpoint, copies, number_cells(request, done))
 
 
 def changed_pixels(
-    before: Instances, after: Instances, index: Index, name: str
+    before: PlaneInstances, after: PlaneInstances, index: Index, name: str
 ) -> npt.NDArray[np.bool_]:
     """Return the pixels of a plane whose integer changed."""
     return np.asarray(before.labels(index, name) != after.labels(index, name))
 
 
-def removed_numbers(before: Instances, after: Instances) -> list[int]:
+def removed_numbers(before: PlaneInstances, after: PlaneInstances) -> list[int]:
     """List the integers in the layers whose cells were removed."""
     now = {number for own in after.numbers.values() for number in own.values()}
     return [no for own in before.numbers.values() for no in own.values() if no not in now]

@@ -27,7 +27,7 @@ ANISOTROPY = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class ImagePlanes:
     """Planes of an image layer, in any order of channels.
 
     Attributes
@@ -70,7 +70,7 @@ class Source:
         return Image(self.pixels[index], name, pixel_size(self), self.layer.source.path)
 
 
-def source_of(layer: Layer) -> Source:
+def source_of(layer: Layer) -> ImagePlanes:
     """Sort the axes of an image layer into leading axes, plane and channels.
 
     An axis of three or four before or after the plane holds channels: ``(3, Y, X)`` is an RGB
@@ -84,15 +84,15 @@ def source_of(layer: Layer) -> Source:
     # A zarr array becomes a dask array: indexing it would read it whole.
     pixels = as_array(layer.data[0] if layer.multiscale else layer.data)
     if layer.rgb:
-        return Source(layer, without_cmyk(pixels, layer.source.path), pixels.shape[:-3], None)
+        return ImagePlanes(layer, without_cmyk(pixels, layer.source.path), pixels.shape[:-3], None)
     if pixels.ndim >= 3 and pixels.shape[-1] in (3, 4):
-        return Source(layer, pixels, pixels.shape[:-3], -1)
+        return ImagePlanes(layer, pixels, pixels.shape[:-3], -1)
     if pixels.ndim >= 3 and pixels.shape[-3] in (3, 4):
-        return Source(layer, np.moveaxis(pixels, -3, -1), pixels.shape[:-3], -3)
-    return Source(layer, pixels, pixels.shape[:-2], None)
+        return ImagePlanes(layer, np.moveaxis(pixels, -3, -1), pixels.shape[:-3], -3)
+    return ImagePlanes(layer, pixels, pixels.shape[:-2], None)
 
 
-def current_index(source: Source, point: Sequence[float]) -> Index:
+def current_index(source: ImagePlanes, point: Sequence[float]) -> Index:
     """Return the index of the plane nearest to `point`, the viewer's sliders in the world."""
     inside = source.layer.world_to_data(tuple(point)[-source.layer.ndim :])
     return tuple(
@@ -101,7 +101,7 @@ def current_index(source: Source, point: Sequence[float]) -> Index:
     )
 
 
-def pixel_size(source: Source) -> float | None:
+def pixel_size(source: ImagePlanes) -> float | None:
     """Return the side of a pixel in µm; None without a unit of length, or for oblong pixels."""
     layer = source.layer
     try:
@@ -127,7 +127,7 @@ def content_of(layer: Layer) -> str:
     return str(layer.metadata.get(OURS, {}).get(SHOWS, "cell"))
 
 
-def placement(source: Source, index: Index | None, *, flat: bool = False) -> dict[str, Any]:
+def placement(source: ImagePlanes, index: Index | None, *, flat: bool = False) -> dict[str, Any]:
     """Return the keyword arguments that put a result where its plane is.
 
     Parameters
@@ -166,7 +166,7 @@ def _shear_matrix(layer: Layer) -> npt.NDArray[np.float64]:
 
 
 def to_plane(
-    source: Source, other: Layer, positions: npt.NDArray[np.float64]
+    source: ImagePlanes, other: Layer, positions: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Convert positions of another layer to positions of `source`.
 
@@ -236,7 +236,7 @@ _HALF = 0.5
 """Part of a pixel by which two grids may lie apart and still have the same nearest pixels."""
 
 
-def grid_of(source: Source, index: Index, labels: Layer) -> Grid:
+def grid_of(source: ImagePlanes, index: Index, labels: Layer) -> Grid:
     """Return where the pixels of an image's plane lie on the planes of a Labels layer.
 
     Parameters
@@ -261,7 +261,7 @@ def grid_of(source: Source, index: Index, labels: Layer) -> Grid:
     return Grid(source.shape, np.stack([place(1, 0) - offset, place(0, 1) - offset], 1), offset)
 
 
-def _unit_ratios(source: Source, labels: Layer) -> npt.NDArray[np.float64]:
+def _unit_ratios(source: ImagePlanes, labels: Layer) -> npt.NDArray[np.float64]:
     """Return units of the labels in one unit of the image, by axis; 1 where they are of no kind."""
     units = [source.layer.units[axis] for axis in source.axes][-labels.ndim :]
     pairs = zip(units, labels.units[-len(units) :], strict=True)
@@ -271,7 +271,7 @@ def _unit_ratios(source: Source, labels: Layer) -> npt.NDArray[np.float64]:
         return np.ones(len(units))
 
 
-def boxes_in(source: Source, shapes: Layer) -> npt.NDArray[np.float64]:
+def boxes_in(source: ImagePlanes, shapes: Layer) -> npt.NDArray[np.float64]:
     """Return the boxes around the shapes of a layer, in pixels of `source`.
 
     Returns
@@ -287,6 +287,6 @@ def boxes_in(source: Source, shapes: Layer) -> npt.NDArray[np.float64]:
     return np.array(rows, float).reshape(-1, lead + 4)
 
 
-def labels_source(layer: Labels) -> Source:
+def labels_source(layer: Labels) -> ImagePlanes:
     """Return the planes of a Labels layer: all axes before the last two are leading ones."""
-    return Source(layer, layer.data, tuple(layer.data.shape[:-2]), None)
+    return ImagePlanes(layer, layer.data, tuple(layer.data.shape[:-2]), None)

@@ -16,14 +16,14 @@ from qtpy.QtWidgets import QCheckBox, QPushButton
 from napari_wbc_nca.widgets.base import TemporaryLayer
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap, summary
 from napari_wbc_nca.widgets.instance_updates import (
-    Instances,
+    PlaneInstances,
     changed_pixels,
     instances_of,
     merge_features,
     removed_numbers,
 )
 from napari_wbc_nca.widgets.layout import row, text_label
-from napari_wbc_nca.widgets.planes import OURS, Index, Source, current_index, placement
+from napari_wbc_nca.widgets.planes import OURS, ImagePlanes, Index, current_index, placement
 from napari_wbc_nca.widgets.result_layers import positions, stack_planes
 from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import PAUSE, DebouncedJob, Job, report
@@ -53,7 +53,7 @@ class PropagationPreview(Controls):
         self.rows.addWidget(row(self.shown))
         self.rows.addWidget(self.found)
         self._layer = TemporaryLayer(host.viewer)
-        self._place: tuple[Source, Index] | None = None
+        self._place: tuple[ImagePlanes, Index] | None = None
         self._response: Any = None
         self._live = DebouncedJob(self)
         self._live.done.connect(self._on_response)
@@ -147,7 +147,9 @@ class PropagationPreview(Controls):
         self.found.setVisible(True)
 
 
-def respond(source: Source, index: Index, model: str, params: Any) -> Generator[Any, None, Any]:
+def respond(
+    source: ImagePlanes, index: Index, model: str, params: Any
+) -> Generator[Any, None, Any]:
     """Map the likelihood of a plane; runs in a thread."""
     from napari_wbc_nca.io import model_store
     from napari_wbc_nca.methods.propagation import detect
@@ -197,7 +199,7 @@ class PropagationTools(Controls):
         self.hint = text_label()
         for part in (self.hint, row(self.update_button, self.follow), row(self.chosen)):
             self.rows.addWidget(part)
-        self._instances: Instances | None = None
+        self._instances: PlaneInstances | None = None
         self._result: Result | None = None
         self._view = ContributionView(host.viewer)
         self._number = 0
@@ -271,7 +273,7 @@ class PropagationTools(Controls):
         self._job.start()
 
     def _on_updated(
-        self, before: Instances, after: Instances, rows: npt.NDArray[np.float64]
+        self, before: PlaneInstances, after: PlaneInstances, rows: npt.NDArray[np.float64]
     ) -> None:
         if before is not self._instances or self._result is None:
             return  # another run has replaced the result meanwhile
@@ -290,7 +292,7 @@ class PropagationTools(Controls):
         self._show_contribution()
 
     def _paint(
-        self, layer: Labels, before: Instances, after: Instances, index: Index, name: str
+        self, layer: Labels, before: PlaneInstances, after: PlaneInstances, index: Index, name: str
     ) -> None:
         """Write changed pixels, as one step that can be undone."""
         single = len(after.request.planes) == 1

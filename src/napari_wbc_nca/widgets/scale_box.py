@@ -18,7 +18,7 @@ from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_wbc_nca.widgets.planes import Source
+    from napari_wbc_nca.widgets.planes import ImagePlanes
 
 
 AUTOMATIC, PIXEL_SIZE, DIAMETER = "automatic", "pixel size", "cell diameter"
@@ -91,7 +91,7 @@ class ScaleBox(QWidget):
         if diameter:
             self.hint.setText(f"{diameter:.0f} px in the last run")
 
-    def set_source(self, source: Source | None) -> None:
+    def set_source(self, source: ImagePlanes | None) -> None:
         """Say what automatic means for `source`, and offer its pixel size for correction."""
         known = None if source is None else pixel_size(source)
         self._pixel_size, self._found = known or 0.0, 0.0
@@ -123,12 +123,12 @@ class Circle(TemporaryLayer):
     A picture, not a shape: OpenGL crashes where labels follow a shapes layer that was removed.
     """
 
-    def show(self, source: Source, diameter: float) -> None:
+    def show(self, source: ImagePlanes, diameter: float) -> None:
         """Draw the circle, `diameter` pixels of `source` across, where it can be compared."""
         place = circle_place(source, self._centre(source), diameter)
         self.draw("image", ring(SIDE), place, rgb=True, name=CIRCLE, metadata={OURS: {}})
 
-    def _centre(self, source: Source) -> npt.NDArray[np.float64]:
+    def _centre(self, source: ImagePlanes) -> npt.NDArray[np.float64]:
         """Middle of the view in pixels of `source`, or the pixel nearest to it."""
         world = np.zeros(source.layer.ndim)
         # The camera moved with napari 0.9.
@@ -139,7 +139,7 @@ class Circle(TemporaryLayer):
         return centre
 
 
-def circle_place(source: Source, centre: npt.ArrayLike, diameter: float) -> dict[str, Any]:
+def circle_place(source: ImagePlanes, centre: npt.ArrayLike, diameter: float) -> dict[str, Any]:
     """Place :func:`ring` on a plane; `centre` (y, x) and `diameter` in pixels of `source`."""
     place = placement(source, None, flat=True)
     move = Affine(**{name: place[name] for name in ("scale", "translate", "rotate", "shear")})

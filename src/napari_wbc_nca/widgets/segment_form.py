@@ -15,7 +15,14 @@ from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import Column, Section, add_row, choice_box, form_layout
 from napari_wbc_nca.widgets.method_form import FIND, MethodDisplay, MethodPage
 from napari_wbc_nca.widgets.model_box import ModelBox
-from napari_wbc_nca.widgets.planes import OURS, Source, boxes_in, current_index, source_of, to_plane
+from napari_wbc_nca.widgets.planes import (
+    OURS,
+    ImagePlanes,
+    boxes_in,
+    current_index,
+    source_of,
+    to_plane,
+)
 from napari_wbc_nca.widgets.scale_box import ScaleBox
 from napari_wbc_nca.widgets.segment_run import Request
 
@@ -67,7 +74,7 @@ class SegmentForm(Form):
         return self.page.outputs
 
     @property
-    def source(self) -> Source | None:
+    def source(self) -> ImagePlanes | None:
         """Planes of the image that is chosen; None without one."""
         layer = self.image.layer
         return None if layer is None else source_of(layer)

@@ -12,7 +12,7 @@ import numpy as np
 from napari_wbc_nca.params import as_dict, from_mapping
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
-from napari_wbc_nca.widgets.planes import Index, Source, on_plane
+from napari_wbc_nca.widgets.planes import ImagePlanes, Index, on_plane
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +38,7 @@ class Request:
         ``(N, lead + 4)`` boxes: leading axes, then y0, x0, y1, x1.
     """
 
-    source: Source
+    source: ImagePlanes
     planes: tuple[Index, ...]
     model: str
     params: PredictParams

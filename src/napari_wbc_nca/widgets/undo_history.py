@@ -23,7 +23,7 @@ Part = tuple[slice, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class PixelChange:
     """Pixels that a step changes when it is done; undoing does the opposite.
 
     Attributes
@@ -59,7 +59,7 @@ def add_empty_step(layer: Labels) -> None:
     layer._save_history(((nothing,) * layer.ndim, nothing.astype(layer.dtype), 0))
 
 
-def change_of(step: Step) -> Change:
+def change_of(step: Step) -> PixelChange:
     """Return what `step` changes."""
     gain: Counter[int] = Counter()
     parts = []
@@ -70,7 +70,7 @@ def change_of(step: Step) -> Change:
             gain.update(_count(np.broadcast_to(new, old.shape)))
             parts.append(_part(atom))
     gain.pop(0, None)
-    return Change(gain, _around(parts) if parts else None)
+    return PixelChange(gain, _around(parts) if parts else None)
 
 
 def pixels(layer: Labels, step: Step) -> list[tuple[Part, Any, Any]]:

@@ -10,7 +10,7 @@ from monai.losses import FocalLoss
 
 from napari_wbc_nca.methods.nca.fit import fit_classifier, focal_loss, readout_loss
 from napari_wbc_nca.methods.nca.params import NcaTrainParams
-from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE, Batch
+from napari_wbc_nca.methods.nca.samples import CYTOPLASM, IGNORED, NUCLEUS, OUTSIDE, WindowBatch
 from napari_wbc_nca.models.nca import NCA
 
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(0, 2, (7, 4)))
@@ -109,7 +109,7 @@ class Stained:
         names = torch.from_numpy(random.integers(0, 3, count))
         images = torch.zeros(count, 3, 8, 8)
         images[torch.arange(count), names] = 1
-        return Batch(images, torch.zeros(count, 8, 8), torch.eye(3, dtype=torch.bool)[names])
+        return WindowBatch(images, torch.zeros(count, 8, 8), torch.eye(3, dtype=torch.bool)[names])
 
 
 def network():

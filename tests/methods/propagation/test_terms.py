@@ -4,7 +4,7 @@ import pytest
 
 from napari_wbc_nca.methods.propagation.graph_cut import ENERGIES, CutWindow, cut_cell
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.ops import graphcut, stain
+from napari_wbc_nca.ops import minimum_cut, stain
 from napari_wbc_nca.ops.metrics import iou
 
 SHAPE, CENTRE, RED = (96, 96), (48.0, 48.0), ((48.0, 83.0), (12.0, 40.0))
@@ -24,7 +24,7 @@ def window(**changes):
         rival[disc(red, 20) & (own == 0)] = 0.5  # also on the white cell's rim
     given = {
         "values": values,
-        "salient": graphcut.fit_saliency("stain", values)(values),
+        "salient": minimum_cut.fit_saliency("stain", values)(values),
         "own": own,
     }
     given |= {"rival": rival, "middle": (47.5, 47.5), "others": np.asarray(RED) - 0.5, "sigma": 6.0}
@@ -50,7 +50,7 @@ def test_a_cell_alone_in_its_window_needs_no_others():
     values = stain.fit_normalisation({"name": "density"}, rgb)(rgb, (0, 0), SHAPE)
     alone = window(
         values=values,
-        salient=graphcut.fit_saliency("stain", values)(values),
+        salient=minimum_cut.fit_saliency("stain", values)(values),
         rival=np.zeros(SHAPE, np.float32),
         others=np.empty((0, 2)),
     )

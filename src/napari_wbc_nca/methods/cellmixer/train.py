@@ -32,14 +32,14 @@ from napari_wbc_nca.types import Checkpoint
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.samples import Sample
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+MixtureBatch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 _VALIDATION_BATCHES = 4
 _MOMENTUM = 0.9
 _NOMINAL_PIXEL_SIZE = 1.0  # µm, written where it is unknown
 
 
-class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
+class CellmixerTrainer(Trainer[HomogeneousPicture, MixtureBatch]):
     """Training of a network that gives each pixel a class, on mixtures of homogeneous pictures.
 
     *CellMixer: Annotation-free Semantic Cell Segmentation of Heterogeneous Cell Populations*.
@@ -125,7 +125,7 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
             return torch.optim.SGD(module.parameters(), rate, momentum=_MOMENTUM)
         return super().optimiser(module)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[MixtureBatch]:
         """Batches of one epoch; each epoch mixes other numbers."""
         batches = max(self.count // self.params.batch_size, 1)
         first = self.state.epoch * self.count
@@ -133,7 +133,7 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
 
     def _load(
         self, mixtures: MixtureDataset, first: int, batches: int, workers: int = 0
-    ) -> Iterator[Batch]:
+    ) -> Iterator[MixtureBatch]:
         """Batches of the mixtures from number `first` on."""
         size = self.params.batch_size
         numbers = range(first, first + batches * size)
@@ -141,7 +141,7 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, Batch]):
             move = self.fabric.to_device
             yield move(batch[0]), move(batch[1]), move(batch[2])
 
-    def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
+    def losses(self, batch: MixtureBatch, seed: int) -> dict[str, torch.Tensor]:
         """Tversky loss, cross-entropy, and their weighted sum."""
         image, present, known = batch
         return losses(self.learner(image), present, known, self.params)

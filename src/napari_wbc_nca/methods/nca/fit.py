@@ -15,7 +15,7 @@ from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.nca.params import NcaTrainParams
-    from napari_wbc_nca.methods.nca.samples import Batch, WindowSampler
+    from napari_wbc_nca.methods.nca.samples import WindowBatch, WindowSampler
     from napari_wbc_nca.models.nca import NCA
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ def _pixels(
     """Sample features ``(N, C)`` and targets ``(N,)`` of some known pixels of each window."""
     shuffle = torch.Generator().manual_seed(params.seed)
 
-    def take(states: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def take(states: torch.Tensor, batch: WindowBatch) -> tuple[torch.Tensor, torch.Tensor]:
         features, targets = [], []
         for state, target in zip(states, batch.targets, strict=True):
             known = (target != IGNORED).flatten().nonzero()[:, 0]
@@ -179,7 +179,7 @@ def _map_states(
     batch_size: int,
     random: np.random.Generator,
     message: str,
-    take: Callable[[torch.Tensor, Batch], T],
+    take: Callable[[torch.Tensor, WindowBatch], T],
 ) -> Generator[Progress, None, list[T]]:
     """Collect `take` of the ``(B, h, w, C)`` last states of about `count` windows, by batches."""
     device = next(network.parameters()).device

@@ -203,7 +203,7 @@ def _disk(shape: tuple[int, ...], centre: npt.NDArray[Any], radius: float) -> np
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class WindowBatch:
     """A batch of windows."""
 
     images: torch.Tensor  # (B, 3, h, w) float32, stain-normalised
@@ -259,11 +259,11 @@ class WindowSampler:
         total = sum(shares.values())
         return {kind: share / total for kind, share in shares.items() if share}
 
-    def draw(self, count: int, random: np.random.Generator) -> Batch:
+    def draw(self, count: int, random: np.random.Generator) -> WindowBatch:
         """Draw `count` windows; types, and windows with and without cells, are balanced."""
         kinds = random.choice(list(self.shares), count, p=list(self.shares.values()))
         windows = [getattr(self, f"_draw_{kind}")(random) for kind in kinds]
-        return Batch(*(torch.stack(parts) for parts in zip(*windows, strict=True)))
+        return WindowBatch(*(torch.stack(parts) for parts in zip(*windows, strict=True)))
 
     def _draw_typed(self, random: np.random.Generator) -> _Window:
         name = str(random.choice(list(self._typed)))

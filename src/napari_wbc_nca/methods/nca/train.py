@@ -23,7 +23,7 @@ from napari_wbc_nca.methods.nca.fit import (
 )
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.nca.predict import predict
-from napari_wbc_nca.methods.nca.samples import Batch, PreparedSample, WindowSampler, prepare
+from napari_wbc_nca.methods.nca.samples import PreparedSample, WindowBatch, WindowSampler, prepare
 from napari_wbc_nca.methods.trainer import Trainer, check_classes, start_from
 from napari_wbc_nca.models.nca import NCA, Pool
 from napari_wbc_nca.ops.metrics import label_iou
@@ -53,7 +53,7 @@ class Learner(nn.Module):
         return self.network.classify(state), self.network.readout(state)
 
 
-class NcaTrainer(Trainer[PreparedSample, Batch]):
+class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
     """Training of an automaton on windows; see :class:`~napari_wbc_nca.methods.trainer.Trainer`."""
 
     compatible = ("nca_wss", "nca_max")
@@ -140,11 +140,11 @@ class NcaTrainer(Trainer[PreparedSample, Batch]):
         if self.params.classifier_fit_windows:
             yield from fit_classifier(self.network, self.sampler, self.params)
 
-    def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
+    def losses(self, batch: WindowBatch, seed: int) -> dict[str, torch.Tensor]:
         """Loss, and its parts of the classes and of the pixels."""
         return self._run(batch, seed)[0]
 
-    def _run(self, batch: Batch, seed: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    def _run(self, batch: WindowBatch, seed: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Losses, and class logits ``(B, classes)``."""
         images, targets, allowed = map(
             self.fabric.to_device, (batch.images, batch.targets, batch.allowed)

@@ -15,8 +15,8 @@ from skimage.morphology import disk, remove_small_holes, remove_small_objects
 from napari_wbc_nca.methods.field import BRIGHTNESS, DENSITY, FINE, Field, Part
 from napari_wbc_nca.methods.propagation.detect import scaled_by_cells, sigma_of
 from napari_wbc_nca.methods.result import CONTRIBUTION
-from napari_wbc_nca.ops.graphcut import code_costs, fit_saliency, minimum_cut, paper_costs
 from napari_wbc_nca.ops.growth import colour_evidence, divide_at_necks
+from napari_wbc_nca.ops.minimum_cut import code_costs, fit_saliency, minimum_cut, paper_costs
 from napari_wbc_nca.ops.response import component_at_centre
 from napari_wbc_nca.types import Cell
 

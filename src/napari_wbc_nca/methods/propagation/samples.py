@@ -153,7 +153,7 @@ def mean_squares(fields: Sequence[AnnotatedField], sigma: float) -> npt.NDArray[
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class PatchBatch:
     """A batch of patches."""
 
     # (B, C, h, w) float32, as the network sees them; zeros beyond a picture's border.
@@ -174,13 +174,13 @@ class PatchSampler:
         weights = np.asarray([field.weight for field in fields])
         self._probabilities = weights / weights.sum()
 
-    def draw(self, count: int, random: np.random.Generator) -> Batch:
+    def draw(self, count: int, random: np.random.Generator) -> PatchBatch:
         """Draw `count` patches."""
         chosen = random.choice(len(self.fields), count, p=self._probabilities)
         patches = [self._patch(self.fields[number], random) for number in chosen]
         images, targets = (torch.stack(parts) for parts in zip(*patches, strict=True))
         labelled = np.stack([self.fields[number].labelled for number in chosen])
-        return Batch(images, targets, torch.from_numpy(labelled))
+        return PatchBatch(images, targets, torch.from_numpy(labelled))
 
     def _patch(
         self, field: AnnotatedField, random: np.random.Generator

@@ -21,7 +21,7 @@ from napari_wbc_nca.methods.propagation.detect import (
 )
 from napari_wbc_nca.methods.propagation.samples import (
     AnnotatedField,
-    Batch,
+    PatchBatch,
     PatchSampler,
     classes_of,
     labelled_classes,
@@ -48,7 +48,7 @@ _FIRST_LOGIT = -3.0
 _NOMINAL_DIAMETER = 48.0  # written where none is known
 
 
-class PropagationTrainer(Trainer[AnnotatedField, Batch]):
+class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
     """Training of a U-Net that predicts the likelihood of a cell's centre at each pixel.
 
     Nishimura et al., *Weakly Supervised Cell Instance Segmentation by Propagating from
@@ -123,7 +123,7 @@ class PropagationTrainer(Trainer[AnnotatedField, Batch]):
         square = torch.from_numpy(mean_squares(learn, self.params.sigma)).float()
         self.class_weights = 1 / square.clamp(min=1e-6)
 
-    def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
+    def losses(self, batch: PatchBatch, seed: int) -> dict[str, torch.Tensor]:
         """Weighted mean square error of the likelihood."""
         images, targets, labelled, weights = map(
             self.fabric.to_device,

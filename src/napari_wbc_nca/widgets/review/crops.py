@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Labels
 
-    from napari_wbc_nca.widgets.planes import Source
+    from napari_wbc_nca.widgets.planes import ImagePlanes
 
 _AROUND = 1.35
 """Side of a crop over the diameter that nine in ten cells have at most."""
@@ -43,7 +43,7 @@ class CropSource:
         One row a cell by label, with its box.
     """
 
-    def __init__(self, source: Source, layer: Labels, table: pd.DataFrame) -> None:
+    def __init__(self, source: ImagePlanes, layer: Labels, table: pd.DataFrame) -> None:
         self._source, self._layer = source, layer
         sides = np.maximum(table["box_y1"] - table["box_y0"], table["box_x1"] - table["box_x0"])
         typical = float(np.quantile(sides, 0.9)) if len(sides) else 32.0

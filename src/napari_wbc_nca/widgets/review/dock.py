@@ -24,7 +24,7 @@ from napari_wbc_nca.widgets.correction_operations import shown_plane, to_pixel
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import add_row, form_layout, row, text_label
 from napari_wbc_nca.widgets.planes import (
-    Source,
+    ImagePlanes,
     content_of,
     current_index,
     labels_source,
@@ -509,7 +509,7 @@ def canvas_size(viewer: Viewer) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def image_under(layer: Labels, viewer: Viewer) -> Source | None:
+def image_under(layer: Labels, viewer: Viewer) -> ImagePlanes | None:
     """Image that a layer of cells was made from; None where it is gone, or not to be told."""
     from napari_wbc_nca.formats.items import ExportError
     from napari_wbc_nca.widgets.export_items import image_of

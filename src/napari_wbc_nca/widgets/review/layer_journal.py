@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_wbc_nca.project.journal import (
-    Edit,
+    Correction,
     Journal,
     RegionChange,
     Row,
@@ -161,11 +161,11 @@ class LayerJournal:
         def write(journal: Journal) -> None:
             regions, changes = difference(*journal.restore(), labels, rows)
             if regions or changes:
-                journal.record(Edit(kind, regions, changes, self.reviewer))
+                journal.record(Correction(kind, regions, changes, self.reviewer))
 
         self._write(write)
 
-    def _edit(self, record: Recorded) -> Edit:
+    def _edit(self, record: Recorded) -> Correction:
         layer = self.layer
         regions = tuple(
             RegionChange(
@@ -181,7 +181,7 @@ class LayerJournal:
             label: (before.get(label), after.get(label))
             for label in dict.fromkeys((*before, *after))
         }
-        return Edit(self._kind(regions, rows), regions, rows, self.reviewer)
+        return Correction(self._kind(regions, rows), regions, rows, self.reviewer)
 
     def _kind(self, regions: tuple[RegionChange, ...], rows: Mapping[int, Any]) -> str:
         """Name what was done: an operation, a tool of napari, or a decision on cells."""
@@ -200,7 +200,7 @@ class LayerJournal:
             "table",
         )
 
-    def _begin_before(self, edit: Edit) -> None:
+    def _begin_before(self, edit: Correction) -> None:
         """Begin the journal with the state before `edit`, unless it has begun."""
         if self._begun:
             return

@@ -13,7 +13,7 @@ from napari_wbc_nca.methods import registry
 from napari_wbc_nca.ops.edit import Edit
 from napari_wbc_nca.params import from_mapping
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.planes import OURS, Index, Source
+from napari_wbc_nca.widgets.planes import OURS, ImagePlanes, Index
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -101,7 +101,7 @@ def model_of(layer: Labels) -> tuple[str, Mapping[str, Any], float]:
 
 
 def find(
-    source: Source, index: Index, prompt: Prompt, model: tuple[str, Mapping[str, Any], float]
+    source: ImagePlanes, index: Index, prompt: Prompt, model: tuple[str, Mapping[str, Any], float]
 ) -> Generator[Progress, None, Found | None]:
     """Segment the cell that a prompt means, in a window around it; None where there is none.
 

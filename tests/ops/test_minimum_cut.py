@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_wbc_nca.ops.graphcut import (
+from napari_wbc_nca.ops.minimum_cut import (
     SURE,
     Costs,
     code_costs,
