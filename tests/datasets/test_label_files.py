@@ -76,3 +76,10 @@ def test_prompts_of_a_spreadsheet_made_on_windows_are_read(tmp_path):
     (tmp_path / "p.csv").write_bytes(text.encode("utf-16"))
     found = read_prompts(tmp_path / "p.csv", POINTS).of(IMAGE, SHAPE)
     assert found.tolist() == [[3.5, 4]]
+
+
+def test_prompts_of_other_images_are_named(tmp_path):
+    (tmp_path / "p.csv").write_text("image,y,x\nother.png,1,2\n")
+    prompts = read_prompts(tmp_path / "p.csv", POINTS)
+    with pytest.raises(LabelError, match=rf"p.csv has no row for {IMAGE.name}; it lists other.png"):
+        prompts.of(IMAGE, SHAPE)

@@ -228,7 +228,13 @@ class Prompts:
             When one lies outside.
         """
         index = NameIndex({image: True})
-        mine = [index.get(name) is not None for name in self.images] or slice(None)
+        listed = [index.get(name) is not None for name in self.images]
+        mine = listed or slice(None)
+        if listed and not any(listed):
+            raise LabelError(
+                f"{self.path} has no row for {image.name}; it lists {', '.join(self.images[:3])}: "
+                "add rows, or leave the image out"
+            )
         found: npt.NDArray[np.float64] = self.values[mine]
         limits = np.tile(shape, found.shape[1] // 2)
         outside = ((found < 0) | (found > limits)).any(axis=1)
