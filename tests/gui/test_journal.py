@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +19,8 @@ from squares import smear
 from napari_wbc_nca.project.project import Project, is_project
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import EDITED
-from napari_wbc_nca.widgets.review.layer_journal import journal_of
-from napari_wbc_nca.widgets.review.open_projects import close_all
+from napari_wbc_nca.widgets.review.layer_journal import LayerJournal, journal_of
+from napari_wbc_nca.widgets.review.open_projects import Place, close_all, open_project
 from napari_wbc_nca.widgets.review.restore import offers_of
 
 SQUARES = ((10, 10), (10, 60), (50, 40))
@@ -132,3 +137,179 @@ def test_undo_goes_on_through_earlier_sessions(viewer, image, segmented, qtbot):
     hands.key("Control-Z")
     _, layer = reopened(viewer, qtbot, image)
     np.testing.assert_array_equal(layer.data, states[2][0])
+
+
+def test_two_images_have_a_project_each_whatever_their_layers_are_called(
+    viewer, image, segmented, qtbot, tmp_path
+):
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, smear((20, 20)), photometric="rgb")
+    first = segmented(image)
+    second = segmented(other)
+    second.name = "renamed"
+    viewer.layers.selection.active = second
+    second.data_setitem((np.array([0]), np.array([0])), 9)
+    viewer.layers.remove(second)
+    first.data_setitem((np.array([1]), np.array([1])), 8)
+    expected = state(first)
+    close_all()
+    for path, name in ((image, "smear cells"), (other, "renamed")):
+        with Project(path.with_suffix(".wbcproject")) as project:
+            (record,) = project.images()
+            (layer,) = project.latest_layers(record)
+            assert (record.path, layer.name, layer.corrections) == (path, name, 1)
+    del first, second
+    text, restored = reopened(viewer, qtbot, image)
+    assert text.startswith("Restore 1 correction of ")
+    np.testing.assert_array_equal(restored.data, expected[0])
+
+
+def test_a_moved_image_finds_its_project_and_a_missing_one_is_named(
+    viewer, image, segmented, qtbot, tmp_path
+):
+    layer = segmented(image)
+    layer.data_setitem((np.array([1]), np.array([1])), 8)
+    expected = state(layer)[0]
+    journal_of(layer).flush()
+    viewer.layers.clear()
+    close_all()
+    there = tmp_path / "there"
+    there.mkdir()
+    image.with_name("smear.wbcproject").rename(there / "smear.wbcproject")
+    moved = image.rename(there / "smear.tif")
+    _, restored = reopened(viewer, qtbot, moved)
+    np.testing.assert_array_equal(restored.data, expected)
+
+
+def test_a_project_that_is_open_elsewhere_is_reported_and_used_when_it_is_free(
+    image, segmented, notes, qtbot
+):
+    layer = segmented(image)
+    with Project(image.with_name("smear.wbcproject"), create=True):
+        layer.data_setitem((np.array([1]), np.array([1])), 8)
+        layer.data_setitem((np.array([2]), np.array([2])), 8)
+        qtbot.waitUntil(lambda: any("open in another napari" in note for note in notes))
+    qtbot.wait(50)
+    assert sum("open in another napari" in note for note in notes) == 1
+    layer.data_setitem((np.array([3]), np.array([3])), 8)
+    journal_of(layer).flush()
+    layer.undo()
+    layer.undo()
+    expected = state(layer)[0]
+    journal_of(layer).flush()
+    close_all()
+    with Project(image.with_name("smear.wbcproject")) as project:
+        np.testing.assert_array_equal(project.journal(1).restore()[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(b"no database" * 100, "is damaged"), (None, "install the newest napari-wbc-nca")],
+)
+def test_a_project_that_cannot_be_used_is_reported_and_left_alone(
+    image, segmented, notes, qtbot, damage, message
+):
+    folder = image.with_name("smear.wbcproject")
+    Project(folder, create=True).close()
+    file = folder / "project.sqlite"
+    if damage is None:
+        newer = sqlite3.connect(file)
+        newer.execute("PRAGMA user_version = 99")
+        newer.close()
+    else:
+        file.write_bytes(damage)
+    before = file.read_bytes()
+    layer = segmented(image)
+    layer.data_setitem((np.array([1]), np.array([1])), 8)
+    qtbot.waitUntil(lambda: any(message in note for note in notes))
+    assert layer.data[1, 1] == 8
+    assert file.read_bytes() == before
+
+
+def test_pixels_that_a_program_replaces_are_written_too(image, segmented):
+    layer = segmented(image)
+    layer.data_setitem((np.array([1]), np.array([1])), 8)
+    layer.data = np.roll(layer.data, 5, axis=0)
+    journal_of(layer).flush()
+    expected = state(layer)[0]
+    assert [kind for (kind,) in edits(image)] == ["pixels", "replace"]
+    with Project(image.with_name("smear.wbcproject")) as project:
+        np.testing.assert_array_equal(project.journal(1).restore()[0], expected)
+
+
+def test_corrections_of_a_plane_of_a_stack_are_restored_on_it(viewer, segmented, qtbot, tmp_path):
+    path = tmp_path / "stack.tif"
+    planes = np.stack([smear((10, 10)), smear((50, 40)), smear((30, 80))])
+    tifffile.imwrite(path, planes, photometric="rgb")
+    viewer.dims.set_point(0, 1)
+    layer = segmented(path)
+    at = tuple(np.array([0]) for _ in layer.data.shape)
+    layer.data_setitem(at, 5)
+    journal_of(layer).flush()
+    expected, place = state(layer)[0], layer.translate.copy()
+    viewer.layers.clear()
+    del layer
+    _, restored = reopened(viewer, qtbot, path)
+    np.testing.assert_array_equal(restored.data, expected)
+    np.testing.assert_array_equal(restored.translate, place)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+folder, here = Path(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, here)
+import napari, numpy as np
+from hands import Hands
+from napari_wbc_nca.widgets.correction_keys import make_correctable
+from napari_wbc_nca.widgets.review.layer_journal import keep_journal
+viewer = napari.Viewer()
+(image,) = viewer.open(str(folder / "smear.tif"), plugin="napari")
+layer = viewer.add_labels(np.load(folder / "0.npy"), name="smear cells")
+make_correctable(layer)
+keep_journal(layer, image)
+viewer.layers.selection.active = layer
+layer.mode, layer.brush_size = "paint", 6
+hands = Hands(viewer)
+random = np.random.default_rng(0)
+for number in range(1, 1000):
+    layer.selected_label = number % 7 + 1
+    hands.drag(*zip(random.uniform(5, 85, 3), random.uniform(5, 115, 3)))
+    np.save(folder / "part.npy", layer.data)
+    (folder / "part.npy").rename(folder / f"{number}.npy")
+    print(number, flush=True)
+"""
+
+
+def test_strokes_survive_a_kill_of_the_window(viewer, widget, image, qtbot, tmp_path):
+    labels = np.zeros((90, 120), np.uint32)
+    labels[10:30, 10:30] = 1
+    np.save(tmp_path / "0.npy", labels)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        finished = [child.stdout.readline() for _ in range(7)]
+        child.kill()
+    assert finished[-1].strip() == "7"
+    _, restored = reopened(viewer, qtbot, image)
+    corrections = len(journal_of(restored)._journal)
+    assert corrections >= 6  # the last may still have been on its way to the disk
+    np.testing.assert_array_equal(restored.data, np.load(tmp_path / f"{corrections}.npy"))
+
+
+def test_a_stroke_on_a_large_layer_does_not_wait_for_the_disk(image):
+    labels = np.zeros((8192, 8192), np.uint32)
+    labels[100:140, 100:140] = 1
+    layer = Labels(labels)
+    place = Place(open_project(image.with_name("large.wbcproject")), image, None, None)
+    journal = LayerJournal(layer, place)
+    layer.brush_size = 20
+    times = []
+    for at in range(120, 1000, 40):
+        start = time.perf_counter()
+        layer.paint((at, at), 2)
+        times.append(time.perf_counter() - start)
+    assert np.median(times) < 0.1
+    journal.flush()
+    close_all()
+    with Project(image.with_name("large.wbcproject")) as project:
+        np.testing.assert_array_equal(project.journal(1).restore()[0], layer.data)

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from napari_wbc_nca.project.database import FILE, MIGRATIONS, Database, ProjectError
-from napari_wbc_nca.project.journal import Correction, RegionChange, pack, unpack
+from napari_wbc_nca.project.journal import (
+    Correction,
+    RegionChange,
+    apply_edit,
+    difference,
+    pack,
+    unpack,
+)
 from napari_wbc_nca.project.project import Project, default_folder, is_project
 
 
@@ -206,3 +213,62 @@ def test_a_project_lies_beside_its_image_where_that_can_be_written(image, monkey
     assert default_folder(image) == image.with_name("smear.wbcproject")
     monkeypatch.setattr("os.access", lambda *_: False)
     assert default_folder(image).parent.name == "projects"
+
+
+def test_corrections_wait_in_memory_while_the_disk_is_full(tmp_path, image, monkeypatch):
+    monkeypatch.setattr("napari_wbc_nca.project.database._RETRY", 0.05)
+    connections, connect, failures = [], Database._connect, []
+
+    def connected(database):
+        connections.append(connect(database))
+        return connections[-1]
+
+    monkeypatch.setattr(Database, "_connect", connected)
+    project, journal = begin(tmp_path / "p", image, np.zeros((4, 400), np.uint32), {})
+    project.database.on_failure = failures.append
+    writer = connections[-1]
+    with project:
+        writer.execute("PRAGMA max_page_count = 1")  # which becomes the size that there is
+        random = np.random.default_rng(0)
+        for _ in range(20):
+            noise = random.integers(0, 2**32, (4, 400), np.uint32)
+            journal.record(
+                Correction("paint", (RegionChange((), (0, 0), np.zeros_like(noise), noise),))
+            )
+        with pytest.raises(ProjectError, match="full; make room on its disk; corrections wait"):
+            project.database.flush()
+        assert failures
+        writer.execute("PRAGMA max_page_count = 100000")
+        deadline = time.monotonic() + 20
+        while project.database.failure is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        project.database.flush()
+    labels, _, layer = reopened(tmp_path / "p")
+    assert layer.corrections == 20
+    assert (labels == noise).all()
+
+
+def test_closing_on_a_full_disk_gives_up_what_waits(tmp_path, image, monkeypatch):
+    def full(_):
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
+
+    project, _ = begin(tmp_path / "p", image, np.zeros((4, 4), np.uint32), {})
+    waiting = project.database.submit(full)
+    project.close()
+    with pytest.raises(ProjectError, match="disk is full"):
+        waiting.result()
+
+
+def test_a_difference_leads_from_one_state_to_another():
+    before, after = np.zeros((2, 6, 6), np.uint32), np.zeros((2, 6, 6), np.uint32)
+    after[1, 2:4, 3] = 7
+    rows, new = {1: {"class": "blast"}, 2: {"x": np.nan}}, {7: {"class": "blast"}, 2: {"x": None}}
+    regions, changes = difference(before, rows, after, new)
+    apply_edit(before, rows, Correction("replace", regions, changes))
+    assert (before == after).all()
+    assert set(rows) == {2, 7}
+    assert [(r.plane, r.origin, r.after.shape) for r in regions] == [((1,), (2, 3), (2, 1))]
+    with pytest.raises(ValueError, match="add the new labels as a layer"):
+        difference(before, rows, after[0], new)

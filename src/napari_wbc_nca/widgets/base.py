@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFormLayout, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_wbc_nca.widgets.layout import Column, ProgressRow, add_row, text_label
+from napari_wbc_nca.widgets.review.restore import offers_of
 from napari_wbc_nca.widgets.worker import Clock, Job, report
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class ViewerWidget(QScrollArea):
         for name in self.EVENTS:
             getattr(napari_viewer.layers.events, name).connect(self._layers_event)
         napari_viewer.layers.selection.events.active.connect(self._active_event)
+        offers_of(napari_viewer)
 
     def add(self, *parts: QWidget) -> None:
         """Append `parts` below those there are."""

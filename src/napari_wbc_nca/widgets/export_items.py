@@ -37,6 +37,7 @@ from napari_wbc_nca.widgets.planes import (
     source_of,
     to_plane,
 )
+from napari_wbc_nca.widgets.review.layer_journal import keep_journal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -79,6 +80,14 @@ def image_of(labels: Labels, layers: Sequence[Layer]) -> Image | None:
             f"hide all images but the right one"
         )
     return likely[0] if likely else None
+
+
+def likely_image(labels: Labels, layers: Sequence[Layer]) -> Image | None:
+    """Find the image layer of labels as :func:`image_of`; None where several are as likely."""
+    try:
+        return image_of(labels, layers)
+    except ExportError:
+        return None
 
 
 def _image_path(record: Mapping[str, Any]) -> str | None:
@@ -274,6 +283,7 @@ def add_items(viewer: Viewer, items: Sequence[Item], image: Image | None) -> lis
                 own = {"name": f"{one.name} {title}", "metadata": {OURS: {SHOWS: kind, **made}}}
                 labels.append(viewer.add_labels(data, **own, **options, **place))
         make_correctable(labels[-1])
+        keep_journal(labels[-1], shown)
         link_layers(labels[-1], labels[:-1])
         outline_selection(viewer)
         added += labels

@@ -141,7 +141,9 @@ def _on_inserted(event: Any) -> None:
     if not ours.pop(NEW, False):
         return
     from napari_wbc_nca.widgets.correction_keys import make_correctable
+    from napari_wbc_nca.widgets.export_items import likely_image
     from napari_wbc_nca.widgets.linked_layers import link_layers
+    from napari_wbc_nca.widgets.review.layer_journal import keep_journal
 
     together = [
         layer
@@ -151,6 +153,7 @@ def _on_inserted(event: Any) -> None:
     cells = [layer for layer in together if content_of(layer) == "cell"]
     if event.value in cells:
         make_correctable(event.value)
+        keep_journal(event.value, likely_image(event.value, event.source))
     if cells:
         link_layers(cells[-1], [layer for layer in together if layer is not cells[-1]])
 

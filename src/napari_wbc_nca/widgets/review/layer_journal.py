@@ -24,6 +24,8 @@ from napari_wbc_nca.widgets.planes import OURS
 from napari_wbc_nca.widgets.review.open_projects import Place, place_of
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import numpy.typing as npt
     from napari.layers import Image, Labels
 
@@ -49,8 +51,6 @@ class LayerJournal:
         Image and project that the journal belongs to.
     journal
         Of the layer, where the project holds one already whose state the layer shows.
-    reviewer
-        Who corrects.
     """
 
     def __init__(
@@ -58,9 +58,8 @@ class LayerJournal:
         layer: Labels,
         place: Place,
         journal: Journal | None = None,
-        reviewer: str = "",
     ) -> None:
-        self._layer, self._place, self.reviewer = ref(layer), place, reviewer
+        self._layer, self._place = ref(layer), place
         self._journal = journal
         self._begun = journal is not None
         if self._begun:
@@ -161,7 +160,7 @@ class LayerJournal:
         def write(journal: Journal) -> None:
             regions, changes = difference(*journal.restore(), labels, rows)
             if regions or changes:
-                journal.record(Correction(kind, regions, changes, self.reviewer))
+                journal.record(Correction(kind, regions, changes))
 
         self._write(write)
 
@@ -181,7 +180,8 @@ class LayerJournal:
             label: (before.get(label), after.get(label))
             for label in dict.fromkeys((*before, *after))
         }
-        return Correction(self._kind(regions, rows), regions, rows, self.reviewer)
+        by = {str((row or {}).get("reviewer") or "") for _, row in rows.values()} - {"", "nan"}
+        return Correction(self._kind(regions, rows), regions, rows, ", ".join(sorted(by)))
 
     def _kind(self, regions: tuple[RegionChange, ...], rows: Mapping[int, Any]) -> str:
         """Name what was done: an operation, a tool of napari, or a decision on cells."""
@@ -210,14 +210,13 @@ class LayerJournal:
         start = starter(self.layer, self._place, labels, rows)
 
         def begin_here(project: Project) -> None:
-            try:
-                self._journal = start(project)
-            except BaseException:
-                self._begun = False
-                raise
+            self._journal = start(project)
+
+        def check(future: Future[None]) -> None:
+            self._begun = future.exception() is None
 
         self._place.project.use(self._layer)
-        self._place.project.submit(begin_here)
+        self._place.project.submit(begin_here).add_done_callback(check)
 
     def _write(self, deed: Callable[[Journal], Any]) -> Any:
         def run(project: Project) -> Any:
