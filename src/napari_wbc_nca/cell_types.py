@@ -53,7 +53,7 @@ _PLURAL_WITH_S = ("phil", "cyte", "blast", "cell", "platelet", "BC")
 
 
 def detection_class(name: str) -> str:
-    """Class by which a detector counts a cell: all types of white cells are one class.
+    """Return the class by which a detector counts a cell: one for all types of white cells.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def detection_class(name: str) -> str:
 
 
 def canonical(name: str) -> str:
-    """Class name in lower case, with synonyms replaced and ``none`` for all but white cells.
+    """Convert a class name to lower case; replace synonyms, and all but white cells by ``none``.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
 
 
 def plural(name: str) -> str:
-    """Plural of a class name; only names that take an s are changed.
+    """Form the plural of a class name; only names that take an s are changed.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def plural(name: str) -> str:
 
 
 def count(number: int, name: str) -> str:
-    r"""Number and name of cells, joined by a no-break space.
+    r"""Format number and name of cells, joined by a no-break space.
 
     Examples
     --------

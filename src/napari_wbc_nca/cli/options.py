@@ -29,7 +29,7 @@ def with_fields(owners: Owners) -> Callable[[Callable[..., None]], Callable[...,
         made = [_parameter(name, found, owners) for name, found in _by_name(owners).items()]
 
         def run(**given: Any) -> None:
-            command(**drop_unset)
+            command(**given)
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__annotations__ = {item.name: item.annotation for item in (*kept, *made)}

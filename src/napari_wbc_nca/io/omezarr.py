@@ -14,7 +14,7 @@ MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether `path` is a folder in zarr's format."""
+    """Return whether `path` is a folder in zarr's format."""
     return path.is_dir() and any((path / mark).exists() for mark in MARKS)
 
 

@@ -43,7 +43,7 @@ def as_array(pixels: Any) -> Any:
 
 
 def is_lazy(pixels: Any) -> bool:
-    """Whether `pixels` are read when they are needed, not before."""
+    """Return whether `pixels` are read when they are needed, not before."""
     return not isinstance(pixels, np.ndarray)
 
 

@@ -45,7 +45,7 @@ class Table:
     lines: tuple[int, ...]
 
     def where(self, row: int) -> str:
-        """File and line of a row, for messages."""
+        """Return file and line of a row, for messages."""
         return f"{self.path}, line {self.lines[row]}"
 
 

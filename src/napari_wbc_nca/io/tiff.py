@@ -48,7 +48,7 @@ _BLACK_AND_WHITE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 
 
 def is_tiff(start: bytes) -> bool:
-    """Whether a file begins as TIFF or BigTIFF does."""
+    """Return whether a file begins as TIFF or BigTIFF does."""
     return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 

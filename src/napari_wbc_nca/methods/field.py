@@ -30,7 +30,7 @@ Slices = tuple[slice, slice]
 FINE = 2
 """Fine pixels per model pixel: boxes become regions, and responses masks, at that scale."""
 BACKGROUND = "background"
-"""CellMixer's normalisation by the background's statistics; also the name of the first class."""
+"""CellMixer's normalisation by the statistics of the background."""
 BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 """Normalisation that leaves brightness, in 0–1."""
 DENSITY = {"name": "density"}

@@ -114,11 +114,11 @@ class Trainer(ABC, Generic[Item, Batch]):
 
     @abstractmethod
     def build_network(self) -> tuple[dict[str, Any], nn.Module]:
-        """Architecture and network, with the weights of `init` where there is one."""
+        """Build architecture and network, with the weights of `init` where there is one."""
 
     @abstractmethod
     def labels(self, sample: Sample) -> Sequence[str]:
-        """Classes of a sample's cells, of which validation must leave some to train on."""
+        """List the classes of a sample's cells, of which validation must leave some to train on."""
 
     @abstractmethod
     def prepare(self, sample: Sample, held: bool) -> list[Item]:
@@ -141,11 +141,11 @@ class Trainer(ABC, Generic[Item, Batch]):
 
     @abstractmethod
     def losses(self, batch: Batch, seed: int) -> dict[str, torch.Tensor]:
-        """Losses of a batch by name; ``loss`` is minimised."""
+        """Compute the losses of a batch by name; ``loss`` is minimised."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """Figures of the items held out, at least ``validation_loss``; empty without any."""
+        """Measure the items held out, at least ``validation_loss``; empty without any."""
 
     @abstractmethod
     def make_checkpoint(self) -> Checkpoint:
@@ -239,7 +239,7 @@ class Trainer(ABC, Generic[Item, Batch]):
         self.decay.step()
 
     def weights(self) -> dict[str, Any]:
-        """Weights of the network as arrays."""
+        """Return the weights of the network as arrays."""
         weights = self.network.state_dict()
         return {name: value.detach().cpu().numpy().copy() for name, value in weights.items()}
 

@@ -86,7 +86,7 @@ class FiringSchedule:
         self._first, self._drawn = 0, list[Tensor]()
 
     def rows(self, step: int) -> Tensor:
-        """Flat indices, ascending, into ``(B, H, W)`` of the cells that fire in `step`."""
+        """Return the ascending flat indices into ``(B, H, W)`` of the cells that fire in `step`."""
         if self._rate >= 1:
             return self._every
         if not self._first <= step < self._first + len(self._drawn):

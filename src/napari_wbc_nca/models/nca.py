@@ -178,7 +178,7 @@ class NCA(nn.Module):
         return torch.cat([flat.mean(0), flat.amax(0), mean, (spread + 1e-6).sqrt(), dark, pale])
 
     def head(self, features: Tensor) -> Tensor:
-        """``(N, classes)`` logits of ``(N, F)`` features."""
+        """Compute the ``(N, classes)`` logits of ``(N, F)`` features."""
         logits: Tensor = self.fc3(F.relu(self.fc2(repeat_rows(features))))
         return logits[: len(features)]
 

@@ -119,7 +119,7 @@ class KernelState:
         return perceived
 
     def hidden(self, perceived: list[Tensor]) -> Tensor:
-        """``(N, hidden)`` activations of the update's first layer."""
+        """Return the ``(N, hidden)`` activations of the update's first layer."""
         total = torch.addmm(self.weights.inner_bias, perceived[0], self.parts[0])
         for part, weight in zip(perceived[1:], self.parts[1:], strict=True):
             total.addmm_(part, weight)

@@ -25,7 +25,7 @@ _OVERLAP = 0.5  # share of the smaller of two blobs that the other covers, above
 def likelihood_map(
     shape: tuple[int, int], centres: npt.ArrayLike, sigma: float
 ) -> npt.NDArray[np.float32]:
-    r"""Likelihood map of centroids, Nishimura et al. (MICCAI 2019), equation 1.
+    r"""Draw the likelihood map of centroids, Nishimura et al. (MICCAI 2019), equation 1.
 
     .. math:: L(p) = \max_u \exp\left(-\frac{\lVert p - c_u \rVert^2}{2 σ^2}\right)
 

@@ -75,7 +75,7 @@ def differential(cells: pd.DataFrame, classes: Iterable[str] = TYPES) -> pd.Data
 def wilson_interval(
     hits: np.ndarray, total: int, z: float = 1.959963984540054
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of a share, without continuity correction.
+    """Compute Wilson's interval of a share, without continuity correction.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def doubt(
 
 
 def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, list[str]]:
-    r"""Probabilities of the types, without *none*, at a temperature.
+    r"""Calibrate the probabilities of the types, without *none*, by a temperature.
 
     :math:`p_i^{1/T} / \sum_j p_j^{1/T}`, which is the softmax of the logits over T (Guo et al.,
     ICML 2017).
@@ -145,7 +145,7 @@ def describe_type(row: pd.Series | Mapping[Hashable, Any]) -> str:
 
 
 def touches_border(cells: pd.DataFrame, shape: Sequence[int] | None) -> npt.NDArray[np.bool_]:
-    """Which cells' boxes reach the border of an image of `shape`."""
+    """Find the cells whose boxes reach the border of an image of `shape`."""
     if shape is None or not {"box_y0", "box_x0", "box_y1", "box_x1"} <= set(cells):
         return np.zeros(len(cells), bool)
     y0, x0, y1, x1 = (cells[f"box_{name}"].to_numpy() for name in ("y0", "x0", "y1", "x1"))
@@ -154,7 +154,7 @@ def touches_border(cells: pd.DataFrame, shape: Sequence[int] | None) -> npt.NDAr
 
 
 def unusual(values: Values) -> Values:
-    """How far values lie from their median: 0 within two deviations, 1 from six on.
+    """Rate how far values lie from their median: 0 within two deviations, 1 from six on.
 
     The deviation is 1.4826 times the median distance from the median, at least 0.05. Of fewer
     than four values none is unusual.

@@ -170,7 +170,7 @@ def cell_box(labels: Any, label: int, boxes: Boxes | None = None) -> Box:
 
 
 def union_box(boxes: Sequence[Box]) -> Box:
-    """Smallest box around several."""
+    """Compute the smallest box around several."""
     y, x = (
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)

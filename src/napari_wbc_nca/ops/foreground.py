@@ -75,7 +75,7 @@ def foreground_response(image: Float, params: ForegroundParams) -> Float:
 
 
 def foreground_threshold(response: Float, params: ForegroundParams) -> float | Float:
-    """Threshold of the response: a number, or ``(Y, X)`` where it is adaptive."""
+    """Compute the threshold of the response: a number, or ``(Y, X)`` where it is adaptive."""
     if params.threshold == "fixed":
         return params.level
     if params.threshold == "adaptive":

@@ -52,12 +52,12 @@ def grow_region(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
 
 
 def response_seed(response: npt.NDArray[Any]) -> Mask:
-    """Pixels whose response is above Otsu's threshold and above a least one."""
+    """Find the pixels whose response is above Otsu's threshold and above a least one."""
     return np.asarray(response > max(otsu_threshold(response), _MIN_RESPONSE))
 
 
 def stained_mask(density: npt.NDArray[Any]) -> Mask:
-    """Stained matter: summed density above Otsu's threshold, small holes filled.
+    """Find stained matter: summed density above Otsu's threshold, small holes filled.
 
     Densities are cut off where they are surely stained, since nuclei would raise the threshold.
     """

@@ -22,19 +22,19 @@ Pairs = npt.NDArray[np.intp]
 
 
 def iou(a: Mask, b: Mask) -> float:
-    """Intersection over union of two masks; 1 when both are empty."""
+    """Compute the intersection over union of two masks; 1 when both are empty."""
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
 def dice(a: Mask, b: Mask) -> float:
-    """Twice the intersection over the sum of two masks' areas; 1 when both are empty."""
+    """Compute twice the intersection over the sum of two masks' areas; 1 when both are empty."""
     total = np.count_nonzero(a) + np.count_nonzero(b)
     return 2 * np.count_nonzero(a & b) / total if total else 1.0
 
 
 def box_iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Matrix:
-    """IoU ``(N, M)`` of boxes ``(N, 4)`` with boxes ``(M, 4)``, each ``y0, x0, y1, x1``.
+    """Compute the ``(N, M)`` IoU of boxes ``(N, 4)`` and ``(M, 4)``, each ``y0, x0, y1, x1``.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def box_iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Matrix:
 
 
 def label_iou(true: npt.ArrayLike, predicted: npt.ArrayLike) -> Matrix:
-    """IoU ``(N, M)`` of the labels of two label images of one shape.
+    """Compute the ``(N, M)`` IoU of the labels of two label images of one shape.
 
     Rows and columns follow the sorted labels of either image, 0 left out. Raises ValueError when
     the shapes differ.
@@ -132,12 +132,12 @@ def _match_group(rows: Pairs, columns: Pairs, away: Matrix) -> Pairs:
 
 
 def f1(hits: int, n_true: int, n_predicted: int) -> float:
-    """Harmonic mean of precision and recall; 1 when there was nothing and nothing was found."""
+    """Compute the harmonic mean of precision and recall; 1 without any object."""
     return 2 * hits / (n_true + n_predicted) if n_true + n_predicted else 1.0
 
 
 def panoptic_quality(scores: npt.ArrayLike, n_true: int, n_predicted: int) -> float:
-    r"""Panoptic quality of instances, after Kirillov et al. (2019).
+    r"""Compute the panoptic quality of instances, after Kirillov et al. (2019).
 
     .. math:: PQ = \frac{\sum_{TP} IoU}{TP + FP / 2 + FN / 2}
 
@@ -155,7 +155,7 @@ def panoptic_quality(scores: npt.ArrayLike, n_true: int, n_predicted: int) -> fl
 
 
 def aggregated_jaccard(true: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
-    r"""Aggregated Jaccard index of two label images, after Kumar et al. (2017).
+    r"""Compute the aggregated Jaccard index of two label images, after Kumar et al. (2017).
 
     .. math:: AJI = \frac{\sum_i |G_i \cap P_{j(i)}|}
         {\sum_i |G_i \cup P_{j(i)}| + \sum_{k \notin j} |P_k|}
@@ -177,7 +177,7 @@ def aggregated_jaccard(true: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 
 def balanced_accuracy(true: Sequence[str], predicted: Sequence[str]) -> float:
-    """Mean recall over the true classes; NaN without any cell.
+    """Compute the mean recall over the true classes; NaN without any cell.
 
     By hand, as scikit-learn warns of classes that were predicted only.
 

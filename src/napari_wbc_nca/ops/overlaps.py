@@ -52,7 +52,7 @@ def resolve_overlaps(
 
 
 def mask_box(cell: Cell) -> Slices:
-    """Rows and columns of the image that a cell's mask, which is not empty, spans."""
+    """Return the rows and columns of the image that a cell's mask, which is not empty, spans."""
     rows, columns = (np.flatnonzero(cell.mask.any(axis)) for axis in (1, 0))
     top, left = cell.origin
     return (

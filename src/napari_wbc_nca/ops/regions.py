@@ -76,7 +76,7 @@ def nucleus_region(density: npt.NDArray[Any], cell: Mask) -> Mask:
 
 
 def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Histogram bin, of `_BINS` cubed, of each pixel of ``(h, w, 3)`` density."""
+    """Compute the histogram bin, of `_BINS` cubed, of each pixel of ``(h, w, 3)`` density."""
     low, high = _RANGE
     scaled = (np.asarray(density) - low) / (high - low) * _BINS
     index = scaled.clip(0, _BINS - 1).astype(np.intp)
@@ -84,7 +84,7 @@ def colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 
 
 def strong_colour_bins(density: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Histogram bin of each pixel after a faint picture is brought to the strength of others."""
+    """Compute the histogram bin of each pixel after strengthening a faint picture."""
     strength = float(np.quantile(density, 0.98))
     return colour_bins(density * np.clip(_STRONG / max(strength, 1e-3), 1, _MORE))
 

@@ -103,7 +103,7 @@ def split_by_seeds(
 
 
 def line_pixels(line: npt.ArrayLike, shape: Sequence[int]) -> Pixels:
-    """Pixels ``(N, 2)`` under a line, from its first point to its last, inside of an image.
+    """Find the pixels ``(N, 2)`` of an image under a line, from its first point to its last.
 
     Steps may be diagonal: pixels that touch by corners only lie on different sides.
     """

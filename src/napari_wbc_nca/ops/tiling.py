@@ -70,7 +70,7 @@ def tiles(shape: tuple[int, int], tile: int, halo: int) -> Iterator[Tile]:
 
 
 def resampled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
-    """Height and width of a field of `shape` at `factor` source pixels per output pixel."""
+    """Compute the shape of a field of `shape` at `factor` source pixels per output pixel."""
     return max(1, ceil(shape[0] / factor)), max(1, ceil(shape[1] / factor))
 
 

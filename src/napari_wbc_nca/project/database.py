@@ -148,7 +148,7 @@ class Database:
         self._thread.start()
 
     def next_edit(self) -> int:
-        """Number of a new edit, larger than all before it."""
+        """Return the number of a new edit, larger than all before it."""
         number: int = next(self._numbers)
         return number
 
@@ -182,7 +182,7 @@ class Database:
                     raise self.failure from None
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of a query, of what is committed."""
+        """Return the rows of a query, of what is committed."""
         return self._reader.execute(sql, values).fetchall()
 
     def close(self) -> None:

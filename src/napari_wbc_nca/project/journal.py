@@ -206,7 +206,7 @@ class Journal:
         return self._cache[number]
 
     def restore(self) -> tuple[Labels, dict[int, Row]]:
-        """Labels ``(..., Y, X)`` and rows by label, with all edits up to `head` applied."""
+        """Restore labels ``(..., Y, X)`` and rows by label, with all edits up to `head` applied."""
         self._database.flush()
         ((shape, rows),) = self._database.query(
             "SELECT shape, rows FROM layers WHERE id = ?", self.layer

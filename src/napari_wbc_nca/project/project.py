@@ -54,7 +54,7 @@ class Project:
         self.database.close()
 
     def images(self) -> Iterator[ImageRecord]:
-        """Images in the order in which they were added."""
+        """List the images in the order in which they were added."""
         for number, path, sha256, pixel_size in self.database.query(
             "SELECT id, path, sha256, pixel_size FROM images ORDER BY id"
         ):
@@ -151,7 +151,7 @@ class Project:
         return name if name not in taken else next(one for one in numbered if one not in taken)
 
     def latest_layers(self, image: ImageRecord) -> list[LayerRecord]:
-        """Layers of an image with corrections: for each plane or stack the one changed last."""
+        """List the layers of an image with corrections: the latest of each plane or stack."""
         latest: dict[str, LayerRecord] = {}
         corrected = [layer for layer in self.layers(image) if layer.corrections]
         for layer in sorted(corrected, key=lambda layer: (layer.last, layer.id)):
@@ -177,7 +177,7 @@ class Project:
         ]
 
     def journal(self, layer: int) -> Journal:
-        """Journal of a layer, by its number."""
+        """Open the journal of a layer, by its number."""
         return Journal(self.database, layer)
 
     def _relative(self, path: Path) -> str:
@@ -192,7 +192,7 @@ class Project:
 
 
 def default_folder(image: Path) -> Path:
-    """Folder of the project of an image: beside it, where that can be written, else the user's."""
+    """Choose the folder of an image's project: beside it if writable, else the user's."""
     beside = image.with_name(image.stem + ENDING)
     if beside.exists() or os.access(image.parent, os.W_OK):
         return beside
@@ -200,7 +200,7 @@ def default_folder(image: Path) -> Path:
 
 
 def user_folder(name: str) -> Path:
-    """Folder of a project among the user's own files."""
+    """Return the folder of a project among the user's own files."""
     from platformdirs import user_data_path
 
     file_name = re.sub(r'[\\/:*?"<>|\0]', "_", name)
@@ -208,5 +208,5 @@ def user_folder(name: str) -> Path:
 
 
 def is_project(path: Path) -> bool:
-    """Whether `path` is the folder of a project."""
+    """Return whether `path` is the folder of a project."""
     return (path / FILE).is_file()

@@ -93,7 +93,7 @@ def assemble(
     points: npt.NDArray[Any] | None = None,
     boxes: npt.NDArray[Any] | None = None,
 ) -> Segmentation:
-    """Segmentation of the `cells` that a cancelled run had finished."""
+    """Assemble the segmentation of the `cells` that a cancelled run had finished."""
     result = collect(cells, image, checkpoint, params)
     found = {**result.provenance, **_given(points, boxes), "complete": False}
     return replace(result, provenance=provenance(image, checkpoint, params, found))
@@ -120,7 +120,7 @@ def estimate_diameter(
 def provenance(
     image: Image, checkpoint: Checkpoint, params: PredictParams, found: Any
 ) -> dict[str, Any]:
-    """Everything needed to run this again, and what the run `found` out by itself."""
+    """Record everything needed to repeat a run, and what the run `found` by itself."""
     return {
         "program": f"napari-wbc-nca {version('napari-wbc-nca')}",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

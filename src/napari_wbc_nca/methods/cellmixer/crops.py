@@ -43,7 +43,7 @@ class Crop(NamedTuple):
 
 
 def box_lengths(sample: Sample) -> npt.NDArray[np.float64]:
-    """Square root of each box's area."""
+    """Compute the square root of each box's area."""
     boxes = np.asarray(sample.boxes, float)
     return np.asarray(np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)))
 
@@ -86,7 +86,7 @@ def scale_factor(sample: Sample, sizes: Mapping[str, float], diameter: float) ->
 
 
 def most_common_class(samples: Sequence[Sample], classes: Sequence[str]) -> str:
-    """Class with most boxes; empty where there are no boxes."""
+    """Return the class with most boxes; empty where there are no boxes."""
     counts = Counter(kind for sample in samples for kind in sample.kinds if kind in classes)
     return max(counts, key=lambda kind: counts[kind]) if counts else ""
 
@@ -191,7 +191,7 @@ def _single(labels: Labels, box: Any, neighbours: Boxes, number: int, side: int)
 
 
 def around_box(box: Any, shape: tuple[int, ...], side: int) -> Part:
-    """Part around a box, with room for a crop of `side` pixels anywhere around its cell."""
+    """Return the part around a box, with room for a crop of `side` pixels around its cell."""
     middle = (box[:2] + box[2:]) / 2
     room = max(_ROOM * side, float((box[2:] - box[:2]).max()))
     return box_slices(np.concatenate((middle - room / 2, middle + room / 2)), shape)

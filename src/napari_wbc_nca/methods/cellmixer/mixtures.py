@@ -220,7 +220,7 @@ class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
 
 def contrast_of(pictures: Sequence[HomogeneousPicture]) -> float:
-    """Median standard deviation of the pictures, in the units of the network's input."""
+    """Compute the pictures' median standard deviation, in the units of the network's input."""
     found = []
     for picture in pictures:
         scale = 1.0 if picture.statistics is None else float(picture.statistics.std.mean())

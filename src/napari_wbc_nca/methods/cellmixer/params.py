@@ -125,7 +125,7 @@ class CellmixerTrainParams(TrainParams, ForegroundParams):
 
 
 def by_recipe(params: CellmixerTrainParams, network: Network) -> CellmixerTrainParams:
-    """Parameters of the network that trains, what was left open as in its recipe.
+    """Complete the parameters of a training by the recipe of its network.
 
     Examples
     --------

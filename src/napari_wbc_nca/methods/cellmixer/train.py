@@ -66,7 +66,7 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, MixtureBatch]):
         self.homogeneous = HomogeneousSampler(self.samples, self.params, self.classes, side)
 
     def find_classes(self) -> tuple[str, ...]:
-        """Classes of the samples, or of the model that training starts from, background first."""
+        """List the classes of the samples, or of the model to start from, background first."""
         if self.init is None:
             return classes_of(self.samples, self.params.populations)
         known = self.init.classes[1:]
@@ -102,7 +102,7 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, MixtureBatch]):
         return architecture, network
 
     def labels(self, sample: Sample) -> Sequence[str]:
-        """Classes of a sample's cells."""
+        """List the classes of a sample's cells."""
         return sample.kinds
 
     def prepare(self, sample: Sample, held: bool) -> list[HomogeneousPicture]:
@@ -119,14 +119,14 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, MixtureBatch]):
         self.held_mixtures = MixtureDataset(held, *size, augment=False) if held else None
 
     def optimiser(self, module: nn.Module) -> torch.optim.Optimizer:
-        """Adam, or stochastic gradient descent with momentum."""
+        """Make the optimiser: Adam, or stochastic gradient descent with momentum."""
         if self.params.optimiser == "sgd":
             rate = self.params.learning_rate
             return torch.optim.SGD(module.parameters(), rate, momentum=_MOMENTUM)
         return super().optimiser(module)
 
     def batches(self) -> Iterator[MixtureBatch]:
-        """Batches of one epoch; each epoch mixes other numbers."""
+        """Yield the batches of one epoch; each epoch mixes other numbers."""
         batches = max(self.count // self.params.batch_size, 1)
         first = self.state.epoch * self.count
         return self._load(self.mixtures, first, batches, self.params.workers)
@@ -142,12 +142,12 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, MixtureBatch]):
             yield move(batch[0]), move(batch[1]), move(batch[2])
 
     def losses(self, batch: MixtureBatch, seed: int) -> dict[str, torch.Tensor]:
-        """Tversky loss, cross-entropy, and their weighted sum."""
+        """Compute Tversky loss, cross-entropy, and their weighted sum."""
         image, present, known = batch
         return losses(self.learner(image), present, known, self.params)
 
     def validate(self) -> dict[str, float]:
-        """Loss, and mean IoU of the cells' classes, on mixtures of the pictures held out."""
+        """Measure loss and mean IoU of the cells' classes on mixtures of the pictures held out."""
         if self.held_mixtures is None:
             return {}
         shared = joined = torch.zeros(())

@@ -36,7 +36,7 @@ _EVIDENCE_MEAN = 5  # side of the square over which evidence is averaged
 
 
 def pca(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    """First principal component of each window's features, all channels, as NCA-WSS has it."""
+    """Compute the first principal component of each window's features, as NCA-WSS does."""
     return torch.stack([_unit(torch.from_numpy(pca_response(w.cpu().numpy()))) for w in state])
 
 
@@ -66,17 +66,17 @@ def evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
 
 
 def centre_readout(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    """Probability by the linear readout that was taught by middles and surroundings of boxes."""
+    """Compute the probability of a cell by the linear readout, trained on boxes."""
     return network.readout(state)[..., 0].sigmoid()
 
 
 def cell_or_evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    """Probability of a cell by the centre readout, or by the evidence where there is none."""
+    """Compute the probability of a cell by the centre readout, or by the evidence without one."""
     return evidence(network, state) if network.centre is None else centre_readout(network, state)
 
 
 def nucleus_or_evidence(network: NCA, state: torch.Tensor) -> torch.Tensor:
-    """Probability of nucleus by the second readout, or the evidence where there is none."""
+    """Compute the probability of nucleus by the second readout, or by the evidence without one."""
     if network.centre is None:
         return evidence(network, state)
     return network.readout(state)[..., 1].sigmoid()
@@ -125,7 +125,7 @@ class CellSegmenter:
 
     @cached_property
     def fine(self) -> Field:
-        """The field at whose pixels responses become masks."""
+        """Return the field at whose pixels responses become masks."""
         return self.view.fine_density()
 
     def segment(

@@ -78,7 +78,7 @@ class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
         super().__init__(samples, params, init, state_file)
 
     def find_classes(self) -> tuple[str, ...]:
-        """Class names of the samples; known types first, ``none`` last."""
+        """List the class names of the samples; known types first, ``none`` last."""
         if not any(name != NONE for sample in self.samples for name in sample.names):
             raise ValueError(
                 f"no white blood cell is labelled in {len(self.samples)} pictures; label some "
@@ -114,7 +114,7 @@ class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
         return architecture, network
 
     def labels(self, sample: Sample) -> Sequence[str]:
-        """Classes of a sample's cells."""
+        """List the classes of a sample's cells."""
         return sample.names
 
     def prepare(self, sample: Sample, held: bool) -> list[PreparedSample]:
@@ -141,7 +141,7 @@ class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
             yield from fit_classifier(self.network, self.sampler, self.params)
 
     def losses(self, batch: WindowBatch, seed: int) -> dict[str, torch.Tensor]:
-        """Loss, and its parts of the classes and of the pixels."""
+        """Compute the loss, and its parts of the classes and of the pixels."""
         return self._run(batch, seed)[0]
 
     def _run(self, batch: WindowBatch, seed: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -156,7 +156,7 @@ class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
         return {"loss": loss, "class_loss": class_loss, "readout_loss": pixel_loss}, logits
 
     def validate(self) -> dict[str, float]:
-        """Loss and accuracies on the same windows each time."""
+        """Measure loss and accuracies, on the same windows each time."""
         if self.held_sampler is None:
             return {}
         random = np.random.default_rng(self.params.seed)

@@ -70,7 +70,7 @@ class ForwardPass:
 
 
 def region_radius(sigma: float) -> int:
-    """Distance in pixels from a centroid to the farthest pixel of its region."""
+    """Compute the distance in pixels from a centroid to the farthest pixel of its region."""
     return ceil(sigma * sqrt(-2 * log(_LEAST)))
 
 

@@ -63,7 +63,7 @@ class CutWindow:
         return int(y), int(x)
 
     def near(self, places: npt.ArrayLike, radius: float) -> Mask:
-        """``(h, w)`` pixels within a radius around any of some places."""
+        """Find the ``(h, w)`` pixels within a radius around any of some places."""
         y, x = (np.arange(size) for size in self.own.shape)
         result = np.zeros(self.own.shape, bool)
         for row, column in np.asarray(places, float).reshape(-1, 2):
@@ -241,7 +241,7 @@ class GraphCutter:
         )
 
     def window(self, contribution: Contribution, centroid: Centroid) -> Part:
-        """Model pixels around a cell's contribution and its centroid, inside the field."""
+        """Return the part of the field around a cell's contribution and its centroid."""
         rows, columns = (
             range(
                 max(0, min(start, floor(at)) - self.margin),

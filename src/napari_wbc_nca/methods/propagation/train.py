@@ -61,16 +61,16 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
 
     @cached_property
     def scaled(self) -> bool:
-        """Whether pictures are brought to one size of cells."""
+        """Return whether pictures are brought to one size of cells."""
         return scale_is_known(self.samples, self.params.diameter)
 
     @cached_property
     def labelled(self) -> dict[str, set[str]]:
-        """Classes that each source labels."""
+        """List the classes that each source labels."""
         return labelled_classes(self.samples)
 
     def find_classes(self) -> tuple[str, ...]:
-        """Classes of the samples, or of the model that training starts from."""
+        """List the classes of the samples, or of the model that training starts from."""
         found = classes_of(self.samples)
         if self.init is None:
             return found
@@ -107,7 +107,7 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
         return architecture, network
 
     def labels(self, sample: Sample) -> Sequence[str]:
-        """Classes of a sample's cells."""
+        """List the classes of a sample's cells."""
         return [detection_class(kind) for kind in sample.kinds]
 
     def prepare(self, sample: Sample, held: bool) -> list[AnnotatedField]:
@@ -124,7 +124,7 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
         self.class_weights = 1 / square.clamp(min=1e-6)
 
     def losses(self, batch: PatchBatch, seed: int) -> dict[str, torch.Tensor]:
-        """Weighted mean square error of the likelihood."""
+        """Compute the weighted mean square error of the likelihood."""
         images, targets, labelled, weights = map(
             self.fabric.to_device,
             (batch.images, batch.targets, batch.labelled, self.class_weights),
@@ -133,7 +133,7 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
         return {"loss": squared_error(likelihood, targets, labelled, weights)}
 
     def validate(self) -> dict[str, float]:
-        """F-measure of the peaks of the fields held out; one minus its mean is the loss."""
+        """Measure the F-measure of peaks in the fields held out; 1 minus its mean is the loss."""
         maps = [self._likelihood(field) for field in self.held]
         scores = f_measures(maps, self.held, self.params, PUBLISHED_MIN_LIKELIHOOD)
         known = [score for score in scores if score is not None]
