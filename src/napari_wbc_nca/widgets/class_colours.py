@@ -113,6 +113,8 @@ def count_classes(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
+_FEW = 200
+"""Cells that are drawn again one by one; of more, the whole layer is."""
 _WIDE = 4
 """Bytes of a label from which on napari sends colours to the screen, not labels."""
 
@@ -149,8 +151,32 @@ def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
         if name not in chosen:
             chosen[name] = _free_colour(name, set(known.values()))
     changed = {k: chosen[name] for k, name in classes.items() if known.get(k) != chosen[name]}
-    if changed:
+    if changed and not _recolour_in_place(layer, known, changed):
         layer.colormap = DirectLabelColormap(color_dict=known | changed)
+
+
+def _recolour_in_place(
+    layer: Labels, known: Mapping[int | None, str], changed: Mapping[int, str]
+) -> bool:
+    """Give a few cells colours that others have, and draw only these cells again.
+
+    With a new colormap napari would translate and outline every pixel of the layer, seconds for
+    4096² pixels. False where that cannot be helped.
+    """
+    colormap, table = layer.colormap, layer.features
+    twins = {colour: label for label, colour in known.items() if label and label not in changed}
+    few = len(changed) <= _FEW and set(changed.values()) <= set(twins)
+    usual = layer.dtype.itemsize >= _WIDE and layer.visible and not layer.multiscale
+    if not (few and usual and "box_y0" in table and hasattr(layer, "_partial_labels_refresh")):
+        return False
+    for label, colour in changed.items():
+        _extend(colormap, label, twins[colour])
+    rows = table[table["index"].isin(changed)]
+    for y0, x0, y1, x1 in rows[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(int).tolist():
+        lead = (slice(0, 1),) * (layer.ndim - 2)  # napari takes the plane that is shown
+        layer._updated_slice = (*lead, slice(y0, y1), slice(x0, x1))
+        layer._partial_labels_refresh()
+    return True
 
 
 def layer_colours(layer: Labels, without: Collection[int] = ()) -> dict[str, str]:
@@ -226,7 +252,7 @@ def classes_of(layer: Labels) -> list[str]:
     table = layer.features
     columns = [str(name) for name in table if str(name).startswith(PREFIX)]
     given = [name.removeprefix(PREFIX) for name in columns] or list(COLOURS)
-    found = sorted(set(table["class"].dropna())) if "class" in table else []
+    found = sorted(table["class"].dropna().unique()) if "class" in table else []
     added = layer.metadata.get(OURS, {}).get(NAMED, [])
     names = dict.fromkeys([*given, *added, *found])
     return [name for name in names if name not in NO_CELLS]

@@ -10,7 +10,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 from reviewing import add_cells, open_dock, press, settle
 
+from napari_wbc_nca.widgets.review import prompts
 from napari_wbc_nca.widgets.review.dock import canvas_size
+from napari_wbc_nca.widgets.review.prompts import Found
 
 LEFT = Qt.MouseButton.LeftButton
 NONE, CONTROL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
@@ -217,3 +219,33 @@ def test_dock_shares_the_place_of_the_segment_dock(viewer, widget, layer):
     )
     assert other in window.tabifiedDockWidgets(own)
     assert dock.isVisible()
+
+
+def test_a_click_after_a_adds_a_cell_and_after_r_redraws_it(
+    viewer, dock, layer, column, monkeypatch, qtbot
+):
+    def find(source, index, prompt, model):
+        yield None
+        corner = (int(prompt.centre[0]) - 5, int(prompt.centre[1]) - 5)
+        return Found(corner, np.ones((10, 10), bool), {"class": "lymphocyte", "p_lymphocyte": 0.9})
+
+    monkeypatch.setattr(prompts, "find", find)
+    monkeypatch.setattr(prompts, "model_of", lambda layer: ("squares", {}, 20.0))
+    viewer.reset_view()
+    settle()
+    press(dock.gallery, "a")
+    Hands(viewer).click((70, 20))
+    qtbot.waitUntil(lambda: 5 in dock.model.table.index, timeout=20_000)
+    assert column("area_px")[5] == 100
+    assert column("class")[5] == "lymphocyte"
+    assert dock.model.cell(5)["status"] == "added"
+    assert dock.model.selection == (5,)
+    press(dock.gallery, "r")
+    Hands(viewer).click((20, 20))
+    qtbot.waitUntil(lambda: column("area_px")[1] == 100, timeout=20_000)
+    assert (layer.data == 1).sum() == 100
+    layer.undo()
+    layer.undo()
+    settle()
+    assert 5 not in dock.model.table.index
+    assert column("area_px")[1] == 400

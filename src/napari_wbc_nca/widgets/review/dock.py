@@ -145,7 +145,11 @@ class ReviewWidget(ViewerWidget):
         self.keys.setText(cheat_sheet([] if self.model is None else self.model.classes))
         self.keys.setVisible(not self.keys.isVisible())
         if self.keys.isVisible():
-            QTimer.singleShot(0, lambda: isalive(self) and self.ensureWidgetVisible(self.keys))
+            QTimer.singleShot(0, self._scroll_to_keys)
+
+    def _scroll_to_keys(self) -> None:
+        if isalive(self):
+            self.ensureWidgetVisible(self.keys)
 
     def zoom_to(self, label: int) -> None:
         """Show a cell in the middle of the viewer, at three times its box."""
@@ -262,7 +266,7 @@ class ReviewWidget(ViewerWidget):
             return
         own = _dock_of(self)
         window = None if own is None else own.parent()
-        if not isinstance(window, QMainWindow):
+        if own is None or not isinstance(window, QMainWindow):
             return
         for widget in window.findChildren(SegmentWidget):
             other = _dock_of(widget)
@@ -367,11 +371,10 @@ class ReviewWidget(ViewerWidget):
     def _table_of(self, layer: Labels) -> pd.DataFrame:
         if self.model is not None and self.model.layer is layer:
             return self.model.table
-        features = layer.features
+        features: pd.DataFrame = layer.features
         known = self._rated.get(layer)
         if known is None or known[0] is not features:
-            complete = {"index", "area_px"} <= set(features)
-            if not complete:
+            if not {"index", "area_px"} <= set(features):
                 return features.head(0).assign(group="")
             temperature, params = calibration_of(layer)
             table = rate(features, layer.data.shape[-2:], params, temperature)

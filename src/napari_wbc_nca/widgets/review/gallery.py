@@ -65,6 +65,7 @@ class Gallery(QAbstractScrollArea):
         self._model: ReviewModel | None = None
         self._crops: CropSource | None = None
         self._groups: list[Group] = []
+        self._listed: Sequence[tuple[str, list[int]]] = []
         self._places: dict[int, tuple[Group, int]] = {}
         self._hover = 0
         self._pressed: tuple[int, QPoint] | None = None
@@ -98,10 +99,15 @@ class Gallery(QAbstractScrollArea):
         return [label for group in self._groups for label in group.labels]
 
     def rebuild(self) -> None:
-        """Arrange the cells again."""
+        """Sort the cells into groups again."""
+        self._listed = self._arranged()
+        self._place()
+
+    def _place(self) -> None:
+        """Place the groups one below the other, in as many columns as fit."""
         self._groups = []
         top = 0
-        for name, labels in self._arranged():
+        for name, labels in self._listed:
             self._groups.append(Group(name, tuple(labels), top))
             top += HEADER * bool(name) + self._rows(len(labels)) * self._step
         self._places = {
@@ -143,7 +149,7 @@ class Gallery(QAbstractScrollArea):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Arrange the cells in as many columns as fit."""
         super().resizeEvent(event)
-        self.rebuild()
+        self._place()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the cells that are seen."""
@@ -246,10 +252,7 @@ class Gallery(QAbstractScrollArea):
         order: Callable[[str], tuple[int, str]] = _place_among(self._model.classes)
         # Every class has a group, so that cells can be dragged to it.
         listed = {*names, *(self._model.classes if not self.only else [])}
-        return [
-            (name, [int(n) for n in table.index[names == name]])
-            for name in sorted(listed, key=order)
-        ]
+        return [(name, table.index[names == name].tolist()) for name in sorted(listed, key=order)]
 
     def _group_at(self, point: QPoint) -> Group | None:
         y = point.y() + self.verticalScrollBar().value()

@@ -71,6 +71,8 @@ class ReviewModel(QObject):
         layer.events.features.connect(self._on_features)
         layer.events.selected_label.connect(self._on_selected_label)
         self._grey: set[int] = set()
+        self._classes: list[str] | None = None
+        self._colours: dict[str, str] | None = None
         self.table = self._rated()
         self._shade()
 
@@ -89,12 +91,18 @@ class ReviewModel(QObject):
     @property
     def classes(self) -> list[str]:
         """Classes in the order of the digit keys."""
-        return [*(name for name in classes_of(self.layer) if name != UNSURE), UNSURE]
+        if self._classes is None:
+            own = (name for name in classes_of(self.layer) if name != UNSURE)
+            self._classes = [*own, UNSURE]
+        return self._classes
 
     def colours(self) -> dict[str, str]:
         """Colour ``#rrggbb`` of each class, as the canvas shows it where it shows classes."""
-        known = colours([*self.classes, *sorted(set(self.table["group"].astype(str)))])
-        return known | {name: colour[:7] for name, colour in layer_colours(self.layer).items()}
+        if self._colours is None:
+            known = colours([*self.classes, *sorted(self.table["group"].unique())])
+            shown = layer_colours(self.layer)
+            self._colours = known | {name: colour[:7] for name, colour in shown.items()}
+        return self._colours
 
     def queue(self) -> list[int]:
         """Labels of the doubtful cells that nobody reviewed, the most doubtful first."""
@@ -184,12 +192,13 @@ class ReviewModel(QObject):
         changed = unsure ^ self._grey
         self._grey = unsure
         groups = self.table["group"].reindex(sorted(changed)).dropna()
-        recolour(self.layer, {int(label): str(name) for label, name in groups.items()})
+        recolour(self.layer, dict(zip(groups.index.tolist(), groups.tolist(), strict=True)))
 
     def _on_features(self, event: object = None) -> None:
         self._pending.start()
 
     def _refresh(self) -> None:
+        self._classes = self._colours = None
         self.table = self._rated()
         self._shade()
         left = tuple(label for label in self.selection if label in self.table.index)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Labels
 
+    from napari_wbc_nca.methods.params import PredictParams
     from napari_wbc_nca.progress import Progress
 
 AROUND = 4.0
@@ -49,7 +50,8 @@ class Prompt:
     @property
     def centre(self) -> npt.NDArray[np.float64]:
         """Middle of the line, y and x."""
-        return (self.line.min(0) + self.line.max(0)) / 2 if self.is_box else self.line[0]
+        ends = self.line if self.is_box else self.line[:1]
+        return np.asarray((ends.min(0) + ends.max(0)) / 2)
 
     def label(self, plane: Any) -> int:
         """Label that the prompt means: under the click, or the commonest in the box; else 0."""
@@ -133,7 +135,7 @@ def find(
     places = np.array([[*line.min(0), *line.max(0)]]) if prompt.is_box else line
     changes = {"locate": kind, "diameter": values.get("diameter") or diameter, "maps": False}
     known = registry.get(checkpoint.method).predict_params
-    params = from_mapping(known, {**values, **changes})
+    params: PredictParams = from_mapping(known, {**values, **changes})
     found = yield from segment.run(part, checkpoint, params, **{kind: places})
     if not len(found.cells):
         return None
