@@ -29,7 +29,7 @@ Slices = tuple[slice, slice]
 
 FINE = 2
 """Fine pixels per model pixel: boxes become regions, and responses masks, at that scale."""
-BACKGROUND = "background"
+BY_BACKGROUND = "background"
 """CellMixer's normalisation by the statistics of the background."""
 BRIGHTNESS = {"name": "published", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 """Normalisation that leaves brightness, in 0–1."""
@@ -174,7 +174,7 @@ class Field:
 
     @cached_property
     def _normalise(self) -> stain.Normalise:
-        own = self.normalisation["name"] == BACKGROUND
+        own = self.normalisation["name"] == BY_BACKGROUND
         return stain.fit_normalisation(BRIGHTNESS if own else self.normalisation, self.sample)
 
     @cached_property
@@ -184,7 +184,7 @@ class Field:
         Where the foreground leaves nothing, as on an empty field, whose noise it takes for cells,
         most of the field is taken for background.
         """
-        if self.normalisation["name"] != BACKGROUND:
+        if self.normalisation["name"] != BY_BACKGROUND:
             return None
         names = [field.name for field in fields(ForegroundParams)]
         params = ForegroundParams(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.cell_types import BACKGROUND
 from napari_wbc_nca.io import images
 from napari_wbc_nca.methods.cellmixer import crops
-from napari_wbc_nca.methods.field import BACKGROUND, BRIGHTNESS, Field
+from napari_wbc_nca.methods.field import BRIGHTNESS, BY_BACKGROUND, Field
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import Labels, Pixels, Statistics, background_statistics
@@ -60,7 +61,7 @@ def classes_of(samples: Sequence[Sample], listed: str) -> tuple[str, ...]:
 def normalisation_of(params: CellmixerTrainParams) -> dict[str, Any]:
     """Return the normalisation for the checkpoint; the paper's needs the foreground's values."""
     names = [field.name for field in fields(ForegroundParams)]
-    own = params.normalisation == BACKGROUND
+    own = params.normalisation == BY_BACKGROUND
     kept = {name: getattr(params, name) for name in names} if own else {}
     return {"name": params.normalisation, **kept}
 
@@ -131,7 +132,7 @@ class HomogeneousSampler:
         self, pixels: Pixels, labels: Labels, number: int, sample: Sample
     ) -> HomogeneousPicture:
         statistics = None
-        if self.params.normalisation == BACKGROUND:
+        if self.params.normalisation == BY_BACKGROUND:
             statistics = background_statistics(pixels, labels)
             if statistics is None:
                 raise ValueError(
@@ -163,7 +164,7 @@ def rgb_of(sample: Sample) -> Any:
 
 def read_foreground(rgb: Any, factor: float, params: CellmixerTrainParams) -> tuple[Pixels, Any]:
     """Read pixels ``(3, Y, X)`` at the model's scale and the bool mask of their foreground."""
-    own = params.normalisation == BACKGROUND
+    own = params.normalisation == BY_BACKGROUND
     field = Field(rgb, factor, BRIGHTNESS if own else {"name": params.normalisation})
     pixels = field.read_pixels(field.whole)
     return np.moveaxis(pixels, -1, 0), foreground(np.ascontiguousarray(pixels), params)
