@@ -44,6 +44,7 @@ from napari_wbc_nca.widgets.review.keys import (
 )
 from napari_wbc_nca.widgets.review.model import ReviewModel, calibration_of, plane_of, rate
 from napari_wbc_nca.widgets.review.plots import DIFFERENTIAL, CellsPlot
+from napari_wbc_nca.widgets.review.restore import RestoreButton
 from napari_wbc_nca.widgets.review.table import CellsTable
 from napari_wbc_nca.widgets.segment import SegmentWidget
 from napari_wbc_nca.widgets.worker import Job, report
@@ -231,7 +232,8 @@ class ReviewWidget(ViewerWidget):
         add_row(form, "Reviewer", self.reviewer)
         for button in (self.differential.copy, self.order, self.all, *self.buttons):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the gallery
-        self.add(top, self.differential, row(self.order, self.all), self.tabs)
+        self.add(RestoreButton(self.viewer), top, self.differential)
+        self.add(row(self.order, self.all), self.tabs)
         self.add(row(*self.buttons[:3]), row(*self.buttons[3:]), self.status, self.card, self.keys)
         self.rows.setStretchFactor(self.tabs, 1)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
