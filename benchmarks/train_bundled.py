@@ -1,4 +1,4 @@
-"""Train the bundled models anew, and those that only measure, by the project's own command.
+"""Train the bundled models, and those that only measure, by the command `train`.
 
 WBC_NCA_DATA=/data python benchmarks/train_bundled.py OUTPUT [STAGE ...]
 

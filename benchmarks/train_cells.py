@@ -1,4 +1,4 @@
-"""Train the bundled detector anew, by the project's own command.
+"""Train the bundled detector by the command `train`.
 
 WBC_NCA_DATA=/data python benchmarks/train_cells.py OUTPUT [--resume]
 

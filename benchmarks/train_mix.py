@@ -1,4 +1,4 @@
-"""Train the bundled `smear-mix` anew, by the project's own command.
+"""Train the bundled `smear-mix` by the command `train`.
 
 WBC_NCA_DATA=/data python benchmarks/train_mix.py OUTPUT
 

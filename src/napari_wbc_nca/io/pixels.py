@@ -14,7 +14,7 @@ from napari_wbc_nca.types import Contrast, Image
 COLOURS = (3, 4)
 """Lengths of a channel axis: RGB and RGBA; one channel is brightness."""
 _SAMPLE = 2048
-"""Side in pixels up to which a whole image is its own sample."""
+"""Side in pixels up to which a whole image is sampled in full."""
 _PATCHES, _PATCH = 16, 64
 """A larger image is sampled by 16 × 16 patches of 64 × 64 pixels."""
 _BRIGHTEST_FRACTION = 2.0

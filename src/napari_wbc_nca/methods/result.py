@@ -24,7 +24,7 @@ CONTRIBUTION = "contribution"
 """Name of a cell's map of what its pixels contribute, where no other cell's contribute more."""
 
 _CHUNK = 1024
-_MAPPED = 20  # cells up to which each gets maps of its own
+_MAPPED = 20  # cells up to which each gets separate maps
 
 CellKey = tuple[tuple[float, float], str]
 

@@ -19,10 +19,10 @@ class NcaParams(PredictParams):
 
     locate: Locate = bounded("evidence", "How cells are found before they are segmented")
     projection: ProjectionName = bounded(
-        "model", "How the features become the response map; 'model' is the model's own choice"
+        "model", "Projection of features to a response map; 'model' takes that of the model's card"
     )
     tta_rotations: int = bounded(
-        4, "Looks at each cell, turned by 90° each, whose types are averaged", 1, 4, advanced=True
+        4, "Rotations of each cell by 90° whose types are averaged", 1, 4, advanced=True
     )
     seed: int = bounded(0, "Seed of the firing cells", 0, advanced=True)
     fire_rate: float = bounded(0.5, "Share of cells updated a step", 0.01, 1, advanced=True)

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from napari import current_viewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QTableView, QTableWidget
+from qtpy.QtWidgets import QTableView, QTableWidget, QWidget
 
 from napari_wbc_nca.widgets.correction_keys import bind_key, keys_of
 
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from qtpy.QtGui import QKeyEvent
 
-    from napari_wbc_nca.widgets.review.dock import ReviewWidget
-
 
 @dataclass(frozen=True)
 class ReviewKey:
-    """One deed of a review.
+    """One key of a review, and what it calls.
 
     Attributes
     ----------
@@ -63,7 +61,7 @@ _FREE = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 
 
 def plain_text(event: QKeyEvent) -> str:
-    """Text of a key in lower case; empty where Ctrl or Alt is held."""
+    """Return the text of a key in lower case; empty where Ctrl or Alt is held."""
     held = event.modifiers() & ~_FREE
     return str(event.text()).lower() if held == Qt.KeyboardModifier.NoModifier else ""
 
@@ -90,12 +88,12 @@ class KeysTableWidget(QTableWidget):
             super().keyPressEvent(event)
 
 
-DOCKS: WeakKeyDictionary[Viewer, ReviewWidget] = WeakKeyDictionary()
+DOCKS: WeakKeyDictionary[Viewer, QWidget] = WeakKeyDictionary()
 """Open Review dock of each viewer."""
 
 
 def cheat_sheet(classes: Sequence[str]) -> str:
-    """Rich text that lists all keys, those of the canvas in brackets."""
+    """List all keys as rich text, those of the canvas in brackets."""
     lines = []
     for item in KEYS:
         plain = "Space" if item.key == " " else item.key.upper()
