@@ -167,6 +167,8 @@ def _recolour_in_place(
     twins = {colour: label for label, colour in known.items() if label and label not in changed}
     few = len(changed) <= _FEW and set(changed.values()) <= set(twins)
     usual = layer.dtype.itemsize >= _WIDE and layer.visible and not layer.multiscale
+    # Without outlines napari draws from its store of colours, not from the labels.
+    usual = usual and layer.contour > 0 and layer._slice_input.ndisplay == 2
     if not (few and usual and "box_y0" in table and hasattr(layer, "_partial_labels_refresh")):
         return False
     for label, colour in changed.items():
