@@ -244,7 +244,7 @@ def mixed_colours(made: Preview) -> DirectLabelColormap:
 def foreground_of(
     source: ImagePlanes, index: Index, params: CellmixerTrainParams, scale: Mapping[str, float]
 ) -> Generator[None, None, Any]:
-    """Foreground ``(Y, X)`` of a plane; runs in a thread."""
+    """Compute the foreground ``(Y, X)`` of a plane; runs in a thread."""
     from napari_wbc_nca.methods.cellmixer.preview import preview_foreground
 
     yield
@@ -254,7 +254,7 @@ def foreground_of(
 
 
 def mixtures_of(folder: Path, params: CellmixerTrainParams) -> Generator[Any, None, Any]:
-    """Mixtures of the populations in a folder; runs in a thread."""
+    """Make mixtures of the populations in a folder; runs in a thread."""
     from napari_wbc_nca.datasets import readers
     from napari_wbc_nca.methods.cellmixer.preview import preview_mixtures
 

@@ -61,7 +61,7 @@ class EvaluateForm(KnownCellsForm):
         self.other.setVisible(False)
 
     def models(self) -> tuple[str, ...]:
-        """Names or files of the models that are measured: one, or two that differ."""
+        """Return the names or files of the models to measure: one, or two that differ."""
         if not self.both.isChecked():
             return (self.model.model,)
         if self.model.model == self.other.model:

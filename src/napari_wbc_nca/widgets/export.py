@@ -98,7 +98,7 @@ class ExportForm(Form):
         return found
 
     def shared_image(self) -> Image | None:
-        """Image of all labels; None where each layer is exported with the one it was made from."""
+        """Return the image of all labels; None where each layer has the one it was made from."""
         return None if self.image_mode.currentText() == OWN else self.image.layer
 
     def tick(self, *, on: bool) -> None:

@@ -74,7 +74,7 @@ class TrainForm(KnownCellsForm):
         return self.model.method if self.start_model else str(self.methods.currentData())
 
     def params(self) -> Any:
-        """Training parameters that are chosen."""
+        """Return the training parameters that are chosen."""
         values = {} if self.form is None else self.form.values()
         return from_mapping(registry.get(self.method).train_params, values)
 
@@ -169,7 +169,7 @@ class LossCurves(FigureCanvasQTAgg):
 
 
 def theme_colours() -> dict[Any, str]:
-    """Settings of matplotlib that draw in the colours of napari's theme."""
+    """Return settings of matplotlib that draw in the colours of napari's theme."""
     theme = get_theme(get_settings().appearance.theme)
     ground, text = theme.background.as_hex(), theme.text.as_hex()
     lines = ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color")
@@ -341,7 +341,7 @@ class TrainWidget(RunWidget):
 
 
 def summary(trained: Checkpoint) -> str:
-    """What a finished model is, and how it does on cells that it did not learn from."""
+    """Describe a trained model, and its accuracy on cells held out."""
     lines = [f"{trained.name!r} is ready, and offered in Segment WBCs."]
     held = trained.card.get("held_out", {})
     found = held.get("cell_iou", {})

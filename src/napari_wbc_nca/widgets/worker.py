@@ -174,7 +174,7 @@ class Clock:
         return self._share
 
     def remaining(self, share: float) -> str:
-        """Text such as "about 12 s left"; empty while nothing can be said.
+        """Return a text such as "about 12 s left"; empty while nothing can be said.
 
         The time is counted from the first share, since phases may have been left out before it.
         """

@@ -71,7 +71,7 @@ class CellCard(QWidget):
 
 
 def describe(label: int, cell: pd.Series, selected: int = 1) -> str:
-    """Rich text about a cell: type, status, size, and the reasons of its doubt."""
+    """Describe a cell in rich text: type, status, size, and the reasons of its doubt."""
     lines = [f"<b>Cell {label}: {cell['type']}</b>"]
     if selected > 1:
         lines[0] += f" and {selected - 1} more"
@@ -90,7 +90,7 @@ def describe(label: int, cell: pd.Series, selected: int = 1) -> str:
 
 
 def probabilities(cell: pd.Series) -> list[tuple[str, float]]:
-    """Types with their probabilities, the likeliest first."""
+    """List types with their probabilities, the likeliest first."""
     found = {str(n)[2:]: float(cell[n]) for n in cell.index if str(n).startswith("p_")}
     shown = [(n, p) for n, p in found.items() if n != NONE and p == p]
     return sorted(shown, key=lambda item: -item[1])

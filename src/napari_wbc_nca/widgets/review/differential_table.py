@@ -97,7 +97,7 @@ class DifferentialTable(QWidget):
         self.summary.setText(summary(self.counts) + suffix)
 
     def csv(self, separator: str = ",") -> str:
-        """Table as text; over several images with rows of each and a column ``image``."""
+        """Return the table as text; over several images with a column ``image``."""
         tables = self._tables() if self._model is not None else {}
         if self._model is None or len(tables) < 2:
             return str(self.counts.to_csv(sep=separator, index=False))
@@ -175,7 +175,7 @@ def _count(cells: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 
 
 def summary(counts: pd.DataFrame) -> str:
-    """Sentence on how far the review is.
+    """Say in a sentence how far the review is.
 
     Examples
     --------

@@ -515,7 +515,7 @@ def canvas_size(viewer: Viewer) -> tuple[int, int]:
 
 
 def image_under(layer: Labels, viewer: Viewer) -> ImagePlanes | None:
-    """Image that a layer of cells was made from; None where it is gone, or not to be told."""
+    """Find the image that a layer of cells was made from; None where it is gone or unknown."""
     from napari_wbc_nca.formats.items import ExportError
     from napari_wbc_nca.widgets.export_items import image_of
 

@@ -95,7 +95,7 @@ class Gallery(QAbstractScrollArea):
         self.rebuild()
 
     def labels(self) -> list[int]:
-        """Labels of the cells that are listed, in their order."""
+        """List the labels of the cells that are listed, in their order."""
         return [label for group in self._groups for label in group.labels]
 
     def rebuild(self) -> None:
@@ -122,7 +122,7 @@ class Gallery(QAbstractScrollArea):
         self.viewport().update()
 
     def rectangle(self, label: int) -> QRect | None:
-        """Where a cell lies in the viewport; None where it is not listed."""
+        """Return where a cell lies in the viewport; None where it is not listed."""
         if label not in self._places:
             return None
         group, number = self._places[label]

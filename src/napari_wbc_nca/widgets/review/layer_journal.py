@@ -246,7 +246,7 @@ _KEPT = ("source", "planes", "model", "params", "provenance", "shows")
 
 
 def journal_of(layer: Labels) -> LayerJournal | None:
-    """Journal of a layer; None where nobody keeps one."""
+    """Return the journal of a layer; None where nobody keeps one."""
     return _JOURNALS.get(getattr(layer, "__wrapped__", layer))
 
 
@@ -263,12 +263,12 @@ def keep_journal(layer: Labels, image: Image | None) -> LayerJournal | None:
 
 
 def rows_of(table: pd.DataFrame) -> dict[int, Row]:
-    """Rows of a table of features by label."""
+    """Return the rows of a table of features by label."""
     return {int(row["index"]): _named(row) for row in table.to_dict("records")}
 
 
 def table_of(rows: Mapping[int, Row], like: pd.DataFrame) -> pd.DataFrame:
-    """Table of rows, with the columns of `like` first; missing texts are empty."""
+    """Make a table of rows, with the columns of `like` first; missing texts are empty."""
     found = pd.DataFrame([rows[label] for label in sorted(rows)])
     if found.empty:
         return like.iloc[:0]

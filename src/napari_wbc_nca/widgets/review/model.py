@@ -83,7 +83,7 @@ class ReviewModel(QObject):
         self.layer.events.selected_label.disconnect(self._on_selected_label)
 
     def cell(self, label: int) -> pd.Series:
-        """Row of a cell."""
+        """Return the row of a cell."""
         row = self.table.loc[label]
         assert isinstance(row, pd.Series)  # labels are unique
         return row
@@ -97,7 +97,7 @@ class ReviewModel(QObject):
         return self._classes
 
     def colours(self) -> dict[str, str]:
-        """Colour ``#rrggbb`` of each class, as the canvas shows it where it shows classes."""
+        """Return the colour ``#rrggbb`` of each class, as on the canvas where it shows classes."""
         if self._colours is None:
             known = colours([*self.classes, *sorted(self.table["group"].unique())])
             shown = layer_colours(self.layer)
@@ -105,7 +105,7 @@ class ReviewModel(QObject):
         return self._colours
 
     def queue(self) -> list[int]:
-        """Labels of the doubtful cells that nobody reviewed, the most doubtful first."""
+        """List the labels of doubtful cells that nobody reviewed, the most doubtful first."""
         table = self.table
         waiting = table[table["doubtful"] & (table["status"] == AUTO)]
         return [int(n) for n in waiting.sort_values("doubt", ascending=False).index]
@@ -166,7 +166,7 @@ class ReviewModel(QObject):
         self.refresh()
 
     def stamp(self) -> dict[str, str]:
-        """Columns that say who decided, and when."""
+        """Return the columns that say who decided, and when."""
         return {"reviewer": self.reviewer, "reviewed_at": now()}
 
     def refresh(self) -> None:
@@ -215,7 +215,7 @@ class ReviewModel(QObject):
 
 
 def plane_of(layer: Labels, row: pd.Series) -> Index:
-    """Position of a cell's plane along the leading axes of its Labels layer."""
+    """Return the position of a cell's plane along the leading axes of its Labels layer."""
     lead = layer.data.shape[:-2]
     return tuple(
         min(int(row.get(f"axis_{axis}", 0)), length - 1) for axis, length in enumerate(lead)
@@ -274,7 +274,7 @@ def rate(
 
 
 def calibration_of(layer: Labels) -> tuple[float, DoubtParams]:
-    """Temperature and thresholds of the model that made a layer; the defaults where unknown."""
+    """Return temperature and thresholds of the model that made a layer, else the defaults."""
     record = layer.metadata.get(OURS, {}).get("provenance", [])
     first = record[0] if isinstance(record, list) and record else record
     found = first.get("calibration", {}) if isinstance(first, dict) else {}

@@ -86,7 +86,7 @@ class Found:
 
 
 def model_of(layer: Labels) -> tuple[str, Mapping[str, Any], float]:
-    """Name, parameters and diameter by which a layer was made.
+    """Return the model, parameters and diameter by which a layer was made.
 
     Raises
     ------

@@ -127,7 +127,7 @@ class CellsTableModel(QAbstractTableModel):
 
 
 def matching(table: pd.DataFrame, text: str) -> pd.Series:
-    """Rows that a filter lets through.
+    """Find the rows that a filter lets through.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def matching(table: pd.DataFrame, text: str) -> pd.Series:
 
 
 def text_of(value: Any) -> str:
-    """Text of a value: three digits of a fraction, nothing for what is missing."""
+    """Format a value: three digits of a fraction, nothing for what is missing."""
     if value is None or value != value:
         return ""
     if isinstance(value, bool):
