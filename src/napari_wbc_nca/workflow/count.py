@@ -93,7 +93,7 @@ def _sources(place: Path) -> Iterator[tuple[str, Read]]:
     if is_project(place):
         with Project(place) as project:
             for image in project.images():
-                for layer in project.layers(image):
+                for layer in project.latest_layers(image):
                     yield image.path.stem, partial(_read_layer, project, layer.id)
         return
     for table in sorted(place.rglob(f"*{TABLE}")):
