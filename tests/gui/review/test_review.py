@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QDockWidget
 from reviewing import add_cells, open_dock, press, settle
 
 from napari_wbc_nca.widgets.review import prompts
-from napari_wbc_nca.widgets.review.dock import canvas_size
+from napari_wbc_nca.widgets.review.canvas import canvas_size
 from napari_wbc_nca.widgets.review.prompts import Found
 
 LEFT = Qt.MouseButton.LeftButton

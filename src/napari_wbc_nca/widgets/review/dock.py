@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, QTimer
@@ -19,20 +18,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wbc_nca.widgets.base import ViewerWidget
-from napari_wbc_nca.widgets.canvas_lines import Pixels, Stroke, outline_selection
-from napari_wbc_nca.widgets.correction_operations import shown_plane, to_pixel
+from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import add_row, form_layout, row, text_label
-from napari_wbc_nca.widgets.planes import (
-    ImagePlanes,
-    content_of,
-    current_index,
-    labels_source,
-    source_of,
-)
-from napari_wbc_nca.widgets.review import prompts
+from napari_wbc_nca.widgets.planes import content_of
+from napari_wbc_nca.widgets.review.canvas import ReviewCanvas, image_under
 from napari_wbc_nca.widgets.review.card import CellCard
-from napari_wbc_nca.widgets.review.crops import CropSource, image_index
+from napari_wbc_nca.widgets.review.crops import CropSource
 from napari_wbc_nca.widgets.review.differential_table import DifferentialTable
 from napari_wbc_nca.widgets.review.gallery import BY_DOUBT, GROUPED, Gallery
 from napari_wbc_nca.widgets.review.keys import (
@@ -42,23 +34,18 @@ from napari_wbc_nca.widgets.review.keys import (
     cheat_sheet,
     plain_text,
 )
-from napari_wbc_nca.widgets.review.model import ReviewModel, calibration_of, plane_of, rate
+from napari_wbc_nca.widgets.review.model import ReviewModel, calibration_of, rate
 from napari_wbc_nca.widgets.review.plots import DIFFERENTIAL, CellsPlot
 from napari_wbc_nca.widgets.review.restore import RestoreButton
 from napari_wbc_nca.widgets.review.table import CellsTable
 from napari_wbc_nca.widgets.segment import SegmentWidget
-from napari_wbc_nca.widgets.worker import Job, report
+from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
     import pandas as pd
     from napari import Viewer
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
     from qtpy.QtGui import QKeyEvent
-
-ZOOM = 3.0
-"""Side of the view over that of a cell's box, after a double click."""
-_STILL = 4
-"""Screen pixels within which a press and a release are a click."""
 
 
 class ReviewWidget(ViewerWidget):
@@ -79,8 +66,7 @@ class ReviewWidget(ViewerWidget):
         super().__init__(napari_viewer)
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.model: ReviewModel | None = None
-        self._stroke: Stroke | None = None
-        self._job: Job | None = None
+        self.canvas = ReviewCanvas(self.viewer, self, self._say)
         self._rated: dict[Labels, tuple[pd.DataFrame, pd.DataFrame]] = {}
         self._make_parts()
         self._lay_out()
@@ -88,8 +74,6 @@ class ReviewWidget(ViewerWidget):
         bind_review_keys()
         outline_selection(self.viewer)
         DOCKS[self.viewer] = self
-        self.viewer.mouse_drag_callbacks.append(self._on_canvas)
-        self.viewer.mouse_double_click_callbacks.append(self._on_double_click)
         self._offer(self.viewer.layers.selection.active)
         self._on_layer()
         QTimer.singleShot(0, self._join_tabs)
@@ -135,11 +119,11 @@ class ReviewWidget(ViewerWidget):
 
     def add_cell(self) -> None:
         """Wait for a click, and add the cell there by the model that made the layer."""
-        self._wait("Click a cell to add it, or draw around it", redraw=False)
+        self.canvas.wait("Click a cell to add it, or draw around it", redraw=False)
 
     def redraw(self) -> None:
         """Wait for a click or a line around a cell, and segment that cell again."""
-        self._wait("Click the cell to redraw, or draw around it", redraw=True)
+        self.canvas.wait("Click the cell to redraw, or draw around it", redraw=True)
 
     def show_keys(self) -> None:
         """Show or hide the list of keys."""
@@ -152,25 +136,6 @@ class ReviewWidget(ViewerWidget):
         if isalive(self):
             self.ensureWidgetVisible(self.keys)
 
-    def zoom_to(self, label: int) -> None:
-        """Show a cell in the middle of the viewer, at three times its box."""
-        if self.model is None:
-            return
-        layer, cell = self.model.layer, self.model.cell(label)
-        index = plane_of(layer, cell)
-        y, x = ((cell[f"box_{axis}0"] + cell[f"box_{axis}1"]) / 2 for axis in "yx")
-        side = max(cell["box_y1"] - cell["box_y0"], cell["box_x1"] - cell["box_x0"])
-        middle = np.asarray(layer.data_to_world([*index, y, x]))
-        far = np.asarray(layer.data_to_world([*index, y + side * ZOOM, x + side * ZOOM]))
-        first = self.viewer.dims.ndim - layer.ndim
-        for axis in range(len(index)):
-            self.viewer.dims.set_point(first + axis, middle[axis])
-        # The camera and the size of the canvas moved with napari 0.9.
-        camera = getattr(self.viewer, "scene", self.viewer).camera
-        camera.center = tuple(middle[-2:])
-        wide = float(np.abs(far - middle)[-2:].max())
-        camera.zoom = min(canvas_size(self.viewer)) / max(wide, 1e-6)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Take the plain keys while the dock, or a part that does not need them, has the focus."""
         if not self._on_key(event):
@@ -180,15 +145,7 @@ class ReviewWidget(ViewerWidget):
         """Disconnect from the layer and from the canvas."""
         if DOCKS.get(self.viewer) is self:
             del DOCKS[self.viewer]
-        for callbacks, own in (
-            (self.viewer.mouse_drag_callbacks, self._on_canvas),
-            (self.viewer.mouse_double_click_callbacks, self._on_double_click),
-        ):
-            if own in callbacks:
-                callbacks.remove(own)
-        self._stop_waiting()
-        if self._job is not None:
-            self._job.cancel()
+        self.canvas.close()
         if self.model is not None:
             self.model.close()
             self.model = None
@@ -245,8 +202,8 @@ class ReviewWidget(ViewerWidget):
         self.differential.plot.clicked.connect(self._plot_differential)
         self.order.toggled.connect(lambda on: self.gallery.set_order(BY_DOUBT if on else GROUPED))
         self.all.clicked.connect(lambda: self._on_type(""))
-        self.gallery.opened.connect(self.zoom_to)
-        self.table.opened.connect(self.zoom_to)
+        self.gallery.opened.connect(self.canvas.zoom_to)
+        self.table.opened.connect(self.canvas.zoom_to)
 
     def _button(self, text: str, tip: str, deed: Callable[[], Any]) -> QPushButton:
         button = QPushButton(text)
@@ -255,12 +212,11 @@ class ReviewWidget(ViewerWidget):
         return button
 
     def _offer(self, chosen: Layer | None) -> None:
-        cells = [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Labels) and content_of(layer) == "cell"
-        ]
-        self.layer.offer(cells, chosen)
+        self.layer.offer(self._cells(), chosen)
+
+    def _cells(self) -> list[Labels]:
+        layers = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
+        return [layer for layer in layers if content_of(layer) == "cell"]
 
     def _join_tabs(self) -> None:
         """Share the place of an open Segment dock."""
@@ -278,9 +234,9 @@ class ReviewWidget(ViewerWidget):
 
     def _on_key(self, event: QKeyEvent) -> bool:
         text = plain_text(event)
-        if event.key() == Qt.Key.Key_Escape and self._stroke is not None:
-            self._stop_waiting()
-        elif text in PLAIN:
+        if event.key() == Qt.Key.Key_Escape:
+            return self.canvas.stop_waiting()
+        if text in PLAIN:
             getattr(self, PLAIN[text])()
         elif text.isdigit() and text != "0":
             self.classify(int(text))
@@ -295,7 +251,7 @@ class ReviewWidget(ViewerWidget):
             return
         assert self.model is not None
         self.model.select([label])
-        self.zoom_to(label)
+        self.canvas.zoom_to(label)
 
     def _decide(self, decide: Callable[[ReviewModel], None]) -> None:
         if self.model is None or not self.model.selection:
@@ -310,7 +266,7 @@ class ReviewWidget(ViewerWidget):
             return
         if following is not None and following in self.model.queue():
             self.model.select([following])
-            self.zoom_to(following)
+            self.canvas.zoom_to(following)
         else:
             self._go(1)
 
@@ -336,9 +292,11 @@ class ReviewWidget(ViewerWidget):
                 report(error)
         if self.model is not None and isinstance(layer, Labels):
             self.model.reviewer = self.reviewer.text().strip()
-            crops = crops_of(layer, self.viewer, self.model.table)
-            if crops is not None:
+            image = image_under(layer, self.viewer)
+            if image is not None:
+                crops = CropSource(image, layer, self.model.table)
                 self.model.changed.connect(crops.forget_outlines)
+        self.canvas.model = self.model
         for part in (self.differential, self.table, self.plot):
             part.show_cells(self.model)
         self.gallery.show_cells(self.model, crops)
@@ -361,9 +319,8 @@ class ReviewWidget(ViewerWidget):
         """Rated tables of the cells of all open images, one layer an image, by image."""
         found: dict[str, pd.DataFrame] = {}
         current = None if self.model is None else self.model.layer
-        cells = [x for x in self.viewer.layers if isinstance(x, Labels) and content_of(x) == "cell"]
         # The reviewed layer first, then those that are seen: an image counts once.
-        for layer in sorted(cells, key=lambda x: (x is not current, not x.visible)):
+        for layer in sorted(self._cells(), key=lambda x: (x is not current, not x.visible)):
             image = image_under(layer, self.viewer)
             name = layer.name if image is None else image.layer.name
             if name not in found and "class" in layer.features:
@@ -383,121 +340,6 @@ class ReviewWidget(ViewerWidget):
             known = self._rated[layer] = (features, table)
         return known[1]
 
-    def _label_at(self, position: Sequence[float]) -> int:
-        """Label of the reviewed layer at a position in the world; 0 where there is none."""
-        if self.model is None or self.viewer.dims.ndisplay != 2:
-            return 0
-        layer = self.model.layer
-        y, x = to_pixel(layer, position)
-        height, width = layer.data.shape[-2:]
-        if not (0 <= y < height and 0 <= x < width):
-            return 0
-        index = current_index(labels_source(layer), self.viewer.dims.point)
-        label = int(np.asarray(layer.data[(*index, y, x)]))
-        return label if label in self.model.table.index else 0
-
-    def _listens(self) -> bool:
-        """Whether a click on the canvas is meant for the review: no tool is in use."""
-        active = self.viewer.layers.selection.active
-        mode = str(getattr(active, "mode", "pan_zoom"))
-        return self._stroke is None and self.isVisible() and mode in ("pan_zoom", "pick")
-
-    def _on_canvas(self, viewer: Viewer, event: Any) -> Iterator[None]:
-        """Select the cell that is clicked; with Shift or Ctrl, several."""
-        if event.button != 1 or self.model is None or not self._listens():
-            return
-        start, last = np.asarray(event.pos), np.asarray(event.pos)
-        position = tuple(event.position)
-        yield
-        while event.type == "mouse_move":
-            last = np.asarray(event.pos)
-            yield
-        label = self._label_at(position)
-        if not label or self.model is None or np.abs(last - start).max() > _STILL:
-            return
-        several = {"Shift", "Control"} & {str(key) for key in event.modifiers}
-        before = [n for n in self.model.selection if n != label] if several else []
-        self.model.select([label, *before])
-
-    def _on_double_click(self, viewer: Viewer, event: Any) -> None:
-        """Zoom to the cell that is double-clicked."""
-        if self._listens() and (label := self._label_at(event.position)):
-            self.zoom_to(label)
-
-    def _wait(self, text: str, *, redraw: bool) -> None:
-        """Wait for a click or a line on the canvas; a second call cancels."""
-        if self._stop_waiting() or self.model is None:
-            return
-        layer = self.model.layer
-        try:
-            prompts.model_of(layer)
-            shown_plane(self.viewer, layer)
-        except ValueError as error:
-            report(error)
-            return
-        self.viewer.layers.selection.active = layer
-        self._stroke = Stroke(
-            self.viewer,
-            layer,
-            lambda line: self._find(line, redraw=redraw),
-            self._on_waited,
-            clicks=True,
-        )
-        self._say(f"{text}; the key again, or Esc, cancels.")
-
-    def _stop_waiting(self) -> bool:
-        stroke, self._stroke = self._stroke, None
-        if stroke is not None:
-            stroke.close()
-        return stroke is not None
-
-    def _on_waited(self) -> None:
-        self._stroke = None
-        if isalive(self):
-            self._say("")
-
-    def _find(self, line: Pixels, *, redraw: bool) -> None:
-        """Segment the cell that was pointed at, in a thread."""
-        if self.model is None or (self._job is not None and self._job.running):
-            return
-        layer = self.model.layer
-        image = image_under(layer, self.viewer)
-        if image is None:
-            self._say("The image of these cells is not open; open it first.")
-            return
-        index = current_index(labels_source(layer), self.viewer.dims.point)
-        prompt = prompts.Prompt(index, np.array(line, float))
-        old = prompt.label(layer.data[index]) if redraw else 0
-        steps = prompts.find(image, image_index(layer, index), prompt, prompts.model_of(layer))
-        self._job = job = Job(steps, self)
-        job.returned.connect(lambda found: self._on_found(layer, index, found, old))
-        job.failed.connect(self._on_failed)
-        self._say("Segmenting the cell…")
-        job.start()
-
-    def _on_found(self, layer: Labels, index: tuple[int, ...], found: Any, old: int) -> None:
-        if not isalive(self) or layer not in self.viewer.layers:
-            return
-        if found is None:
-            self._say("The model sees no cell there; draw it with the brush.")
-            return
-        try:
-            label = prompts.write_cell(layer, index, found, self._stamp(), old)
-        except ValueError as error:
-            self._on_failed(error)
-            return
-        self._say(f"{'Redrew' if old else 'Added'} cell {label}.")
-        if self.model is not None and self.model.layer is layer:
-            self.model.refresh()
-            self.model.select([label])
-
-    def _stamp(self) -> Mapping[str, Any]:
-        return {} if self.model is None else self.model.stamp()
-
-    def _on_failed(self, error: Exception) -> None:
-        self._say("")
-        report(error)
-
 
 def _dock_of(widget: QWidget) -> QDockWidget | None:
     """Dock that a widget lies in."""
@@ -505,28 +347,3 @@ def _dock_of(widget: QWidget) -> QDockWidget | None:
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parent()
     return parent
-
-
-def canvas_size(viewer: Viewer) -> tuple[int, int]:
-    """Height and width of the canvas in screen pixels."""
-    canvas = getattr(viewer, "canvas", None)
-    height, width = viewer._canvas_size if canvas is None else canvas.size
-    return int(height), int(width)
-
-
-def image_under(layer: Labels, viewer: Viewer) -> ImagePlanes | None:
-    """Find the image that a layer of cells was made from; None where it is gone or unknown."""
-    from napari_wbc_nca.formats.items import ExportError
-    from napari_wbc_nca.widgets.export_items import image_of
-
-    try:
-        image: Image | None = image_of(layer, viewer.layers)
-    except ExportError:
-        return None
-    return None if image is None else source_of(image)
-
-
-def crops_of(layer: Labels, viewer: Viewer, table: pd.DataFrame) -> CropSource | None:
-    """Crops of a layer's cells; None where their image is gone."""
-    image = image_under(layer, viewer)
-    return None if image is None else CropSource(image, layer, table)

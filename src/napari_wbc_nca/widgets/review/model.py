@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ACCEPTED = "accepted"
 """Status of a cell that a reviewer confirmed."""
-STATUSES = (AUTO, ACCEPTED, EDITED, ADDED, REJECTED)
 ADDED_COLUMNS = ("status", "reviewer", "reviewed_at")
 """Columns that a review adds to the table of a layer."""
 
