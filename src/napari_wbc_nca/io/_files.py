@@ -41,9 +41,7 @@ def base_name(path: str | Path) -> str:
 
 
 def stem(path: str | Path) -> str:
-    r"""Return the name of an image without folders and image suffixes.
-
-    Only suffixes of images are cut, so that ``cells.2024`` stays whole.
+    r"""Return the name of an image without folders and suffixes of images.
 
     Examples
     --------
@@ -62,14 +60,9 @@ def _suffix(name: str) -> str:
 class NameIndex(Generic[Entry]):
     r"""Find what a table, a record or a folder lists under the name of an image.
 
-    One rule for every file: the same base name, whichever slash and whichever case of the suffix
-    it was written with; else the same name without suffix; else the same but for its case. Of
-    several entries of one name, that whose folders agree furthest.
-
-    Parameters
-    ----------
-    entries
-        Name or path, as it was written, to what belongs to it.
+    One rule for every file: the same base name, whichever slash and whichever case of the suffix it
+    was written with; else the same name without suffix; else the same but for its case. Of several
+    entries of one name, that whose folders agree furthest.
 
     Examples
     --------
@@ -149,22 +142,8 @@ def write_whole(
 ) -> Iterator[tuple[Path, ...]]:
     """Write files or folders under temporary names, which become `targets` when all is well.
 
-    Parameters
-    ----------
-    targets
-        Files or folders to appear, or to take the place of others. Their parents are made.
-    error
-        Class of the exception.
-
-    Yields
-    ------
-    tuple of Path
-        A free name beside each target, for a file or a folder.
-
-    Raises
-    ------
-    OutputError
-        When something cannot be written; then everything is as it was.
+    Yields a free name beside each target. Parents of targets are made. Where something cannot be
+    written, `error` is raised, and everything is as it was.
 
     Examples
     --------
@@ -194,13 +173,7 @@ def write_whole(
 
 
 def write_files(writers: Mapping[Path, Callable[[Path], object]]) -> list[Path]:
-    """Write each file by its function of a path, all of them or none; return the files.
-
-    Raises
-    ------
-    OutputError
-        As :func:`write_whole`.
-    """
+    """Write each file by its function of a path, as :func:`write_whole`; return the files."""
     with write_whole(*writers) as parts:
         for part, writer in zip(parts, writers.values(), strict=True):
             try:
@@ -211,13 +184,7 @@ def write_files(writers: Mapping[Path, Callable[[Path], object]]) -> list[Path]:
 
 
 def replace_all(names: Mapping[Path, Path]) -> None:
-    """Rename files or folders, all of them, or put back what was there.
-
-    Parameters
-    ----------
-    names
-        Path to its new path, on the same disk.
-    """
+    """Rename files or folders on one disk, old path to new, all of them, or put back what was."""
     kept: dict[Path, Path] = {}
     placed: list[Path] = []
     try:
@@ -252,10 +219,7 @@ def _remove(path: Path) -> None:
 
 
 def file_sha256(path: str | Path | None) -> str | None:
-    """Compute the hash of a file; None of a folder, and of what is no file.
-
-    A file that has not changed since is read just once.
-    """
+    """Compute the hash of a file, once while it is unchanged; None of what is no file."""
     if path is None or not Path(path).is_file():
         return None
     status = Path(path).stat()
@@ -306,11 +270,5 @@ def available_memory() -> int:
 
 
 def gibibytes(size: float) -> str:
-    """Write a size for people.
-
-    Examples
-    --------
-    >>> gibibytes(3 * 2**30)
-    '3.0 GiB'
-    """
+    """Write a number of bytes as people read it, such as ``3.0 GiB``."""
     return f"{size / 2**30:.1f} GiB"

@@ -42,14 +42,9 @@ _KNOWN = "PNG, JPEG, TIFF, OME-Zarr"
 def read(path: str | Path) -> Image:
     """Read the pixels of an image file: PNG, JPEG, BMP, TIFF of any maker, or OME-Zarr.
 
-    The picture is turned as a viewer shows it. OME-Zarr, pyramids and large TIFF are read
-    lazily, when their pixels are needed.
-
-    Returns
-    -------
-    Image
-        Pixels ``(Y, X)`` or ``(Y, X, C)`` with the numbers that are stored; the size of a pixel
-        where the file says it.
+    Pixels are ``(Y, X)`` or ``(Y, X, C)`` with the numbers that are stored, turned as a viewer
+    shows them; the size of a pixel is known where the file says it. OME-Zarr, pyramids and large
+    TIFF are read lazily, when their pixels are needed.
 
     Raises
     ------
@@ -67,22 +62,11 @@ def as_image(image: Any) -> Image:
 
 
 def read_labels(path: str | Path) -> tuple[npt.NDArray[Any], float | None]:
-    """Read a label image: the indices of a palette are its labels, not its colours.
+    """Read labels ``(Y, X)``, integers or bool, and the side of a pixel in µm, None if unknown.
 
-    A grey image that was saved in colour is one plane; transparent pixels are background; floats
-    without fractions are integers.
-
-    Returns
-    -------
-    labels
-        ``(Y, X)`` integers or bool.
-    pixel_size
-        Side of a pixel in µm; None where it is unknown.
-
-    Raises
-    ------
-    ImageError
-        As :func:`read`, and when it holds colours or fractions, or is a JPEG.
+    The indices of a palette are its labels, not its colours. A grey image that was saved in colour
+    is one plane; transparent pixels are background; floats without fractions are integers. An
+    ImageError is raised as by :func:`read`, and for colours, fractions and JPEG.
     """
     image = _named(path, indices=True)
     labels = np.asarray(image.pixels)
@@ -109,10 +93,7 @@ def _one_plane(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def size(path: str | Path) -> tuple[int, int]:
-    """Read the height and width of an image in pixels, as :func:`read` gives it.
-
-    Of most files only the header is read. Errors are those of :func:`read`.
-    """
+    """Read height and width of an image in pixels as :func:`read` does, mostly from its header."""
     return _named(path, lazy=True).shape
 
 
@@ -241,17 +222,9 @@ def check_memory(amount: float) -> None:
 def prepare(image: Image) -> Image:
     """Check an image and judge its contrast, once, before anything is computed from it.
 
-    Parameters
-    ----------
-    image
-        As read, or of an array in memory. One that has a contrast comes back as it is.
-
-    Returns
-    -------
-    Image
-        Pixels ``(Y, X, C)`` of 1, 3 or 4 channels and their own type, NumPy or dask, and
-        `contrast`. Of a lazy image only a sample is read, and NaN elsewhere is reported when it
-        is met.
+    Its pixels become ``(Y, X, C)`` of 1, 3 or 4 channels and their own type, NumPy or dask. Of a
+    lazy image only a sample is read, and NaN elsewhere is reported when it is met. An image that
+    has a contrast comes back as it is.
 
     Raises
     ------
@@ -287,12 +260,8 @@ def prepare(image: Image) -> Image:
 def without_cmyk(pixels: Any, source: str | None) -> Any:
     """Convert pixels that another program read from a CMYK file to RGB; others are kept.
 
-    Such programs, napari's own reader among them, take the fourth ink for alpha.
-
-    Raises
-    ------
-    ImageError
-        When they are lazy or not of 8 bits.
+    Such programs, napari's own reader among them, take the fourth ink for alpha. An ImageError is
+    raised where the pixels are lazy or not of 8 bits.
     """
     from PIL import Image as Pictures
 
@@ -320,12 +289,7 @@ SAMPLES = {
 
 
 def sample_path(name: str) -> Path:
-    """Return the file of the bundled image called `name`.
-
-    Raises
-    ------
-    ValueError
-        When there is none, with the names there are.
+    """Return the file of the bundled image `name`; a ValueError with their names for others.
 
     Examples
     --------

@@ -102,10 +102,7 @@ def info(model: str | Path) -> dict[str, Any]:
 def register(checkpoint: Checkpoint, name: str) -> Path:
     """Save a checkpoint among the user's models under `name`; never in place of another.
 
-    Raises
-    ------
-    WeightsError
-        When the name is taken or cannot be a file's, or the file cannot be written.
+    A WeightsError says when the name is taken or cannot be a file's, or nothing can be written.
     """
     check_name(name)
     path = user_folder() / f"{name}{SUFFIX}"
@@ -120,13 +117,7 @@ def register(checkpoint: Checkpoint, name: str) -> Path:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that a model of the user's cannot have, before it is trained.
-
-    Raises
-    ------
-    WeightsError
-        When it is taken, or cannot be a file's.
-    """
+    """Refuse a name that is taken or cannot be a file's, with a WeightsError, before training."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
         raise WeightsError(
             f"{name!r} cannot name a model; use lower-case letters, digits, hyphens and underscores"
@@ -162,25 +153,21 @@ _Arrays = Mapping[str, "npt.NDArray[np.float32]"]
 def import_published(path: str | Path, classes: Sequence[str] = (), method: str = "") -> Checkpoint:
     """Read a published ``state_dict`` as a checkpoint of this program.
 
-    Whether all names and shapes are those of the network is found by
-    :func:`~napari_wbc_nca.models.build.check_weights`.
-
-    That of WSISPDR is a detector: it upsamples with ``align_corners``, its input is brightness
-    divided by its largest value, and its model pixels are the image's. The published network of
-    WBC-NCA convolves over (width, height), so the last axes of ``p0.weight`` and ``p1.weight``
-    are swapped. Its probabilities are sigmoids (``card["activation"]``), its inputs are
-    normalised by the mean and standard deviation of its training data.
+    :func:`~napari_wbc_nca.models.build.check_weights` checks names and shapes. WSISPDR's network is
+    a detector: it upsamples with ``align_corners``, its input is brightness divided by its largest
+    value, and its model pixels are the image's. That of WBC-NCA convolves over (width, height), so
+    the last axes of ``p0.weight`` and ``p1.weight`` are swapped; its probabilities are sigmoids
+    (``card["activation"]``), its inputs normalised by mean and standard deviation of its training
+    data.
 
     Parameters
     ----------
     path
         Torch file, read without running any code of it.
     classes
-        Class names in the order of the network's outputs; where empty, `CLASSES` of an
-        automaton, or ``cell`` of a detector.
+        Class names in the order of the outputs; by default `CLASSES`, or ``cell`` of a detector.
     method
-        ``nca_max``, ``nca_wss`` or ``propagation``; where empty, ``propagation`` for the names
-        of WSISPDR's parameters, and ``nca_max`` for others.
+        ``nca_max``, ``nca_wss`` or ``propagation``; where empty, by the names of the parameters.
 
     Raises
     ------

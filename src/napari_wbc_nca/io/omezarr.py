@@ -19,19 +19,10 @@ def is_zarr(path: Path) -> bool:
 
 
 def read(path: Path) -> tuple[Any, float | None]:
-    """Read an image at full resolution.
+    """Read pixels ``(Y, X[, C])`` at full resolution, as a dask array, and the side of one in µm.
 
-    Returns
-    -------
-    pixels
-        ``(Y, X[, C])``, a dask array.
-    pixel_size
-        Side of a pixel in µm; None where it is unknown.
-
-    Raises
-    ------
-    ImageError
-        When the metadata name no image, a level that is missing, or more than one plane.
+    The side is None where it is unknown. An ImageError says when the metadata name no image, a
+    level that is missing, or more than one plane.
     """
     import dask.array as da
     import zarr
@@ -77,10 +68,7 @@ def _image_group(group: Any) -> Any:
 
 
 def full_level(group: Any) -> tuple[Any, float | None]:
-    """Read the largest level that the metadata of an image, or of labels, list.
-
-    Results and errors are those of :func:`read`.
-    """
+    """Read the largest level that an image or labels list, as :func:`read` does."""
     import dask.array as da
 
     try:

@@ -50,13 +50,9 @@ def is_lazy(pixels: Any) -> bool:
 def channels_last(pixels: Any) -> Any:
     """Return an image as ``(Y, X, C)``, whatever the order of its axes; nothing is read.
 
-    Leading axes of length 1 are dropped. An axis of three or four after the plane, else before
-    it, holds the channels; a plane alone has one.
-
-    Raises
-    ------
-    ImageError
-        When the image is empty, has another number of channels, or is a stack.
+    Leading axes of length 1 are dropped. An axis of three or four after the plane, else before it,
+    holds the channels; a plane alone has one. An empty image, one of another number of channels, or
+    a stack raises an ImageError.
     """
     array = as_array(pixels)
     if 0 in array.shape or array.ndim == 0:
@@ -73,13 +69,7 @@ def channels_last(pixels: Any) -> Any:
 
 
 def require_colours(image: Image) -> Image:
-    """Return `image` when it has colours.
-
-    Raises
-    ------
-    ImageError
-        When it has one channel.
-    """
+    """Return `image` when it has colours; an ImageError when it has one channel."""
     if image.pixels.shape[2:] in ((), (1,)):
         raise ImageError(f"{image.source or image.name}: {_misshapen(image.shape)}")
     return image
@@ -136,19 +126,10 @@ def _starts(size: int) -> list[int]:
 def contrast(pixels: Any) -> Contrast:
     """Judge what the numbers of an image mean, from a sample of all of it.
 
-    ``uint8`` is taken as it is. Other integers get the smallest even bit depth from 8 on that
-    holds the brightest sampled value: cameras store 10, 12 or 14 bits in 16. Floats are
-    fractions of white where none exceeds 2, else read as integers are.
-
-    Parameters
-    ----------
-    pixels
-        ``(Y, X)``, ``(Y, X, C)`` or channels first; 1, 3 or 4 channels.
-
-    Raises
-    ------
-    ImageError
-        For numbers that are no brightness: negative, NaN or infinite, or all transparent.
+    ``uint8`` is taken as it is. Other integers get the smallest even bit depth from 8 on that holds
+    the brightest sampled value: cameras store 10, 12 or 14 bits in 16. Floats are fractions of
+    white where none exceeds 2, else read as integers are. Pixels are as :func:`channels_last` takes
+    them; an ImageError says where they are negative, NaN, infinite, or all transparent.
     """
     array = channels_last(pixels)
     check_type(array.dtype)
@@ -193,20 +174,17 @@ def check_finite(values: npt.NDArray[Any]) -> None:
 
 
 def to_rgb(image: Any, contrast: Contrast | None = None) -> Any:
-    """Convert an image to colours in 0–255, transparent pixels over white.
+    """Convert an image to colours in 0–255, ``(Y, X, 3)`` float32, transparent pixels over white.
 
     Parameters
     ----------
     image
         Image as :func:`~napari_wbc_nca.io.images.prepare` gives it, or pixels ``(Y, X[, C])``,
-        ``(C, Y, X)`` of 1, 3 or 4 channels; NumPy, dask or zarr.
+        ``(C, Y, X)`` of 1, 3 or 4 channels; NumPy, dask or zarr. The result of lazy ones is a dask
+        array.
     contrast
         What the numbers mean, where pixels are only a part of an image; that of the image, else
         judged by :func:`contrast`, when None.
-
-    Returns
-    -------
-    ``(Y, X, 3)`` float32, a dask array where the pixels are lazy
 
     Raises
     ------
@@ -271,14 +249,10 @@ _PRINT_DPI = (1440, 1800, 2000, 2400, 3000, 3200, 3600, 4000, 4800, 6400, 9600)
 def plane(pixels: Any, axes: str, *, rgba: bool = False) -> Any:
     """Return the plane ``(Y, X)`` or ``(Y, X, C)`` of an array with one letter an axis.
 
-    Axes of length 1 are dropped. ``S`` (samples) and ``C`` hold channels; so does an axis
-    without a meaning (``Q``, ``I``) of length three or four where there is no other. Four channels
-    ``C`` are RGBA only where `rgba` says so: they may be four stains.
-
-    Raises
-    ------
-    ImageError
-        When more than one plane remains.
+    Axes of length 1 are dropped. ``S`` (samples) and ``C`` hold channels; so does an axis without a
+    meaning (``Q``, ``I``) of length three or four where there is no other. Four channels ``C`` are
+    RGBA only where `rgba` says so: they may be four stains. An ImageError says when more than one
+    plane remains.
     """
     keep = [n for n, letter in enumerate(axes) if letter in "YX" or pixels.shape[n] > 1]
     pixels = pixels[tuple(slice(None) if n in keep else 0 for n in range(len(axes)))]

@@ -29,15 +29,7 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """Table of texts as they are written.
-
-    Attributes
-    ----------
-    columns, rows
-        Names of the columns, and texts of each row by column, stripped.
-    lines
-        Number of the line at which each row ends.
-    """
+    """Table of texts: those of each row by column, stripped, and the line where each row ends."""
 
     path: Path
     columns: tuple[str, ...]
@@ -52,12 +44,8 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a table whose first row names the columns.
 
-    Separators are comma, semicolon, tab and bar, encodings UTF-8, UTF-16 and Windows-1252.
-
-    Raises
-    ------
-    TableError
-        When the file is empty, no text, or a row has not as many values as there are columns.
+    Separators are comma, semicolon, tab and bar, encodings UTF-8, UTF-16 and Windows-1252. A
+    TableError says when the file is empty, no text, or a row has not a value for each column.
     """
     lines = list(StringIO(read_text(path), newline=""))
     separator = ""
@@ -116,13 +104,7 @@ def _column_names(texts: list[str]) -> tuple[str, ...]:
 
 
 def read_text(path: Path) -> str:
-    """Read the text of a file in UTF-8, UTF-16 or Windows-1252.
-
-    Raises
-    ------
-    TableError
-        When the file cannot be read, or is no text.
-    """
+    """Read text in UTF-8, UTF-16 or Windows-1252; a TableError where it is none, or unreadable."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -148,12 +130,7 @@ def read_text(path: Path) -> str:
 
 
 def number(text: str) -> float:
-    """Read a number, with a decimal point or a decimal comma.
-
-    Raises
-    ------
-    ValueError
-        When it is none.
+    """Read a number, with a decimal point or comma; a ValueError where it is none.
 
     Examples
     --------
@@ -164,13 +141,7 @@ def number(text: str) -> float:
 
 
 def to_label(text: str) -> int:
-    """Read a label: an integer above 0, which a spreadsheet may have written as ``1.0``.
-
-    Raises
-    ------
-    ValueError
-        When it is none, or larger than 32 bits hold.
-    """
+    """Read a label, an integer in 1 to 2³²-1, perhaps written ``1.0``; a ValueError for others."""
     value = number(text)
     if not 1 <= value < 2**32 or value % 1:
         raise ValueError(f"{text!r} is no label")

@@ -18,14 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.io import _files
-from napari_wbc_nca.io.pixels import (
-    ImageError,
-    is_lazy,
-    micrometres,
-    oriented,
-    plane,
-    side,
-)
+from napari_wbc_nca.io.pixels import ImageError, is_lazy, micrometres, oriented, plane, side
 
 LAZY = 2**28
 """Bytes of pixels above which a file is read in parts, when they are needed."""
@@ -53,24 +46,12 @@ def is_tiff(start: bytes) -> bool:
 
 
 def read(path: Path, *, indices: bool = False, lazy: bool = False) -> tuple[Any, float | None]:
-    """Read the first full plane of a file, as a viewer shows it.
+    """Read the first full plane of a file, ``(Y, X[, C])``, and the side of a pixel in µm or None.
 
     Thumbnails, masks and the smaller levels of a pyramid are passed over. Large planes, and those
     of a pyramid, are dask arrays, as are all where `lazy`. With `indices`, numbers stay as they are
-    stored, as in label images, rather than become the colours of a palette.
-
-    Returns
-    -------
-    pixels
-        ``(Y, X)`` or ``(Y, X, C)``.
-    pixel_size
-        Side of a pixel in µm; None where it is unknown.
-
-    Raises
-    ------
-    ImageError
-        When the file is truncated, damaged, a stack, or has colours or a compression that cannot
-        be read.
+    stored, as in label images, rather than become the colours of a palette. An ImageError says when
+    the file is truncated, damaged, a stack, or has colours or a compression that cannot be read.
     """
     try:
         with _open(path) as file:
