@@ -17,25 +17,13 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Bounds:
-    """Meaning and range of a field.
+    """Meaning and range of a field."""
 
-    Attributes
-    ----------
-    help
-        One sentence for forms and the command line.
-    low, high
-        Smallest and largest value of a number; None where open.
-    unit
-        Unit shown after the value; empty for pure numbers.
-    advanced
-        Shown only on request.
-    """
-
-    help: str
-    low: float | None = None
+    help: str  # one sentence for forms and the command line
+    low: float | None = None  # smallest and largest value of a number; None where open
     high: float | None = None
-    unit: str = ""
-    advanced: bool = False
+    unit: str = ""  # shown after the value; empty for pure numbers
+    advanced: bool = False  # shown only on request
 
 
 def bounded(
@@ -83,13 +71,7 @@ def fields(cls: type) -> Iterator[Parameter]:
 
 
 def check(params: P) -> P:
-    """Check that every field is within its bounds, and return `params`.
-
-    Raises
-    ------
-    ValueError
-        Naming the field, its value and the values it takes.
-    """
+    """Check that every field is within its bounds, else raise a ValueError, and return `params`."""
     for item in fields(type(params)):
         value = getattr(params, item.name)
         if item.choices and value not in item.choices:
@@ -105,10 +87,7 @@ def check(params: P) -> P:
 def from_mapping(cls: type[P], values: Mapping[str, Any]) -> P:
     """Make a checked `cls` of names and values, all others at their defaults.
 
-    Raises
-    ------
-    ValueError
-        For a name that `cls` does not have, or a value out of bounds.
+    A name that `cls` does not have, or a value out of bounds, raises a ValueError.
     """
     known = [item.name for item in fields(cls)]
     for name in values:
@@ -123,12 +102,7 @@ def as_dict(params: Any) -> dict[str, Any]:
 
 
 def integers(text: str) -> tuple[int, ...]:
-    """Parse whole numbers joined by ``-``.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
+    """Parse whole numbers joined by ``-``; anything else raises a ValueError.
 
     Examples
     --------

@@ -14,15 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Meaning of an image's numbers.
-
-    Attributes
-    ----------
-    white
-        Number that is shown as 255.
-    opaque
-        Alpha of an opaque pixel.
-    """
+    """Meaning of an image's numbers: the one shown as 255, and the alpha of an opaque pixel."""
 
     white: float = 255.0
     opaque: float = 255.0

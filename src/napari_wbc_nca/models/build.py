@@ -37,18 +37,11 @@ _DINOV2 = {
 
 
 def build_network(method: str, architecture: Mapping[str, Any], classes: int) -> nn.Module:
-    """Build the network of a method, with random weights.
+    """Build the network of a method, with random weights and an output for each of the classes.
 
-    Parameters
-    ----------
-    method
-        Name in the registry of methods.
-    architecture
-        As a checkpoint's card keeps it: arguments of :class:`~napari_wbc_nca.models.nca.NCA` or
-        :class:`~napari_wbc_nca.models.unet.UNet`, whose widths are a text joined by ``-``; of
-        `cellmixer` with ``network``, which is ``unet`` or ``dinov2``.
-    classes
-        Number of class names, one for each output.
+    The architecture is that of a checkpoint's card: arguments of
+    :class:`~napari_wbc_nca.models.nca.NCA` or :class:`~napari_wbc_nca.models.unet.UNet`, whose
+    widths are a text joined by ``-``; of `cellmixer` with ``network``, ``unet`` or ``dinov2``.
 
     Raises
     ------
@@ -128,11 +121,7 @@ def weight_shapes(
 def check_weights(checkpoint: Checkpoint, source: str | Path | None = None) -> Checkpoint:
     """Return a checkpoint when its weights are those that its card describes.
 
-    Raises
-    ------
-    WeightsError
-        With the `source`, or the checkpoint's name where None, and what is missing, not expected,
-        or of another shape.
+    Else a WeightsError names the `source`, by default the checkpoint's name, and what is wrong.
     """
     name = checkpoint.name if source is None else source
     classes = len(checkpoint.classes)

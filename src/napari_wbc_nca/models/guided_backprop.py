@@ -58,9 +58,8 @@ class GuidedUNet:
         kept: dict[nn.Module, torch.Tensor] = {}
 
         def keep(module: nn.Module, _: object, result: torch.Tensor) -> None:
-            kept[module] = (
-                _bytes(result[0] > 0) if isinstance(module, nn.ReLU) else _largest(result)
-            )
+            rectifies = isinstance(module, nn.ReLU)
+            kept[module] = _bytes(result[0] > 0) if rectifies else _largest(result)
 
         pooled = self.network.encoder[:-1]
         rectifiers = [layer for layer in self.network.modules() if isinstance(layer, nn.ReLU)]
@@ -82,18 +81,8 @@ class GuidedUNet:
     ) -> GradientPatches:
         """Compute the guided gradient of each cell by the image, summed over the image's channels.
 
-        Parameters
-        ----------
-        activations
-            Of the image.
-        signals
-            ``(B, 1, h, w)`` signal of each cell at the network's output.
-        kinds
-            Output that each cell's signal belongs to.
-
-        Returns
-        -------
-        ``(B, 1, h', w')`` patches; outside of them the gradient is zero.
+        Returns ``(B, 1, h', w')`` patches, outside of which the gradient is zero. `signals` are
+        ``(B, 1, h, w)`` at the network's output, and `kinds` the output that each belongs to.
         """
         head = self.network.head.weight[list(kinds)]  # (B, C, 1, 1)
         values = (signals.values * head).contiguous(memory_format=torch.channels_last)

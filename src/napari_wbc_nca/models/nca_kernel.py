@@ -142,11 +142,11 @@ class KernelState:
             cut = [values[:count] for values in perceived]
             tapes.append(StepTape(before, rows, cut, hidden[:count]))
 
-    def record(self, steps: int) -> list[StepTape]:
-        """Run all steps and keep what their gradient needs."""
+    def record(self, steps: int, keep: bool = True) -> list[StepTape]:
+        """Run all steps and return what their gradient needs, where it is to be kept."""
         tapes: list[StepTape] = []
         for number in range(steps):
-            self.step(number, tapes)
+            self.step(number, tapes if keep else None)
         return tapes
 
     def backward(self, tapes: list[StepTape], gradient: Tensor) -> tuple[Tensor, Weights]:
@@ -211,9 +211,7 @@ def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
     """Pool of threads for `jobs` jobs, which divide PyTorch's threads among them."""
     own = torch.get_num_threads()
     count = max(1, min(jobs, own))
-    pool = ThreadPoolExecutor(
-        count, initializer=torch.set_num_threads, initargs=(max(1, own // count),)
-    )
+    pool = ThreadPoolExecutor(count, "", torch.set_num_threads, (max(1, own // count),))
     try:
         with pool:
             yield pool
@@ -277,9 +275,7 @@ class _Rollout(torch.autograd.Function):
 
         def through(part: slice) -> tuple[Tensor, list[StepTape]]:
             window = KernelState(image, Weights(*weights), plan, part)
-            tapes: list[StepTape] = []
-            for number in range(plan.steps):
-                window.step(number, tapes if plan.keep else None)
+            tapes = window.record(plan.steps, plan.keep)
             return window.state, tapes
 
         results = _each(through, cut)

@@ -23,14 +23,8 @@ class Segmenter(nn.Module):
 
     A learned token a class joins the patches in `layers` transformer layers; the logit of class
     :math:`k` at a patch is the product of both tokens, each of length 1. Strudel et al.,
-    *Segmenter: Transformer for Semantic Segmentation* (ICCV 2021).
-
-    Parameters
-    ----------
-    encoder
-        DINOv2; see :func:`dinov2` and :func:`pretrained`.
-    outputs, layers
-        Number of classes, and of layers of the decoder.
+    *Segmenter: Transformer for Semantic Segmentation* (ICCV 2021). The encoder is a DINOv2, of
+    :func:`dinov2` or :func:`pretrained`, and `outputs` the number of classes.
     """
 
     def __init__(self, encoder: nn.Module, outputs: int, layers: int = 2) -> None:
@@ -83,17 +77,9 @@ def dinov2(sizes: Mapping[str, Any]) -> nn.Module:
 def pretrained(source: str, download: bool = True) -> nn.Module:
     """Load DINOv2 with the weights of a local folder, or of the Hugging Face hub.
 
-    Parameters
-    ----------
-    source
-        Folder with ``config.json`` and the weights, or a name as ``facebook/dinov2-small``.
-    download
-        False takes from the hub only what was downloaded before.
-
-    Raises
-    ------
-    ValueError
-        When transformers is not installed, or no weights are found, saying what to do.
+    The source is a folder with ``config.json`` and the weights, or a name as
+    ``facebook/dinov2-small``; without `download`, the hub's must have been downloaded before.
+    Raises a ValueError, which says what to do, without transformers or weights.
     """
     library = _transformers()
     local = not download or Path(source).is_dir()

@@ -30,25 +30,9 @@ def likelihood_map(
     .. math:: L(p) = \max_u \exp\left(-\frac{\lVert p - c_u \rVert^2}{2 σ^2}\right)
 
     It is 0 where the value is below `MIN_LIKELIHOOD`, so that each centroid needs a window only.
-
-    Parameters
-    ----------
-    shape
-        Height and width in pixels.
-    centres
-        ``(N, 2)`` y, x in pixels; the middle of the first pixel is (0, 0). They may coincide, and
-        lie outside.
-    sigma
-        σ in pixels.
-
-    Returns
-    -------
-    ``(Y, X)`` float32 in 0–1
-
-    Raises
-    ------
-    ValueError
-        When σ is not positive, or a centre is not finite.
+    Of `shape` (height, width), it is ``(Y, X)`` float32 in 0–1. The `centres`, ``(N, 2)`` y, x in
+    pixels from the middle of the first one, may coincide, and lie outside; `sigma` is in pixels.
+    A σ that is not positive, or a centre that is not finite, raises a ValueError.
 
     Examples
     --------
@@ -86,18 +70,9 @@ def find_peaks(
     scikit-image's ``peak_local_max`` returns each or none. Of two peaks that are equally high and
     too close, the first in raster order stays.
 
-    Parameters
-    ----------
-    values
-        ``(Y, X)``; another number of axes raises ValueError.
-    min_value
-        Peaks are above it.
-    min_distance
-        Least distance of two peaks in pixels, 0 or more; 2 in the published code.
-
-    Returns
-    -------
-    ``(N, 2)`` y, x in raster order
+    Returns ``(N, 2)`` y, x in raster order. Peaks of the ``(Y, X)`` `values` are above `min_value`,
+    and `min_distance` is in pixels, 0 or more; 2 in the published code. Another number of axes, or
+    a negative distance, raises a ValueError.
 
     Examples
     --------
@@ -152,16 +127,8 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
     A disk of radius :math:`r` has the largest response at :math:`σ = r / \sqrt 2`. Centres are also
     brighter than Otsu's threshold.
 
-    Parameters
-    ----------
-    values
-        ``(Y, X)`` brightness; raises ValueError where it is no plane, or not finite.
-    diameter
-        Diameter of a blob in pixels; 0 takes the typical one of all from 6 to 68.
-
-    Returns
-    -------
-    ``(N, 2)`` y, x in raster order
+    Returns ``(N, 2)`` y, x in raster order. Values that are no finite ``(Y, X)`` brightness raise a
+    ValueError. The diameter of a blob is in pixels; 0 takes the typical one of all from 6 to 68.
     """
     plane = np.asarray(values, np.float64)
     if plane.ndim != 2:
@@ -180,9 +147,7 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
     return _raster_order(_bright_blobs(scaled, _AROUND[0] * sigma, _AROUND[1] * sigma)[:, :2])
 
 
-def _bright_blobs(
-    scaled: npt.NDArray[np.float64], low: float, high: float
-) -> npt.NDArray[np.float64]:
+def _bright_blobs(scaled: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float64]:
     """``(N, 3)`` y, x and σ of bright blobs with σ from `low` to `high`."""
     found = blob_log(
         scaled, low, high, _SCALES, threshold=0.1, overlap=_OVERLAP, exclude_border=False

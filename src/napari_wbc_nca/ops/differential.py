@@ -77,19 +77,8 @@ def wilson_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute Wilson's interval of a share, without continuity correction.
 
-    Parameters
-    ----------
-    hits
-        ``(N,)`` counts.
-    total
-        Out of how many; 0 gives the interval from 0 to 1.
-    z
-        Quantile of the normal distribution; by default that of a 95 % interval.
-
-    Returns
-    -------
-    tuple of ndarray
-        ``(N,)`` lower and upper ends in 0–1.
+    The ``(N,)`` lower and upper ends are in 0–1, of ``(N,)`` counts `hits` out of `total`, of which
+    0 gives the interval from 0 to 1. `z` is the quantile of the normal distribution, for 95 %.
 
     Examples
     --------

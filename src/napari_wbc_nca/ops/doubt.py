@@ -112,12 +112,7 @@ def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, l
     r"""Calibrate the probabilities of the types, without *none*, by a temperature.
 
     :math:`p_i^{1/T} / \sum_j p_j^{1/T}`, which is the softmax of the logits over T (Guo et al.,
-    ICML 2017).
-
-    Returns
-    -------
-    tuple
-        ``(N, types)`` probabilities that sum to 1, and the types' names.
+    ICML 2017). Returns ``(N, types)`` probabilities that sum to 1, and the types' names.
     """
     columns = [name for name in cells if str(name).startswith("p_") and name != f"p_{NONE}"]
     values = np.maximum(cells[columns].to_numpy(float), 1e-12) ** (1 / temperature)

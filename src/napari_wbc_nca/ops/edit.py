@@ -24,22 +24,13 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """Change of a part of a label image.
-
-    Attributes
-    ----------
-    part, values
-        Region of the label image, and its labels after the change.
-    parents
-        New label to the label whose pixels it takes over.
-    moved
-        Whether cells only change their number: their parents' measurements stay valid.
-    """
+    """Change of a part of a label image."""
 
     part: tuple[slice, ...]
-    values: Array
+    values: Array  # labels of the part after the change
+    # New label to the label whose pixels it takes over.
     parents: Mapping[int, int] = field(default_factory=dict)
-    moved: bool = False
+    moved: bool = False  # cells only change their number: their parents' measurements stay valid
 
     def apply(self, labels: Array) -> Array:
         """Return a changed copy of `labels`."""
@@ -181,10 +172,7 @@ def union_box(boxes: Sequence[Box]) -> Box:
 def _replace_mask(
     labels: Any, label: int, boxes: Boxes | None, margin: int, change: Callable[[Mask], Any]
 ) -> Edit:
-    """Replace a cell's mask, with a `margin` inside the image, by `change` of it.
-
-    Pixels of other cells stay theirs.
-    """
+    """Replace a cell's mask, with a `margin` inside the image, by `change` of it."""
     y, x = (
         slice(max(0, side.start - margin), min(length, side.stop + margin))
         for side, length in zip(cell_box(labels, label, boxes), labels.shape, strict=True)

@@ -28,19 +28,10 @@ def foreground(image: npt.NDArray[Any], params: ForegroundParams) -> Mask:
     .. math:: M = \bigl[\, \mathrm{erode}(G_r * |\nabla (G_s * I)|) > t \,\bigr]
 
     with the Sobel gradient; then small holes are filled and specks dropped. Of several colours
-    the strongest counts.
+    the strongest counts. Returns ``(Y, X)`` bool, all False where the picture is flat.
 
-    Parameters
-    ----------
-    image
-        ``(Y, X)`` or ``(Y, X, C)``, else ValueError; integers are taken as fractions of their
-        type's largest value, floats as they are, in 0–1.
-    params
-        Every kernel and threshold.
-
-    Returns
-    -------
-    ``(Y, X)`` bool, all False where the picture is flat
+    The `image` is ``(Y, X)`` or ``(Y, X, C)``, else ValueError; integers are taken as fractions of
+    their type's largest value, floats as they are, in 0–1.
 
     Examples
     --------

@@ -77,11 +77,8 @@ def convex_pieces(stained: Mask) -> npt.NDArray[np.int32]:
 
 
 def _owned(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
-    """Which pieces belong to the seed: those it fills, and those that hold much of one spot.
-
-    A spot is a connected part of the seed; a nucleus is large, and only a small share of its spot
-    leaks into the rim of a neighbour.
-    """
+    """Which pieces belong to the seed: those it fills, and those that hold much of one spot."""
+    # A nucleus is a large spot, of which only a small share leaks into the rim of a neighbour.
     spots, _ = ndi.label(seed)
     shared = np.zeros((int(pieces.max()) + 1, int(spots.max()) + 1))
     np.add.at(shared, (pieces[seed], spots[seed]), 1)
@@ -131,17 +128,9 @@ def open_components(mask: Mask) -> Mask:
 def divide_at_necks(matter: Mask, own: Mask, other: Mask, smoothing: float) -> npt.NDArray[np.int8]:
     """Divide stained matter at its necks, by a watershed of the depth from marked pixels.
 
-    Parameters
-    ----------
-    matter, own, other
-        ``(h, w)`` stained matter, and pixels of the cell and of other cells, which count as matter;
-        where both, the cell's.
-    smoothing
-        Width of the Gaussian that smooths depths, in pixels.
-
-    Returns
-    -------
-    ``(h, w)`` 1 for the cell's, -1 for others', 0 for matter without any marked pixel.
+    Returns ``(h, w)``: 1 for the cell's, -1 for others', 0 for matter without any marked pixel.
+    Pixels of the cell, `own`, and of `other` cells count as matter; where both, they are the
+    cell's. Depths are smoothed by a Gaussian of width `smoothing` in pixels.
 
     Examples
     --------
@@ -163,17 +152,10 @@ def colour_evidence(
 
     .. math:: \log \frac{P(c_p \mid \text{cell})}{P(c_p \mid \text{others})}
 
-    by histograms (Boykov and Jolly, *Interactive Graph Cuts*, ICCV 2001).
-
-    Parameters
-    ----------
-    density
-        ``(h, w, 3)`` optical density.
-    own, other
-        ``(h, w)`` weight of each pixel in the cell's histogram, and in that of others; where
-        either has too few pixels for colours to be known, the evidence is 0.
-    smoothing
-        Width of the Gaussian that smooths the evidence, in pixels.
+    by histograms (Boykov and Jolly, *Interactive Graph Cuts*, ICCV 2001) of the ``(h, w, 3)``
+    optical density. `own` and `other` are ``(h, w)`` weights of pixels in the cell's histogram and
+    in that of others; where either has too few, the evidence is 0. It is smoothed by a Gaussian of
+    width `smoothing` in pixels.
     """
     if np.count_nonzero(own) < _MIN_WEIGHT or np.count_nonzero(other) < _MIN_WEIGHT:
         return np.zeros(own.shape)

@@ -85,16 +85,8 @@ def match_scores(scores: npt.ArrayLike, minimum: float = 0.0) -> Pairs:
 def match_points(true: npt.ArrayLike, found: npt.ArrayLike, distance: npt.ArrayLike) -> Pairs:
     """Match as many points as possible one to one within a distance, the nearest of these.
 
-    Parameters
-    ----------
-    true, found
-        ``(N, 2)`` and ``(M, 2)`` points.
-    distance
-        Greatest distance of a pair; one number, or ``(N,)`` one for each true point.
-
-    Returns
-    -------
-    ``(K, 2)`` indices into `true` and `found`, in the order of `true`
+    Returns ``(K, 2)`` indices into `true`, ``(N, 2)``, and `found`, ``(M, 2)``, in the order of
+    `true`. The greatest `distance` of a pair is one number, or ``(N,)`` one for each true point.
 
     Examples
     --------
@@ -215,16 +207,8 @@ def class_scores(counts: Counts, names: Sequence[str]) -> pd.DataFrame:
     .. math:: \mathrm{accuracy} = \frac{TP}{TP + FN}, \qquad
               \mathrm{IoU} = \frac{TP}{TP + FN + FP}
 
-    Parameters
-    ----------
-    counts
-        As :func:`confusion_matrix` returns them, summed over pictures.
-    names
-        Of the classes.
-
-    Returns
-    -------
-    Columns class, accuracy (NaN where the class is not in the truth), iou, pixels
+    Columns are class, accuracy (NaN where the class is not in the truth), iou and pixels; `counts`
+    are those of :func:`confusion_matrix`, summed over pictures.
     """
     import pandas as pd
 

@@ -31,20 +31,13 @@ class Saliency:
 
     .. math:: s = 1 - I / I_{max} \quad\text{or}\quad s = \frac{d}{d + d_0}
 
-    with the distance :math:`d` from the background.
-
-    Attributes
-    ----------
-    name
-        ``stain``: darker than the empty background. ``inverse``: dark, as in WSISPDR for phase
-        contrast. ``generic``: brighter or darker than the background.
-    level
-        Density :math:`d_0` that is as likely a cell's as the background's; for ``inverse`` the
-        brightest value of the field.
+    with the distance :math:`d` from the background. By ``stain``, cells are darker than the empty
+    background; by ``inverse`` dark, as in WSISPDR for phase contrast; by ``generic`` brighter or
+    darker than the background.
     """
 
     name: SaliencyName
-    level: float
+    level: float  # density d_0, as likely a cell's as the background's; brightest of ``inverse``
 
     def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Compute the saliency 0–1 of ``(h, w, 3)`` density, for ``inverse`` brightness."""
@@ -147,18 +140,10 @@ def paper_costs(
     .. math:: R_p = (1 - s_p,\; s_p), \qquad
         B_{pq} = \lambda \exp\left(-\frac{|c_p - c_q|^2}{2 \beta^2}\right)
 
-    with :math:`\beta^2` the mean of :math:`|c_p - c_q|^2` over all neighbours.
-
-    Parameters
-    ----------
-    saliency
-        ``(h, w)`` in 0–1: how much a pixel looks like a cell.
-    own, other
-        ``(h, w)`` seeds of the cell and of the other cells; where both, the others'.
-    contrast
-        ``(h, w)`` or ``(h, w, C)`` values c whose edges are borders; the saliency by default.
-    weight
-        :math:`\lambda`.
+    with :math:`\beta^2` the mean of :math:`|c_p - c_q|^2` over all neighbours, :math:`\lambda` the
+    `weight`, and :math:`s` the ``(h, w)`` `saliency` in 0–1. The `contrast`, ``(h, w)`` or
+    ``(h, w, C)``, holds values c whose edges are borders; the saliency by default. `own` and
+    `other` are ``(h, w)`` seeds of the cell and of other cells; where both, the others'.
     """
     edges = np.asarray(saliency if contrast is None else contrast, np.float64)
     edges = edges.reshape(*own.shape, -1)

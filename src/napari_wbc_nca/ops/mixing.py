@@ -27,10 +27,7 @@ class Statistics(NamedTuple):
 
 
 def background_statistics(pixels: Pixels, mask: Labels) -> Statistics | None:
-    """Measure the background, 0 in the ``(Y, X)`` mask, of each channel of ``(C, Y, X)`` pixels.
-
-    None where there is hardly any background.
-    """
+    """Measure the background, 0 in the mask, of ``(C, Y, X)`` pixels; None if hardly any is."""
     empty = (mask == 0).ravel().astype(np.float32)
     count = float(np.count_nonzero(empty))
     if count < _MIN_BACKGROUND:
@@ -62,14 +59,8 @@ def mix(
     .. math:: \tilde I = \lambda \frac{I_1 - \mu_1}{\sigma_1}
               + (1 - \lambda) \frac{I_2 - \mu_2}{\sigma_2}
 
-    Parameters
-    ----------
-    first, second
-        ``(C, Y, X)`` float32 of one shape, else ValueError.
-    share
-        :math:`\lambda` in 0–1.
-    statistics
-        Of the two backgrounds; None where the pictures are standardised already.
+    They are ``(C, Y, X)`` float32 of one shape, else ValueError; :math:`\lambda` is the `share`, in
+    0–1. The `statistics` are None where the pictures are standardised already.
     """
     _check_shapes("pictures", first, second)
     one, two = statistics or (None, None)
@@ -103,19 +94,8 @@ def mix_masks(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[
 def overlay_masks(first: Labels, second: Labels, classes: int) -> tuple[Labels, Labels]:
     """Mix two ``(Y, X)`` masks to one mask a class, which keep both cells where they overlap.
 
-    Parameters
-    ----------
-    first, second
-        ``(Y, X)`` uint8 masks.
-    classes
-        Number of classes, the background included.
-
-    Returns
-    -------
-    present
-        ``(classes, Y, X)`` uint8: 1 where a class is present; the background where none is.
-    known
-        ``(Y, X)`` uint8: 0 where either mask is `IGNORED`.
+    Returns ``(classes, Y, X)`` uint8: 1 where a class is present, the background where none is; and
+    ``(Y, X)`` uint8: 0 where either mask is `IGNORED`.
     """
     numbers = np.arange(classes, dtype=np.uint8)[:, None, None]
     present = ((first == numbers) | (second == numbers)).astype(np.uint8)

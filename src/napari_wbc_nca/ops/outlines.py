@@ -22,16 +22,8 @@ def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     """Trace the outlines of every cell, one polygon a connected piece.
 
     Pieces are connected by edges of pixels, so that polygons are simple: pixels that only touch
-    at a corner belong to two of them. Outer rings run clockwise, y downwards.
-
-    Parameters
-    ----------
-    labels
-        ``(Y, X)`` integers, 0 outside of all cells.
-
-    Returns
-    -------
-    Label, ascending, to its polygons, with corners only where an outline turns
+    at a corner belong to two of them. Outer rings run clockwise, y downwards. Returns each label of
+    the ``(Y, X)`` integers, ascending, with its polygons, which have corners only at turns.
 
     Examples
     --------

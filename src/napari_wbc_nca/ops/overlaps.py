@@ -28,16 +28,8 @@ def resolve_overlaps(
     Any other shared pixel goes to the cell of larger response there, then to the nearer centre,
     then to the centre that is first in raster order. Each cell keeps the component (edge
     neighbours) that holds its centre, else its largest; its nucleus is cut to that. Pixels outside
-    the image are cut off, and empty cells are dropped.
-
-    Parameters
-    ----------
-    cells
-        Cells with different centres, in any order.
-    shape
-        Height and width of the image in pixels.
-    duplicate
-        Share of the smaller mask, 0–1.
+    the image, of `shape` (height, width), are cut off, and empty cells are dropped. The cells have
+    different centres, and may come in any order.
     """
     inside = [cell for cell in (_clip(cell, shape) for cell in cells) if cell.mask.any()]
     ordered = sorted(inside, key=lambda cell: cell.centre)
@@ -133,11 +125,8 @@ def _without_duplicates(
 
 
 def _divide(a: Cell, b: Cell, mask_a: npt.NDArray[np.bool_], mask_b: npt.NDArray[np.bool_]) -> None:
-    """Remove each pixel that `a` and `b` share from the mask of the one that loses it.
-
-    Both are compared by their first masks, so that a third cell's claims change nothing; `a`
-    comes first in raster order.
-    """
+    """Remove each pixel that `a` and `b`, in raster order, share from the mask that loses it."""
+    # Compared by their first masks, so that a third cell's claims change nothing.
     part = _common(a, b)
     in_a, in_b = local_slices(a, part), local_slices(b, part)
     response_a, response_b = a.response[in_a], b.response[in_b]

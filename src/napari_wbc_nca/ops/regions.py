@@ -25,20 +25,11 @@ _SMOOTHING = 1.5  # pixels; chromatin is grainy, cells are not
 
 
 def region_in_box(density: npt.NDArray[Any], half_axes: tuple[float, float], valid: Mask) -> Mask:
-    """Segment the cell in a box at the window's centre.
+    """Segment the cell in a box at the window's centre, by its ``(h, w, 3)`` optical density.
 
-    Parameters
-    ----------
-    density
-        ``(h, w, 3)`` optical density of the window.
-    half_axes
-        Half height and half width of the box, in pixels.
-    valid
-        ``(h, w)``; False where the window reaches beyond the image.
-
-    Returns
-    -------
-    ``(h, w)`` bool, one component without holes; the box's ellipse where colours do not differ
+    Returns ``(h, w)`` bool, one component without holes; the box's ellipse where colours do not
+    differ. `half_axes` are half height and half width of the box in pixels; `valid` is ``(h, w)``,
+    False where the window reaches beyond the image.
     """
     y, x = (np.arange(n) - (n - 1) / 2 for n in valid.shape)
     radius = np.hypot(y[:, None] / half_axes[0], x / half_axes[1])

@@ -36,10 +36,7 @@ def otsu_threshold(response: npt.ArrayLike) -> float:
 def component_at_centre(
     mask: npt.NDArray[np.bool_], centre: tuple[float, float]
 ) -> npt.NDArray[np.bool_]:
-    """Select the component (edge neighbours) of a mask at a point in pixels, or nearest to it.
-
-    An empty mask stays empty.
-    """
+    """Select the component (edge neighbours) of a mask that is nearest to a point in pixels."""
     rows, columns = np.nonzero(mask)
     if rows.size == 0:
         return np.zeros(mask.shape, bool)

@@ -63,14 +63,8 @@ def fit_background(sample: npt.NDArray[Any], terms: int = 6) -> Polynomial:
     """Fit the colour of the empty background, with the illumination's fall-off.
 
     An expectile regression of the log brightness finds the background's pixels, which are the
-    brightest at their place; a ridge regression of each channel on them gives the colours.
-
-    Parameters
-    ----------
-    sample
-        ``(h, w, 3)`` in 0–255, an evenly spaced sample of the whole field.
-    terms
-        Of the :class:`Polynomial`.
+    brightest at their place; a ridge regression of each channel on them gives the colours. The
+    sample is ``(h, w, 3)`` in 0–255, evenly spaced over the whole field.
     """
     rgb = np.asarray(sample, np.float64)
     y, x = np.meshgrid(*(np.arange(n) / n * 2 - 1 for n in rgb.shape[:2]), indexing="ij")
@@ -127,14 +121,9 @@ def sample_field(rgb: Any) -> npt.NDArray[Any]:
 
 
 def fit_normalisation(normalisation: Mapping[str, Any], sample: npt.NDArray[Any]) -> Normalise:
-    """Fit the normalisation of a checkpoint to a sample of a field.
+    """Fit the normalisation of a checkpoint to an ``(h, w, 3)`` sample of a field in 0–255.
 
-    Parameters
-    ----------
-    normalisation
-        ``name`` of an entry of `NORMALISATIONS`, else ValueError, and the constants it reads.
-    sample
-        ``(h, w, 3)`` in 0–255.
+    It has the ``name`` of an entry of `NORMALISATIONS`, else ValueError, and constants it reads.
     """
     if (name := normalisation["name"]) not in NORMALISATIONS:
         known = ", ".join(NORMALISATIONS)

@@ -44,12 +44,8 @@ class Tile:
 def tiles(shape: tuple[int, int], tile: int, halo: int) -> Iterator[Tile]:
     """Cut a field of `shape` (height, width) into tiles, in raster order.
 
-    Parameters
-    ----------
-    tile
-        Side of a core in pixels, 1 or more; the last row and column may be smaller.
-    halo
-        Pixels read beyond the core on every side, 0 or more, clipped at the field's border.
+    Cores have the side `tile` in pixels, 1 or more, or less in the last row and column; `halo`
+    pixels, 0 or more, are read beyond them on every side, clipped at the field's border.
 
     Examples
     --------
@@ -84,21 +80,10 @@ def resample(
 ) -> npt.NDArray[np.float32]:
     """Resample a part of a field with a triangle kernel, which also smooths when it shrinks.
 
-    Parameters
-    ----------
-    read
-        Returns the source's ``(h, w, C)`` pixels of a slice of rows and one of columns.
-    shape, origin
-        Height and width of the source, and the position of its first pixel where it is itself a
-        part.
-    factor
-        Source pixels per output pixel.
-    rows, columns
-        Output pixels, within `resampled_shape`.
-
-    Returns
-    -------
-    ``(len(rows), len(columns), C)`` float32
+    Returns ``(len(rows), len(columns), C)`` float32 of the output pixels `rows` and `columns`,
+    within `resampled_shape`; `factor` is source pixels per output pixel. `read` returns the
+    source's ``(h, w, C)`` pixels of a slice of rows and one of columns; `shape` is the source's
+    height and width, and `origin` the position of its first pixel where it is itself a part.
     """
     down, first_row, last_row = _resampling_weights(rows, factor, shape[0], origin[0])
     across, first_column, last_column = _resampling_weights(columns, factor, shape[1], origin[1])
