@@ -37,9 +37,7 @@ app.add_typer(models.app, name="models")
 
 
 @app.command()
-def gui(
-    image: Annotated[Path | None, typer.Argument(help="Image to open.")] = None,
-) -> None:
+def gui(image: Annotated[Path | None, typer.Argument(help="Image to open.")] = None) -> None:
     """Open napari with the widget, and an image if one is given."""
     if find_spec("napari") is None or not any(map(find_spec, BINDINGS)):
         missing = "napari" if find_spec("napari") is None else "a Qt binding"

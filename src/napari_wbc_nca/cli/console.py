@@ -86,13 +86,8 @@ def count_types(
 ) -> str:
     """Count cells by class, the most frequent first.
 
-    Parameters
-    ----------
-    found
-        Table of cells.
-    regions
-        Class to ``regions`` and ``area_share`` where touching cells are not separated, as the
-        provenance of a segmentation has them: these are no cell counts.
+    `regions` has, as the provenance of a segmentation, ``regions`` and ``area_share`` of classes
+    whose touching cells are not separated: these are no cell counts.
 
     Examples
     --------

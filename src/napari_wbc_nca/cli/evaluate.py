@@ -128,13 +128,7 @@ def _report(steps: Generator[Progress, None, Report], title: str, output: Path) 
 
 
 def parse_values(texts: list[str], cls: type) -> dict[str, Any]:
-    """Parse texts ``name=value`` into the types of the fields of `cls`.
-
-    Raises
-    ------
-    typer.BadParameter
-        For a text that is not of that form, is no field, or has another type.
-    """
+    """Parse texts ``name=value`` into the types of the fields of `cls`; wrong usage for others."""
     types = {field.name: field.type for field in fields(cls)}
     values: dict[str, Any] = {}
     for text in texts:

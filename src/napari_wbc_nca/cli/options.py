@@ -104,21 +104,9 @@ def drop_unset(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make(cls: type[P], values: Mapping[str, Any], owner: str = "") -> P:
-    """Make `cls` from the given options; wrong usage where they do not fit.
+    """Make params `cls` from options, None where not given; wrong usage where they do not fit.
 
-    Parameters
-    ----------
-    cls
-        Params dataclass.
-    values
-        Name to value; None where an option was not given.
-    owner
-        Name of the owner, for the message.
-
-    Raises
-    ------
-    typer.BadParameter
-        With the parameter, its value and what was expected.
+    The message begins with `owner`, and says the parameter, its value and what was expected.
     """
     try:
         return from_mapping(cls, drop_unset(values))

@@ -32,12 +32,8 @@ if TYPE_CHECKING:
 class Inputs:
     """Images on the command line.
 
-    Attributes
-    ----------
-    files
-        Each image once, in the order of the arguments, to the name of its outputs.
-    failed
-        Argument without an image to the reason.
+    `files` has each image once, in the order of the arguments, and the name of its outputs;
+    `failed` each argument without an image, and the reason.
     """
 
     files: dict[Path, str] = field(default_factory=dict)
@@ -208,11 +204,8 @@ def run(
 ) -> tuple[Segmentation, list[Path]]:
     """Segment one image and write its files.
 
-    Raises
-    ------
-    ValueError
-        When an earlier run wrote files of this image, and ``job.force`` is not set; and for an
-        image or a prompt that cannot be used.
+    A ValueError says when an earlier run wrote files of this image and ``job.force`` is not set,
+    and when an image or a prompt cannot be used.
     """
     from napari_wbc_nca.io import results
     from napari_wbc_nca.io.images import prepare

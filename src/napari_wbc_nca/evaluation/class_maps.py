@@ -39,14 +39,9 @@ _UNMIXED = "unmixed"
 
 @dataclass(frozen=True, eq=False)
 class ClassImage:
-    """An image of the data set `data` with the class of each pixel.
+    """An image of the data set `data`, and the index in `names`, ``(Y, X)``, of each pixel's class.
 
-    Attributes
-    ----------
-    classes
-        ``(Y, X)`` index of the class in `names`.
-    names
-        Of the classes, the background first.
+    The background is the first of the names.
     """
 
     data: str
@@ -90,14 +85,8 @@ def measure_classes(
 ) -> Generator[Progress, None, ClassEvaluation]:
     """Measure accuracy and IoU of each class, with progress after each image and model.
 
-    Parameters
-    ----------
-    models
-        Of a method that gives a label image ``class``.
-    data
-        Folders as in :func:`read_class_images`.
-    params
-        Of prediction.
+    `models` are of a method that gives a label image ``class``, `data` folders as in
+    :func:`read_class_images`.
     """
     images = [image for folder in data for image in read_class_images(folder)]
     counts: dict[tuple[int, str], Any] = {}
@@ -155,14 +144,10 @@ def read_class_images(folder: str | Path) -> Iterator[ClassImage]:
     """Read the images of a folder that have a class for each pixel.
 
     Beside each ``NAME.*`` lies ``NAME_mask.png`` with an index a pixel, of the names in
-    ``classes.txt`` from 1 on; without ``classes.txt`` it is an expert's mask of white blood
-    cells: 0, 128 and 255. A folder of such folders is read whole; of one called ``unmixed``
-    artificial mixtures are made too.
-
-    Raises
-    ------
-    LabelError
-        When there is no such image, or a mask does not fit.
+    ``classes.txt`` from 1 on; without ``classes.txt`` it is an expert's mask of white blood cells:
+    0, 128 and 255. A folder of such folders is read whole; of one called ``unmixed`` artificial
+    mixtures are made too. Without any such image, or with a mask that does not fit, a LabelError is
+    raised.
     """
     path = Path(folder)
     folders = [inner for inner in sorted(path.glob("*")) if inner.is_dir()]

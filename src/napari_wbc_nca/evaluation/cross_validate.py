@@ -39,13 +39,9 @@ PLOTTED = ("cell_iou", "nucleus_iou", "f1", "type_balanced", "type_balanced_all"
 class CrossValidation(Report):
     """Results of a method within and between data sets.
 
-    Attributes
-    ----------
-    folds
-        One row a trained model, test set and projection, with the figures of its summary.
-    transfer
-        One row a projection, figure, training and test set: ``mean`` and sample standard
-        deviation ``sd`` over the folds.
+    `folds` has one row a trained model, test set and projection, with the figures of its summary;
+    `transfer` one a projection, figure, training and test set, with ``mean`` and sample standard
+    deviation ``sd`` over the folds.
     """
 
     stem: ClassVar[str] = "transfer"
@@ -96,28 +92,15 @@ def cross_validate(
     train: Any = None,
     segment: NcaParams | None = None,
 ) -> Generator[Progress, None, CrossValidation]:
-    """Train models on each data set, and measure them on that and on every other.
+    """Train models of a method on each data set, and measure them on that and on every other.
 
     Each data set is divided into folds that keep groups, such as slides, whole. A model for each
-    fold is trained on the weak labels of the others, and measured on its own fold and on the
-    whole of every other data set. A type is measured where the model was trained on it.
+    fold is trained on the weak labels of the others, and measured on its own fold and on the whole
+    of every other data set. A type is measured where the model was trained on it.
 
-    Parameters
-    ----------
-    method
-        Name in the registry.
-    data
-        One data set or several, as `evaluate` takes them.
-    params
-        Parameters of the evaluation.
-    train, segment
-        Parameters of training and prediction; the method's defaults where None.
-
-    Raises
-    ------
-    ValueError
-        When a data set has fewer groups than folds, or two share an image, on which a model
-        would be both trained and measured.
+    `data` are as `evaluate` takes them; `train` and `segment` are the parameters of training and
+    prediction, the method's defaults where None. A ValueError says when a data set has fewer groups
+    than folds, or two share an image, on which a model would be both trained and measured.
     """
     known = registry.get(method)
     learn, train = registry.load(known.train), check(train or known.train_params())

@@ -136,20 +136,10 @@ def run(
 ) -> Generator[Progress, None, Report]:
     """Check the parameters, and return the steps of :func:`evaluate`.
 
-    Parameters
-    ----------
-    models
-        One or two; any number of `cellmixer`, where images with masks are measured.
-    data, params
-        As in :func:`evaluate`.
-    values
-        Prediction parameters by name; each model takes those that its method has.
-
-    Raises
-    ------
-    ValueError
-        For a parameter that is unknown, out of bounds or has no effect here, and for more models
-        or data sets than can be measured together.
+    `models` are one or two; any number of `cellmixer`, where images with masks are measured. Each
+    takes those prediction parameters `values` that its method has. A ValueError names a parameter
+    that is unknown, out of bounds or has no effect here, and more models or data sets than can be
+    measured together.
     """
     check(params)
     settings = prediction_params(models, values or {})

@@ -32,18 +32,10 @@ CELL, NUCLEUS = 64, 192
 
 @dataclass(frozen=True, eq=False)
 class EvaluationImage:
-    """One image whose true cells are known.
+    """One image whose true cells are known: a sample as training uses it, and an expert's mask.
 
-    Attributes
-    ----------
-    sample
-        The image with its weak labels: all that training uses.
-    mask
-        File of the expert's mask; None where there are weak labels only.
-    whole
-        The image is a crop of one cell: no cell is searched for.
-    masked_class
-        Class of the cells in the mask.
+    `mask` is None where there are weak labels only, `masked_class` the class of the cells in it. In
+    a crop of one cell (`whole`), no cell is searched for.
     """
 
     sample: Sample
@@ -59,20 +51,11 @@ class EvaluationImage:
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """The true white blood cells of an image.
+    """The true white blood cells of an image, or of a crop of one cell (`whole`): their classes.
 
-    Attributes
-    ----------
-    names
-        Class of each.
-    whole
-        Whether the image is a crop of one cell.
-    boxes
-        ``(N, 4)`` y0, x0, y1, x1 in pixels; None for masks and crops.
-    cell, nucleus
-        ``(Y, X)`` uint32, the first cell 1; None where there is no mask.
-    ignored
-        ``(Y, X)`` bool: what nobody reviewed; cells predicted mostly there are not counted.
+    `boxes` are ``(N, 4)`` y0, x0, y1, x1 in pixels, None for masks and crops. `cell` and `nucleus`
+    are ``(Y, X)`` uint32, the first cell 1, None without a mask. `ignored`, ``(Y, X)`` bool, is
+    what nobody reviewed; cells predicted mostly there are not counted.
     """
 
     names: tuple[str, ...]
@@ -86,10 +69,7 @@ class GroundTruth:
 def read_images(data: str | Path, params: EvaluateParams) -> list[EvaluationImage]:
     """List the images of `data` that are of the kind, names and types in `params`.
 
-    Raises
-    ------
-    ValueError
-        When no image is left, or a listed image is missing, with the names.
+    Where none is left, or a listed one is missing, a ValueError names it.
     """
     path, classes = training_data(Path(data)), split_names(params.classes)
     masked = path.is_dir() and any(path.glob("*_mask.png"))
@@ -133,10 +113,7 @@ def _select(images: list[EvaluationImage], include: str) -> list[EvaluationImage
 def read_ground_truth(image: EvaluationImage) -> GroundTruth:
     """Read the true white blood cells of an image.
 
-    Raises
-    ------
-    ValueError
-        When a mask is not of its image's size, or holds class numbers.
+    A ValueError says when a mask is not of its image's size, or holds numbers of classes.
     """
     sample = image.sample
     if sample.masks is not None:
@@ -194,17 +171,11 @@ def _renumber(labels: npt.NDArray[Any], kept: Sequence[int]) -> Labels:
 def label_components(
     mask: npt.NDArray[np.bool_], boxes: npt.NDArray[np.float32] | None = None
 ) -> Labels:
-    """Label the connected components of a mask; divide a component between its boxes.
+    """Label the components of a mask ``(Y, X)``; divide a component between its boxes ``(N, 4)``.
 
-    A box belongs to the component that fills most of it. Where two or more belong to one, each
-    pixel goes to the box whose centre is nearest in units of the box's sides.
-
-    Parameters
-    ----------
-    mask
-        ``(Y, X)`` bool.
-    boxes
-        ``(N, 4)`` y0, x0, y1, x1 in pixels.
+    A box, y0, x0, y1, x1 in pixels, belongs to the component that fills most of it. Where two or
+    more belong to one, each pixel goes to the box whose centre is nearest in units of the box's
+    sides.
     """
     boxes = np.empty((0, 4), np.float32) if boxes is None else boxes
     components, count = ndimage.label(mask)

@@ -29,22 +29,11 @@ TRUE, PREDICTED, OTHER = "black", "#39ff14", "#00b7ff"
 
 @dataclass(frozen=True, eq=False)
 class CellCrop:
-    """One measured cell with its surroundings.
+    """One measured cell with its surroundings, and its IoU with the ground truth as `score`.
 
-    Attributes
-    ----------
-    score
-        IoU with the ground truth.
-    rgb
-        ``(h, w, 3)`` uint8.
-    true
-        ``(h, w)`` bool mask of the cell; a filled box where only a box is known.
-    predicted
-        ``(h, w)`` bool mask of all predicted cells.
-    image, cell
-        Name of the image, and number of the true cell in it.
-    corner
-        Row and column of the crop's first pixel.
+    `rgb` is ``(h, w, 3)`` uint8; `true`, ``(h, w)`` bool, the cell's mask, or a filled box where
+    only a box is known; `predicted`, ``(h, w)`` bool, all predicted cells. `cell` is the number of
+    the true cell in `image`, `corner` row and column of the crop's first pixel.
     """
 
     title: str

@@ -65,12 +65,7 @@ class Report(ABC):
 def write_report(report: Report, folder: str | Path) -> None:
     """Write tables, Markdown, plots and ``evaluation.json`` into `folder`, all or none.
 
-    Parts are written into folders of their names.
-
-    Raises
-    ------
-    OutputError
-        When a file cannot be written.
+    Parts are written into folders of their names. An OutputError says what cannot be written.
     """
     texts = {f"{report.stem}.md": report.text()}
     texts["evaluation.json"] = json.dumps(report.provenance, indent=2)

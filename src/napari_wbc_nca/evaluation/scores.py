@@ -42,14 +42,10 @@ def score_cells(truth: GroundTruth, prediction: Segmentation, overlap: float) ->
     largest: of masks, or of boxes that share at least `overlap`; in a crop, with the largest
     predicted cell.
 
-    Returns
-    -------
-    DataFrame
-        With `COLUMNS`, one row a true cell, then one a predicted cell without a partner.
-        ``cell`` counts from 1 and is 0 for the latter; ``label`` is 0 for a missed cell, whose
-        scores are 0; scores that need a mask or box that is not there are NaN. ``hit``: the IoU
-        is at least `overlap`. ``found``: a hit, or the cell of a crop, whose type counts however
-        bad its mask is.
+    The table has `COLUMNS`, one row a true cell, then one a predicted cell without a partner.
+    ``cell`` counts from 1 and is 0 for the latter; ``label`` is 0 for a missed cell, whose scores
+    are 0; scores that need a mask or box that is not there are NaN. ``hit``: the IoU is at least
+    `overlap`. ``found``: a hit, or the cell of a crop, whose type counts however bad its mask is.
     """
     shared = _pair_scores(truth, prediction)
     partner = dict(metrics.match_scores(shared, 0 if truth.boxes is None else overlap).tolist())

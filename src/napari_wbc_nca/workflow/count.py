@@ -21,15 +21,9 @@ if TYPE_CHECKING:
 class Count:
     """Differential counts of several images.
 
-    Attributes
-    ----------
-    differentials
-        Rows of :func:`~napari_wbc_nca.ops.differential.differential` with a column ``image``; the
-        last image, ``all images``, is all of them together.
-    cells
-        Every cell, with a column ``image``.
-    failed
-        Image to why it could not be counted.
+    `differentials` are rows of :func:`~napari_wbc_nca.ops.differential.differential` with a column
+    ``image``; the last image, ``all images``, is all of them together. `cells` is every cell, with
+    a column ``image``, `failed` each image that could not be counted, and why.
     """
 
     differentials: pd.DataFrame
@@ -45,16 +39,8 @@ Read = Callable[[], "tuple[pd.DataFrame, tuple[int, int] | None]"]
 def count_cells(folder: str | Path) -> Count:
     """Count the cells of a folder of results, or of an annotation project, by type.
 
-    Parameters
-    ----------
-    folder
-        Folder that ``segment`` wrote into, subfolders included, or of a project, whose corrected
-        cells are counted.
-
-    Raises
-    ------
-    ValueError
-        When no cell table is there.
+    `folder` is one that ``segment`` wrote into, subfolders included, or a project's, whose
+    corrected cells are counted. Where no cell table is there, a ValueError is raised.
     """
     import pandas as pd
 

@@ -208,13 +208,7 @@ def run(
 def split_items(
     items: Sequence[Item], params: ExportParams, table: Path | None = None
 ) -> list[Item]:
-    """Assign items to training, validation and test; see :func:`assign_splits`.
-
-    Raises
-    ------
-    ExportError
-        When they cannot be split so.
-    """
+    """Assign items to training, validation and test by :func:`assign_splits`, or an ExportError."""
     keys = ("source", "title")
     names = [[*(str(one.record.get(key) or one.name) for key in keys), one.name] for one in items]
     shares = {"test": params.test, "val": params.validation}
@@ -308,21 +302,9 @@ def write_imported(
 ) -> list[Path]:
     """Write imported labels as ``segment`` writes its results, so that napari opens them alike.
 
-    ``NAME_reviewed.png`` is added where pixels are unreviewed.
-
-    Parameters
-    ----------
-    items, folder, source
-        What was imported, where to write it, and what it came from, for the record.
-    force
-        Whether files of these names are replaced.
-
-    Raises
-    ------
-    ExportError
-        When a name exists.
-    OutputError
-        When a file cannot be written.
+    ``NAME_reviewed.png`` is added where pixels are unreviewed. `source`, what was imported, goes
+    into the record. An ExportError says when a name exists, unless `force` is set, and an
+    OutputError when a file cannot be written.
     """
     target = Path(folder)
     names, ends = unique_names(items), (results.LABELS["cell"], results.TABLE)

@@ -13,13 +13,7 @@ from napari_wbc_nca.project.project import Project, is_project
 
 
 def image_files(folder: Path) -> list[Path]:
-    """List the images of a project.
-
-    Raises
-    ------
-    ProjectError
-        When the project cannot be opened, or holds no image.
-    """
+    """List the images of a project; a ProjectError where it holds none, or cannot be opened."""
     with Project(folder) as project:
         found = [image.path for image in project.images()]
     if not found:
@@ -30,13 +24,9 @@ def image_files(folder: Path) -> list[Path]:
 def label_files(path: Path) -> Path:
     """Return the folder of label images that `path` stands for.
 
-    Of a project its own, after the corrected labels were written there; anything else is
-    returned as it is.
-
-    Raises
-    ------
-    ProjectError, OutputError
-        When the project cannot be opened, or nothing in it is corrected.
+    Of a project its own, after the corrected labels were written there; anything else is returned
+    as it is. A ProjectError or OutputError says when the project cannot be opened or written, or
+    nothing in it is corrected.
     """
     if is_project(path):
         with Project(path) as project:
@@ -48,13 +38,9 @@ def label_files(path: Path) -> Path:
 def training_data(path: Path) -> Path:
     """Return the folder of training data that `path` stands for.
 
-    Of a project pairs of its images and corrected labels, in a temporary folder that goes when
-    the program ends; anything else is returned as it is.
-
-    Raises
-    ------
-    ProjectError, ExportError
-        When the project cannot be used, or an image of it is missing.
+    Of a project pairs of its images and corrected labels, in a temporary folder that goes when the
+    program ends; anything else is returned as it is. A ProjectError or ExportError says when the
+    project cannot be used, or an image of it is missing.
     """
     if not is_project(path):
         return path

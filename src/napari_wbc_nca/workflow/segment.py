@@ -70,13 +70,7 @@ def run(
     points: npt.NDArray[Any] | None = None,
     boxes: npt.NDArray[Any] | None = None,
 ) -> Generator[Progress, None, Segmentation]:
-    """Segment an image step by step; parameters as in :func:`segment`.
-
-    Yields
-    ------
-    Progress
-        With the cells finished since the last.
-    """
+    """Segment an image as :func:`segment`; each step holds the cells finished since the last."""
     check(params)
     file_sha256(image.source)  # here, in whatever thread this is; a cancelled run asks again
     predict = registry.load(registry.get(checkpoint.method).predict)
@@ -164,12 +158,8 @@ def update(
     result: Segmentation = yield from steps(previous, image, checkpoint, params, added, removed)
     before = previous.provenance.get("corrections", ())
     correction = {"added": np.asarray(added).tolist(), "removed": [int(n) for n in removed]}
-    provenance = {
-        **previous.provenance,
-        **result.provenance,
-        "corrections": [*before, correction],
-    }
-    return replace(result, provenance=provenance)
+    record = {**previous.provenance, **result.provenance, "corrections": [*before, correction]}
+    return replace(result, provenance=record)
 
 
 def contribution(found: Segmentation, label: int) -> npt.NDArray[np.float32] | None:

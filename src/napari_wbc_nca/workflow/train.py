@@ -170,20 +170,9 @@ def begin_training(
     """Record a training, so that it can be resumed, or resume the one of that name.
 
     A stopped training is resumed with the parameters it was begun with; `restart` forgets it.
-
-    Parameters
-    ----------
-    name
-        Name of the model to be.
-    model
-        Name or file of the model it starts from; empty for none.
-
-    Raises
-    ------
-    ValueError
-        When the stopped training was of another method, or started from another model.
-    OSError
-        When the folder cannot be written to.
+    `name` is that of the model to be, `model` name or file of the one it starts from, or empty. A
+    ValueError says when the stopped training was of another method, or started from another model;
+    an OSError when the folder cannot be written to.
     """
     state = state_file_of(name)
     record = state.with_suffix(".json")
