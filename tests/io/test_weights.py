@@ -20,10 +20,10 @@ from napari_wbc_nca.io.weights import (
     KEY,
     LARGEST_CARD,
     WeightsError,
+    card_json,
     load,
     load_torch,
     save,
-    to_json,
 )
 
 
@@ -35,7 +35,7 @@ def saved(tmp_path):
 
 
 def card(**changes):
-    values = json.loads(to_json(checkpoint()))
+    values = json.loads(card_json(checkpoint()))
     values.update(changes)
     return json.dumps({name: value for name, value in values.items() if value != "absent"})
 
