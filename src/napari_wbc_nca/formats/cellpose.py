@@ -83,10 +83,7 @@ def _read(path: Path, pixels: Any) -> Item:
 
 
 def _read_masks(path: Path) -> npt.NDArray[Any]:
-    """Read the masks of a file for cellpose's window.
-
-    It is a pickle, which could run anything: only arrays, and lists and dicts of them, are read.
-    """
+    """Read the masks of a file for cellpose's window, a pickle of which only arrays are read."""
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
@@ -101,7 +98,7 @@ def _read_masks(path: Path) -> npt.NDArray[Any]:
 
 
 class _Arrays(pickle.Unpickler):
-    """Unpickler of arrays only."""
+    """Unpickler of arrays, and lists and dicts of them: others could run anything."""
 
     def find_class(self, module: str, name: str) -> Any:
         known = module == "numpy" or module.rpartition(".")[0] in ("numpy.core", "numpy._core")

@@ -52,10 +52,7 @@ def write_crops(
 ) -> None:
     """Write crops with a side of `crop` µm, in a folder for each split and class.
 
-    Raises
-    ------
-    ExportError
-        When the size of an image's pixels is unknown.
+    ExportError where the size of an image's pixels is unknown.
     """
     tables = []
     for one in items:

@@ -35,17 +35,15 @@ _FARTHEST = 2**20
 """Coordinate in pixels that no outline reaches."""
 
 
-def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
-    """Write run lengths."""
-    _write(items, classes, folder, polygons=False)
-
-
 def write_polygons(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write polygons."""
-    _write(items, classes, folder, polygons=True)
+    write(items, classes, folder, polygons=True)
 
 
-def _write(items: Sequence[Item], classes: Sequence[str], folder: Path, *, polygons: bool) -> None:
+def write(
+    items: Sequence[Item], classes: Sequence[str], folder: Path, *, polygons: bool = False
+) -> None:
+    """Write run lengths, or polygons."""
     categories = [
         {"id": number, "name": name, "supercategory": "cell"}
         for number, name in enumerate(classes, start=1)
@@ -59,8 +57,7 @@ def _write(items: Sequence[Item], classes: Sequence[str], folder: Path, *, polyg
                 files.write_png(folder / "images" / split / file, files.to_colours(one, hide=True))
             height, width = one.shape
             images.append({"id": number, "file_name": file, "height": height, "width": width})
-            found = _annotations(one, classes, polygons=polygons)
-            for some in found:
+            for some in _annotations(one, classes, polygons=polygons):
                 annotations.append({"image_id": number, **some, "id": 1 + len(annotations)})
         content = {
             "info": {"description": "Cells of blood smears", "version": "1.0"},
@@ -242,8 +239,7 @@ def _segmentation(
         if size != list(shape) or min(lengths) < 0 or sum(lengths) != shape[0] * shape[1]:
             raise ExportError(
                 f"{path}: the run lengths of annotation {annotation.get('id')} are {sum(lengths)} "
-                f"pixels of size {size}, and its image has the size {list(shape)}; export both "
-                "again"
+                f"pixels of size {size}, its image has the size {list(shape)}; export both again"
             )
         return found
     listed = segment if isinstance(segment, list) else []

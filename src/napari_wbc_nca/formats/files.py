@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +22,7 @@ from napari_wbc_nca.formats.items import ExportError, Item
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import NameIndex, replace_all, to_json, write_reason
 from napari_wbc_nca.io.pixels import contrast, to_rgb
-from napari_wbc_nca.io.tables import Table, TableError, read_table, to_frame, to_label
+from napari_wbc_nca.io.tables import TableError, read_table, to_frame, to_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +32,8 @@ RECORD = "provenance.json"
 """Name of the provenance in the folder of an export."""
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """What a picture's file name ends with, lower case."""
-SPLITS = {"train": "train", "val": "val", "test": "test"} | {
-    "training": "train",
-    "valid": "val",
-    "validation": "val",
-}
+SPLITS = {"train": "train", "val": "val", "test": "test"}
+SPLITS |= {"training": "train", "valid": "val", "validation": "val"}
 """Names of training, validation and test, as folders and tables have them, to the split."""
 
 
@@ -49,10 +46,7 @@ def make_folder(folder: Path) -> Path:
 def find_files(path: Path, patterns: Sequence[str], hint: str) -> list[Path]:
     """List the files in a folder that match the first pattern with any match, or the file `path`.
 
-    Raises
-    ------
-    ExportError
-        When there are none, with the `hint`.
+    ExportError with the `hint` where there are none.
     """
     if path.is_file():
         return [path]
@@ -75,10 +69,7 @@ def write_json(path: Path, value: Any, indent: int | None = None) -> None:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record in terms of JSON, an entry a line.
-
-    Python's own indenting takes longer than some exports.
-    """
+    """Write a record as JSON, an entry a line; indenting takes longer than some exports."""
     lines = (
         f"{json.dumps(name)}: {json.dumps(entry, default=to_json)}"
         for name, entry in record.items()
@@ -87,13 +78,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file, which may be compressed as QuPath does it.
-
-    Raises
-    ------
-    ExportError
-        When it is no readable JSON.
-    """
+    """Read a JSON file, which may be compressed as QuPath does it; ExportError for no JSON."""
     try:
         content = path.read_bytes()
         if content.startswith(b"PK"):
@@ -104,8 +89,7 @@ def read_json(path: Path) -> Any:
         return json.loads(content)  # in UTF-8 or UTF-16, with or without a mark
     except (ValueError, OSError, EOFError, IndexError, BadZipFile) as error:
         raise ExportError(
-            f"{path} is no readable JSON: {error}; it is truncated or of another kind: export it "
-            "again"
+            f"{path} is no readable JSON: {error}; it is cut short or of another kind: export again"
         ) from error
 
 
@@ -123,10 +107,7 @@ def write_cells(path: Path, cells: pd.DataFrame) -> None:
 def read_cells(path: Path) -> pd.DataFrame | None:
     """Read a table of cells, by any columns; None where there is no file.
 
-    Raises
-    ------
-    ExportError
-        When it is no table, or a label is no positive integer.
+    ExportError where it is no table, or a label is no positive integer.
     """
     import pandas as pd
 
@@ -141,17 +122,15 @@ def read_cells(path: Path) -> pd.DataFrame | None:
     column = next((name for name in table.columns if name.lower() == "label"), None)
     if column is None:
         return frame
-    labels = [_read_label(row[column], table, at) for at, row in enumerate(table.rows)]
+    labels = []
+    for at, row in enumerate(table.rows):
+        try:
+            labels.append(to_label(row[column]) if row[column] else None)
+        except ValueError as error:
+            raise ExportError(
+                f"{table.where(at)}: label is {row[column]!r}; expected an integer above 0"
+            ) from error
     return frame.assign(label=pd.array(labels, "int64" if all(labels) else "Int64"))
-
-
-def _read_label(text: str, table: Table, row: int) -> int | None:
-    try:
-        return to_label(text) if text else None
-    except ValueError as error:
-        raise ExportError(
-            f"{table.where(row)}: label is {text!r}; expected an integer above 0"
-        ) from error
 
 
 def write_tiff(path: Path, pixels: npt.NDArray[Any], pixel_size: float | None) -> None:
@@ -215,10 +194,7 @@ GREY = 114
 
 
 def to_colours(item: Item, *, hide: bool = False) -> npt.NDArray[np.uint8]:
-    """Convert the picture of an item to colours: ``(Y, X, 3)`` uint8, whatever its depth.
-
-    With `hide` ignored pixels become :data:`GREY`, so that no cell there is taken for background.
-    """
+    """Convert an item's picture to ``(Y, X, 3)`` uint8, with `hide` GREY where it is ignored."""
     pixels = item.pixels
     if len(pixels.shape) == 2 or pixels.shape[-1] == 1:
         plane = np.asarray(pixels).reshape(item.shape)
@@ -248,12 +224,8 @@ def stage_folders(targets: Sequence[Path], *, force: bool) -> Iterator[list[Path
     """Make temporary folders beside `targets`, which get their names when all is well.
 
     The targets lie in one folder; exports of these names are replaced with `force`. A temporary
-    folder that is removed meanwhile leaves its target as it was.
-
-    Raises
-    ------
-    ExportError
-        When a name exists, or something cannot be written; then everything is as it was.
+    folder that is removed meanwhile leaves its target as it was. ExportError where a name exists
+    or something cannot be written; then everything is as it was.
     """
     for target in targets:
         _check_free(target, force=force)
@@ -284,13 +256,11 @@ def _check_free(target: Path, *, force: bool) -> None:
         return
     if not force:
         raise ExportError(f"{target} exists; choose another folder, or replace it with --force")
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads((target / RECORD).read_text(encoding="utf-8"))
-        ours = str(found["program"]).startswith(PROGRAM)
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise ExportError(
-            f"{target} exists and is no export of this program, so that it is not replaced; "
-            "choose another folder"
-        )
+        if str(found["program"]).startswith(PROGRAM):
+            return
+    raise ExportError(
+        f"{target} exists and is no export of this program, so that it is not replaced; choose "
+        "another folder"
+    )

@@ -13,13 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wbc_nca.cell_types import WBC
-from napari_wbc_nca.formats.files import (
-    find_picture,
-    read_json,
-    read_picture,
-    recorded_size,
-    split_of,
-)
+from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.items import (
     LARGEST,
     ExportError,
@@ -47,14 +41,8 @@ def to_geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:
 
 
 def read_features(path: Path) -> list[Mapping[str, Any]]:
-    """Read the features of a GeoJSON file, however they are collected.
-
-    Raises
-    ------
-    ExportError
-        When it holds none.
-    """
-    content = read_json(path)
+    """Read the features of a GeoJSON file, however collected; ExportError where it is none."""
+    content = files.read_json(path)
     if isinstance(content, dict):
         content = content.get("features", [content])
         content = [{"geometry": one} if "coordinates" in one else one for one in content]
@@ -68,10 +56,7 @@ def split_geometry(
 ) -> tuple[list[Polygon], list[tuple[float, float]]]:
     """Read the polygons and the points y, x of a geometry; lines have neither.
 
-    Raises
-    ------
-    ExportError
-        When its coordinates cannot be read.
+    ExportError where its coordinates cannot be read.
     """
     kind = (geometry or {}).get("type")
     if geometry is None or not kind:
@@ -95,19 +80,10 @@ def split_geometry(
 
 
 def read_regions(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Read the regions that were reviewed in full: ``(Y, X)`` pixels.
+    """Read the regions that were reviewed in full: ``(Y, X)`` pixels of labels of `shape`.
 
-    Parameters
-    ----------
-    path
-        GeoJSON of polygons in pixels, or an image that is 0 where nobody reviewed.
-    shape
-        Height and width of the labels.
-
-    Raises
-    ------
-    ExportError
-        When it cannot be read, or has another size.
+    The file `path` holds polygons in pixels as GeoJSON, or is an image, 0 where nobody reviewed.
+    ExportError where it cannot be read or has another size.
     """
     if path.suffix.lower() in (GEOJSON, ".json"):
         geometries = (one.get("geometry", one) for one in read_features(path))
@@ -133,18 +109,9 @@ def region_mask(polygons: Sequence[Polygon], shape: tuple[int, int]) -> npt.NDAr
 
 @dataclass(frozen=True)
 class CellShape:
-    """A cell of a foreign file.
+    """A cell of a foreign file: its outlines, or y, x of points, each of which is a cell.
 
-    Attributes
-    ----------
-    kind, label
-        Class and label in the file; empty and 0 where it has none.
-    polygons, points
-        Outlines, or y, x of points, each of which is a cell.
-    nucleus
-        Outlines of its nucleus.
-    others
-        Further columns of the table, ``origin`` among them.
+    Class and label are empty and 0 where the file has none; `others` are further columns.
     """
 
     kind: str
@@ -162,19 +129,10 @@ def draw_cells(
     pixels: Any = None,
     notes: Sequence[str] = (),
 ) -> Item:
-    """Draw the cells of a foreign file as labels.
+    """Draw the cells of a foreign file as labels of an image of `size` (height, width).
 
     Smaller cells lie over larger ones. A point becomes a cell of one pixel, unless it lies in an
     outlined cell. Labels of the file are kept where all cells have one and no two the same.
-
-    Parameters
-    ----------
-    name, size, pixels
-        Name of the image, its height and width, and its pixels where they are known.
-    shapes
-        Cells.
-    notes
-        What was left out before.
     """
     outlined = [one for one in shapes if one.polygons]
     clicked = [(one, at) for one in shapes for at in one.points]
@@ -212,26 +170,18 @@ def import_shapes(
 ) -> Item:
     """Draw the cells of a file that holds shapes and not the size of its image.
 
-    Parameters
-    ----------
-    path, shapes
-        File and its cells.
-    hidden
-        Regions that nobody reviewed.
-    left_out
-        How many objects of each kind are no cells.
-    pixels
-        Of the image; where they are None, those of a picture beside the file.
+    `hidden` are regions that nobody reviewed, `left_out` counts the objects of each kind that are
+    no cells; without `pixels` those of a picture beside the file are taken.
     """
     name = path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
     if pixels is None:
-        pixels = read_picture(find_picture(path.parent, name))[0]
+        pixels = files.read_picture(files.find_picture(path.parent, name))[0]
     corners = [ring for polygon in hidden for ring in polygon]
     for one in shapes:
         corners += [ring for polygon in one.polygons for ring in polygon]
         corners += [np.array(one.points) + 1] if one.points else []
     notes = [f"{path.name}: {n} objects {kind} are left out" for kind, n in left_out.items()]
-    size = recorded_size(path) if pixels is None else pixels.shape[:2]
+    size = files.recorded_size(path) if pixels is None else pixels.shape[:2]
     if size is None:
         size = _reach(path, corners)
         notes.append(
@@ -240,7 +190,7 @@ def import_shapes(
         )
     drawn = draw_cells(name, shapes, size, pixels, notes)
     ignore = region_mask(hidden, drawn.shape) if hidden else None
-    return replace(drawn, ignore=ignore, split=split_of(path.parent))
+    return replace(drawn, ignore=ignore, split=files.split_of(path.parent))
 
 
 def _reach(path: Path, rings: Sequence[npt.NDArray[Any]]) -> tuple[int, int]:
@@ -300,16 +250,11 @@ def encode_rle(numbers: npt.NDArray[Any], count: int) -> list[dict[str, Any]]:
 
 
 def paint_rle(labels: npt.NDArray[Any], label: int, rle: dict[str, Any]) -> None:
-    """Write `label` where a run-length encoding has pixels.
-
-    The ``(Y, X)`` `labels` are changed in place; the ``counts`` of `rle` are compressed.
-    """
-    counts = np.asarray(decode_counts(rle["counts"]), np.int64)
-    ends = np.cumsum(counts)
-    height = labels.shape[0]
-    for stop, length in zip(ends[1::2].tolist(), counts[1::2].tolist(), strict=True):
-        at = np.arange(stop - length, stop)
-        labels[at % height, at // height] = label
+    """Write `label` into the ``(Y, X)`` `labels` where compressed run lengths have pixels."""
+    ends = np.cumsum([0, *decode_counts(rle["counts"])])
+    for start, stop in zip(ends[1::2].tolist(), ends[2::2].tolist(), strict=False):
+        at = np.arange(start, stop)
+        labels[at % len(labels), at // len(labels)] = label
 
 
 def decode_counts(counts: str | bytes) -> list[int]:

@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 
 AUTO, EDITED, ADDED = "auto", "edited", "added"
 """Origin of a cell: predicted by a model, edited by a person, or drawn by one."""
-UNNAMED = "unknown"
-"""Class of a cell that is being corrected and has no class yet."""
 LARGEST = np.iinfo(np.uint32).max
 COLUMNS = ("label", "class", "origin")
 """First columns of every table of cells."""
-_REVIEWED = 0.5
-"""Share of a cell's pixels that must lie in reviewed regions for the cell to be taken."""
 
 
 class ExportError(ValueError):
@@ -215,19 +211,15 @@ def _texts(table: pd.DataFrame, column: str, default: npt.NDArray[Any]) -> list[
 def _text(value: Any) -> str:
     """Text of a class; a number that became a float by a missing one beside it has no point."""
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return "" if text.strip() == UNNAMED else text.strip()
+    return "" if text.strip() == "unknown" else text.strip()  # being corrected, no class yet
 
 
 def keep_reviewed(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
-    """Ignore everything outside of the `reviewed` pixels.
+    """Ignore everything outside of the `reviewed` ``(Y, X)`` pixels.
 
     A cell is taken with all its pixels when at least half of them were reviewed; else all its
-    pixels are ignored. So no cell is taken in part, and none becomes background.
-
-    Raises
-    ------
-    ExportError
-        When the regions do not fit the image, or hold nothing.
+    pixels are ignored. So no cell is taken in part, and none becomes background. ExportError where
+    the regions do not fit the image, or hold nothing.
     """
     if reviewed.shape != whole.shape:
         raise ExportError(
@@ -242,7 +234,7 @@ def keep_reviewed(whole: Item, reviewed: npt.NDArray[np.bool_]) -> Item:
     labels, place = whole.cells["label"].to_numpy(), row_image(whole)
     size = np.bincount(place.ravel(), minlength=len(labels) + 1)
     inside = np.bincount(place[reviewed], minlength=len(labels) + 1)
-    taken = inside >= _REVIEWED * size
+    taken = inside >= 0.5 * size
     taken[0] = False
     kept = taken[place]
     return replace(
@@ -276,9 +268,9 @@ def unique_names(items: Sequence[Item]) -> list[str]:
 
 
 def class_map(one: Item, classes: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """Map each pixel to 1 + the index of its class, 0 background: ``(Y, X)`` uint8.
+    """Map pixels to 1 + the index of their class, ignored ones to 1 + the number of classes.
 
-    Ignored pixels are 1 + the number of classes.
+    ``(Y, X)`` uint8, 0 background.
     """
     if len(classes) > np.iinfo(np.uint8).max - 1:
         raise ExportError(f"there are {len(classes)} classes; a class map holds 254 at most")
@@ -290,10 +282,7 @@ def class_map(one: Item, classes: Sequence[str]) -> npt.NDArray[np.uint8]:
 
 
 def nuclei_of_cells(one: Item) -> npt.NDArray[Any] | None:
-    """Give nuclei the labels of the cells that they lie in now.
-
-    None where a white cell has no nucleus: it was drawn later, and would count as one without.
-    """
+    """Give nuclei the labels of their cells now; None where a white cell, drawn later, has none."""
     if one.nucleus is None:
         return None
     found = np.where(one.nucleus > 0, one.labels, 0)

@@ -25,13 +25,7 @@ END = ".png"
 
 
 def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
-    """Write the data set.
-
-    Raises
-    ------
-    ExportError
-        When no image is left for training.
-    """
+    """Write the data set; ExportError where no image is left for training."""
     training = [one for one in items if one.split != "test"]
     if not training:
         raise ExportError("all images are for the test; nnU-Net needs some for training")
@@ -53,10 +47,7 @@ def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     }
     files.write_json(place / "dataset.json", description, indent=2)
     if validation := [one.name for one in training if one.split == "val"]:
-        fold = {
-            "train": [one.name for one in training if one.split != "val"],
-            "val": validation,
-        }
+        fold = {"train": [one.name for one in training if one.split != "val"], "val": validation}
         files.write_json(place / "splits_final.json", [fold], indent=2)
 
 

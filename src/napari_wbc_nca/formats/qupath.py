@@ -132,12 +132,8 @@ def _columns(properties: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(measured, list):
         pairs = [pair for pair in measured if isinstance(pair, Mapping)]
         measured = {str(pair.get("name")): pair.get("value") for pair in pairs}
-    found = {
-        name: value
-        for part in (metadata, measured)
-        if isinstance(part, Mapping)
-        for name, value in part.items()
-    }
+    parts = (part for part in (metadata, measured) if isinstance(part, Mapping))
+    found = {name: value for part in parts for name, value in part.items()}
     return {name: value for name, value in found.items() if name not in ("label", "class")}
 
 

@@ -85,21 +85,19 @@ def load(target: str) -> Callable[..., Any]:
 def detect(path: Path) -> str:
     """Recognise the format of a file or folder by its name, or by its content where that decides.
 
-    Raises
-    ------
-    ExportError
-        When it is none of them.
+    ExportError where it is none of them.
     """
     if not path.exists():
         raise ExportError(f"{path} does not exist; check the path")
     name = path.name.lower()
-    found = next((form for end, form in _ENDS.items() if name.endswith(end)), "")
+    found = next((form for form, ends in _ENDS.items() if name.endswith(ends)), "")
     if path.is_file() and name.endswith((".tif", ".tiff")) and _has_overlay(path):
         return "imagej"
     if path.is_file() and name.endswith((".json", ".gz", ".zip")):
         found = _detect_content(path, found)
     if not found and path.is_dir():
-        found = next((form for mark, form in _MARKS if next(path.glob(mark), None)), "")
+        marked = (form for form, *marks in _MARKS for mark in marks if any(path.glob(mark)))
+        found = next(marked, "")
         kinds = (_detect_content(file, "") for file in sorted(path.glob("*.json")))
         found = found or next(filter(None, kinds), "")
     if found:
@@ -138,44 +136,27 @@ def _detect_content(path: Path, default: str) -> str:
 
 
 _ENDS = {
-    ".geojson": "qupath",
-    ".zip": "imagej",
-    ".roi": "imagej",
-    "_masks.tif": "cellpose",
-    "_masks.png": "cellpose",
-    "_seg.npy": "cellpose",
-    ".zarr": "omezarr",
-    ".yaml": "yolo",
-    ".yml": "yolo",
-    "points.csv": "centroids",
-    ".json": "coco",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".png": "tiff",
-    ".txt": "yolo",
+    "qupath": (".geojson",),
+    "imagej": (".zip", ".roi"),
+    "cellpose": ("_masks.tif", "_masks.png", "_seg.npy"),
+    "omezarr": (".zarr",),
+    "yolo": (".yaml", ".yml", ".txt"),
+    "centroids": ("points.csv",),
+    "coco": (".json",),
+    "tiff": (".tif", ".tiff", ".png"),
 }
-"""Format by what the name of a file ends with."""
+"""What the name of a file of a format ends with; the first that matches."""
 _MARKS = (
-    ("annotations/*.json", "coco"),
-    ("**/*.coco.json", "coco"),
-    ("**/dataset.json", "nnunet"),
-    ("data.yaml", "yolo"),
-    ("cells.csv", "crops"),
-    ("**/points.csv", "centroids"),
-    ("**/labels/*.tif", "tiff"),
-    ("**/labels/*.png", "tiff"),
-    ("**/labels/*.txt", "yolo"),
-    ("**/labels/*/*.txt", "yolo"),
-    ("classes.txt", "yolo"),
-    ("obj.names", "yolo"),
-    ("**/*_masks.tif", "cellpose"),
-    ("**/*_masks.png", "cellpose"),
-    ("**/*_seg.npy", "cellpose"),
-    ("labels/.zattrs", "omezarr"),
-    ("labels/zarr.json", "omezarr"),
-    ("**/*.ome.zarr", "omezarr"),
-    ("**/*.geojson", "qupath"),
-    ("**/*.zip", "imagej"),
-    ("**/*.roi", "imagej"),
+    ("coco", "annotations/*.json", "**/*.coco.json"),
+    ("nnunet", "**/dataset.json"),
+    ("yolo", "data.yaml"),
+    ("crops", "cells.csv"),
+    ("centroids", "**/points.csv"),
+    ("tiff", "**/labels/*.tif", "**/labels/*.png"),
+    ("yolo", "**/labels/*.txt", "**/labels/*/*.txt", "classes.txt", "obj.names"),
+    ("cellpose", "**/*_masks.tif", "**/*_masks.png", "**/*_seg.npy"),
+    ("omezarr", "labels/.zattrs", "labels/zarr.json", "**/*.ome.zarr"),
+    ("qupath", "**/*.geojson"),
+    ("imagej", "**/*.zip", "**/*.roi"),
 )
-"""Format by the files in a folder, the first that matches."""
+"""Format and the files in its folders; the first that matches."""

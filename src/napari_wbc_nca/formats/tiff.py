@@ -83,10 +83,7 @@ def _read(path: Path, pixels: Any) -> Item:
 def find_label_images(paths: Sequence[str | Path]) -> list[Path]:
     """Find the label images of files and folders; in a folder those that ``segment`` wrote.
 
-    Raises
-    ------
-    ExportError
-        When a path does not exist, or a folder has none.
+    ExportError where a path does not exist, or a folder has none.
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -138,27 +135,22 @@ def read_segmentation(
         one = item(name, labels, table, shown.pixels if shown else None, size, record)
     except ExportError as error:
         raise ExportError(f"{path}: {error}") from error
+    notes = []
     if shown is None:
         note = f"{name}: its image {source or stem} is not found, so that no picture is written"
-        one = replace(one, notes=(f"{note}; give it",))
+        notes.append(f"{note}; give it")
     if table is not None and len(table) and "class" not in table:
-        note = (
+        notes.append(
             f"{name}: its table of cells has no column class, so that all cells are {WBC}; found "
             f"{', '.join(map(str, table.columns))}"
         )
-        one = replace(one, notes=(*one.notes, note))
     nuclei = path.with_name(f"{stem}{NUCLEUS}")
-    return replace(one, nucleus=read_labels(nuclei)[0]) if nuclei.exists() else one
+    nucleus = read_labels(nuclei)[0] if nuclei.exists() else None
+    return replace(one, nucleus=nucleus, notes=tuple(notes))
 
 
 def find_cells(cells: str | Path | pd.DataFrame | None) -> pd.DataFrame | None:
-    """Read a table of cells where it is given as a file.
-
-    Raises
-    ------
-    ExportError
-        When there is no such file, or it is no table of cells.
-    """
+    """Read a table of cells where it is a file; ExportError where that is missing or no table."""
     if not isinstance(cells, (str, Path)):
         return cells
     if not Path(cells).exists():

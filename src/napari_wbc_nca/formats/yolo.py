@@ -7,7 +7,7 @@ Ultralytics, Roboflow and labelImg are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,25 +31,27 @@ _LISTS = ("classes", "obj", "train", "val", "valid", "test", "readme", "notes", 
 
 def write_boxes(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write boxes: centre, width and height."""
-    _write(items, classes, folder, {one.name: _boxes(one) for one in items})
+    _write(items, classes, folder, _boxes)
 
 
 def write_segments(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
     """Write outlines."""
-    _write(items, classes, folder, {one.name: _segments(one) for one in items})
+    _write(items, classes, folder, _segments)
 
 
 def _write(
-    items: Sequence[Item], classes: Sequence[str], folder: Path, numbers: dict[str, Numbers]
+    items: Sequence[Item],
+    classes: Sequence[str],
+    folder: Path,
+    measure: Callable[[Item], Numbers],
 ) -> None:
     for one in items:
-        split = one.split or "train"
+        split, numbers = one.split or "train", measure(one)
         if one.pixels is not None:
-            files.write_png(
-                folder / "images" / split / f"{one.name}.png", files.to_colours(one, hide=True)
-            )
+            picture = folder / "images" / split / f"{one.name}.png"
+            files.write_png(picture, files.to_colours(one, hide=True))
         lines = [
-            " ".join([str(classes.index(name)), *(f"{n:.8f}" for n in numbers[one.name][label])])
+            " ".join([str(classes.index(name)), *(f"{n:.8f}" for n in numbers[label])])
             for label, name in one.classes().items()
         ]
         path = files.make_folder(folder / "labels" / split) / f"{one.name}.txt"
@@ -69,14 +71,11 @@ def _write(
 def _boxes(one: Item) -> Numbers:
     from scipy.ndimage import find_objects
 
-    height, width = one.shape
-    found = {}
     boxes = find_objects(row_image(one), max_label=len(one.cells))
-    for label, (y, x) in zip(one.cells["label"].tolist(), boxes, strict=True):
-        centre = (x.start + x.stop) / 2 / width, (y.start + y.stop) / 2 / height
-        sides = (x.stop - x.start) / width, (y.stop - y.start) / height
-        found[label] = np.array([*centre, *sides])
-    return found
+    first = np.array([(x.start, y.start) for y, x in boxes]).reshape(-1, 2)
+    last = np.array([(x.stop, y.stop) for y, x in boxes]).reshape(-1, 2)
+    rows = np.hstack([(first + last) / 2, last - first]) / np.tile(one.shape[::-1], 2)
+    return dict(zip(one.cells["label"].tolist(), rows, strict=True))
 
 
 def _segments(one: Item) -> Numbers:
@@ -192,15 +191,9 @@ def read_rows(
 ) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
     """Read the rows of a label file, ``class cx cy w h`` or ``class x1 y1 x2 y2 …``.
 
-    Yields
-    ------
-    The class of a cell by `classes`, and ``(K, 2)`` y, x of its outline or of the corners of its
-    box, 0–1 of the picture's sides.
-
-    Raises
-    ------
-    ExportError, TableError
-        For a row that cannot be read, an index without a class, or a file that is no text.
+    Yields the class of a cell by `classes`, and ``(K, 2)`` y, x of its outline or of the corners
+    of its box, 0–1 of the picture's sides. ExportError or TableError for a row that cannot be
+    read, an index without a class, or a file that is no text.
     """
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
