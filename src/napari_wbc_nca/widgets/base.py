@@ -30,16 +30,9 @@ class ViewerWidget(QScrollArea):
     """Dock widget that scrolls and follows the viewer's layers until it is closed.
 
     Subclasses add their parts by :meth:`add` and override the hooks.
-
-    Parameters
-    ----------
-    napari_viewer
-        Viewer that the widget is docked to; napari goes by this parameter's name.
     """
 
-    EVENTS = ("inserted", "removed", "reordered", "renamed")
-
-    def __init__(self, napari_viewer: Viewer) -> None:
+    def __init__(self, napari_viewer: Viewer) -> None:  # napari goes by the parameter's name
         super().__init__()
         self.viewer = napari_viewer
         self.content = QWidget()
@@ -50,7 +43,7 @@ class ViewerWidget(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        for name in self.EVENTS:
+        for name in ("inserted", "removed", "reordered", "renamed"):
             getattr(napari_viewer.layers.events, name).connect(self._layers_event)
         napari_viewer.layers.selection.events.active.connect(self._active_event)
         offers_of(napari_viewer)
@@ -94,13 +87,7 @@ class ViewerWidget(QScrollArea):
 
 
 class TemporaryLayer:
-    """Layer that a widget shows for a while; adding it leaves the active layer active.
-
-    Parameters
-    ----------
-    viewer
-        Viewer that shows it.
-    """
+    """Layer that a widget shows for a while; adding it leaves the active layer active."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -119,20 +106,10 @@ class TemporaryLayer:
         above: Layer | None = None,
         **first: Any,
     ) -> None:
-        """Show `data` in the layer, or in a new one where there is none.
+        """Show pixels or positions in the layer, with the attributes `look`.
 
-        Parameters
-        ----------
-        kind
-            Name of the viewer's ``add_`` function.
-        data
-            Pixels or positions.
-        look
-            Attributes that are set whenever the data are.
-        above
-            Layer that a new one is put just above; on top of all by default.
-        first
-            What a new layer is made with, besides `look`.
+        A new layer is made by the viewer's function ``add_`` and `kind`, with the arguments
+        `first` too, and put just above the layer `above`, or on top.
         """
         layers = self.viewer.layers
         if self.shown:
@@ -158,6 +135,7 @@ class Form(Column):
 
     def __init__(self) -> None:
         super().__init__()
+        self.choosers: tuple[Any, ...] = ()
         self._fields: dict[str, tuple[QWidget, ...]] = {}
 
     def add_field(self, layout: QFormLayout, name: str, text: str, widget: QWidget) -> None:
@@ -172,21 +150,18 @@ class Form(Column):
                 widget.setVisible(visible)
 
     def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer the viewer's layers."""
+        """Offer the viewer's layers in the boxes that are the form's `choosers`."""
+        offered = list(layers)
+        for box in self.choosers:
+            box.offer(offered)
 
 
 @dataclass(frozen=True, eq=False)
 class Computation:
-    """What a click on a widget's main button starts.
+    """What a click on a widget's main button starts; `text` says what is being done at first.
 
-    Attributes
-    ----------
-    on_result
-        Takes what `steps` returns in the window's thread; returns the text of the status line.
-    text
-        What is being done at first.
-    phases
-        As in :class:`~napari_wbc_nca.widgets.worker.Clock`.
+    `on_result` takes what `steps` returns, in the window's thread, and returns the status;
+    `phases` are those of a :class:`~napari_wbc_nca.widgets.worker.Clock`.
     """
 
     steps: Generator[Any, None, Any]
@@ -198,18 +173,8 @@ class Computation:
 class RunWidget(ViewerWidget):
     """Dock widget with a form, a button that starts a computation, its progress and its status.
 
-    Subclasses override :meth:`prepare`, and the hooks where they differ.
-
-    Parameters
-    ----------
-    napari_viewer
-        As in :class:`ViewerWidget`.
-    form
-        What can be chosen; greyed while a computation runs.
-    button
-        Button of the main action.
-    cancel_tip
-        What becomes of a cancelled computation.
+    Subclasses override :meth:`prepare`, and the hooks where they differ. `cancel_tip` says what
+    becomes of a cancelled computation.
     """
 
     def __init__(
@@ -232,13 +197,7 @@ class RunWidget(ViewerWidget):
         return self._job is not None and self._job.running
 
     def prepare(self) -> Computation:
-        """Return the computation that is chosen in the form.
-
-        Raises
-        ------
-        ValueError, OSError
-            When something is missing, saying what to do.
-        """
+        """Return the chosen computation; a ValueError or OSError says what is missing."""
         raise NotImplementedError
 
     def on_step(self, step: Any) -> None:
@@ -266,8 +225,8 @@ class RunWidget(ViewerWidget):
             computation = self.prepare()
         except (ValueError, OSError) as error:
             report(error)
-            return
-        self.start(computation)
+        else:
+            self.start(computation)
 
     def start(self, computation: Computation) -> None:
         """Run `computation` in a thread, unless another is running."""
@@ -296,7 +255,7 @@ class RunWidget(ViewerWidget):
     def show_progress(self, progress: Progress, *details: str) -> None:
         """Show the finished share of the whole computation, and the time it still takes."""
         share = self._clock.share(progress)
-        self.progress.show_share(share)
+        self.progress.bar.setValue(round(1000 * share))
         if self.progress.cancel.isEnabled():
             texts = (progress.message, *details, self._clock.remaining(share))
             self.status.setText(" · ".join(text for text in texts if text))

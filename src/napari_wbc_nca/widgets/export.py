@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QWidget
@@ -55,33 +55,24 @@ class ExportForm(Form):
         self.layers = LayerList(Labels, "Labels layers that are exported")
         self.image = LayerBox(Image, "Image that the labels were drawn on")
         self.image_mode = choice_box([OWN, "this one:"], "Which image belongs to the labels")
-        self.reviewed = ReviewedBox(
-            "What was reviewed in full; all else is ignored, never taken for background"
-        )
+        tip = "What was reviewed in full; all else is ignored, never taken for background"
+        self.reviewed = ReviewedBox(tip)
+        self.choosers = (self.layers, self.image, self.reviewed)
         self.formats = {name: _format(name) for name in FORMATS}
         self.folder = PathRow("Folder of the exports", folder=True)
-        self.params = ParamsForm(
-            ExportParams, (*OPTIONS, "force"), captions={"force": "Replace files"}
-        )
+        captions = {"force": "Replace files"}
+        self.params = ParamsForm(ExportParams, (*OPTIONS, "force"), captions=captions)
         self.groups = PathRow("CSV of image and slide, patient or split", folder=False)
         self._arrange()
         self.image_mode.currentIndexChanged.connect(self._show_rows)
         self._show_rows()
 
-    def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer the viewer's layers."""
-        offered = list(layers)
-        for box in (self.layers, self.image, self.reviewed):
-            box.offer(offered)
-
     def chosen(self) -> list[Labels]:
         """Return the Labels layers that are ticked; a ValueError says that there is none."""
         found = self.layers.chosen()
         if not found:
-            raise ValueError(
-                "No Labels layer is ticked. Segment an image, or draw cells in a Labels layer, and "
-                "tick it."
-            )
+            todo = "Segment an image, or draw cells in a Labels layer, and tick it."
+            raise ValueError(f"No Labels layer is ticked. {todo}")
         return found
 
     def target(self) -> Path:

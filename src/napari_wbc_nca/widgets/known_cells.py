@@ -26,14 +26,8 @@ LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
 class KnownCellsForm(Form):
     """Chooses known cells: layers of the viewer, or a folder.
 
-    Parameters
-    ----------
-    caption
-        Label of the choice between the sources.
-    sources
-        Those of :data:`LABELS`, :data:`POINTS` and :data:`FOLDER` that are offered.
-    outside
-        What becomes of pixels that were not reviewed.
+    `caption` labels the choice between the sources, some of :data:`LABELS`, :data:`POINTS` and
+    :data:`FOLDER`; `outside` says what becomes of pixels that were not reviewed.
     """
 
     def __init__(self, caption: str, sources: Sequence[str], outside: str) -> None:
@@ -42,6 +36,7 @@ class KnownCellsForm(Form):
         self.labels = LayerList(Labels, "Corrected cells, with classes among their features")
         self.points = LayerList(Points, "One point on each cell")
         self.reviewed = ReviewedBox(f"What was reviewed in full; {outside}")
+        self.choosers = (self.labels, self.points, self.reviewed)
         tip = "Folder of pictures with masks or labels, an export, or a .toml"
         self.folder = PathRow(tip, folder=True)
         self.fields = form_layout(box := QWidget())
@@ -62,20 +57,13 @@ class KnownCellsForm(Form):
         """Where the known cells are."""
         return str(self.data.currentText())
 
-    def offer(self, layers: Iterable[Layer]) -> None:
-        """Offer the viewer's layers."""
-        offered = list(layers)
-        for box in (self.labels, self.points, self.reviewed):
-            box.offer(offered)
-
     def samples(self, layers: Iterable[Layer]) -> list[Sample] | Path:
         """Make samples of what is ticked among the viewer's `layers`, or return the folder."""
         known = list(layers)
         if self.source == FOLDER:
             if self.folder.path is None:
-                raise ValueError(
-                    "No folder is chosen. Choose one of labelled pictures, or an export."
-                )
+                why = "No folder is chosen. Choose one of labelled pictures, or an export."
+                raise ValueError(why)
             return self.folder.path
         if self.source == LABELS:
             chosen, regions = self.labels.chosen(), self.reviewed.regions()

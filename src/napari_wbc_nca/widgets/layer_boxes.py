@@ -75,8 +75,9 @@ class LayerList(QListWidget):
                 if isinstance(layer, self.kind):
                     item = QListWidgetItem(layer.name)
                     item.setData(_LAYER, layer)
-                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-                    item.setCheckState(known.get(layer, _suggested(layer)))
+                    no_cells = isinstance(layer, Labels) and content_of(layer) != "cell"
+                    state = Qt.CheckState.Unchecked if no_cells else Qt.CheckState.Checked
+                    item.setCheckState(known.get(layer, state))
                     self.addItem(item)
 
     def chosen(self) -> list[Layer]:
@@ -86,11 +87,6 @@ class LayerList(QListWidget):
 
     def _items(self) -> list[QListWidgetItem]:
         return [self.item(number) for number in range(self.count())]
-
-
-def _suggested(layer: Layer) -> Qt.CheckState:
-    no_cells = isinstance(layer, Labels) and content_of(layer) != "cell"
-    return Qt.CheckState.Unchecked if no_cells else Qt.CheckState.Checked
 
 
 class ReviewedBox(Column):

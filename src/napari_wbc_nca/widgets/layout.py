@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
@@ -30,6 +31,15 @@ QPushButton:disabled { background: transparent; color: gray; }
 """Style of the main button, readable in napari's dark and light themes alike."""
 LABEL_WIDTH = 90
 """Width in pixels that labels share, so that the fields of several forms align."""
+
+
+W = TypeVar("W", bound=QWidget)
+
+
+def with_tip(widget: W, tip: str) -> W:
+    """Set the tooltip of `widget`, and return it."""
+    widget.setToolTip(tip)
+    return widget
 
 
 class Column(QWidget):
@@ -93,8 +103,7 @@ def choice_box(texts: Iterable[str], tip: str) -> QComboBox:
 
 def big_button(text: str, tip: str) -> QPushButton:
     """Make the button of a widget's main action."""
-    button = QPushButton(text)
-    button.setToolTip(tip)
+    button = with_tip(QPushButton(text), tip)
     button.setMinimumHeight(40)
     button.setStyleSheet(ACCENT)
     return button
@@ -162,7 +171,7 @@ class PathRow(QWidget):
             self.edit.setText(found)
 
 
-class Section(QWidget):
+class Section(Column):
     """A headline that shows and hides `content`, which is hidden at first."""
 
     def __init__(self, title: str, content: QWidget) -> None:
@@ -172,10 +181,8 @@ class Section(QWidget):
         self.headline = QPushButton()
         self.headline.setCheckable(True)
         self.headline.setStyleSheet("QPushButton { text-align: left; padding: 4px; }")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.headline)
-        layout.addWidget(content)
+        self.rows.addWidget(self.headline)
+        self.rows.addWidget(content)
         self.headline.toggled.connect(self.open)
         self.open(False)
 
@@ -194,21 +201,12 @@ class ProgressRow(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName("Progress")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip(tip)
+        self.cancel = with_tip(QPushButton("Cancel"), tip)
         fill(self, self.bar, self.cancel)
         self.setVisible(False)
 
-    def show_share(self, share: float) -> None:
-        """Show the finished part of the work, 0–1."""
-        self.bar.setValue(round(1000 * share))
-
     def start(self) -> None:
-        """Appear, empty.
-
-        A moving bar would draw the whole window again and again, and where a processor draws it,
-        hold up the work for most of the time.
-        """
-        self.show_share(0)
+        """Appear, empty: drawing a moving bar would hold up the work where a processor draws."""
+        self.bar.setValue(0)
         self.cancel.setEnabled(True)
         self.setVisible(True)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.params import fields, from_mapping
-from napari_wbc_nca.widgets.layout import add_row, form_layout, grid
+from napari_wbc_nca.widgets.layout import add_row, form_layout, grid, with_tip
 from napari_wbc_nca.widgets.params_form import CLASS_FIELD, ClassChecks, ParamsForm
 
 Kind = Literal["labels", "classes", "points", "maps"]
@@ -19,19 +19,11 @@ Kind = Literal["labels", "classes", "points", "maps"]
 
 @dataclass(frozen=True)
 class OptionalLayer:
-    """Something that a run can add to the viewer.
+    """Something that a run can add to the viewer, with its check box's text, tooltip and tick.
 
-    Attributes
-    ----------
-    name
-        Label image of the segmentation that it shows; any other text for points and maps.
-    caption, tip, on
-        Of its check box: text, tooltip, and whether it is ticked at first.
-    title
-        What follows the image's name in the name of its layer; maps have names of their own.
-    kind
-        Whether it becomes labels with one row of features a cell, labels with one row a class,
-        points, or images.
+    `name` is a label image of the segmentation, or any other text for points and maps; `title`
+    follows the image's name in that of the layer. As `kind`, it becomes labels with one row of
+    features a cell or a class, points, or images.
     """
 
     name: str
@@ -52,18 +44,14 @@ class MethodDisplay:
 
     Attributes
     ----------
-    outputs
-        What a run can add, in the order of the check boxes.
     action, nothing
         Text of the big button, and status of a run that found no cell.
     names
         Parameters that are shown, in this order; empty for all that are not advanced.
-    captions, texts
-        As in :class:`~napari_wbc_nca.widgets.params_form.ParamsForm`.
     live
         Parameter whose change runs the last result again; empty where none does.
     phases
-        Message of each phase of a run to the share of the time that it takes, in their order.
+        As in :class:`~napari_wbc_nca.widgets.worker.Clock`.
     preview, tools
         ``"module:Class"`` of the :class:`~napari_wbc_nca.widgets.segment.Controls` above
         the big button and below the result; empty where there are none.
@@ -93,12 +81,7 @@ CELLMIXER = MethodDisplay(
 
 
 CENTROIDS = OptionalLayer(
-    "points",
-    "Points",
-    "Add centroids as points, with their likelihood",
-    "centroids",
-    "points",
-    True,
+    "points", "Points", "Add centroids as points, with likelihoods", "centroids", "points", True
 )
 CONTRIBUTIONS = OptionalLayer(
     "contribution",
@@ -187,22 +170,19 @@ SHARED = tuple(field.name for field in fields(PredictParams) if field.name not i
 
 
 class MethodPage:
-    """Rows of one method, in three parts, since other rows stand between them.
-
-    Parameters
-    ----------
-    method
-        Name in the registry.
-    """
+    """Rows of one method, in three parts, since other rows stand between them."""
 
     def __init__(self, method: str) -> None:
         self.display = display_of(method)
         self.cls: type[PredictParams] = registry.get(method).predict_params
-        self.outputs = {item.name: _check(item) for item in self.display.outputs}
+        self.outputs: dict[str, QCheckBox] = {}
+        for item in self.display.outputs:
+            box = self.outputs[item.name] = with_tip(QCheckBox(item.caption), item.tip)
+            box.setChecked(item.on)
         shown = [field for field in fields(self.cls) if field.name not in ELSEWHERE]
+        names = [field.name for field in shown]
         plain = [f.name for f in shown if not f.bounds.advanced and f.name not in SHARED]
         main = self.display.names or plain
-        names = [field.name for field in shown]
         self.params = ParamsForm(self.cls, names, self.display.texts, self.display.captions)
         self.main, self.device, self.details = QWidget(), QWidget(), QWidget()
         form = form_layout(self.main)
@@ -248,10 +228,3 @@ class MethodPage:
         if values.get(CLASS_FIELD) == "":
             raise ValueError("No kind of cell is ticked. Tick those that are to be found.")
         return from_mapping(self.cls, {**values, **scale, "maps": "maps" in self.ticked})
-
-
-def _check(item: OptionalLayer) -> QCheckBox:
-    box = QCheckBox(item.caption)
-    box.setToolTip(item.tip)
-    box.setChecked(item.on)
-    return box

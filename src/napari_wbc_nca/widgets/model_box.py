@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPushButton, QS
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.widgets.layout import fill
+from napari_wbc_nca.widgets.layout import fill, with_tip
 from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class ModelBox(QWidget):
         super().__init__()
         self.names = ModelNames()
         self._known: dict[str, Checkpoint] = {}
-        self.open_button = QPushButton("Open…")
-        self.open_button.setToolTip("Take a checkpoint file that you trained or were given")
+        tip = "Take a checkpoint file that you trained or were given"
+        self.open_button = with_tip(QPushButton("Open…"), tip)
         self.open_button.clicked.connect(self._on_open)
         fill(self, self.names, self.open_button)
 

@@ -41,11 +41,9 @@ def options(field: Parameter, texts: Mapping[str, str]) -> dict[str, Any]:
         return {"choices": [(texts.get(choice, choice), choice) for choice in field.choices]}
     if field.type not in (int, float):
         return {}
-    low, high = field.bounds.low, field.bounds.high
-    return {
-        "min": field.type(-LARGEST if low is None else low),
-        "max": field.type(LARGEST if high is None else high),
-    }
+    low = -LARGEST if field.bounds.low is None else field.bounds.low
+    high = LARGEST if field.bounds.high is None else field.bounds.high
+    return {"min": field.type(low), "max": field.type(high)}
 
 
 def decimals(value: float) -> int:
@@ -62,9 +60,8 @@ def decimals(value: float) -> int:
 
 def widget_for(field: Parameter, texts: Mapping[str, str]) -> ValueWidget[Any]:
     """Make the widget that edits `field`, at its default, with its help as the tooltip."""
-    widget: Any = create_widget(
-        annotation=field.type, name=field.name, options=options(field, texts)
-    )
+    drawn = options(field, texts)
+    widget: Any = create_widget(annotation=field.type, name=field.name, options=drawn)
     native = widget.native
     if field.type is float:
         native.setDecimals(decimals(field.default))
@@ -130,18 +127,9 @@ class ClassChecks(QWidget):
 
 
 class ParamsForm:
-    """Rows for some fields of a params dataclass.
+    """Rows for the fields `names` of the params dataclass `cls`.
 
-    Parameters
-    ----------
-    cls
-        Params dataclass.
-    names
-        Fields that are shown.
-    texts
-        Field name to the words of its choices.
-    captions
-        Field name to its label, where it is not the field's own name.
+    `texts` holds the words of a field's choices, `captions` labels other than a field's name.
     """
 
     def __init__(

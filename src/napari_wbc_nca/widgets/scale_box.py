@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.widgets.base import TemporaryLayer
-from napari_wbc_nca.widgets.layout import choice_box, fill
+from napari_wbc_nca.widgets.layout import choice_box, fill, with_tip
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 
@@ -40,13 +40,10 @@ class ScaleBox(QWidget):
         self.form = ParamsForm(PredictParams, ("pixel_size", "diameter"))
         self.form.widgets["pixel_size"].native.setDecimals(4)
         self.form.widgets["diameter"].native.setDecimals(1)
-        self.estimate = QPushButton("Estimate")
-        self.estimate.setToolTip("Measure the diameter of the cells in this image")
-        self.circle = QCheckBox("Circle")
-        self.circle.setToolTip(
-            "Show a circle as large as a cell over the image; where the scale is estimated, "
-            "as soon as it was"
-        )
+        tip = "Measure the diameter of the cells in this image"
+        self.estimate = with_tip(QPushButton("Estimate"), tip)
+        tip = "Show a circle as large as a cell over the image, as soon as its size is known"
+        self.circle = with_tip(QCheckBox("Circle"), tip)
         self.hint = QLabel()
         self.hint.setMinimumWidth(1)
         self._pixel_size = self._found = 0.0
@@ -60,9 +57,8 @@ class ScaleBox(QWidget):
 
     def params(self) -> dict[str, float]:
         """Return the two parameters of the workflow; 0 where the workflow is to find out."""
-        shown = {AUTOMATIC: "", PIXEL_SIZE: "pixel_size", DIAMETER: "diameter"}
-        values = self.form.values()
-        return {name: values[name] if name == shown[self.choice] else 0.0 for name in values}
+        shown = {PIXEL_SIZE: "pixel_size", DIAMETER: "diameter"}.get(self.mode.currentText())
+        return {n: value if n == shown else 0.0 for n, value in self.form.values().items()}
 
     def diameter(self, cell: float) -> float:
         """Return the diameter of a cell in pixels, as chosen or in the last run; 0 if unknown.
@@ -72,11 +68,6 @@ class ScaleBox(QWidget):
         given = self.params()
         size = given["pixel_size"] or self._pixel_size
         return given["diameter"] or (cell / size if size and cell else self._found)
-
-    @property
-    def choice(self) -> str:
-        """Where the scale comes from."""
-        return str(self.mode.currentText())
 
     def set_diameter(self, diameter: float) -> None:
         """Show an estimated diameter, in pixels, where it can be corrected."""
@@ -95,11 +86,10 @@ class ScaleBox(QWidget):
         """Say what automatic means for `source`, and offer its pixel size for correction."""
         known = None if source is None else pixel_size(source)
         self._pixel_size, self._found = known or 0.0, 0.0
+        self.hint.setText("estimated from the image")
         if known:
             self.form.widgets["pixel_size"].value = known
             self.hint.setText(f"{known:.3g} µm a pixel, from the layer")
-        else:
-            self.hint.setText("estimated from the image")
 
     def _on_mode(self, mode: str) -> None:
         self.hint.setVisible(mode == AUTOMATIC)
@@ -160,7 +150,6 @@ def ring(side: int) -> npt.NDArray[np.uint8]:
     radius = np.hypot(at[:, None], at[None, :])
     outer, width = side / 2, side / 32
     edge = np.clip(np.minimum(outer - radius, radius - (outer - width)), 0, 1)
-    picture = np.empty((side, side, 4), np.uint8)
-    picture[..., :3] = COLOUR
+    picture = np.full((side, side, 4), (*COLOUR, 0), np.uint8)
     picture[..., 3] = np.ceil(255 * edge)
     return picture

@@ -15,19 +15,13 @@ from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import Column, Section, add_row, choice_box, form_layout
 from napari_wbc_nca.widgets.method_form import FIND, MethodDisplay, MethodPage
 from napari_wbc_nca.widgets.model_box import ModelBox
-from napari_wbc_nca.widgets.planes import (
-    OURS,
-    ImagePlanes,
-    boxes_in,
-    current_index,
-    source_of,
-    to_plane,
-)
+from napari_wbc_nca.widgets.planes import OURS, boxes_in, current_index, source_of, to_plane
 from napari_wbc_nca.widgets.scale_box import ScaleBox
 from napari_wbc_nca.widgets.segment_run import Request
 
 if TYPE_CHECKING:
     from napari_wbc_nca.widgets.params_form import ParamsForm
+    from napari_wbc_nca.widgets.planes import ImagePlanes
 
 CURRENT, ALL = "current plane", "all planes"
 
@@ -96,10 +90,8 @@ class SegmentForm(Form):
         """Return what is chosen, with the viewer's sliders at `point`, or raise what is missing."""
         source = self.source
         if source is None:
-            raise ValueError(
-                "There is no image to segment. Open one, or take one from File > Open Sample > "
-                "White blood cells."
-            )
+            samples = "File > Open Sample > White blood cells"
+            raise ValueError(f"There is no image to segment. Open one, or take one from {samples}.")
         if not self.page.ticked:
             *first, last = (box.text() for box in self.outputs.values())
             raise ValueError(f"Nothing is to be added. Tick {', '.join(first)} or {last}.")

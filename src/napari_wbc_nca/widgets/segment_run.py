@@ -24,18 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What one run segments, by which model, and which layers it adds.
+    """What one run segments, by the model of a name or file, and the outputs that become layers.
 
-    Attributes
-    ----------
-    model
-        Name or file of a checkpoint.
-    outputs
-        Names of the display's outputs that become layers.
-    points
-        ``(N, lead + 2)`` positions, see :func:`napari_wbc_nca.widgets.planes.to_plane`.
-    boxes
-        ``(N, lead + 4)`` boxes: leading axes, then y0, x0, y1, x1.
+    Points are ``(N, lead + 2)`` positions, see :func:`napari_wbc_nca.widgets.planes.to_plane`;
+    boxes ``(N, lead + 4)``: leading axes, then y0, x0, y1, x1.
     """
 
     source: ImagePlanes
@@ -49,7 +41,11 @@ class Request:
 
     def prompts(self, index: Index) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
         """Return points and boxes on the plane at `index`, without leading axes."""
-        return _of_plane(self.points, index), _of_plane(self.boxes, index)
+        points, boxes = (
+            None if some is None else some[on_plane(some, index)][:, len(index) :]
+            for some in (self.points, self.boxes)
+        )
+        return points, boxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +150,6 @@ def estimate_diameter(request: Request) -> Generator[Progress | None, None, floa
     checkpoint = model_store.resolve(request.model)
     image = request.source.image(request.planes[0])
     return (yield from segment.estimate_diameter(image, checkpoint, request.params))
-
-
-def _of_plane(prompts: npt.NDArray[Any] | None, index: Index) -> npt.NDArray[Any] | None:
-    if prompts is None:
-        return None
-    return prompts[on_plane(prompts, index)][:, len(index) :]
 
 
 def _levels(layer: Layer) -> list[Any]:

@@ -100,10 +100,9 @@ class TrainForm(KnownCellsForm):
         self.form = ParamsForm(cls, names)
         for name, value in as_dict(self._suggested()).items():
             self.form.widgets[name].value = value
-        for layout, some in (
-            (self._main, [name for name in MAIN if name in names]),
-            (self._advanced, [name for name in names if name not in MAIN]),
-        ):
+        main = [name for name in MAIN if name in names]
+        rest = [name for name in names if name not in MAIN]
+        for layout, some in ((self._main, main), (self._advanced, rest)):
             while layout.rowCount():
                 layout.removeRow(0)
             self.form.add_to(layout, some)
@@ -125,8 +124,6 @@ class TrainForm(KnownCellsForm):
 
 SHOWN = {"loss": "training", "validation_loss": "validation"}
 """Figures of an epoch that are drawn, and what they are called."""
-_HEIGHT = 170
-"""In pixels."""
 
 
 class LossCurves(FigureCanvasQTAgg):
@@ -134,8 +131,7 @@ class LossCurves(FigureCanvasQTAgg):
 
     def __init__(self) -> None:
         super().__init__(Figure(layout="constrained"))  # type: ignore[no-untyped-call]
-        self.setMinimumHeight(_HEIGHT)
-        self.setMinimumWidth(1)
+        self.setMinimumSize(1, 170)
         self.setAccessibleName("Losses by epoch")
         self.setToolTip("Losses by epoch; validation: on pictures that the model is not trained on")
         self.start()
@@ -183,7 +179,7 @@ PHASES = {
     "Fitting the classifier": 3,
     "Comparing": 3,
 }
-"""Beginning of each phase's message to the share of the time that it takes, in percent."""
+"""As in :class:`~napari_wbc_nca.widgets.worker.Clock`."""
 
 
 def train_model(
@@ -195,28 +191,10 @@ def train_model(
     *,
     restart: bool = False,
 ) -> Generator[Progress | list[str], None, Checkpoint]:
-    """Train a model, and keep it among the user's own; runs in a thread.
+    """Train `name` in a thread, from the name or file `model` if any, and keep it for the user.
 
-    The workflow is imported here: it loads torch, which would hold up the window for seconds.
-
-    Parameters
-    ----------
-    name
-        Name of the new model.
-    method
-        Name in the registry.
-    params
-        Training parameters.
-    data
-        Samples, or where they are read from.
-    model
-        Name or file of the model to start from; empty for none.
-    restart
-        Whether a stopped training of that name is forgotten.
-
-    Yields
-    ------
-    Progress, or once before the training the notes on the data.
+    Yields progress, and once before the training the notes on the data. `restart` forgets a
+    stopped training of that name. The workflow is imported here, since it loads torch for seconds.
     """
     from napari_wbc_nca.datasets import readers
     from napari_wbc_nca.workflow import train
@@ -263,14 +241,9 @@ class TrainWidget(RunWidget):
         form = self.form
         name = form.name.text().strip()
         model_store.check_name(name)
-        steps = train_model(
-            name,
-            form.method,
-            form.params(),
-            form.samples(self.viewer.layers),
-            form.start_model,
-            restart=form.restart.isChecked(),
-        )
+        params, data = form.params(), form.samples(self.viewer.layers)
+        restart = form.restart.isChecked()
+        steps = train_model(name, form.method, params, data, form.start_model, restart=restart)
         self._epochs = 0
         self.curves.start()
         return Computation(steps, self._on_trained, "Reading the data", PHASES)
@@ -301,11 +274,8 @@ class TrainWidget(RunWidget):
         self._on_name()
         if not self._epochs:
             return "Cancelled. No epoch was finished."
-        name = self.form.name.text().strip()
-        return (
-            f"Cancelled. {self._epochs} epochs of {name!r} are kept: train it again with the same "
-            "data to go on."
-        )
+        kept = f"{self._epochs} epochs of {self.form.name.text().strip()!r} are kept"
+        return f"Cancelled. {kept}: train it again with the same data to go on."
 
     def on_failed(self) -> str:
         """Say that epochs are kept."""
@@ -344,13 +314,11 @@ def summary(trained: Checkpoint) -> str:
     """Describe a trained model, and its accuracy on cells held out."""
     lines = [f"{trained.name!r} is ready, and offered in Segment WBCs."]
     held = trained.card.get("held_out", {})
-    found = held.get("cell_iou", {})
-    if found:
+    if found := held.get("cell_iou", {}):
         own = found[trained.card["projection"]]
         before = f", before {found['parent']:.2f}" if "parent" in found else ""
         cells = "1 cell" if held["cells"] == 1 else f"{held['cells']} cells"
         lines.append(f"IoU of {cells} held out: {own:.2f}{before}.")
-    best = trained.card.get("best_epoch")
-    if best:
+    if best := trained.card.get("best_epoch"):
         lines.append(f"Best epoch: {best} of {trained.card['epochs']}.")
     return " ".join(lines)

@@ -30,16 +30,13 @@ def explain(error: Exception) -> str:
     """Describe an error; those that are not our own get a remedy."""
     text = str(error) or type(error).__name__
     if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        return (
-            f"Out of memory: {text.splitlines()[0]}. Lower Tile and Batch size under Advanced, "
-            f"or choose the device cpu."
-        )
+        todo = "Lower Tile and Batch size under Advanced, or choose the device cpu."
+        return f"Out of memory: {text.splitlines()[0]}. {todo}"
     if isinstance(error, ValueError | OSError):
         return text
-    return (
-        f"Stopped by {type(error).__name__}: {text}. Try device cpu and the default settings; if "
-        f"it comes back, report it with the log that napari printed."
-    )
+    again = "if it comes back, report it with the log that napari printed"
+    kind = type(error).__name__
+    return f"Stopped by {kind}: {text}. Try device cpu and the default settings; {again}."
 
 
 def report(error: Exception) -> None:
@@ -63,8 +60,7 @@ class Failure:
 def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
     """Yield what `steps` yields; return what it returns, or the :class:`Failure` that ended it.
 
-    The thread's own loop takes a RuntimeError, which is what torch raises, for a sign that the
-    window has gone, and drops it.
+    The thread's loop drops a RuntimeError, as torch raises it, as if the window were gone.
     """
     try:
         return (yield from steps)
@@ -73,15 +69,7 @@ def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
 
 
 class Job(QObject):
-    """One computation in a thread. Exactly one of the last three signals ends it.
-
-    Parameters
-    ----------
-    steps
-        Generator that is run to its end or until it is cancelled.
-    parent
-        Widget that the job belongs to.
-    """
+    """One computation in a thread. Exactly one of the last three signals ends it."""
 
     yielded = Signal(object)
     returned = Signal(object)
@@ -148,7 +136,7 @@ class Clock:
     """
 
     def __init__(self, phases: Mapping[str, float] | None = None) -> None:
-        self._phases = dict(phases or {})
+        self._phases = dict(phases or {"": 1.0})
         self._share = 0.0
         self._first: tuple[float, float] | None = None
 
@@ -162,15 +150,12 @@ class Clock:
         0.625
         """
         within = min(1.0, progress.done / progress.total) if progress.total else 0.0
-        if self._phases:
-            total, before = sum(self._phases.values()), 0.0
-            for name, weight in self._phases.items():
-                if progress.message.startswith(tuple(name.split("|"))):
-                    self._share = max(self._share, (before + weight * within) / total)
-                    break
-                before += weight
-        else:
-            self._share = max(self._share, within)
+        total, before = sum(self._phases.values()), 0.0
+        for name, weight in self._phases.items():
+            if progress.message.startswith(tuple(name.split("|"))):
+                self._share = max(self._share, (before + weight * within) / total)
+                break
+            before += weight
         return self._share
 
     def remaining(self, share: float) -> str:
