@@ -141,7 +141,7 @@ class Database:
         self._numbers = count(last + 1)
         self._jobs: SimpleQueue[tuple[Callable[[Any], Any], Future[Any]] | None] = SimpleQueue()
         self.failure: BaseException | None = None
-        self.on_failure: Callable[[BaseException], object] = _ignore
+        self.on_failure: Callable[[BaseException], object] = lambda _: None
         self._waiting = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="project", daemon=True)
@@ -289,7 +289,3 @@ class Database:
             "SQLITE_BUSY": "close the program that uses it, then open the project again",
         }.get(getattr(error, "sqlite_errorname", ""), "check its disk, then open the project again")
         return ProjectError(f"{self.path} cannot be written: {error}; {remedy}")
-
-
-def _ignore(_: BaseException) -> None:
-    """Do nothing: who waits for the job learns of its failure."""

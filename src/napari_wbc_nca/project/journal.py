@@ -82,19 +82,7 @@ def now() -> str:
 def apply_edit(
     labels: Labels, rows: dict[int, Row], edit: Correction, forward: bool = True
 ) -> None:
-    """Apply an edit, or take it back, in place.
-
-    Parameters
-    ----------
-    labels
-        ``(..., Y, X)`` of the whole layer.
-    rows
-        Label to its row.
-    edit
-        To be applied.
-    forward
-        False takes it back.
-    """
+    """Apply an edit to labels ``(..., Y, X)`` and rows in place; not `forward` takes it back."""
     for region in edit.regions if forward else reversed(edit.regions):
         y, x = region.origin
         height, width = region.before.shape
@@ -114,12 +102,7 @@ def difference(
 ) -> tuple[tuple[RegionChange, ...], dict[int, tuple[Row | None, Row | None]]]:
     """Return what leads from one state of a layer to another: regions and rows of an edit.
 
-    Parameters
-    ----------
-    labels, new_labels
-        ``(..., Y, X)``, of one shape.
-    rows, new_rows
-        Label to its row.
+    Labels are ``(..., Y, X)``; a ValueError says that their shapes differ.
     """
     if labels.shape != new_labels.shape:
         raise ValueError(
@@ -146,13 +129,6 @@ class Journal:
 
     Edits form a tree: one that is made after an undo begins a branch, and the undone ones stay
     in the database. `head` is the edit whose state the layer shows, 0 before the first.
-
-    Parameters
-    ----------
-    database
-        Of the project.
-    layer
-        Its number in the database.
     """
 
     def __init__(self, database: Database, layer: int) -> None:
@@ -168,13 +144,7 @@ class Journal:
         return sum(1 for _ in self._ancestors(self.head))
 
     def record(self, edit: Correction) -> Future[None]:
-        """Append an edit that has just been made; returns before it is written.
-
-        Returns
-        -------
-        Future
-            Done once it is committed.
-        """
+        """Append an edit that has just been made; the future is done once it is committed."""
         number = self._database.next_edit()
         self._parents[number], parent = self.head, self.head
         self.head = self._tip = number

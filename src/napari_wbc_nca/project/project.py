@@ -118,20 +118,10 @@ class Project:
         rows: Mapping[int, Row],
         run: Mapping[str, Any] | None = None,
     ) -> Journal:
-        """Add a label layer as it is before any correction, and begin its journal.
+        """Add labels ``(..., Y, X)`` as they are before any correction, and begin their journal.
 
-        Parameters
-        ----------
-        image
-            That the labels belong to.
-        name
-            Of the layer, which the image has no other of.
-        labels
-            ``(..., Y, X)``; copied.
-        rows
-            Label to its row in the table of cells.
-        run
-            Record of the run that made it.
+        `rows` is the table of cells by label, `run` the record of the run that made them. An image
+        has one layer of a name, else a ProjectError is raised.
         """
         taken = {layer.name for layer in self.layers(image)}
         if name in taken:

@@ -75,10 +75,6 @@ def write_snapshot(
     folder
         That gets ``NAME_labels.tif``, ``NAME_cells.csv`` and ``NAME.json``; a layer of some
         planes of a stack has their positions in NAME.
-    image, layer
-        As the project lists them.
-    journal
-        Of the layer.
 
     Returns
     -------

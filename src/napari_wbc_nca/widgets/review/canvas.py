@@ -38,11 +38,6 @@ class ReviewCanvas:
         Widget that the clicks are meant for while it is visible.
     say
         Function that shows a message; an empty one hides it.
-
-    Attributes
-    ----------
-    model
-        Cells under review; None where there is no layer.
     """
 
     def __init__(self, viewer: Viewer, dock: QWidget, say: Callable[[str], None]) -> None:
@@ -170,7 +165,7 @@ class ReviewCanvas:
             self._say("The image of these cells is not open; open it first.")
             return
         index = current_index(labels_source(layer), self.viewer.dims.point)
-        prompt = prompts.Prompt(index, np.array(line, float))
+        prompt = prompts.Prompt(np.array(line, float))
         old = prompt.label(layer.data[index]) if redraw else 0
         steps = prompts.find(image, image_index(layer, index), prompt, prompts.model_of(layer))
         self._job = job = Job(steps, self._dock)

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_wbc_nca.cell_types import UNSURE
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
@@ -26,7 +27,7 @@ from napari_wbc_nca.widgets.review.canvas import ReviewCanvas, image_under
 from napari_wbc_nca.widgets.review.card import CellCard
 from napari_wbc_nca.widgets.review.crops import CropSource
 from napari_wbc_nca.widgets.review.differential_table import DifferentialTable
-from napari_wbc_nca.widgets.review.gallery import BY_DOUBT, GROUPED, Gallery
+from napari_wbc_nca.widgets.review.gallery import Gallery
 from napari_wbc_nca.widgets.review.keys import (
     DOCKS,
     PLAIN,
@@ -49,18 +50,7 @@ if TYPE_CHECKING:
 
 
 class ReviewWidget(ViewerWidget):
-    """Reviews the cells of one Labels layer.
-
-    Parameters
-    ----------
-    napari_viewer
-        Viewer whose cells are reviewed.
-
-    Attributes
-    ----------
-    model
-        Cells under review; None where there is no layer.
-    """
+    """Reviews the cells of one Labels layer; `model` is None where there is none."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -101,7 +91,7 @@ class ReviewWidget(ViewerWidget):
 
     def unsure(self) -> None:
         """Mark the type of the selected cells as unsure, and go on."""
-        self._decide(lambda model: model.mark_unsure(model.selection))
+        self._decide(lambda model: model.classify(model.selection, UNSURE))
 
     def reject(self) -> None:
         """Leave the selected cells out of the count, and go on."""
@@ -200,7 +190,7 @@ class ReviewWidget(ViewerWidget):
         self.reviewer.editingFinished.connect(self._on_reviewer)
         self.differential.type_chosen.connect(self._on_type)
         self.differential.plot.clicked.connect(self._plot_differential)
-        self.order.toggled.connect(lambda on: self.gallery.set_order(BY_DOUBT if on else GROUPED))
+        self.order.toggled.connect(self.gallery.sort_by_doubt)
         self.all.clicked.connect(lambda: self._on_type(""))
         self.gallery.opened.connect(self.canvas.zoom_to)
         self.table.opened.connect(self.canvas.zoom_to)

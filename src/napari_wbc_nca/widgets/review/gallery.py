@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from napari_wbc_nca.widgets.review.crops import CropSource
     from napari_wbc_nca.widgets.review.model import ReviewModel
 
-GROUPED, BY_DOUBT = "grouped by type", "sorted by doubt"
 CROP, GAP, BAR, HEADER = 64, 6, 5, 22
 """Screen pixels of a crop, between crops, of the probability bar, of a group's headline."""
+_STEP = CROP + BAR + GAP
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,13 @@ class Gallery(QAbstractScrollArea):
 
     A click selects, with Ctrl or Shift several; a double click emits `opened`; cells that are
     dragged to another group get its class.
-
-    Parameters
-    ----------
-    parent
-        Widget that it lies in.
     """
 
     opened = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.order = GROUPED
+        self.by_doubt = False
         self.only = ""
         self._model: ReviewModel | None = None
         self._crops: CropSource | None = None
@@ -84,9 +79,9 @@ class Gallery(QAbstractScrollArea):
             model.selection_changed.connect(self._on_selection)
         self.rebuild()
 
-    def set_order(self, order: str) -> None:
-        """Group by type, or sort by doubt."""
-        self.order = order
+    def sort_by_doubt(self, on: bool) -> None:
+        """Sort by doubt, or group by type."""
+        self.by_doubt = on
         self.rebuild()
 
     def filter_class(self, name: str) -> None:
@@ -109,7 +104,7 @@ class Gallery(QAbstractScrollArea):
         top = 0
         for name, labels in self._listed:
             self._groups.append(Group(name, tuple(labels), top))
-            top += HEADER * bool(name) + self._rows(len(labels)) * self._step
+            top += HEADER * bool(name) + -(-len(labels) // self._columns) * _STEP
         self._places = {
             label: (group, number)
             for group in self._groups
@@ -118,7 +113,7 @@ class Gallery(QAbstractScrollArea):
         bar = self.verticalScrollBar()
         bar.setRange(0, max(0, top - self.viewport().height()))
         bar.setPageStep(self.viewport().height())
-        bar.setSingleStep(self._step)
+        bar.setSingleStep(_STEP)
         self.viewport().update()
 
     def rectangle(self, label: int) -> QRect | None:
@@ -127,7 +122,7 @@ class Gallery(QAbstractScrollArea):
             return None
         group, number = self._places[label]
         row, column = divmod(number, self._columns)
-        top = group.top + HEADER * bool(group.name) + row * self._step
+        top = group.top + HEADER * bool(group.name) + row * _STEP
         left = GAP + column * (CROP + GAP)
         return QRect(left, top - self.verticalScrollBar().value(), CROP, CROP + BAR)
 
@@ -138,7 +133,7 @@ class Gallery(QAbstractScrollArea):
             return 0
         y = point.y() + self.verticalScrollBar().value() - group.top - HEADER * bool(group.name)
         column, inside = divmod(point.x() - GAP, CROP + GAP)
-        number = (y // self._step) * self._columns + column
+        number = (y // _STEP) * self._columns + column
         within = y >= 0 and 0 <= column < self._columns and inside < CROP
         return group.labels[number] if within and number < len(group.labels) else 0
 
@@ -156,7 +151,8 @@ class Gallery(QAbstractScrollArea):
         painter = QPainter(self.viewport())
         offset, height = self.verticalScrollBar().value(), self.viewport().height()
         known = {} if self._model is None else self._model.colours()
-        digits = {} if self._model is None else _digits(self._model.classes)
+        classes = [] if self._model is None else self._model.classes
+        digits = {name: f"   ({number})" for number, name in enumerate(classes[:9], start=1)}
         chosen = set() if self._model is None else set(self._model.selection)
         for group in self._groups:
             top = group.top - offset
@@ -166,8 +162,8 @@ class Gallery(QAbstractScrollArea):
                 text = count(len(group.labels), group.name) + digits.get(group.name, "")
                 painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, text)
             top += HEADER * bool(group.name)
-            first = max(0, -top // self._step) * self._columns
-            last = ((height - top) // self._step + 1) * self._columns
+            first = max(0, -top // _STEP) * self._columns
+            last = ((height - top) // _STEP + 1) * self._columns
             for label in group.labels[first : max(last, 0)]:
                 self._draw(painter, label, known, label in chosen)
         painter.end()
@@ -228,15 +224,8 @@ class Gallery(QAbstractScrollArea):
         self.viewport().update()
 
     @property
-    def _step(self) -> int:
-        return CROP + BAR + GAP
-
-    @property
     def _columns(self) -> int:
         return max(1, (self.viewport().width() - GAP) // (CROP + GAP))
-
-    def _rows(self, number: int) -> int:
-        return -(-number // self._columns)
 
     def _arranged(self) -> Sequence[tuple[str, list[int]]]:
         """Name and labels of each group, in their order."""
@@ -246,13 +235,13 @@ class Gallery(QAbstractScrollArea):
         if self.only:
             table = table[table["group"] == self.only]
         table = table.sort_values("doubt", ascending=False, kind="stable")
-        if self.order == BY_DOUBT:
+        if self.by_doubt:
             return [("", [int(n) for n in table.index])]
         names = table["group"].astype(str)
-        order: Callable[[str], tuple[int, str]] = _place_among(self._model.classes)
         # Every class has a group, so that cells can be dragged to it.
-        listed = {*names, *(self._model.classes if not self.only else [])}
-        return [(name, table.index[names == name].tolist()) for name in sorted(listed, key=order)]
+        classes = [] if self.only else self._model.classes
+        listed = dict.fromkeys([*classes, *sorted({*names})])
+        return [(name, table.index[names == name].tolist()) for name in listed]
 
     def _group_at(self, point: QPoint) -> Group | None:
         y = point.y() + self.verticalScrollBar().value()
@@ -295,13 +284,3 @@ class Gallery(QAbstractScrollArea):
                 if box.top() < 0 or box.bottom() > self.viewport().height():
                     bar.setValue(bar.value() + box.top() - self.viewport().height() // 3)
         self.viewport().update()
-
-
-def _digits(classes: Sequence[str]) -> dict[str, str]:
-    """Class to the hint of its key, for the first nine."""
-    return {name: f"   ({number})" for number, name in enumerate(classes[:9], start=1)}
-
-
-def _place_among(classes: Sequence[str]) -> Callable[[str], tuple[int, str]]:
-    order = {name: number for number, name in enumerate(classes)}
-    return lambda name: (order.get(name, len(order)), name)

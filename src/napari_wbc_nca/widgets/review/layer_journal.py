@@ -26,7 +26,6 @@ from napari_wbc_nca.widgets.review.open_projects import Place, place_of
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import numpy.typing as npt
     from napari.layers import Image, Labels
 
     from napari_wbc_nca.project.project import Project
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 _JOURNALS: WeakKeyDictionary[Labels, LayerJournal] = WeakKeyDictionary()
 _REVIEW = {"class": "classify", "status": "review"}
 """Column that an annotation changes to the kind of its edit."""
+_KEPT = ("source", "planes", "model", "params", "provenance", "shows")
+"""What is kept of the metadata of a layer."""
 
 
 class LayerJournal:
@@ -53,12 +54,7 @@ class LayerJournal:
         Of the layer, where the project holds one already whose state the layer shows.
     """
 
-    def __init__(
-        self,
-        layer: Labels,
-        place: Place,
-        journal: Journal | None = None,
-    ) -> None:
+    def __init__(self, layer: Labels, place: Place, journal: Journal | None = None) -> None:
         self._layer, self._place = ref(layer), place
         self._journal = journal
         self._begun = journal is not None
@@ -205,18 +201,22 @@ class LayerJournal:
         if self._begun:
             return
         self._done, self._undone, self._begun = [], [], True
-        labels, rows = np.array(self.layer.data), rows_of(self.layer.features)
+        layer, place = self.layer, self._place
+        labels, rows = np.array(layer.data), rows_of(layer.features)
         apply_edit(labels, rows, edit, forward=False)
-        start = starter(self.layer, self._place, labels, rows)
+        name, made = layer.name, layer.metadata.get(OURS, {})
+        kept = {key: made[key] for key in _KEPT if key in made}
 
         def begin_here(project: Project) -> None:
-            self._journal = start(project)
+            image = project.add_image(place.path, place.pixel_size, place.sha256)
+            unique = project.free_name(image, name)
+            self._journal = project.add_layer(image, unique, labels, rows, kept)
 
         def check(future: Future[None]) -> None:
             self._begun = future.exception() is None
 
-        self._place.project.use(self._layer)
-        self._place.project.submit(begin_here).add_done_callback(check)
+        place.project.use(self._layer)
+        place.project.submit(begin_here).add_done_callback(check)
 
     def _write(self, deed: Callable[[Journal], Any]) -> Any:
         def run(project: Project) -> Any:
@@ -225,24 +225,6 @@ class LayerJournal:
             return None  # its beginning failed, which was reported
 
         return self._place.project.submit(run)
-
-
-def starter(
-    layer: Labels, place: Place, labels: npt.NDArray[Any], rows: Mapping[int, Row]
-) -> Callable[[Project], Journal]:
-    """Return what adds a layer to its project, to be called in the project's thread."""
-    name, made = layer.name, dict(layer.metadata.get(OURS, {}))
-    kept = {key: made[key] for key in _KEPT if key in made}
-
-    def start(project: Project) -> Journal:
-        image = project.add_image(place.path, place.pixel_size, place.sha256)
-        return project.add_layer(image, project.free_name(image, name), labels, rows, kept)
-
-    return start
-
-
-_KEPT = ("source", "planes", "model", "params", "provenance", "shows")
-"""What is kept of the metadata of a layer."""
 
 
 def journal_of(layer: Labels) -> LayerJournal | None:
@@ -264,7 +246,10 @@ def keep_journal(layer: Labels, image: Image | None) -> LayerJournal | None:
 
 def rows_of(table: pd.DataFrame) -> dict[int, Row]:
     """Return the rows of a table of features by label."""
-    return {int(row["index"]): _named(row) for row in table.to_dict("records")}
+    return {
+        int(row["index"]): {str(name): value for name, value in row.items()}
+        for row in table.to_dict("records")
+    }
 
 
 def table_of(rows: Mapping[int, Row], like: pd.DataFrame) -> pd.DataFrame:
@@ -280,7 +265,3 @@ def table_of(rows: Mapping[int, Row], like: pd.DataFrame) -> pd.DataFrame:
         if table[name].dtype == object and any(isinstance(value, str) for value in table[name])
     ]
     return table.fillna(dict.fromkeys(texts, ""))
-
-
-def _named(row: Mapping[Any, Any]) -> Row:
-    return {str(name): value for name, value in row.items()}

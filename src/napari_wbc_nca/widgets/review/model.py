@@ -66,7 +66,7 @@ class ReviewModel(QObject):
         self.selection: tuple[int, ...] = ()
         self._follower = follow(layer)
         self._pending = QTimer(self, singleShot=True, interval=0)
-        self._pending.timeout.connect(self._refresh)
+        self._pending.timeout.connect(self.refresh)
         layer.events.features.connect(self._on_features)
         layer.events.selected_label.connect(self._on_selected_label)
         self._grey: set[int] = set()
@@ -136,17 +136,14 @@ class ReviewModel(QObject):
         for label in labels:
             cell = self.cell(label)
             confirmed = cell["class"] == name and cell["status"] == AUTO
-            changes[label] = {"class": name, "status": ACCEPTED if confirmed else _edited(cell)}
+            edited = ADDED if cell["status"] == ADDED else EDITED
+            changes[label] = {"class": name, "status": ACCEPTED if confirmed else edited}
         self._annotate(changes)
 
     def accept(self, labels: Sequence[int]) -> None:
         """Confirm cells as they are."""
         status = {label: str(self.cell(label)["status"]) for label in labels}
         self._annotate({n: {"status": ACCEPTED if s == AUTO else s} for n, s in status.items()})
-
-    def mark_unsure(self, labels: Sequence[int]) -> None:
-        """Say of cells that their type cannot be decided."""
-        self.classify(labels, UNSURE)
 
     def reject(self, labels: Sequence[int]) -> None:
         """Leave cells out of the count, without deleting their pixels."""
@@ -171,7 +168,15 @@ class ReviewModel(QObject):
     def refresh(self) -> None:
         """Rate the cells now, not when the window is idle."""
         self._pending.stop()
-        self._refresh()
+        self._classes = self._colours = None
+        self.table = self._rated()
+        self._shade()
+        left = tuple(label for label in self.selection if label in self.table.index)
+        moved = left != self.selection
+        self.selection = left
+        self.changed.emit()
+        if moved:
+            self.selection_changed.emit()
 
     def _annotate(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
         by = self.stamp()
@@ -196,17 +201,6 @@ class ReviewModel(QObject):
     def _on_features(self, event: object = None) -> None:
         self._pending.start()
 
-    def _refresh(self) -> None:
-        self._classes = self._colours = None
-        self.table = self._rated()
-        self._shade()
-        left = tuple(label for label in self.selection if label in self.table.index)
-        moved = left != self.selection
-        self.selection = left
-        self.changed.emit()
-        if moved:
-            self.selection_changed.emit()
-
     def _on_selected_label(self, event: object = None) -> None:
         label = int(self.layer.selected_label)
         if label in self.table.index and label not in self.selection[:1]:
@@ -221,32 +215,20 @@ def plane_of(layer: Labels, row: pd.Series) -> Index:
     )
 
 
-def _edited(cell: pd.Series) -> str:
-    """Status of a cell after its class was changed."""
-    return ADDED if cell["status"] == ADDED else EDITED
-
-
 def rate(
     features: pd.DataFrame,
     shape: tuple[int, int],
     params: DoubtParams | None = None,
     temperature: float = 1.0,
 ) -> pd.DataFrame:
-    """Rate the cells of a layer's features for a review.
+    """Rate the cells of a layer for a review; returns :attr:`ReviewModel.table`.
 
     Parameters
     ----------
     features
         Of a Labels layer, with the column ``index``.
-    shape
-        Height and width of its planes.
-    params, temperature
+    shape, params, temperature
         As in :func:`~napari_wbc_nca.ops.doubt.doubt`.
-
-    Returns
-    -------
-    DataFrame
-        Of :attr:`ReviewModel.table`.
     """
     table = features.set_index("index", drop=True)
     table.index = table.index.astype(int)

@@ -33,12 +33,7 @@ _OPEN: dict[Path, OpenProject] = {}
 class OpenProject(QObject):
     """A project and the thread in which all of its work is done, in order.
 
-    The project is opened by the first job, and closed when no layer needs it.
-
-    Parameters
-    ----------
-    folder
-        Of the project; made where it is missing.
+    The first job opens the project, or makes it; it is closed when no layer needs it.
     """
 
     failed = Signal(object)

@@ -29,17 +29,8 @@ _COLUMNS = ("class", "class_probability", "confidence", "rotation_agreement", "c
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A cell that is asked for on a plane of a Labels layer.
+    """A cell that is asked for by a click or a line around it: ``(N, 2)`` y, x in pixels."""
 
-    Attributes
-    ----------
-    index
-        Position of the plane in the layer.
-    line
-        ``(N, 2)`` y, x in pixels: one row for a click, else a line around the cell.
-    """
-
-    index: Index
     line: npt.NDArray[np.float64]
 
     @property

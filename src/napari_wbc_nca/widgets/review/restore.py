@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import pandas as pd
-from napari.layers import Image, Labels
+from napari.layers import Image
 from napari.utils.notifications import Notification, notification_manager
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
@@ -56,36 +55,15 @@ class Offer:
         """What is offered, such as "Restore 14 corrections of 08:23"."""
         total = sum(layer.corrections for layer in self.layers)
         noun = "correction" if total == 1 else "corrections"
-        return f"Restore {total} {noun} of {local_time(max(x.last for x in self.layers))}"
-
-
-@dataclass(frozen=True, eq=False)
-class Restored:
-    """A layer as its project holds it."""
-
-    record: LayerRecord
-    labels: LabelArray
-    rows: dict[int, Row]
-    journal: Journal
+        return f"Restore {total} {noun} of {_local_time(max(x.last for x in self.layers))}"
 
 
 class Offers(QObject):
-    """What can be restored for the images of a viewer.
-
-    Parameters
-    ----------
-    viewer
-        Whose images are looked up, now and when others are opened.
-
-    Attributes
-    ----------
-    open
-        Offers that nobody has taken yet.
-    """
+    """What can be restored for the images of a viewer; `open` are offers nobody has taken yet."""
 
     changed = Signal()
     _found = Signal(object)
-    _read = Signal(object, object)
+    _read = Signal(object, object, object, object)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -106,11 +84,9 @@ class Offers(QObject):
         self.changed.emit()
 
         def read(project: Project) -> None:
-            found = []
             for record in offer.layers:
                 journal = project.journal(record.id)
-                found.append(Restored(record, *journal.restore(), journal))
-            self._read.emit(offer, found)
+                self._read.emit(offer, record, journal, journal.restore())
 
         offer.place.project.submit(read)
 
@@ -141,9 +117,25 @@ class Offers(QObject):
         actions = (("Restore", lambda _: self.take(offer)),)
         notification_manager.dispatch(Notification(message, "info", actions))
 
-    def _on_read(self, offer: Offer, found: Sequence[Restored]) -> None:
-        for one in found:
-            restore_layer(self.viewer, offer.image, offer.place, one)
+    def _on_read(
+        self, offer: Offer, record: LayerRecord, journal: Journal, state: tuple[Any, dict[int, Row]]
+    ) -> None:
+        """Add a layer as its project holds it; its corrections go on in the same journal."""
+        labels, rows = state
+        table = table_of(rows, pd.DataFrame({"index": [], "label": [], "class": []}))
+        layer = self.viewer.add_labels(
+            labels,
+            name=record.name,
+            opacity=0.5,
+            features=table,
+            colormap=colormap(table, class_colours(table)),
+            metadata={OURS: {**record.run, "source_id": str(offer.image.unique_id)}},
+            **placement(source_of(offer.image), _plane(record, labels)),
+        )
+        make_correctable(layer)
+        outline_selection(self.viewer)
+        self.viewer.layers.selection.active = layer
+        LayerJournal(layer, offer.place, journal)
 
     def _drop(self, layer: Any) -> None:
         left = [offer for offer in self.open if offer.image is not layer]
@@ -153,13 +145,7 @@ class Offers(QObject):
 
 
 class RestoreButton(QPushButton):
-    """Button that restores what is offered for a viewer; hidden where nothing is.
-
-    Parameters
-    ----------
-    viewer
-        Whose images are looked up.
-    """
+    """Button that restores what is offered for a viewer; hidden where nothing is."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -187,26 +173,6 @@ def offers_of(viewer: Viewer) -> Offers:
     return _OFFERS[viewer]
 
 
-def restore_layer(viewer: Viewer, image: Image, place: Place, restored: Restored) -> Labels:
-    """Add a layer as its project holds it; its corrections go on in the same journal."""
-    record = restored.record
-    table = table_of(restored.rows, pd.DataFrame({"index": [], "label": [], "class": []}))
-    layer: Labels = viewer.add_labels(
-        restored.labels,
-        name=record.name,
-        opacity=0.5,
-        features=table,
-        colormap=colormap(table, class_colours(table)),
-        metadata={OURS: {**record.run, "source_id": str(image.unique_id)}},
-        **placement(source_of(image), _plane(record, restored.labels)),
-    )
-    make_correctable(layer)
-    outline_selection(viewer)
-    viewer.layers.selection.active = layer
-    LayerJournal(layer, place, restored.journal)
-    return layer
-
-
 def _plane(record: LayerRecord, labels: LabelArray) -> Index | None:
     """Position of the one plane of a stack that labels belong to; None where they have all."""
     planes = record.run.get("planes", ())
@@ -215,14 +181,8 @@ def _plane(record: LayerRecord, labels: LabelArray) -> Index | None:
     return tuple(int(at) for at in ast.literal_eval(planes[0]))
 
 
-def local_time(time: str) -> str:
-    """Write a time in UTC as people here read it: hours and minutes, with a date if not today.
-
-    Examples
-    --------
-    >>> len(local_time("2020-05-01T08:23:00+00:00"))
-    17
-    """
+def _local_time(time: str) -> str:
+    """Write a time in UTC as people here read it: hours and minutes, with a date if not today."""
     here = datetime.fromisoformat(time).astimezone()
     today = here.date() == datetime.now().astimezone().date()
     return f"{here:%H:%M}" if today else f"{here:%H:%M, %d.%m.%y}"
