@@ -56,17 +56,8 @@ def _points(cells: Sequence[tuple[float, float, str]]) -> Labels:
 def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labels:
     """Read the boxes of a YOLO file, or those around its outlines, clipped to the picture.
 
-    Parameters
-    ----------
-    path, classes
-        Label file, and class names in the order of the indices.
-    size
-        Height and width of the picture in pixels.
-
-    Raises
-    ------
-    LabelError
-        For a row that cannot be read, or an index without a class.
+    `size` is the picture's height and width in pixels, `classes` are in the order of the indices.
+    LabelError for a row that cannot be read, or an index without a class.
     """
     rows = list(yolo.read_rows(path, dict(enumerate(classes))))
     corners = [np.clip([ring.min(axis=0), ring.max(axis=0)], 0, 1) * size for _, ring in rows]
@@ -76,10 +67,7 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Labe
 def read_voc(path: Path) -> Labels:
     """Read the boxes of a Pascal VOC file, in pixels as they are written there.
 
-    Raises
-    ------
-    LabelError
-        When the file is no XML, or an object has no name or box.
+    LabelError where the file is no XML, or an object has no name or box.
     """
     try:
         root = ElementTree.fromstring(read_text(path))
@@ -106,16 +94,8 @@ def read_voc(path: Path) -> Labels:
 def read_points(path: Path) -> dict[str, Labels]:
     """Read points by picture name, from a table with columns ``image, y, x, class`` in any order.
 
-    Returns
-    -------
-    dict
-        Picture name as written to its points, as boxes without extent. A row with neither
-        ``y`` nor ``x`` lists a picture without cells.
-
-    Raises
-    ------
-    LabelError
-        For a missing column or a row that cannot be read.
+    A row with neither ``y`` nor ``x`` lists a picture without cells. LabelError for a missing
+    column or a row that cannot be read.
     """
     cells: dict[str, list[tuple[float, float, str]]] = {}
     for where, row in read_rows(path, ("image", "y", "x", "class")):
@@ -131,12 +111,8 @@ def read_points(path: Path) -> dict[str, Labels]:
 def read_frames(path: Path) -> dict[int, Labels]:
     """Read points by frame, from a table with columns ``frame, x, y`` in any order, of WSISPDR.
 
-    A column ``class`` may name each point's; where there is none, all are `CELL`.
-
-    Raises
-    ------
-    LabelError
-        For a missing column or a row that cannot be read.
+    A column ``class`` may name each point's; where there is none, all are `CELL`. LabelError for a
+    missing column or a row that cannot be read.
     """
     cells: dict[int, list[tuple[float, float, str]]] = {}
     for where, row in read_rows(path, ("frame", "x", "y")):
@@ -181,10 +157,7 @@ def read_columns(path: Path) -> set[str]:
 def read_rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Iterate over file and line, and texts by column in lower case, of each row of a table.
 
-    Raises
-    ------
-    LabelError
-        For a missing column of `expected`, or an empty ``image``.
+    LabelError for a missing column of `expected`, or an empty ``image``.
     """
     table = read_table(path)
     found = [name.lower() for name in table.columns]
@@ -203,16 +176,9 @@ def read_rows(path: Path, expected: Sequence[str]) -> Iterator[tuple[str, dict[s
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """Points or boxes, of one image or of several.
+    """Points ``(N, 2)`` y, x or boxes ``(N, 4)`` y0, x0, y1, x1 in pixels, from the file `path`.
 
-    Attributes
-    ----------
-    path
-        File they came from.
-    values
-        ``(N, 2)`` y, x or ``(N, 4)`` y0, x0, y1, x1 in pixels.
-    images
-        Name or path of the image of each row; empty where the file has no column ``image``.
+    `images` names the image of each row; it is empty where the file has no column ``image``.
     """
 
     path: Path
@@ -220,22 +186,15 @@ class Prompts:
     images: tuple[str, ...] = ()
 
     def of(self, image: Path, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-        """Return the prompts of one image, which must lie within its `shape`.
-
-        Raises
-        ------
-        LabelError
-            When one lies outside.
-        """
+        """Return the prompts of one image; LabelError where one lies outside of its `shape`."""
         index = NameIndex({image: True})
         listed = [index.get(name) is not None for name in self.images]
-        mine = listed or slice(None)
         if listed and not any(listed):
             raise LabelError(
                 f"{self.path} has no row for {image.name}; it lists {', '.join(self.images[:3])}: "
                 "add rows, or leave the image out"
             )
-        found: npt.NDArray[np.float64] = self.values[mine]
+        found: npt.NDArray[np.float64] = self.values[listed or slice(None)]
         limits = np.tile(shape, found.shape[1] // 2)
         outside = ((found < 0) | (found > limits)).any(axis=1)
         if outside.any():
@@ -249,10 +208,7 @@ class Prompts:
 def read_prompts(path: Path, forms: Sequence[Sequence[str]]) -> Prompts:
     """Read points or boxes from the columns of one of `forms`, and perhaps ``image``.
 
-    Raises
-    ------
-    LabelError
-        For a missing file or column, or a row that cannot be read.
+    LabelError for a missing file or column, or a row that cannot be read.
     """
     table = read_table(path)
     columns = next((form for form in forms if set(form) <= set(table.columns)), None)

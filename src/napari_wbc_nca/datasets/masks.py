@@ -13,13 +13,7 @@ from scipy import ndimage as ndi
 
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import CELL
-from napari_wbc_nca.datasets.samples import (
-    LabelError,
-    Masks,
-    Sample,
-    as_label_errors,
-    picture_size,
-)
+from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample, as_label_errors, picture_size
 from napari_wbc_nca.formats.files import find_picture, read_cells
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import stem
@@ -44,16 +38,12 @@ class MaskArrays:
 def read_mask_arrays(masks: Masks, shape: tuple[int, ...]) -> MaskArrays:
     """Read masks of a picture of `shape` (height, width).
 
-    Raises
-    ------
-    LabelError
-        When an image of labels cannot be read, or is not of the picture's size.
+    LabelError where an image of labels cannot be read, or is not of the picture's size.
     """
     cell = _read_labels(masks.cell, shape)
     nucleus = None if masks.nucleus is None else _read_labels(masks.nucleus, shape)
-    if masks.ignore is None:
-        return MaskArrays(cell, nucleus, np.zeros(cell.shape, bool))
-    return MaskArrays(cell, nucleus, np.asarray(_read_labels(masks.ignore, shape) > 0))
+    ignore = np.zeros(cell.shape) if masks.ignore is None else _read_labels(masks.ignore, shape)
+    return MaskArrays(cell, nucleus, np.asarray(ignore > 0))
 
 
 def _read_labels(labels: Path | npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -84,20 +74,10 @@ def sample_from_masks(
     shape: tuple[int, ...],
     pixels: npt.NDArray[np.uint8] | None = None,
 ) -> Sample:
-    """Make the sample of a picture whose cells have masks.
+    """Make the sample of a picture of `shape` (height, width) whose cells have masks.
 
-    Parameters
-    ----------
-    path
-        File of the picture, or its name where there is none.
-    masks
-        Its masks; which labels they hold is found here.
-    classes
-        Class by label; a cell without one is a white blood cell of unknown type.
-    shape
-        Height and width of the picture.
-    pixels
-        Of a picture without a file.
+    Which labels the masks hold is found here; a cell without a class in `classes` is a white blood
+    cell of unknown type. A picture without a file has a name as `path`, and `pixels`.
     """
     cell = read_mask_arrays(masks, shape).cell
     known, dense = np.unique(cell, return_inverse=True)
@@ -107,7 +87,9 @@ def sample_from_masks(
     names = tuple(canonical(kind) for kind in kinds)
     boxes = [(y.start, x.start, y.stop, x.stop) for y, x in parts if y is not None]
     areas = [
-        float(np.count_nonzero(cell[part] == n)) for part, n in zip(parts, labels, strict=True)
+        float(np.count_nonzero(cell[part] == label))
+        for part, label, name in zip(parts, labels, names, strict=True)
+        if name != NONE
     ]
     return Sample(
         path,
@@ -116,9 +98,7 @@ def sample_from_masks(
         kinds=kinds,
         masks=replace(masks, labels=labels),
         pixels=pixels,
-        diameter=typical_diameter(
-            [a for a, name in zip(areas, names, strict=True) if name != NONE]
-        ),
+        diameter=typical_diameter(areas),
     )
 
 
@@ -158,10 +138,7 @@ def label_file(picture: Path, end: str = LABELS) -> Path | None:
 def read_masks_beside(picture: Path) -> Sample:
     """Read a picture's label image, and its table of classes where there is one.
 
-    Raises
-    ------
-    LabelError
-        When it has no label image, or one that cannot be used.
+    LabelError where it has no label image, or one that cannot be used.
     """
     cell = label_file(picture)
     if cell is None:
@@ -184,10 +161,7 @@ def read_masks_beside(picture: Path) -> Sample:
 def read_stain_beside(picture: Path) -> Sample:
     """Detect the cells of a picture as blobs in the stained channel beside it.
 
-    Raises
-    ------
-    LabelError
-        When there is no such channel, it cannot be read, or is not of the picture's size.
+    LabelError where there is none, it cannot be read, or is not of the picture's size.
     """
     file = label_file(picture, STAIN)
     if file is None:

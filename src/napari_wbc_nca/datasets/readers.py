@@ -37,7 +37,7 @@ _POINTS, _CLASSES = "points.csv", "classes.csv"
 
 
 def read(data: str | Path, classes: Sequence[str] = ()) -> list[Sample]:
-    """Read the samples of a data set in any of the known forms.
+    """Read the samples of a data set in any of the known forms, by source and file name.
 
     Parameters
     ----------
@@ -45,11 +45,6 @@ def read(data: str | Path, classes: Sequence[str] = ()) -> list[Sample]:
         Folder, CSV of points, or ``.toml`` that lists several sources.
     classes
         Class names of YOLO indices, where no ``classes.txt`` gives them.
-
-    Returns
-    -------
-    list of Sample
-        In the order of their sources and file names.
 
     Raises
     ------
@@ -66,11 +61,7 @@ def read_source(source: Source) -> list[Sample]:
     """Read the samples of one source, selected, grouped and typed as it says."""
     if not source.path.exists():
         raise LabelError(f"{source.path} does not exist; expected a folder, a CSV or a .toml")
-    for inner in (
-        "train/images",
-        "images",
-        "JPEGImages",
-    ):  # of an export; its other parts are for testing
+    for inner in ("train/images", "images", "JPEGImages"):  # other parts are for testing
         if (source.path / inner).is_dir():
             name = source.name or source.path.name
             source = replace(source, path=source.path / inner, name=name)
@@ -92,27 +83,23 @@ def read_source(source: Source) -> list[Sample]:
 def _detect_kind(path: Path) -> Kind:
     if path.is_file():
         return "points" if {"y", "x"} <= read_columns(path) else "crops"
-    if _pictures(path):
-        return _detect_beside(path)
-    if any(is_picture(file) for file in path.glob("*/*")):
-        return "folders"
-    raise LabelError(
-        f"{path}: no pictures; expected a sub-folder of crops for each class, or pictures with "
-        "label files (.txt, .xml), points.csv or classes.csv beside them"
-    )
-
-
-def _detect_beside(folder: Path) -> Kind:
-    pictures = _pictures(folder)
-    if any(label_file(path) for path in pictures):
+    pictures = _pictures(path)
+    if not pictures:
+        if any(is_picture(file) for file in path.glob("*/*")):
+            return "folders"
+        raise LabelError(
+            f"{path}: no pictures; expected a sub-folder of crops for each class, or pictures with "
+            "label files (.txt, .xml), points.csv or classes.csv beside them"
+        )
+    if any(map(label_file, pictures)):
         return "masks"
-    if any(label.exists() for path in pictures for label in _label_files(path)):
+    if any(map(_label_files, pictures)):
         return "boxes"
-    if (folder / _POINTS).exists():
+    if (path / _POINTS).exists():
         return "points"
-    if any(label_file(path, STAIN) for path in pictures):
+    if any(label_file(picture, STAIN) for picture in pictures):
         return "stain"
-    return "crops" if (folder / _CLASSES).exists() else "boxes"
+    return "crops" if (path / _CLASSES).exists() else "boxes"
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -184,14 +171,6 @@ def _read_labels(path: Path, source: Source) -> Labels:
     return read_yolo(found[0], picture_size(path), classes)
 
 
-def _read_masks(source: Source) -> Reader:
-    return _pictures(source.path), read_masks_beside
-
-
-def _read_stain(source: Source) -> Reader:
-    return _pictures(source.path), read_stain_beside
-
-
 def _read_points(source: Source) -> Reader:
     table = source.path / _POINTS if source.path.is_dir() else source.path
     points = _by_frame(table) if "frame" in read_columns(table) else _by_name(table)
@@ -254,31 +233,21 @@ def _read_crops(source: Source) -> Reader:
 
 _READERS: Mapping[Kind, Callable[[Source], Reader]] = {
     "boxes": _read_boxes,
-    "masks": _read_masks,
+    "masks": lambda source: (_pictures(source.path), read_masks_beside),
     "folders": _read_folders,
     "points": _read_points,
     "crops": _read_crops,
-    "stain": _read_stain,
+    "stain": lambda source: (_pictures(source.path), read_stain_beside),
 }
 
 
 def read_masks(
     folder: str | Path, classes: Sequence[str] = ("wbc", "rbc", "platelet")
 ) -> list[MaskedSample]:
-    """Read pictures with expert masks, for evaluation.
+    """Read pictures with expert masks, for evaluation; LabelError where no picture has one.
 
-    Parameters
-    ----------
-    folder
-        Holds ``NAME.*`` and ``NAME_mask.png`` (0 background, 128 cytoplasm, 255 nucleus), and
-        optionally ``classes.csv`` and YOLO files.
-    classes
-        Class names of YOLO indices.
-
-    Raises
-    ------
-    LabelError
-        When no picture has a mask.
+    `folder` holds ``NAME.*`` and ``NAME_mask.png`` (0 background, 128 cytoplasm, 255 nucleus), and
+    optionally ``classes.csv`` and YOLO files, whose indices stand for `classes`.
     """
     path = Path(folder)
     if not path.is_dir():

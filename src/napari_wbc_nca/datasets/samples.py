@@ -110,16 +110,11 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class MaskedSample:
-    """One picture with masks that an expert drew; for evaluation only.
+    """One picture with a mask that an expert drew; for evaluation only.
 
-    Attributes
-    ----------
-    path, mask
-        Files of the picture and of its mask: 0 background, 128 cytoplasm, 255 nucleus.
-    label_class
-        Class of the only white blood cell; None where unknown or where there are several.
-    boxes
-        ``(N, 4)`` float32 boxes of its white blood cells; None where there is no label file.
+    The mask is 0 background, 128 cytoplasm, 255 nucleus. `label_class` is that of the only white
+    blood cell, None where unknown or where there are several; `boxes` are ``(N, 4)`` float32 of
+    its white blood cells, None where there is no label file.
     """
 
     path: Path
@@ -135,10 +130,8 @@ def without_cut_cells(sample: Sample) -> Sample:
     """
     if sample.boxes is None or not len(sample.boxes):
         return sample
-    height, width = (
-        read_rgb(sample).shape[:2] if sample.pixels is not None else picture_size(sample.path)
-    )
-    boxes = sample.boxes
+    boxes, pixels = sample.boxes, sample.pixels
+    height, width = picture_size(sample.path) if pixels is None else pixels.shape[:2]
     sized = (boxes[:, 2:] > boxes[:, :2]).all(1)
     cut = sized & ((boxes[:, :2] < 1).any(1) | (boxes[:, 2:] > (height - 1, width - 1)).any(1))
     kept = np.flatnonzero(~cut)
@@ -165,13 +158,7 @@ def is_picture(path: Path) -> bool:
 
 @as_label_errors()
 def picture_size(path: Path) -> tuple[int, int]:
-    """Read the height and width of a picture in pixels, as a viewer shows it.
-
-    Raises
-    ------
-    LabelError
-        When the file is no picture that can be read.
-    """
+    """Read a picture's height and width in pixels, as a viewer shows it; LabelError for none."""
     return images.size(path)
 
 
@@ -184,10 +171,7 @@ def image_id(rgb: npt.NDArray[np.uint8]) -> str:
 def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
     """Read the pixels of a sample as segmenting sees them: ``(Y, X, 3)`` uint8.
 
-    Raises
-    ------
-    LabelError
-        When the file is no picture that can be read.
+    LabelError where the file is no picture that can be read.
     """
     if isinstance(sample, Sample) and sample.pixels is not None:
         return sample.pixels
@@ -202,13 +186,10 @@ def read_rgb(sample: Sample | MaskedSample | Path) -> npt.NDArray[np.uint8]:
 
 
 def edge_boxes(sample: Sample, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Convert boxes to pixel edges: a point, which is a pixel centre, moves by half a pixel.
+    """Convert boxes to pixel edges: ``(N, 4)`` y0, x0, y1, x1, the first pixel between 0 and 1.
 
-    A sample without either is one box of the picture's `shape`.
-
-    Returns
-    -------
-    ``(N, 4)`` y0, x0, y1, x1, where the first pixel lies between 0 and 1.
+    A point, which is a pixel centre, moves by half a pixel. A sample without either is one box of
+    the picture's `shape`.
     """
     if sample.boxes is None:
         return np.asarray([[0, 0, *shape[:2]]], np.float64)
@@ -222,10 +203,8 @@ def box_sides(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Measure boxes: the side of the square of equal area, or the longer side at the border.
 
-    Returns
-    -------
-    ``(N,)`` sides in pixels of ``(N, 4)`` `boxes`, 0 of points, and ``(N,)`` bool: whether the
-    border of a picture of `shape` cuts the box.
+    Returns ``(N,)`` sides in pixels of ``(N, 4)`` `boxes`, 0 of points, and ``(N,)`` bool: whether
+    the border of a picture of `shape` cuts the box.
     """
     height, width = (boxes[:, 2:] - boxes[:, :2]).T
     low, high = boxes[:, :2] <= 1, boxes[:, 2:] >= np.subtract(shape[:2], 1)

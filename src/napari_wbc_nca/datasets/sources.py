@@ -62,15 +62,11 @@ class Source:
 
 
 def read_toml(path: Path) -> list[Source]:
-    """Read the sources that a file of ``[[source]]`` tables lists.
+    """Read the sources that a file of ``[[source]]`` tables lists, which hold fields of `Source`.
 
-    Each table holds fields of `Source`. ``path`` may hold ``~`` and environment variables;
-    ``path``, and the ``.txt`` files of ``include`` and ``exclude``, are relative to the ``.toml``.
-
-    Raises
-    ------
-    LabelError
-        When the file cannot be read, or a field is unknown or has a wrong type.
+    ``path`` may hold ``~`` and environment variables; ``path``, and the ``.txt`` files of
+    ``include`` and ``exclude``, are relative to the ``.toml``. LabelError where the file cannot be
+    read, or a field is unknown or has a wrong type.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -101,8 +97,7 @@ def _source(table: Any, base: Path, where: str) -> Source:
     values["classes"] = tuple(table.get("classes", ()))
     if (beside := base / table.get("types", "")).is_file():
         values["types"] = str(beside.resolve())
-    for name in ("include", "exclude"):
-        values[name] = _patterns(table.get(name, ()), base, where)
+    values |= {name: _patterns(table.get(name, ()), base, where) for name in ("include", "exclude")}
     return Source(**values)
 
 
@@ -142,10 +137,7 @@ def _patterns(value: str | Sequence[str], base: Path, where: str) -> tuple[str, 
 def select_pictures(pictures: Sequence[Path], source: Source) -> list[Path]:
     """Select the pictures that match ``include`` and not ``exclude``.
 
-    Raises
-    ------
-    LabelError
-        For a pattern that matches no picture: a slip in it would let a picture through.
+    LabelError for a pattern that matches no picture: a slip in it would let a picture through.
     """
     for pattern in (*source.include, *source.exclude):
         if not any(_matches(path, (pattern,)) for path in pictures):
@@ -163,14 +155,20 @@ def _matches(path: Path, patterns: Iterable[str]) -> bool:
 def group_names(pictures: Sequence[Path], source: Source) -> list[str]:
     """Name the group of each picture by the regular expression ``group``, or by its stem.
 
-    Raises
-    ------
-    LabelError
-        When ``group`` is no regular expression with one group, or finds nothing.
+    LabelError where ``group`` is no regular expression with one group, or finds nothing.
     """
     if not source.group:
         return [path.stem for path in pictures]
-    pattern = _pattern(source)
+    where = f"{source.path}: the group {source.group!r}"
+    try:
+        pattern = re.compile(source.group)
+    except re.error as error:
+        raise LabelError(f"{where} is no regular expression: {error}") from error
+    if pattern.groups != 1:
+        raise LabelError(
+            f"{where} has {pattern.groups} pairs of parentheses; expected one, around what names "
+            "the group"
+        )
     groups = []
     for path in pictures:
         found = pattern.search(path.name)
@@ -178,18 +176,3 @@ def group_names(pictures: Sequence[Path], source: Source) -> list[str]:
             raise LabelError(f"{path}: the group {source.group!r} finds nothing in its name")
         groups.append(found.group(1))
     return groups
-
-
-def _pattern(source: Source) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(source.group)
-    except re.error as error:
-        raise LabelError(
-            f"{source.path}: the group {source.group!r} is no regular expression: {error}"
-        ) from error
-    if pattern.groups != 1:
-        raise LabelError(
-            f"{source.path}: the group {source.group!r} has {pattern.groups} pairs of "
-            "parentheses; expected one, around what names the group"
-        )
-    return pattern

@@ -44,8 +44,6 @@ def assign_splits(
         Share of the images by split, ``val`` and ``test``; the rest is for training.
     split_by
         What stays whole: ``image``, or a column of `table`.
-    seed
-        Of the random order.
     table
         CSV with the columns ``image`` and `split_by`; with a column ``split`` that one decides.
 
@@ -127,11 +125,10 @@ def _splits_of_table(
     found, sides = [], dict[str, str]()
     for names, group in zip(images, groups, strict=True):
         name = _row(names, listed, table).get("split", "").lower()
-        if name not in SPLITS:
+        if not (side := SPLITS.get(name)):
             raise LabelError(
                 f"{table}: {names[-1]} has the split {name!r}; expected one of {', '.join(SPLITS)}"
             )
-        side = SPLITS[name]
         if sides.setdefault(group, side) != side:
             raise LabelError(
                 f"{table}: {split_by} {group} is in {sides[group]} and in {side}, so that the test "
@@ -159,21 +156,11 @@ def stratified_folds(
 ) -> npt.NDArray[np.intp]:
     """Assign samples to folds, so that groups stay whole and classes have even shares.
 
+    `groups` holds the group of each sample, such as its slide, `classes` those of its cells.
     Groups are taken in turn, those that hold the largest share of some class first, equals in
     random order. Each goes to the fold that keeps the sum of the squared shares smallest.
-    scikit-learn's ``StratifiedGroupKFold`` takes one class a sample; these have many.
-
-    Parameters
-    ----------
-    groups, classes
-        Group of each sample, such as its slide, and classes of its cells.
-    folds, seed
-        How many folds, and the seed of the random order.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer groups than folds.
+    scikit-learn's ``StratifiedGroupKFold`` takes one class a sample; these have many. ValueError
+    where there are fewer groups than folds.
     """
     names, group, counts = _count_classes(groups, classes)
     if len(names) < folds:
@@ -206,19 +193,9 @@ def hold_out_groups(
     """Choose whole groups for validation, so that every class keeps half of its cells.
 
     Groups are tried in a random order in which those of each class are spread evenly, and held
-    out while at most `share` of the samples are. scikit-learn's splitters take one class a sample
-    and do not keep the classes of those that are left.
-
-    Parameters
-    ----------
-    groups, classes, seed
-        As in :func:`stratified_folds`.
-    share
-        Of the samples, 0–1.
-
-    Returns
-    -------
-    ``(N,)`` bool: True of the samples to validate on.
+    out while at most a `share` of 0–1 of the samples are: ``(N,)`` bool, True of those.
+    scikit-learn's splitters take one class a sample and do not keep the classes of those that are
+    left. Parameters as in :func:`stratified_folds`.
 
     Examples
     --------
@@ -249,20 +226,8 @@ def find_duplicates(
 
     Both are shrunk to ``size × size`` grey pixels; pairs whose Pearson correlation is at least
     `min_correlation` are the same. Unrelated smears stay below 0.7, copies of one picture reach
-    0.99. Turned, mirrored or shifted copies are not found.
-
-    Parameters
-    ----------
-    first, second
-        Files of pictures.
-    size
-        Side in pixels of the shrunk pictures.
-    min_correlation
-        Correlation from which two pictures are the same.
-
-    Returns
-    -------
-    Every pair, in the order of `first`, then of `second`.
+    0.99. Turned, mirrored or shifted copies are not found. Pairs are in the order of `first`, then
+    of `second`.
     """
     if not first or not second:
         return []
@@ -282,13 +247,7 @@ def _grey_vectors(paths: Sequence[Path], size: int) -> npt.NDArray[np.float32]:
 
 
 def shrink_to_grey(path: Path, size: int) -> npt.NDArray[np.float32]:
-    """Average a picture over ``size × size`` areas of its pixels, in grey.
-
-    Raises
-    ------
-    LabelError
-        When the file is no picture that can be read.
-    """
+    """Average a picture over ``size × size`` areas, in grey; LabelError where it is none."""
     from PIL import Image
 
     if path.suffix.lower() not in (".jpg", ".jpeg"):

@@ -22,14 +22,8 @@ Float = npt.NDArray[np.float64]
 class Kind:
     """Appearance of the cells of a population.
 
-    Attributes
-    ----------
-    radius, spread
-        Mean and standard deviation of a cell's radius in pixels.
-    grain, texture
-        Size in pixels of the texture's grains, and contrast as a share of the background.
-    rim, inside
-        Brightness of the cell's rim and inside over the background; negative is dark.
+    Mean and standard deviation of the radius in pixels, size of the texture's grains in pixels and
+    contrast as a share of the background, brightness of rim and inside over the background.
     """
 
     radius: float
@@ -60,16 +54,9 @@ _SEED_STEP = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Culture:
-    """A picture with its ground truth.
+    """A picture with its ground truth, all ``(Y, X)``.
 
-    Attributes
-    ----------
-    pixels
-        ``(Y, X)`` uint8.
-    classes
-        ``(Y, X)`` uint8: 0 background, else 1 + the number of the kind in `KINDS`.
-    cells
-        ``(Y, X)`` uint16, a number a cell.
+    `classes` is 0 background, else 1 + the number of the kind in `KINDS`; `cells` numbers cells.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -82,19 +69,8 @@ def culture(
 ) -> Culture:
     """Draw a picture of one population, or of several grown together.
 
-    Parameters
-    ----------
-    kinds
-        Names in `KINDS`; cells are drawn from them at even shares of the covered area.
-    shape
-        Height and width in pixels.
-    seed
-        The same seed gives the same picture.
-
-    Raises
-    ------
-    ValueError
-        For a kind that is not in `KINDS`.
+    Cells are drawn from `kinds` at even shares of the covered area; ValueError for one that is not
+    in `KINDS`. `shape` is height and width in pixels.
 
     Examples
     --------
@@ -120,14 +96,9 @@ def culture(
 def write_populations(
     folder: str | Path, pictures: int, shape: tuple[int, int] = (256, 256), seed: int = 0
 ) -> None:
-    """Write a folder for each population into `folder`: what CellMixer trains on.
+    """Write a folder of `pictures` for each population into `folder`: what CellMixer trains on.
 
-    Parameters
-    ----------
-    folder, pictures
-        Made where it does not exist; pictures of each population.
-    shape, seed
-        As in :func:`culture`; seeds further apart than `pictures` give other pictures.
+    Seeds further apart than `pictures` give other pictures.
     """
     for number, name in enumerate(KINDS):
         for index in range(pictures):
