@@ -42,11 +42,9 @@ _SIDE = 512  # model pixels up to twice which all of a field counts for its back
 
 
 def open_field(image: Image, checkpoint: Checkpoint) -> tuple[Image, Field]:
-    """Check an image and normalise it as a checkpoint's network needs it.
+    """Check an image, and make the field at its scale, normalised as a checkpoint's network needs.
 
-    The image comes back with its channels last and its contrast judged; the field is at the image's
-    own scale, and :meth:`Field.rescaled` brings it to the model's. An image that cannot be used
-    raises an ImageError, which says what to do.
+    An image that cannot be used raises an ImageError, which says what to do.
     """
     image = prepare(image)
     if registry.get(checkpoint.method).colours:
@@ -82,10 +80,7 @@ class Field:
     sample
         See :func:`napari_wbc_nca.ops.stain.sample_field`; read from the field where None.
 
-    Attributes
-    ----------
-    shape, source_shape
-        Height and width in model pixels, and in the image's.
+    Its ``shape`` is height and width in model pixels, ``source_shape`` in the image's.
     """
 
     def __init__(
@@ -104,10 +99,7 @@ class Field:
             self.normalisation = {**normalisation, "maximum": float(np.asarray(rgb.max()))}
 
     def rescaled(self, factor: float, normalisation: Mapping[str, Any] | None = None) -> Field:
-        """Return the field at `factor` image pixels per model pixel; its sample is kept.
-
-        `normalisation` replaces the field's own where it is given.
-        """
+        """Return the field at `factor` image pixels per model pixel, with the same sample."""
         return Field(self.rgb, factor, normalisation or self.normalisation, self.sample)
 
     def fine_density(self) -> Field:
@@ -179,11 +171,7 @@ class Field:
 
     @cached_property
     def _statistics(self) -> Statistics | None:
-        """Mean and deviation of the background, over parts that do not depend on any tile.
-
-        Where the foreground leaves nothing, as on an empty field, whose noise it takes for cells,
-        most of the field is taken for background.
-        """
+        """Mean and deviation of the background, over parts that do not depend on any tile."""
         if self.normalisation["name"] != BY_BACKGROUND:
             return None
         names = [field.name for field in fields(ForegroundParams)]
@@ -194,7 +182,7 @@ class Field:
         masks = [foreground(_channels_last(pixels), params).astype(np.uint8) for pixels in parts]
         known = map(background_statistics, parts, masks)
         found = [statistics for statistics in known if statistics is not None]
-        if not found:
+        if not found:  # an empty field, whose noise the foreground takes for cells
             found = [_robust_statistics(pixels) for pixels in parts]
         mean, std = (np.mean(values, 0) for values in zip(*found, strict=True))
         return Statistics(mean, std)

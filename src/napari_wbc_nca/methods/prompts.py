@@ -39,22 +39,10 @@ def prompt_centres(
 ) -> Points | None:
     """Return the centres ``(N, 2)`` of cells that a user marked; None where `locate` asks for none.
 
-    Parameters
-    ----------
-    locate
-        ``points`` or ``boxes`` ask for prompts.
-    points, boxes
-        ``(N, 2)`` y, x and ``(N, 4)`` y0, x0, y1, x1 in pixels. Boxes are checked whatever
-        `locate` is, since the scale is estimated from them, too.
-    automatic
-        Value of `locate` that finds cells without prompts, for the message.
-
-    Raises
-    ------
-    ValueError
-        For prompts that are missing, of a wrong shape, empty or inverted, or outside the image.
+    Prompts that are missing, of a wrong shape, empty or inverted, or outside the image of `shape`
+    raise a ValueError, which names the value `automatic` of `locate` that needs none.
     """
-    if boxes is not None:
+    if boxes is not None:  # checked in any case: the scale is estimated from them, too
         boxes = check_boxes(boxes, shape)
     if locate not in _COLUMNS:
         return None
@@ -80,8 +68,7 @@ def check_points(points: npt.ArrayLike, shape: tuple[int, int]) -> Points:
 def check_boxes(boxes: npt.ArrayLike, shape: tuple[int, int]) -> Boxes:
     """Return boxes as ``(N, 4)`` float64, when their centres lie in an image of `shape`.
 
-    Boxes of a wrong shape, outside the image, or without height or width, as with exchanged sides,
-    raise a ValueError.
+    Those of a wrong shape, outside the image, or without height or width raise a ValueError.
     """
     array = _as_table("boxes", boxes)
     _check_inside("boxes", box_centres(array), shape)

@@ -144,7 +144,7 @@ def continue_params(method: str, model: Checkpoint, values: Mapping[str, Any]) -
     """Make the training parameters of `method` with which `model` is trained on.
 
     Those that `values` lacks are the defaults; of CellMixer, whose labels depend on them, those
-    of the model. An unknown field, or a value out of bounds, raises a ValueError.
+    of the model. Raises as :func:`finetune_params`.
     """
     known = get(method)
     recorded = _recorded(model) if known.label_params and method == model.method else {}

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,20 +44,10 @@ def collect(
     labels: Mapping[CellKey, int] | None = None,
     notes: Sequence[str] = (),
 ) -> Segmentation:
-    """Resolve overlaps and make the labels, table and maps of one image.
+    """Resolve overlaps and make the labels, table and maps of one image from cells in any order.
 
-    Label images are zarr arrays in a temporary folder where the image is lazy.
-
-    Parameters
-    ----------
-    cells
-        In any order.
-    diameter
-        Diameter in pixels that was used; kept in the provenance.
-    labels
-        Integers that some cells have already; the others get the ones above, in raster order.
-    notes
-        Sentences for the user, such as how many prompts gave no cell; kept in the provenance.
+    `labels` are integers that some cells have already; the others get the ones above, in raster
+    order. The provenance keeps the diameter in pixels that was used, and the notes for the user.
     """
     disjoint = resolve_overlaps(cells, image.shape)
     numbers = assign_labels(disjoint, labels or {})
@@ -81,13 +72,8 @@ def collect(
 
 def assign_labels(cells: Sequence[Cell], labels: Mapping[CellKey, int]) -> list[int]:
     """Return the integer of each cell: the one it has already, or the next that is free."""
-    following = max(labels.values(), default=0)
-    numbers = []
-    for cell in cells:
-        if cell_key(cell) not in labels:
-            following += 1
-        numbers.append(labels.get(cell_key(cell), following))
-    return numbers
+    free = count(max(labels.values(), default=0) + 1)
+    return [labels[k] if (k := cell_key(cell)) in labels else next(free) for cell in cells]
 
 
 def blank(image: Image, dtype: str = "uint32") -> Any:

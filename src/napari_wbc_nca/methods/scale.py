@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 FINEST = 12.0
 """Least diameter in image pixels that is searched for."""
 
-_SIDE = 256  # side of the parts by which a large field is sampled, in model pixels
-
-
 MIN_DIAMETER = 2.0
 """Diameter in image pixels below which no cell can be segmented."""
+_SIDE = 256  # side of the parts by which a large field is sampled, in model pixels
 
 
 def image_diameter(
@@ -40,13 +38,8 @@ def image_diameter(
     These are: the parameters' diameter; the pixel size in µm, of the parameters or the image, where
     the model's own is known; the median of the ``(N, 4)`` boxes; the method's estimate from the
     field, at the image's own scale. A model that was trained on images at their own scale takes an
-    image as it is, unless the diameter is given.
-
-    Raises
-    ------
-    ValueError
-        When cells of that pixel size or diameter are too small to be segmented: enlarging them
-        could take all of the memory.
+    image as it is, unless the diameter is given. Cells that are too small to be segmented raise a
+    ValueError: enlarging them could take all of the memory.
     """
     if params.diameter:
         return _checked_diameter(params.diameter, "the diameter that was given")

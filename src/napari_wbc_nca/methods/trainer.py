@@ -48,19 +48,10 @@ class TrainingState:
 class Trainer(ABC, Generic[Item, Batch]):
     """Training of one network; a method says how samples, batches and losses are made.
 
-    Parameters
-    ----------
-    init
-        Model to start from; its classes and architecture are kept.
-    state_file
-        Written after each epoch; training resumes from it where it exists. It stays until the
-        caller has saved the trained model and removes it.
-
-    Raises
-    ------
-    ValueError
-        When there is nothing to train on, `init` does not fit, or the state was written with
-        other parameters.
+    The model `init` to start from gives classes and architecture. After each epoch `state_file` is
+    written, from which training resumes; the caller removes it once the trained model is saved.
+    Raises a ValueError when there is nothing to train on, `init` does not fit, or the state was
+    written with other parameters.
     """
 
     method: str

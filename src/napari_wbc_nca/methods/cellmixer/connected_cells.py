@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.methods.field import as_part
 from napari_wbc_nca.ops.foreground import remove_small
 from napari_wbc_nca.ops.tiling import resample
 
@@ -44,16 +45,9 @@ def connect_pixels(
 ) -> ConnectedCells:
     """Connect the pixels of each class to cells.
 
-    Parameters
-    ----------
-    classes
-        ``(Y, X)`` class number of each pixel, 0 background.
-    plain
-        ``(Y, X)`` whether it is background with a probability of `PLAIN` or more.
-    names
-        Of the classes, the background first.
-    diameters
-        Typical diameter in pixels of each class's cells.
+    `classes` are ``(Y, X)`` class numbers, 0 background, and `names` those of the classes in that
+    order; `plain` is ``(Y, X)``: whether a pixel is background with a probability of `PLAIN` or
+    more. `diameters` are typical of each class's cells, in pixels.
     """
     found = np.zeros(classes.shape, np.int32)
     filled = np.zeros(classes.shape, bool)
@@ -95,29 +89,20 @@ def _mostly(mask: npt.NDArray[np.bool_], marked: npt.NDArray[np.bool_]) -> npt.N
 def paint_tile(
     maps: Sequence[Any], pieces: ConnectedCells, factor: float, tile: Slices
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
-    """Draw class, cell and probabilities of each image pixel of a tile.
+    """Draw ``(h, w)`` class and cell and ``(classes, h, w)`` probabilities of a tile of the image.
 
     A pixel's class is that of the interpolated probabilities, and its cell the nearest one of that
     class. In and around a filled hole, and where no cell of that class is near, both are those of
     the model pixel it lies in. `maps` are the probabilities of each class in model pixels, `factor`
     is the image pixels per model pixel.
-
-    Returns
-    -------
-    classes, cells
-        ``(h, w)`` uint32.
-    probabilities
-        ``(classes, h, w)`` float32.
     """
     shape = pieces.labels.shape
-    spans = [range(part.start, part.stop) for part in tile]
-    found = resample(
-        lambda y, x: np.stack([np.asarray(own[y, x]) for own in maps], -1),
-        (shape[0], shape[1]),
-        1 / factor,
-        spans[0],
-        spans[1],
-    )
+    spans = as_part(tile)
+
+    def read(rows: slice, columns: slice) -> npt.NDArray[Any]:
+        return np.stack([np.asarray(own[rows, columns]) for own in maps], -1)
+
+    found = resample(read, (shape[0], shape[1]), 1 / factor, *spans)
     rows, columns = (
         np.minimum(((np.arange(span.start, span.stop) + 0.5) / factor).astype(int), size - 1)
         for span, size in zip(spans, shape, strict=True)

@@ -172,11 +172,8 @@ def _painted(labels: Labels, boxes: Boxes, number: int) -> Labels:
 
 
 def _single(labels: Labels, box: Any, neighbours: Boxes, number: int, side: int) -> Crop:
-    """Crop the surroundings of one cell; only foreground inside its box has its class.
-
-    The corners of the box, outside the ellipse that fits it, belong to other cells, and so may
-    the overlap with another box, except in the middle of its own.
-    """
+    """Crop the surroundings of one cell; only foreground inside its box has its class."""
+    # The box's corners are others', and so may be its overlap with another, but not its middle.
     radius = _radius(labels.shape, box)
     core = radius < _INNER
     taken = np.zeros(labels.shape, bool)

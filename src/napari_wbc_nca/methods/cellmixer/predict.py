@@ -45,15 +45,10 @@ def class_maps(
     params: CellmixerParams,
     lazy: bool,
 ) -> Generator[Progress, None, list[Any]]:
-    """Compute the probability of each class at each model pixel of a field.
+    """Compute ``(Y, X)`` float32 probabilities of each class, at each pixel of a field.
 
     `field` is at the model's scale; `network` maps ``(B, 3, h, w)`` to logits
-    ``(B, classes, h, w)``. Yields progress after each batch of windows.
-
-    Returns
-    -------
-    list
-        ``(Y, X)`` float32 a class, NumPy, or zarr on disk where `lazy`.
+    ``(B, classes, h, w)``. Maps are NumPy, or zarr on disk where `lazy`.
     """
     maps = [zeros(field.shape, "float32", lazy) for _ in checkpoint.classes]
     side = checkpoint.window
@@ -83,7 +78,7 @@ def window_spans(size: int, side: int, overlap: float) -> list[range]:
 
     Examples
     --------
-    >>> spans(10, 4, 0.5)
+    >>> window_spans(10, 4, 0.5)
     [range(0, 4), range(2, 6), range(4, 8), range(6, 10)]
     """
     if size <= side:
@@ -137,24 +132,12 @@ def predict(
 ) -> Generator[Progress, None, Segmentation]:
     """Classify each pixel of an image, and label the connected cells.
 
-    `points` and `boxes` are not used: the whole field is classified.
-
-    Yields
-    ------
-    Progress
-        After each batch of windows and each tile, then with the cells.
-
-    Returns
-    -------
-    Segmentation
-        Labels ``class``, which is 1 + the number of the class among those that are not the
-        background, and ``cell``; maps ``probability CLASS``. The provenance names in ``regions``
-        the classes of which touching cells are not separated; ``cells`` counts the others.
-
-    Raises
-    ------
-    ValueError
-        For an image that cannot be used, saying what to do.
+    `points` and `boxes` are not used: the whole field is classified. Labels are ``class``, which is
+    1 + the number of the class among those that are not the background, and ``cell``; maps are
+    ``probability CLASS``. The provenance names in ``regions`` the classes of which touching cells
+    are not separated; ``cells`` counts the others. Progress comes after each batch of windows and
+    each tile, then with the cells. An image that cannot be used raises a ValueError, which says
+    what to do.
     """
     image, field = open_field(image, checkpoint)
     network = load_network(checkpoint, params.device)
@@ -235,9 +218,8 @@ def _draw(
     shown = {f"probability {name}": blank(image, "float32") for name in wanted}
     parts = [tile.core for tile in tiles(image.shape, min(params.tile, _DRAWN), 0)]
     for done, part in enumerate(parts, start=1):
-        labels["class"][part], labels["cell"][part], found = paint_tile(
-            maps, connected, factor, part
-        )
+        painted = paint_tile(maps, connected, factor, part)
+        labels["class"][part], labels["cell"][part], found = painted
         for own, values in zip(shown.values(), found, strict=False):
             own[part] = values
         yield Progress(done, len(parts), "Drawing the cells")

@@ -40,8 +40,7 @@ def preview_mixtures(
 ) -> Generator[Progress, None, Preview]:
     """Make the first `count` mixtures of a training, of a few pictures of each class.
 
-    They are augmented where `vary` is true. Pictures that cannot be used raise a ValueError, as in
-    training.
+    They are augmented if `vary`. Pictures that cannot be used raise a ValueError, as in training.
     """
     classes = classes_of(samples, params.populations)
     side = by_recipe(params, "unet" if params.network == "auto" else params.network).crop_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from napari_wbc_nca.methods.field import BRIGHTNESS, BY_BACKGROUND, Field
 from napari_wbc_nca.ops.foreground import foreground
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.ops.mixing import Labels, Pixels, Statistics, background_statistics
-from napari_wbc_nca.params import fields
+from napari_wbc_nca.params import fields, split_names
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,15 +37,11 @@ class HomogeneousPicture:
 def classes_of(samples: Sequence[Sample], listed: str) -> tuple[str, ...]:
     """List the class names in the order of the outputs, the background first.
 
-    Those `listed`, joined by commas, or all that are labelled where it is empty.
-
-    Raises
-    ------
-    ValueError
-        When a listed class is not labelled, or none is left.
+    Those `listed`, joined by commas, or all that are labelled where it is empty. A listed class
+    that is not labelled, or none at all, raises a ValueError.
     """
-    found = Counter(kind for sample in samples for kind in sample.kinds)
-    chosen = [name.strip().lower() for name in listed.split(",") if name.strip()]
+    found = {kind for sample in samples for kind in sample.kinds}
+    chosen = split_names(listed.lower())
     for name in chosen:
         if name not in found:
             raise ValueError(

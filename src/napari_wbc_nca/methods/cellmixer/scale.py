@@ -122,10 +122,8 @@ def _measure(
 
 
 def _mixed(areas: Mapping[str, int], known: Mapping[str, float]) -> float:
-    """Score up to 1 whether the smaller kinds have their share of a field.
-
-    At too fine a scale all cells are taken for the largest kind.
-    """
+    """Score up to 1 whether the smaller kinds have their share of a field."""
+    # At too fine a scale all cells are taken for the largest kind.
     smaller = [name for name, size in known.items() if size < max(known.values())]
     if not smaller:
         return 1.0

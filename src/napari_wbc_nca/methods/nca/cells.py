@@ -131,10 +131,7 @@ class CellSegmenter:
     def segment(
         self, centres: Sequence[Centre]
     ) -> Generator[Progress, None, tuple[list[Cell], list[str]]]:
-        """Segment the cells at `centres` (model pixels), a batch of windows at a time.
-
-        Returns the cells in the order of their centres, and notes on the prompts that gave no cell.
-        """
+        """Segment the cells at `centres` (model pixels), and note which prompts gave no cell."""
         prompted = self.params.locate in ("points", "boxes")
         given, lost = len(centres), {EMPTY: 0, COVERED: 0}
         if prompted:
@@ -143,14 +140,13 @@ class CellSegmenter:
         finished: list[Cell] = []
         for first in range(0, len(centres), self.params.batch_size):
             some = centres[first : first + self.params.batch_size]
-            predictions = yield from self._classify(
-                some, partial(self._progress, first, len(centres))
-            )
+            report = partial(self._progress, first, len(centres))
+            predictions = yield from self._classify(some, report)
             done: list[Cell] = []
             for centre, prediction in zip(some, predictions, strict=True):
                 cell = self._cell(centre, prediction, centres)
                 done += [] if cell is None else [cell]
-                yield self._progress(first, len(centres), 1)
+                yield report(1)
             finished += done
             lost[COVERED] += len(some) - len(done)
             total = first + len(some)
@@ -161,11 +157,7 @@ class CellSegmenter:
     def _classify(
         self, centres: Sequence[Centre], report: Report
     ) -> Generator[Progress, None, list[WindowPrediction]]:
-        """Classify the windows around `centres`: the mean over rotations by 90° each.
-
-        Other cells fire in each rotation; the states are those of the first. `report` makes
-        progress of the share that is done.
-        """
+        """Classify windows by the mean over rotations by 90°; the states are those of the first."""
         count = self.params.tta_rotations
         parts = [self.view.window(centre, self.checkpoint.window) for centre in centres]
         images = torch.stack([self.view.read(part) for part in parts])
@@ -199,10 +191,9 @@ class CellSegmenter:
         empty = on_background(self.view, np.asarray(centres), radius)
         if NONE in self.checkpoint.classes:
             none = self.checkpoint.classes.index(NONE)
+            start = self._progress(0, len(centres), 0)
             for number in np.flatnonzero(empty).tolist():
-                (prediction,) = yield from self._classify(
-                    [centres[number]], lambda share: self._progress(0, len(centres), 0)
-                )
+                (prediction,) = yield from self._classify([centres[number]], lambda _: start)
                 empty[number] = prediction.probabilities[none] > 0.5
         return [centre for centre, own in zip(centres, empty, strict=True) if not own]
 
@@ -265,18 +256,10 @@ class CellSegmenter:
         return self.view.interpolate(coarse, part, self.fine.factor, around)
 
     def _certain(
-        self,
-        state: torch.Tensor,
-        part: Part,
-        around: Part,
-        box: Part,
-        mask: npt.NDArray[np.bool_],
+        self, state: torch.Tensor, part: Part, around: Part, box: Part, mask: npt.NDArray[np.bool_]
     ) -> bool:
-        """Whether a mask is large enough and holds a nucleus, which red cells do not.
-
-        Cells that a user marked always pass. Without a readout of nuclei, the evidence decides.
-        """
-        if self.params.locate != "evidence":
+        """Whether a mask is large enough and holds a nucleus, which red cells do not."""
+        if self.params.locate != "evidence":  # cells that a user marked always pass
             return True
         dark = self._project(nucleus_or_evidence, state, part, around)
         values = self.fine.interpolate(dark, around, 1, box)[mask]

@@ -84,10 +84,7 @@ def cell_probability(
 def part_progress(
     steps: Generator[tuple[int, int], None, T], number: int, count: int, message: str
 ) -> Generator[Progress, None, T]:
-    """Convert steps of part `number` of `count` to progress whose share never falls.
-
-    `steps` yields what is done of the part, and all that there is to do.
-    """
+    """Convert steps, done and in all, of part `number` of `count` to progress that never falls."""
 
     def progress(step: tuple[int, int]) -> Progress:
         done, total = step
@@ -140,13 +137,8 @@ def predict(
 
     The image is a field or a single-cell crop of three colours. ``locate="points"`` takes `points`
     ``(N, 2)`` y, x in pixels, ``locate="boxes"`` takes `boxes` ``(N, 4)`` y0, x0, y1, x1. Progress
-    comes every few steps of a rollout, with the cells finished since the last.
-
-    Raises
-    ------
-    ValueError
-        For an image, points or boxes that cannot be used, or a model that cannot find cells by
-        itself, saying what to do.
+    comes every few steps of a rollout, with the cells finished since the last. An image, points or
+    boxes that cannot be used, or a model that cannot find cells by itself, raise a ValueError.
     """
     image, field = open_field(image, checkpoint)
     _check_finds(checkpoint, params)

@@ -315,9 +315,7 @@ class WindowSampler:
         return saturate(image, self.normalisation), marked
 
 
-def _balance(
-    cells: Sequence[tuple[PreparedSample, CellLocation]],
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _balance(cells: Sequence[tuple[PreparedSample, CellLocation]]) -> npt.NDArray[np.float64]:
     """Probability of each cell: a source counts by the square root of its number of cells."""
     counts = Counter(sample.source for sample, _ in cells)
     weights = np.asarray([sample.weight for sample, _ in cells])
@@ -326,17 +324,15 @@ def _balance(
 
 
 def _sampled_part(
-    points: np.ndarray[tuple[int, ...], np.dtype[np.float64]], shape: tuple[int, ...]
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int_]], tuple[slice, slice]]:
+    points: npt.NDArray[np.float64], shape: tuple[int, ...]
+) -> tuple[npt.NDArray[np.int_], tuple[slice, slice]]:
     """Return the first pixel and the part of a picture that sampling at `points` reads."""
     low = np.clip(np.floor(points.min((0, 1))).astype(int) - 1, 0, np.subtract(shape, 2))
     high = np.clip(np.ceil(points.max((0, 1))).astype(int) + 1, low + 2, shape)
     return low, (slice(low[0], high[0]), slice(low[1], high[1]))
 
 
-def _random_affine(
-    random: np.random.Generator,
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _random_affine(random: np.random.Generator) -> npt.NDArray[np.float64]:
     """Draw a rotation, a flip, and a scale that differs a little between the axes."""
     angle = random.uniform(0, 2 * np.pi)
     rotation = np.asarray([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

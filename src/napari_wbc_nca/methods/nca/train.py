@@ -215,10 +215,7 @@ train_wss, train_max = WssTrainer.run, MaxTrainer.run
 
 
 def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """List the class names in the order of the outputs: types, others by name, ``none`` last.
-
-    Raises a ValueError when no cell has a type.
-    """
+    """List the class names in the order of the outputs: types, others by name, ``none`` last."""
     found = {name for sample in samples for name in sample.names} - {NONE, WBC}
     if not found:
         raise ValueError(
@@ -230,16 +227,11 @@ def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:
 def best_projection(
     checkpoint: Checkpoint, held: Sequence[Sample], parent: Checkpoint | None, device: Device
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """Choose the projection with the best masks on samples that were held out.
+    """Choose the ``projection`` with the best masks on samples that were held out.
 
-    `parent`, the model that training started from, is measured with the projection of its card for
-    comparison.
-
-    Returns
-    -------
-    dict
-        ``projection``: the one to use; ``cells``: how many were measured; ``cell_iou``: mean IoU
-        by projection, and of the ``parent``. Without any mask, the first candidate and no cells.
+    The result also holds ``cells``, how many were measured, and ``cell_iou``, the mean IoU by
+    projection, and of the ``parent`` that training started from, with the projection of its card.
+    Without any mask, it is the first candidate and no cells.
     """
     masked = [sample for sample in held if sample.masks is not None and _white_labels(sample)]
     runs = [(name, checkpoint, name) for name in CANDIDATES]

@@ -59,14 +59,11 @@ class Contribution:
 
 @dataclass(frozen=True, eq=False)
 class ForwardPass:
-    """A part of a field after its forward pass, with its ``(kinds, h, w)`` likelihood.
-
-    `corner` is the row and column of the part's first pixel.
-    """
+    """A part of a field after its forward pass."""
 
     trace: Activations
-    likelihood: Float
-    corner: Corner
+    likelihood: Float  # (kinds, h, w)
+    corner: Corner  # row and column of the part's first pixel
 
 
 def region_radius(sigma: float) -> int:
@@ -109,18 +106,9 @@ def contributions(
 ) -> Generator[Progress, None, dict[int, Contribution]]:
     """Compute the contributions of the `wanted` cells, a batch of them in one backward pass.
 
-    Parameters
-    ----------
-    guide
-        The detector.
-    traced
-        A part of the field that holds all that the cells' signals can reach.
-    centroids
-        All of the field by number: neighbours of a kind share pixels out among them.
-    field
-        Height and width of the field in model pixels.
-    sigma
-        σ of the detector in model pixels.
+    The part of the field that was `traced` holds all that the cells' signals can reach.
+    `centroids` are all of the field by number, since neighbours of a kind share pixels out among
+    them; `field` is its height and width, and `sigma` the detector's σ, in model pixels.
     """
     near = rivals(centroids, sigma)
     radius = region_radius(sigma)

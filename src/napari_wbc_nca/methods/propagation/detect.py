@@ -16,6 +16,7 @@ from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import build_network, load_network
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.tiling import Tile, tiles
+from napari_wbc_nca.params import split_names
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
@@ -48,17 +49,9 @@ def detector_card(
 ) -> dict[str, Any]:
     """Write the entries of a detector's card that prediction reads.
 
-    Parameters
-    ----------
-    sigma
-        σ of its Gaussians in model pixels.
-    least
-        For each kind the likelihood above which a peak is a cell.
-    scaled
-        Whether its pictures were brought to one size of cells; otherwise a model pixel is a
-        pixel, unless the user knows better.
-    width
-        How wide its peaks typically are at its own scale, relative to σ.
+    `sigma` is the σ of its Gaussians in model pixels, `least` the likelihood of each kind above
+    which a peak is a cell; `scaled` says whether its pictures were brought to one size of cells,
+    and `width` how wide its peaks typically are, relative to σ.
     """
     return {
         "sigma": sigma,
@@ -96,10 +89,7 @@ def read_channels(view: Field, part: Part, channels: int) -> torch.Tensor:
 
 
 def with_halo(part: Part, network: UNet, shape: tuple[int, int]) -> Part:
-    """Return what must be read for the values of `part` to be those of the whole field.
-
-    It begins on the network's stride grid.
-    """
+    """Return what must be read, from the stride grid on, for `part` to be as in the whole field."""
     rows, columns = (
         range(
             max(0, span.start - network.halo) // network.stride * network.stride,
@@ -162,12 +152,9 @@ def _peaks(values: Float, checkpoint: Checkpoint, params: PropagationParams) -> 
 
 
 def selected_kinds(checkpoint: Checkpoint, params: PropagationParams) -> list[str]:
-    """Return the kinds that the parameters select, in the order of the outputs.
-
-    A kind that the detector does not know raises a ValueError.
-    """
-    names = [name.strip().lower() for name in params.kinds.split(",") if name.strip()]
-    if not names or names == ["all"]:
+    """Return the kinds that the parameters select, in the order of the outputs, or ValueError."""
+    names = split_names(params.kinds.lower())
+    if names in ((), ("all",)):
         return list(checkpoint.classes)
     if unknown := set(names) - set(checkpoint.classes):
         raise ValueError(
@@ -208,13 +195,9 @@ def centroids(likelihood_map: LikelihoodMap, params: PropagationParams) -> pd.Da
 
     They are those that prediction finds by the same parameters.
     """
-    checkpoint, factor = likelihood_map.checkpoint, likelihood_map.factor
+    factor, kinds = likelihood_map.factor, likelihood_map.checkpoint.classes
     rows = [
-        (
-            *((at + 0.5) * factor - 0.5 for at in (p.y, p.x)),
-            checkpoint.classes[p.kind],
-            p.likelihood,
-        )
-        for p in _peaks(likelihood_map.values, checkpoint, params)
+        (*((at + 0.5) * factor - 0.5 for at in (p.y, p.x)), kinds[p.kind], p.likelihood)
+        for p in _peaks(likelihood_map.values, likelihood_map.checkpoint, params)
     ]
     return pd.DataFrame(rows, columns=["y", "x", "class", "likelihood"])

@@ -138,10 +138,7 @@ def _cut(window: CutWindow, costs: Any) -> Mask:
 
 
 def _seeds(window: CutWindow, params: PropagationParams) -> tuple[Mask, Mask]:
-    """Seeds of the cell and of the others by their contributions alone.
-
-    The rim of the window is no cell's: a cut there would cost nothing.
-    """
+    """Seeds of the cell and of the others by contributions; a cut at the rim would cost nothing."""
     own = (window.own > window.rival) & (window.own > params.foreground_seed)
     other = (window.rival > window.own) & (window.rival > params.background_seed)
     own, other = _whole(window, own, other)
@@ -159,10 +156,8 @@ def _whole(window: CutWindow, own: Mask, other: Mask) -> tuple[Mask, Mask]:
 
 
 def _densities(window: CutWindow) -> tuple[Float, Float]:
-    """How densely contributions to the cell, and to others, lie.
-
-    A contribution is a sprinkling of points, some of them far away: its square root is smoothed.
-    """
+    """How densely contributions to the cell, and to others, lie."""
+    # A contribution is a sprinkling of points, some of them far away: its square root is smoothed.
     width = _SMOOTH * window.sigma
     first, second = (
         ndi.gaussian_filter(np.sqrt(values), width) for values in (window.own, window.rival)
@@ -203,11 +198,7 @@ class GraphCutter:
         rivals: Sequence[tuple[Centroid, Contribution]],
         likelihoods: npt.NDArray[Any],
     ) -> Cell | None:
-        """Cut one cell out; None where nothing of it is left.
-
-        `rivals` are centroids and contributions of the cells around it, whatever their kind;
-        `likelihoods`, ``(kinds,)``, are those at the centroid.
-        """
+        """Cut one cell out, by its ``(kinds,)`` likelihoods; None where nothing of it is left."""
         part = self.window(contribution, centroid)
         own, rival = _pasted([contribution], part), _pasted([theirs for _, theirs in rivals], part)
         target = self._finer(part)

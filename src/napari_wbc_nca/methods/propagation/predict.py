@@ -54,20 +54,11 @@ def predict(
 
     The image is a field with colours, or of brightness for a detector of one channel. Prompts are
     `points` ``(N, 2)`` y, x, of which several in one pixel are one cell, or `boxes` ``(N, 4)`` y0,
-    x0, y1, x1 in pixels, as ``params.locate`` says. Progress comes after each tile or batch, with
-    the cells finished since the last.
+    x0, y1, x1 in pixels, as ``params.locate`` says; those, or images, that cannot be used raise a
+    ValueError. Progress comes after each tile or batch, with the cells finished since the last.
 
-    Returns
-    -------
-    Segmentation
-        Labels ``cell`` and ``contribution``; the table also has the ``likelihood`` at each
-        centroid, ``peak_y`` and ``peak_x``. Of an image in memory, `kept` is what
-        :func:`~napari_wbc_nca.methods.propagation.predict.update` needs.
-
-    Raises
-    ------
-    ValueError
-        For an image, points or boxes that cannot be used, saying what to do.
+    Labels are ``cell`` and ``contribution``; the table also has the ``likelihood`` at each
+    centroid, ``peak_y`` and ``peak_x``. Of an image in memory, `kept` is what :func:`update` needs.
     """
     image, field = open_field(image, checkpoint)
     prompts = prompt_centres(params.locate, points, boxes, image.shape)
@@ -118,20 +109,12 @@ def update(
     Parameters
     ----------
     previous
-        Result of :func:`~napari_wbc_nca.methods.propagation.predict.predict`, or of this
-        function, whose `kept` is there.
-    added
-        ``(N, 2)`` y, x in pixels.
-    removed
-        Labels of cells.
+        Result of :func:`predict`, or of this function, that kept something; else ValueError.
+    added, removed
+        ``(N, 2)`` y, x in pixels in the image, and labels of its cells; else ValueError.
     kinds
-        Kind of each added centroid, which then is a cell even on background; the likeliest where
-        None.
-
-    Raises
-    ------
-    ValueError
-        When `previous` keeps nothing, a label is unknown, or a centroid lies outside.
+        Kind of each added centroid, which then is a cell even on background; by default the
+        likeliest.
     """
     if not isinstance(previous.kept, Instances):
         raise ValueError(
