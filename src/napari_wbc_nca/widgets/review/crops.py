@@ -31,16 +31,8 @@ _KEPT = 2000
 class CropSource:
     """Crops of the cells of a Labels layer, out of the image it was made from.
 
-    All show a square of the same side, so that cells can be compared by size.
-
-    Parameters
-    ----------
-    source
-        Planes of the image layer.
-    layer
-        Labels layer.
-    table
-        One row a cell by label, with its box.
+    All show a square of the same side, so that cells can be compared by size: `table` has a row a
+    cell by label, with its box.
     """
 
     def __init__(self, source: ImagePlanes, layer: Labels, table: pd.DataFrame) -> None:
@@ -74,7 +66,10 @@ class CropSource:
     def crop(self, row: pd.Series) -> npt.NDArray[np.uint8]:
         """``(side, side, 3)`` colours around a cell; white beyond the image."""
         index, where, target = self._place(row)
-        image = self._image(image_index(self._layer, index))
+        at = image_index(self._layer, index)
+        if at not in self._images:
+            self._images[at] = prepare(self._source.image(at))
+        image = self._images[at]
         out = np.full((self.side, self.side, 3), 255, np.uint8)
         out[target] = np.asarray(to_rgb(image.pixels[where], image.contrast)).round()
         return out
@@ -96,11 +91,6 @@ class CropSource:
             spans.append(slice(start, stop))
             targets.append(slice(start - first, stop - first))
         return index, (spans[0], spans[1]), (targets[0], targets[1])
-
-    def _image(self, index: Index) -> Any:
-        if index not in self._images:
-            self._images[index] = prepare(self._source.image(index))
-        return self._images[index]
 
 
 def image_index(layer: Labels, index: Index) -> Index:

@@ -16,12 +16,10 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
 )
 
 from napari_wbc_nca.ops.differential import TOTAL, differential
-from napari_wbc_nca.widgets.layout import row, text_label
+from napari_wbc_nca.widgets.layout import Column, row, text_label, with_tip
 from napari_wbc_nca.widgets.review.keys import KeysTableWidget
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ ROW = 20
 """Height of a row in screen pixels."""
 
 
-class DifferentialTable(QWidget):
+class DifferentialTable(Column):
     """Counts and shares of the types, with their intervals; a click chooses a type.
 
     Attributes
@@ -51,23 +49,19 @@ class DifferentialTable(QWidget):
 
     type_chosen = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.table = _table()
         self.summary = text_label()
         self.everything = QCheckBox("All open images")
         self.everything.setToolTip("Count the cells of all images in the viewer together")
-        self.copy = QPushButton("Copy")
-        self.copy.setToolTip("Copy the table, to be pasted into a spreadsheet")
+        self.copy = with_tip(QPushButton("Copy"), "Copy the table, to be pasted into a spreadsheet")
         self.save = QPushButton("CSV…")
         self.save.setToolTip("Save the table; over several images, with rows for each")
-        self.plot = QPushButton("Plot")
-        self.plot.setToolTip("Show the shares and their intervals as bars")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.table)
-        layout.addWidget(self.summary)
-        layout.addWidget(row(self.copy, self.save, self.plot, self.everything))
+        self.plot = with_tip(QPushButton("Plot"), "Show the shares and their intervals as bars")
+        self.rows.addWidget(self.table)
+        self.rows.addWidget(self.summary)
+        self.rows.addWidget(row(self.copy, self.save, self.plot, self.everything))
         self.counts = pd.DataFrame()
         self.others: Callable[[], Mapping[str, pd.DataFrame]] = dict
         self._model: ReviewModel | None = None

@@ -21,7 +21,7 @@ from napari_wbc_nca.cell_types import UNSURE
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
-from napari_wbc_nca.widgets.layout import add_row, form_layout, row, text_label
+from napari_wbc_nca.widgets.layout import add_row, form_layout, row, text_label, with_tip
 from napari_wbc_nca.widgets.planes import content_of
 from napari_wbc_nca.widgets.review.canvas import ReviewCanvas, image_under
 from napari_wbc_nca.widgets.review.card import CellCard
@@ -196,8 +196,7 @@ class ReviewWidget(ViewerWidget):
         self.table.opened.connect(self.canvas.zoom_to)
 
     def _button(self, text: str, tip: str, deed: Callable[[], Any]) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(tip)
+        button = with_tip(QPushButton(text), tip)
         button.clicked.connect(lambda: deed())
         return button
 

@@ -10,10 +10,10 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector, SpanSelector
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox
 
 from napari_wbc_nca.ops.differential import TOTAL, differential
-from napari_wbc_nca.widgets.layout import row
+from napari_wbc_nca.widgets.layout import Column, row
 from napari_wbc_nca.widgets.train import theme_colours
 
 if TYPE_CHECKING:
@@ -27,23 +27,21 @@ HISTOGRAM, DIFFERENTIAL = "(histogram)", "(differential)"
 """What the vertical axis shows instead of a column."""
 
 
-class CellsPlot(QWidget):
+class CellsPlot(Column):
     """Plot of one or two columns of the table of cells.
 
     A lasso drawn around points, or a span of a histogram, selects cells.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.horizontal, self.vertical = QComboBox(), QComboBox()
         self.horizontal.setAccessibleName("Horizontal axis")
         self.vertical.setAccessibleName("Vertical axis")
         self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))  # type: ignore[no-untyped-call]
         self.canvas.setMinimumHeight(180)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(row(self.horizontal, self.vertical))
-        layout.addWidget(self.canvas)
+        self.rows.addWidget(row(self.horizontal, self.vertical))
+        self.rows.addWidget(self.canvas)
         self._model: ReviewModel | None = None
         self._selector: LassoSelector | SpanSelector | None = None
         self.horizontal.currentTextChanged.connect(self.draw)
@@ -122,7 +120,9 @@ class CellsPlot(QWidget):
         axes.scatter(chosen[x], chosen[y], s=60, facecolors="none", edgecolors="white")
         axes.set_ylabel(y)
         points = table[[x, y]].to_numpy(float)
-        self._selector = LassoSelector(axes, lambda line: self._select(points, line))
+        self._selector = LassoSelector(
+            axes, lambda line: self._choose(Path(line).contains_points(points))
+        )
 
     def _histogram(self, axes: Axes, table: pd.DataFrame) -> None:
         x = self.horizontal.currentText()
@@ -134,9 +134,6 @@ class CellsPlot(QWidget):
         self._selector = SpanSelector(
             axes, lambda low, high: self._choose((values >= low) & (values <= high)), "horizontal"
         )
-
-    def _select(self, points: np.ndarray, line: list[tuple[float, float]]) -> None:
-        self._choose(Path(line).contains_points(points))
 
     def _choose(self, inside: np.ndarray) -> None:
         if self._model is not None:
