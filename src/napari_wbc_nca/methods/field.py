@@ -179,7 +179,8 @@ class Field:
             **{name: self.normalisation[name] for name in names if name in self.normalisation}
         )
         parts = [self._read(part) for part in _background_parts(self.shape)]
-        masks = [foreground(_channels_last(pixels), params).astype(np.uint8) for pixels in parts]
+        last = (np.ascontiguousarray(np.moveaxis(pixels, 0, -1)) for pixels in parts)
+        masks = [foreground(pixels, params).astype(np.uint8) for pixels in last]
         known = map(background_statistics, parts, masks)
         found = [statistics for statistics in known if statistics is not None]
         if not found:  # an empty field, whose noise the foreground takes for cells
@@ -229,10 +230,6 @@ def box_slices(box: Any, shape: tuple[int, ...]) -> Slices:
 def _span(middle: float, side: int, size: int) -> range:
     start = max(0, min(round(middle - side / 2), size - side))
     return range(start, min(start + side, size))
-
-
-def _channels_last(pixels: Pixels) -> Pixels:
-    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
 
 
 def _robust_statistics(pixels: Pixels) -> Statistics:

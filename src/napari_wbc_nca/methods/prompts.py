@@ -21,9 +21,7 @@ Points = npt.NDArray[Any]
 Boxes = npt.NDArray[Any]
 """``(N, 4)`` y0, x0, y1, x1 in pixels."""
 
-EMPTY = "they lie on empty background"
-"""Why a prompt gives no cell."""
-COVERED = "cells around them left no pixels"
+EMPTY, COVERED = "they lie on empty background", "cells around them left no pixels"
 """Why a prompt gives no cell."""
 
 _STAINED = 0.5  # saliency from which on matter is stained
@@ -56,10 +54,7 @@ def prompt_centres(
 
 
 def check_points(points: npt.ArrayLike, shape: tuple[int, int]) -> Points:
-    """Return points as ``(N, 2)`` float64, when all of them lie in an image of `shape`.
-
-    Those of a wrong shape or outside the image, as NaN is, raise a ValueError.
-    """
+    """Return points as ``(N, 2)`` float64, or raise a ValueError unless all lie in an image."""
     array = _as_table("points", points)
     _check_inside("points", array, shape)
     return array
@@ -106,11 +101,10 @@ def _check_inside(name: str, centres: Points, shape: tuple[int, int]) -> None:
 
 
 def on_background(view: Field, centres: Points, radius: float) -> npt.NDArray[np.bool_]:
-    """Find the centres ``(N, 2)`` on empty background, without stained matter within `radius`.
+    """Find the centres ``(N, 2)`` without stained matter within `radius`, in pixels of the view.
 
     The mean density of a disk is compared with the level that separates matter from background
-    in the whole field (:func:`~napari_wbc_nca.ops.minimum_cut.fit_saliency`), that of a stained
-    smear at any scale; lengths are in its pixels.
+    in the whole field (:func:`~napari_wbc_nca.ops.minimum_cut.fit_saliency`).
     """
     density = view.rescaled(view.factor, DENSITY)
     stained = fit_saliency("stain", density.normalised_sample())

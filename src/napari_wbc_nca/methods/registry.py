@@ -135,9 +135,8 @@ def finetune_params(model: Checkpoint, values: Mapping[str, Any] | None = None) 
     An unknown field, or a value out of bounds, raises a ValueError.
     """
     method = get(model.method)
-    return from_mapping(
-        method.train_params, {**_recorded(model), **method.finetune, **(values or {})}
-    )
+    own = {**_recorded(model), **method.finetune, **(values or {})}
+    return from_mapping(method.train_params, own)
 
 
 def continue_params(method: str, model: Checkpoint, values: Mapping[str, Any]) -> Any:

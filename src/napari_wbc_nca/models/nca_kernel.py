@@ -223,10 +223,7 @@ def _threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
 def rollout_steps(
     image: Tensor, weights: Weights, plan: Plan
 ) -> Generator[tuple[int, int], None, Tensor]:
-    """Run all steps without a gradient, yielding window-steps done and in all.
-
-    Returns the contiguous ``(B, H, W, C)`` state.
-    """
+    """Run all steps without a gradient to the contiguous state; yield window-steps done and all."""
     batch, _, height, width = image.shape
     cut = batch_slices(image, len(weights.outer), torch.get_num_threads())
     done = dict.fromkeys(range(len(cut)), 0)

@@ -112,10 +112,7 @@ def _block(before: int, after: int) -> nn.Sequential:
 
 
 def _receptive_field(low: int, high: int, coarser: int, align_corners: bool) -> Interval:
-    """Pixels of a level's input that the result from `low` to `high` depends on.
-
-    `coarser` is the number of levels below it, which reach farther than its skip.
-    """
+    """Pixels of a level's input, with `coarser` ones below, that a result's pixels depend on."""
     low, high = low - _CONVOLUTIONS, high + _CONVOLUTIONS
     if not coarser:
         return low, high

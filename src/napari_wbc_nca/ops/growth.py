@@ -57,10 +57,8 @@ def response_seed(response: npt.NDArray[Any]) -> Mask:
 
 
 def stained_mask(density: npt.NDArray[Any]) -> Mask:
-    """Find stained matter: summed density above Otsu's threshold, small holes filled.
-
-    Densities are cut off where they are surely stained, since nuclei would raise the threshold.
-    """
+    """Find stained matter: summed density above Otsu's threshold, small holes filled."""
+    # Cut off where surely stained: nuclei would raise the threshold.
     dark = ndi.gaussian_filter(np.clip(density.sum(-1), 0, STAINED_DENSITY), 1)
     return np.asarray(remove_small_holes(dark > otsu_threshold(dark), max_size=_HOLE))
 

@@ -180,10 +180,7 @@ def _flood(mask: Mask, seeds: Pixels) -> npt.NDArray[np.int32]:
 
 
 def _pieces(mask: Mask, path: Pixels) -> npt.NDArray[np.int32]:
-    """Pieces of a cell after a cut along a path; 0 where the cut divides nothing.
-
-    A cell may have had several components before: each of them is divided by itself.
-    """
+    """Pieces of each component of a cell after a cut along a path; 0 where it divides nothing."""
     cut = np.zeros(mask.shape, bool)
     cut[tuple(path.T)] = True
     before, count = ndi.label(mask)

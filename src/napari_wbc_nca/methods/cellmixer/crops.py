@@ -64,19 +64,15 @@ def relative_sizes(samples: Sequence[Sample]) -> dict[str, float]:
 def scale_factor(sample: Sample, sizes: Mapping[str, float], diameter: float) -> float:
     """Estimate the image pixels per model pixel at which white cells are `diameter` wide.
 
-    All boxes of a field count, each by the relative size of its class; points have no size and
-    raise a ValueError.
+    All boxes of a field count, each by the relative size of its class; points raise a ValueError.
     """
     if not diameter:
         return 1.0
     if sample.diameter:
         return sample.diameter / diameter
     every = box_lengths(sample)
-    known = [
-        side / sizes.get(kind, 1.0)
-        for side, kind in zip(every, sample.kinds, strict=True)
-        if side > 0
-    ]
+    sided = zip(every, sample.kinds, strict=True)
+    known = [side / sizes.get(kind, 1.0) for side, kind in sided if side > 0]
     if len(every) and not known:
         raise ValueError(
             f"{sample.path}: points have no size; give boxes, or a diameter of 0 to keep the "

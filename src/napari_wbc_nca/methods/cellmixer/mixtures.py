@@ -156,7 +156,7 @@ class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         """Draw mixture number `index` of this seed."""
         random = np.random.default_rng((self.params.seed, index))
         numbers = self._draw_classes(random)
-        crops = [self._crop(self._picture(number, random), random) for number in numbers]
+        crops = [self._crop(number, random) for number in numbers]
         image, labels = self._mixed(crops, random) if len(crops) == 2 else self._single(*crops[0])
         if self.augment is not None:
             image, labels = self.augment(image, labels, int(random.integers(2**31)))
@@ -173,14 +173,12 @@ class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
             return (first, first)
         return (first, int(random.choice(others)))
 
-    def _picture(self, number: int, random: np.random.Generator) -> HomogeneousPicture:
-        among = self.pictures[number]
-        return among[int(random.integers(len(among)))]
-
     def _crop(
-        self, picture: HomogeneousPicture, random: np.random.Generator
+        self, number: int, random: np.random.Generator
     ) -> tuple[Pixels, Labels, Statistics | None]:
-        """Crop a square of `side` pixels, with the statistics of its background."""
+        """Crop a square of a picture of class `number`, with its background's statistics."""
+        among = self.pictures[number]
+        picture = among[int(random.integers(len(among)))]
         rows, columns = (_span(size, self.side, random) for size in picture.mask.shape)
         pixels, labels = picture.pixels[:, rows, columns], picture.mask[rows, columns]
         if labels.shape != (self.side, self.side):

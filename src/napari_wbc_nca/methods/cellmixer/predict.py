@@ -177,9 +177,8 @@ def clumped_regions(
 ) -> dict[str, dict[str, float]]:
     """Describe the classes whose connected regions hold several touching cells.
 
-    A region larger than `_CLUMP` typical cells is a clump. A class of whose area clumps have
-    `_CLUMPED` or more is described by its number of ``regions``, which is no cell count, and its
-    ``area_share`` of the image.
+    Such a class has `_CLUMPED` or more of its area in clumps; its number of ``regions`` is no cell
+    count, and ``area_share`` is its share of the image.
     """
     areas = np.bincount(connected.labels.ravel(), minlength=len(connected.numbers) + 1)[1:]
     numbers, found = np.asarray(connected.numbers), {}

@@ -141,7 +141,11 @@ def predict(
     boxes that cannot be used, or a model that cannot find cells by itself, raise a ValueError.
     """
     image, field = open_field(image, checkpoint)
-    _check_finds(checkpoint, params)
+    if params.locate == "evidence" and NONE not in checkpoint.classes:  # as the published models
+        raise ValueError(
+            f"model {checkpoint.name!r} has no class {NONE!r}, so it cannot find cells; give "
+            "points or boxes, or locate by 'detector', or by 'whole' where the image is one cell"
+        )
     prompts = prompt_centres(params.locate, points, boxes, image.shape, "evidence")
     network = cast("NCA", load_network(checkpoint, params.device))
     diameter = yield from image_diameter(
@@ -174,12 +178,3 @@ def _locate(
     return (
         yield from locate(network, view, checkpoint.diameter, tile, params.seed, params.fire_rate)
     )
-
-
-def _check_finds(checkpoint: Checkpoint, params: NcaParams) -> None:
-    """Refuse to search for cells with a model that has no class `NONE`, as the published ones."""
-    if params.locate == "evidence" and NONE not in checkpoint.classes:
-        raise ValueError(
-            f"model {checkpoint.name!r} has no class {NONE!r}, so it cannot find cells; give "
-            "points or boxes, or locate by 'detector', or by 'whole' where the image is one cell"
-        )

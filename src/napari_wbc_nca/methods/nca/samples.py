@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,6 @@ _TRIES = 6  # windows tried to find one without any white blood cell
 _TRACE = 0.02  # share of cell pixels up to which a window counts as showing none
 _SMALLEST = 0.4  # boxes below this share of the largest are too odd to segment
 
-Form = Literal["box", "point", "crop"]
 _Window = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Image, target and allowed classes."""
 
@@ -80,7 +79,7 @@ def prepare(sample: Sample, diameter: float, normalisation: Mapping[str, Any]) -
         centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
         locations.append(CellLocation(centre, name))
         if name != NONE and sample.masks is None:
-            _mark_label(target, density, box, _form(sample, box), diameter * FINE)
+            _mark_label(target, density, box, sample.boxes is None, diameter * FINE)
     if sample.masks is not None:
         _mark_masks(target, density, sample, sample.masks, shape, factor)
     for box in () if sample.ignored is None else sample.ignored / factor:
@@ -110,24 +109,18 @@ def sample_diameter(sample: Sample, shape: tuple[int, ...]) -> float:
     return CELL_TO_CROP * min(shape[:2])
 
 
-def _form(sample: Sample, box: npt.NDArray[Any]) -> Form:
-    if sample.boxes is None:
-        return "crop"
-    return "box" if (box[2:] > box[:2]).all() else "point"
-
-
 def _mark_label(
     target: npt.NDArray[np.uint8],
     density: npt.NDArray[Any],
     box: npt.NDArray[Any],
-    form: Form,
+    crop: bool,
     diameter: float,
 ) -> None:
-    """Write the target of one cell with a box, a point or a class into `target`."""
+    """Write the target of one cell with a box or a point, or of a `crop` of one, into `target`."""
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    if form == "crop":
+    if crop:
         target[:] = IGNORED
-    if form != "box":
+    if crop or not (box[2:] > box[:2]).all():
         rim = _disk(target.shape, centre, diameter * 0.7)
         target[rim & (target == OUTSIDE)] = IGNORED
         # Whether the middle is nucleus as well is not known.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,29 +49,17 @@ def search_diameter(
                 break
             guess = max(guess / 2, FINEST)
             continue
-        converged = max(measured.marked / guess, guess / measured.marked) < _CONVERGED
+        converged = max(measured[0] / guess, guess / measured[0]) < _CONVERGED
         guess, found = measured
         if converged:
             break
     return found or first
 
 
-class Diameters(NamedTuple):
-    """Typical diameters of what the response marks, and of the cells grown from it."""
-
-    marked: float
-    grown: float
-
-
 def _measure(
-    field: Field,
-    guess: float,
-    network: NCA,
-    checkpoint: Checkpoint,
-    params: NcaParams,
-    number: int,
-) -> Generator[Progress, None, Diameters | None]:
-    """Typical diameters of what round `number` finds, which takes cells to be `guess` wide."""
+    field: Field, guess: float, network: NCA, checkpoint: Checkpoint, params: NcaParams, number: int
+) -> Generator[Progress, None, tuple[float, float] | None]:
+    """Typical marked and grown diameter in round `number`, which takes cells to be `guess` wide."""
     view = field.rescaled(guess / checkpoint.diameter)
     fine = view.fine_density()
     found = [np.empty((0, 3))]
@@ -87,9 +75,8 @@ def _measure(
     marked, grown, weight = np.concatenate(found).T
     if not weight.any() or weighted_median(marked, weight) <= _SMALLEST:
         return None
-    return Diameters(
-        weighted_median(marked, weight) * fine.factor, weighted_median(grown, weight) * fine.factor
-    )
+    first, second = (weighted_median(values, weight) * fine.factor for values in (marked, grown))
+    return first, second
 
 
 def _regions(
@@ -99,9 +86,8 @@ def _regions(
     regions, count = ndi.label(ndi.binary_fill_holes(grow_region(response, density)))
     index = np.arange(1, count + 1)
     area = ndi.sum(regions > 0, regions, index)
-    inner = np.sqrt(
-        4 * ndi.sum(ndi.binary_fill_holes(response_seed(response)), regions, index) / np.pi
-    )
+    seed = ndi.binary_fill_holes(response_seed(response))
+    inner = np.sqrt(4 * ndi.sum(seed, regions, index) / np.pi)
     outer = np.sqrt(4 * area / np.pi)
     if not central:
         outer = np.where(outer > _LEAK * inner, inner, outer)

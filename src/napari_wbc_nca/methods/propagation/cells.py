@@ -64,9 +64,8 @@ class Instances:
 class InstanceBuilder:
     """Builds the cells of a field, `view` at the model's scale, from their centroids.
 
-    `keep` says whether contributions stay when they are no longer needed, for later changes.
-    ``reach`` is the distance in model pixels from a centroid to the farthest pixel of its
-    contribution.
+    Contributions that are no longer needed stay for later changes if `keep`; from their centroids
+    they ``reach`` so many model pixels.
     """
 
     def __init__(

@@ -165,8 +165,8 @@ def classify_points(
     kinds = [checkpoint.classes.index(kind) for kind in selected_kinds(checkpoint, params)]
     moved = np.clip((points + 0.5) / view.factor - 0.5, 0, np.subtract(view.shape, 1))
     if names is not None:
-        rows = zip(moved.tolist(), names, strict=True)
-        return [Centroid(y, x, checkpoint.classes.index(name)) for (y, x), name in rows]
+        named = zip(moved.tolist(), names, strict=True)
+        return [Centroid(y, x, checkpoint.classes.index(name)) for (y, x), name in named]
     pixels = np.rint(moved).astype(int)
     values = np.zeros((len(checkpoint.classes), len(moved)), np.float32)
     for tile in field_tiles(network, view, params):
@@ -184,12 +184,8 @@ def classify_points(
         empty[empty] = on_background(view, moved[empty], sigma_of(checkpoint))
     else:
         empty = highest < _FAINTER
-    return [
-        None if nothing else Centroid(y, x, kind)
-        for (y, x), kind, nothing in zip(
-            moved.tolist(), chosen.tolist(), empty.tolist(), strict=True
-        )
-    ]
+    rows = zip(moved.tolist(), chosen.tolist(), empty.tolist(), strict=True)
+    return [None if nothing else Centroid(y, x, kind) for (y, x), kind, nothing in rows]
 
 
 def unique_centroids(centroids: Iterable[Centroid]) -> list[Centroid]:

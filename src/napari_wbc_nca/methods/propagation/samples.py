@@ -80,11 +80,7 @@ def prepare(
     params: PropagationTrainParams,
     oversampling: float = 1.0,
 ) -> AnnotatedField:
-    """Bring a sample to the model's scale, with the centroids of each class.
-
-    `labelled` are the classes that the sample's source labels, `oversampling` the pixels per model
-    pixel.
-    """
+    """Bring a sample to the model's scale, with the centroids of each class its source labels."""
     rgb = read_rgb(sample)
     factor = sample_factor(sample, rgb.shape, params.diameter) / oversampling
     # Stain is varied before absorptance saturates it.
@@ -191,13 +187,11 @@ class PatchSampler:
         side = max(1, round(params.patch_size * field.oversampling / scale))
         origin = _origin(field, side, random)
         pixels = _cut(field.pixels, origin, side).float()
+        size, ratio = (params.patch_size,) * 2, params.patch_size / side
         if side != params.patch_size:
-            pixels = F.interpolate(
-                pixels[None], (params.patch_size,) * 2, mode="bilinear", antialias=True
-            )[0]
-        ratio = params.patch_size / side
+            pixels = F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
         centres = [(own - origin + 0.5) * ratio - 0.5 for own in field.centres]
-        target = targets((params.patch_size,) * 2, centres, params.sigma * scale)
+        target = targets(size, centres, params.sigma * scale)
         image = augment_stain(pixels, random)
         image = network_input(image, {"name": params.normalisation}, params.colour)
         return _rotate(image, target, random)
@@ -226,9 +220,7 @@ def _cut(pixels: torch.Tensor, origin: npt.NDArray[np.int_], side: int) -> torch
     return F.pad(part, (int(before[1]), int(after[1]), int(before[0]), int(after[0])))
 
 
-def targets(
-    shape: tuple[int, int], centres: Sequence[npt.NDArray[Any]], sigma: float
-) -> torch.Tensor:
+def targets(shape: tuple[int, int], centres: Sequence[Any], sigma: float) -> torch.Tensor:
     """Render the ``(classes, h, w)`` likelihood of each class's centres."""
     return torch.from_numpy(np.stack([likelihood_map(shape, own, sigma) for own in centres]))
 
@@ -246,6 +238,6 @@ def _rotate(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn both by the same multiple of 90°, and flip them."""
     quarter, flip = int(random.integers(4)), bool(random.integers(2))
-    turned = [torch.rot90(part, quarter, (1, 2)) for part in (image, target)]
+    turned = (torch.rot90(part, quarter, (1, 2)) for part in (image, target))
     first, second = (part.flip(2) if flip else part for part in turned)
     return first, second

@@ -169,10 +169,8 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
         for scores in zip(*tried, strict=True):
             values = np.asarray([np.nan if score is None else score for score in scores])
             # Of thresholds that do equally well, the one in the middle.
-            good = np.flatnonzero(values >= np.nanmax(values, initial=0) - 1e-9)
-            best.append(
-                float(_THRESHOLDS[good[len(good) // 2]]) if len(good) else PUBLISHED_MIN_LIKELIHOOD
-            )
+            good = _THRESHOLDS[values >= np.nanmax(values, initial=0) - 1e-9]
+            best.append(float(good[len(good) // 2]) if len(good) else PUBLISHED_MIN_LIKELIHOOD)
         return best
 
     @torch.no_grad()
