@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
@@ -24,6 +24,16 @@ WIDTH = 376
 """Width in pixels that every dock widget asks for, whatever it shows."""
 HEIGHT = 160
 """Least height in pixels; what does not fit is scrolled to."""
+
+
+T = TypeVar("T")
+
+
+def require(choice: T | None, message: str) -> T:
+    """Return a choice, or raise ValueError with `message` where nothing is chosen."""
+    if not choice:
+        raise ValueError(message)
+    return choice
 
 
 class ViewerWidget(QScrollArea):

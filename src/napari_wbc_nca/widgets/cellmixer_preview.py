@@ -18,30 +18,20 @@ from napari_wbc_nca.widgets.base import TemporaryLayer
 from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
 from napari_wbc_nca.widgets.layout import Column, Section, form_layout, row, text_label
 from napari_wbc_nca.widgets.params_form import ParamsForm
-from napari_wbc_nca.widgets.planes import (
-    OURS,
-    SHOWS,
-    ImagePlanes,
-    Index,
-    current_index,
-    pixel_size,
-    placement,
-)
+from napari_wbc_nca.widgets.planes import OURS, SHOWS, current_index, pixel_size, placement
 from napari_wbc_nca.widgets.segment import Controls, SegmentWidget
 from napari_wbc_nca.widgets.worker import DebouncedJob, preload, report
 
 if TYPE_CHECKING:
-    import pandas as pd
     from napari.layers import Image, Labels
 
-    from napari_wbc_nca.methods.cellmixer.preview import Preview
+    from napari_wbc_nca.widgets.planes import ImagePlanes, Index
 
 FOREGROUND = DirectLabelColormap(color_dict={None: "cyan", 0: "transparent"})
 SHOWN = ("normalisation", *(field.name for field in fields(ForegroundParams)))
 """Parameters of training that decide what is foreground."""
 MIXED = ("mixed_share", "same_class_share", "min_lambda", "max_lambda", "overlap_label")
 """Parameters of training that decide how pictures are mixed."""
-PREVIEW = "napari_wbc_nca.methods.cellmixer.preview"
 COUNT = 12
 """Mixtures that are shown."""
 SEVERAL, WHITE = "several classes", "#ffffff"
@@ -86,7 +76,7 @@ class CellmixerPreview(Controls):
         for widget in self.params.widgets.values():
             widget.changed.connect(self._mix_again)
         host.viewer.dims.events.current_step.connect(self._on_value)
-        preload(PREVIEW)
+        preload("napari_wbc_nca.methods.cellmixer.preview")
 
     @property
     def busy(self) -> bool:
@@ -113,7 +103,12 @@ class CellmixerPreview(Controls):
         index = current_index(source, self.host.viewer.dims.point)
         params, scale = self._params(), self.host.form.scale.params()
         self._place = (source, index)
-        self._show_scale(params, any(scale.values()) or pixel_size(source) is not None)
+        known = any(scale.values()) or pixel_size(source) is not None
+        self.scale.setVisible(bool(params.diameter) and not known)
+        self.scale.setText(
+            f"Seen as if white blood cells were {params.diameter:.0f} px across. Give their "
+            "diameter under Scale to see what training sees."
+        )
         self._foreground.ask(lambda: foreground_of(source, index, params, scale))
 
     def on_close(self) -> None:
@@ -165,14 +160,6 @@ class CellmixerPreview(Controls):
         for name, widget in self.params.widgets.items():
             widget.value = values[name]
 
-    def _show_scale(self, params: CellmixerTrainParams, known: bool) -> None:
-        """Say what is missing to see the image at the scale of a model of cells."""
-        self.scale.setVisible(bool(params.diameter) and not known)
-        self.scale.setText(
-            f"Seen as if white blood cells were {params.diameter:.0f} px across. Give their "
-            "diameter under Scale to see what training sees."
-        )
-
     def _on_value(self, value: Any = None) -> None:
         if isalive(self) and self.shown.isChecked():  # the viewer outlives the widget
             self.on_source()
@@ -208,14 +195,18 @@ class CellmixerPreview(Controls):
 
     def _show_mixtures(self, made: Any) -> None:
         self.mixtures.setEnabled(True)
-        viewer, shown, rows = self.host.viewer, self._mixed(), mixed_rows(made)
-        labels = np.where(made.labels > len(made.classes), 0, made.labels)
+        viewer, shown, count = self.host.viewer, self._mixed(), len(made.classes)
+        labels = np.where(made.labels > count, 0, made.labels)
+        possible = class_rows((*made.classes[1:], SEVERAL))
+        rows = possible if (made.labels == count).any() else class_rows(made.classes[1:])
         if shown is not None and made.classes == self._classes:
             shown[0].data, shown[1].data, shown[1].features = made.images, labels, rows
             return
         for layer in shown or ():
             viewer.layers.remove(layer)
         self._classes = made.classes
+        # Of overlaps or not: labels of another colormap would be drawn again.
+        colours = class_colours(possible.iloc[:-1]) | {SEVERAL: WHITE}
         self._pair = (
             viewer.add_image(made.images, rgb=True, name="mixtures", metadata={OURS: {}}),
             viewer.add_labels(
@@ -223,22 +214,10 @@ class CellmixerPreview(Controls):
                 name="mixtures classes",
                 opacity=0.4,
                 features=rows,
-                colormap=mixed_colours(made),
+                colormap=colormap(possible, colours),
                 metadata={OURS: {SHOWS: "class"}},
             ),
         )
-
-
-def mixed_rows(made: Preview) -> pd.DataFrame:
-    """Make one row a number of the mixtures' labels: of the classes, and of where they overlap."""
-    overlap = (SEVERAL,) if (made.labels == len(made.classes)).any() else ()
-    return class_rows((*made.classes[1:], *overlap))
-
-
-def mixed_colours(made: Preview) -> DirectLabelColormap:
-    """Colour the mixtures' labels, overlaps or not: another colormap would be drawn again."""
-    rows = class_rows((*made.classes[1:], SEVERAL))
-    return colormap(rows, class_colours(rows.iloc[:-1]) | {SEVERAL: WHITE})
 
 
 def foreground_of(

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_wbc_nca.datasets.samples import Sample
-    from napari_wbc_nca.evaluation.evaluate import Comparison
     from napari_wbc_nca.evaluation.report import Report
 
 
@@ -121,6 +120,7 @@ class EvaluateWidget(RunWidget):
         while self.tabs.count():
             self.tabs.removeTab(0)
         for name, page in _pages(result).items():
+            page.setMinimumHeight(_HEIGHT)
             self.tabs.addTab(page, name)
         self.tabs.setVisible(True)
         self.save.setVisible(True)
@@ -144,37 +144,35 @@ def measure(
 
 
 def _pages(result: Report) -> dict[str, QWidget]:
+    import pandas as pd
+
     from napari_wbc_nca.evaluation import plots
     from napari_wbc_nca.evaluation.cells import CellEvaluation
     from napari_wbc_nca.evaluation.evaluate import Comparison
 
+    figures: dict[str, Figure] = {}
     if isinstance(result, CellEvaluation):
         across = result.summary.set_index("projection").T.rename_axis("figure").reset_index()
-        pages: dict[str, QWidget] = {"Figures": table(across), "Classes": table(result.classes)}
-        pages["Images"] = table(result.images)
+        tables = {"Figures": across, "Classes": result.classes, "Images": result.images}
         if len(result.confusion):
-            pages["Confusion"] = table(result.confusion)
-        pages["Scores"] = canvas(plots.plot_scores(result.cells))
+            tables["Confusion"] = result.confusion
+        figures["Scores"] = plots.plot_scores(result.cells)
         if lowest := next(iter(result.worst.values()), []):
-            pages["Worst"] = canvas(plots.plot_cells(lowest))
-        return pages
-    if not isinstance(result, Comparison):
-        return {name.capitalize(): table(rows) for name, rows in result.tables().items()}
-    pages = {"Side by side": table(result.summary), "Cells": table(result.cells)}
-    for name in ("classes", "images", "confusion"):
-        pages[name.capitalize()] = table(together(result, name))
-    if result.disagreements:
-        pages["Disagreements"] = canvas(plots.plot_disagreements(result.disagreements))
+            figures["Worst"] = plots.plot_cells(lowest)
+    elif isinstance(result, Comparison):
+        tables = {"Side by side": result.summary, "Cells": result.cells}
+        for name in ("classes", "images", "confusion"):  # of both models, one below the other
+            parts = [getattr(one, name) for one in result.evaluations]
+            both = pd.concat(parts, keys=result.names, names=["model"]).reset_index("model")
+            tables[name.capitalize()] = both.drop(columns="projection", errors="ignore")
+        if result.disagreements:
+            figures["Disagreements"] = plots.plot_disagreements(result.disagreements)
+    else:
+        tables = {name.capitalize(): rows for name, rows in result.tables().items()}
+    pages: dict[str, QWidget] = {name: table(rows) for name, rows in tables.items()}
+    for name, figure in figures.items():
+        pages[name] = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
     return pages
-
-
-def together(result: Comparison, name: str) -> pd.DataFrame:
-    """Return a table of both models' evaluations, one below the other."""
-    import pandas as pd
-
-    tables = [getattr(one, name) for one in result.evaluations]
-    both: pd.DataFrame = pd.concat(tables, keys=result.names, names=["model"]).reset_index("model")
-    return both.drop(columns="projection", errors="ignore")
 
 
 def table(values: pd.DataFrame) -> QTableWidget:
@@ -183,7 +181,6 @@ def table(values: pd.DataFrame) -> QTableWidget:
     shown.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     shown.setHorizontalHeaderLabels([str(name) for name in values.columns])
     shown.verticalHeader().setVisible(False)
-    shown.setMinimumHeight(_HEIGHT)
     for row, items in enumerate(values.itertuples(index=False)):
         for column, value in enumerate(items):
             shown.setItem(row, column, QTableWidgetItem(_text(value)))
@@ -198,10 +195,3 @@ def _text(value: object) -> str:
     if isnan(value):
         return "–"
     return f"{value:.0f}" if abs(value) > 1 and value.is_integer() else f"{value:.3f}"
-
-
-def canvas(figure: Figure) -> FigureCanvasQTAgg:
-    """Show a figure as a widget."""
-    shown = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
-    shown.setMinimumHeight(_HEIGHT)
-    return shown

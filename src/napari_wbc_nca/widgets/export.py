@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QPushButton, QWidget
 from napari_wbc_nca.formats.params import ExportParams
 from napari_wbc_nca.formats.registry import FORMATS
 from napari_wbc_nca.params import from_mapping
-from napari_wbc_nca.widgets.base import Computation, Form, RunWidget
+from napari_wbc_nca.widgets.base import Computation, Form, RunWidget, require
 from napari_wbc_nca.widgets.export_items import add_items, all_items
 from napari_wbc_nca.widgets.layer_boxes import LayerBox, LayerList, ReviewedBox
 from napari_wbc_nca.widgets.layout import (
@@ -64,33 +64,8 @@ class ExportForm(Form):
         self.params = ParamsForm(ExportParams, (*OPTIONS, "force"), captions=captions)
         self.groups = PathRow("CSV of image and slide, patient or split", folder=False)
         self._arrange()
-        self.image_mode.currentIndexChanged.connect(self._show_rows)
-        self._show_rows()
-
-    def chosen(self) -> list[Labels]:
-        """Return the Labels layers that are ticked; a ValueError says that there is none."""
-        found = self.layers.chosen()
-        if not found:
-            todo = "Segment an image, or draw cells in a Labels layer, and tick it."
-            raise ValueError(f"No Labels layer is ticked. {todo}")
-        return found
-
-    def target(self) -> Path:
-        """Return the folder of the exports; a ValueError says that none is chosen."""
-        if self.folder.path is None:
-            raise ValueError("No folder is chosen. Choose where the exports are to be written.")
-        return self.folder.path
-
-    def format_names(self) -> list[str]:
-        """Return the names of the formats that are ticked; a ValueError says that none is."""
-        found = [name for name, box in self.formats.items() if box.isChecked()]
-        if not found:
-            raise ValueError("No format is ticked. Tick those that you need.")
-        return found
-
-    def shared_image(self) -> Image | None:
-        """Return the image of all labels; None where each layer has the one it was made from."""
-        return None if self.image_mode.currentText() == OWN else self.image.layer
+        self.image_mode.currentTextChanged.connect(lambda text: self.image.setVisible(text != OWN))
+        self.image.setVisible(False)
 
     def tick(self, *, on: bool) -> None:
         """Tick all formats, or none."""
@@ -125,9 +100,6 @@ class ExportForm(Form):
         box.rows.addWidget(row(self.tick_all, self.tick_none))
         return box
 
-    def _show_rows(self, index: int = 0) -> None:
-        self.image.setVisible(self.image_mode.currentText() != OWN)
-
 
 def _format(name: str) -> QCheckBox:
     form = FORMATS[name]
@@ -144,8 +116,6 @@ OUTLINES = (".geojson", ".zip", ".roi")
 """Files that do not say how large their image is."""
 _LINK = "#5a8dee"
 """Colour of links, readable in napari's dark and light themes alike."""
-_AGAIN = 200
-"""Milliseconds after which cleaning up is tried again."""
 
 
 class ExportWidget(RunWidget):
@@ -160,31 +130,37 @@ class ExportWidget(RunWidget):
         self.load.setToolTip("Labels with classes, from any of these formats")
         self.written = text_label()
         menu = QMenu(self.load)
-        self.from_file = menu.addAction("A file…")
-        self.from_folder = menu.addAction("A folder…")
+        menu.addAction("A file…").triggered.connect(self._choose_file)
+        menu.addAction("A folder…").triggered.connect(self._choose_folder)
         self.load.setMenu(menu)
         self.add(self.form, self.button, self.load, self.progress, self.status, self.written)
-        self.from_file.triggered.connect(self._choose_file)
-        self.from_folder.triggered.connect(self._choose_folder)
         self.written.linkActivated.connect(lambda link: QDesktopServices.openUrl(QUrl(link)))
         self.form.offer(self.viewer.layers)
 
     def prepare(self) -> Computation:
         """Return the export of what is ticked."""
-        form = self.form
-        layers, folder, names = form.chosen(), form.target(), form.format_names()
-        regions, shared = form.reviewed.regions(), form.shared_image()
-        items = all_items(layers, list(self.viewer.layers), regions, shared)
         from napari_wbc_nca.workflow.export import run
 
+        form = self.form
+        todo = "Segment an image, or draw cells in a Labels layer, and tick it."
+        layers = require(form.layers.chosen(), f"No Labels layer is ticked. {todo}")
+        todo = "Choose where the exports are to be written."
+        folder = require(form.folder.path, f"No folder is chosen. {todo}")
+        ticked = [name for name, box in form.formats.items() if box.isChecked()]
+        names = require(ticked, "No format is ticked. Tick those that you need.")
+        shared = None if form.image_mode.currentText() == OWN else form.image.layer
+        items = all_items(layers, list(self.viewer.layers), form.reviewed.regions(), shared)
         params = from_mapping(ExportParams, form.params.values())
         steps = run(items, names, folder, params, form.groups.path)
         return Computation(steps, self._on_exported, "Exporting")
 
     def import_from(self, path: Path) -> None:
         """Add layers of the labels at `path`."""
-        image = self.form.image.layer if path.suffix.lower() in OUTLINES else None
-        steps = _read(path, _plane(image))
+        layer = self.form.image.layer if path.suffix.lower() in OUTLINES else None
+        source = None if layer is None else source_of(layer)
+        # A stack has no one size.
+        image = None if source is None or source.lead else source.image(())
+        steps = _read(path, image)
         self.start(Computation(steps, self._on_imported, f"Reading {path.name}"))
 
     def set_running(self, running: bool) -> None:
@@ -230,7 +206,7 @@ class ExportWidget(RunWidget):
         try:
             self._computation.steps.close()
         except ValueError:  # it is still at a step that takes long
-            QTimer.singleShot(_AGAIN, self._clean_up)
+            QTimer.singleShot(200, self._clean_up)
 
 
 def listed(done: ExportResult) -> str:
@@ -247,11 +223,3 @@ def _read(path: Path, image: Plane | None) -> Generator[None, None, list[Item]]:
 
     yield
     return import_labels(path, image=image)
-
-
-def _plane(image: Image | None) -> Plane | None:
-    """The only plane of an image layer; None of a stack, which has no one size."""
-    if image is None:
-        return None
-    source = source_of(image)
-    return None if source.lead else source.image(())

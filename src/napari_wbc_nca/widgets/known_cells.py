@@ -13,7 +13,7 @@ from napari_wbc_nca.cell_types import WBC, canonical
 from napari_wbc_nca.datasets.samples import Sample
 from napari_wbc_nca.formats.files import to_colours
 from napari_wbc_nca.formats.items import item
-from napari_wbc_nca.widgets.base import Form
+from napari_wbc_nca.widgets.base import Form, require
 from napari_wbc_nca.widgets.export_items import all_items
 from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
 from napari_wbc_nca.widgets.layout import PathRow, choice_box, form_layout
@@ -61,22 +61,16 @@ class KnownCellsForm(Form):
         """Make samples of what is ticked among the viewer's `layers`, or return the folder."""
         known = list(layers)
         if self.source == FOLDER:
-            if self.folder.path is None:
-                why = "No folder is chosen. Choose one of labelled pictures, or an export."
-                raise ValueError(why)
-            return self.folder.path
+            why = "No folder is chosen. Choose one of labelled pictures, or an export."
+            return require(self.folder.path, why)
         if self.source == LABELS:
             chosen, regions = self.labels.chosen(), self.reviewed.regions()
             found = [training_sample(one) for one in all_items(chosen, known, regions)]
         else:
             chosen = self.points.chosen()
             found = [sample for points in chosen for sample in samples_of_points(points, known)]
-        if not found:
-            raise ValueError(
-                f"There is no known cell in {self.source}. Segment an image and correct the cells, "
-                "mark them, or choose a folder."
-            )
-        return found
+        todo = "Segment an image and correct the cells, mark them, or choose a folder."
+        return require(found, f"There is no known cell in {self.source}. {todo}")
 
     def _show_source(self, index: int = 0) -> None:
         shown = {"labels": LABELS, "points": POINTS, "reviewed": LABELS, "folder": FOLDER}
@@ -101,17 +95,12 @@ def samples_of_points(points: Points, layers: Sequence[Layer]) -> list[Sample]:
             plane = source.image(index)
             kinds = [str(name) for name, on in zip(classes, here, strict=True) if on]
             blank = np.zeros(plane.shape, np.uint8)
+            pixels = to_colours(item(plane.name, blank, pixels=np.asarray(plane.pixels)))
             # napari counts from the middle of a pixel.
             middles = (places[here][:, len(index) :] + 0.5).astype(np.float32)
+            path, boxes = Path(plane.name), np.hstack([middles, middles])
+            types, lower = tuple(map(canonical, kinds)), tuple(map(str.lower, kinds))
             samples.append(
-                Sample(
-                    Path(plane.name),
-                    np.hstack([middles, middles]),
-                    tuple(map(canonical, kinds)),
-                    plane.name,
-                    "layers",
-                    kinds=tuple(kind.lower() for kind in kinds),
-                    pixels=to_colours(item(plane.name, blank, pixels=np.asarray(plane.pixels))),
-                )
+                Sample(path, boxes, types, plane.name, "layers", kinds=lower, pixels=pixels)
             )
     return samples

@@ -15,8 +15,6 @@ from napari_wbc_nca.widgets.planes import content_of
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-LIST_HEIGHT = 92
-"""Of a list of layers, in pixels; more layers are scrolled to."""
 ALL, INSIDE = "all of the image", "inside shapes:"
 _LAYER = Qt.ItemDataRole.UserRole
 
@@ -63,7 +61,7 @@ class LayerList(QListWidget):
         self.kind = kind
         self.setToolTip(tip)
         self.setAccessibleName(tip)
-        self.setMaximumHeight(LIST_HEIGHT)
+        self.setMaximumHeight(92)  # in pixels; more layers are scrolled to
         self.setMinimumWidth(1)
 
     def offer(self, layers: Iterable[Layer]) -> None:

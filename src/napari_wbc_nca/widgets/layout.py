@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
@@ -31,15 +30,6 @@ QPushButton:disabled { background: transparent; color: gray; }
 """Style of the main button, readable in napari's dark and light themes alike."""
 LABEL_WIDTH = 90
 """Width in pixels that labels share, so that the fields of several forms align."""
-
-
-W = TypeVar("W", bound=QWidget)
-
-
-def with_tip(widget: W, tip: str) -> W:
-    """Set the tooltip of `widget`, and return it."""
-    widget.setToolTip(tip)
-    return widget
 
 
 class Column(QWidget):
@@ -103,7 +93,8 @@ def choice_box(texts: Iterable[str], tip: str) -> QComboBox:
 
 def big_button(text: str, tip: str) -> QPushButton:
     """Make the button of a widget's main action."""
-    button = with_tip(QPushButton(text), tip)
+    button = QPushButton(text)
+    button.setToolTip(tip)
     button.setMinimumHeight(40)
     button.setStyleSheet(ACCENT)
     return button
@@ -201,7 +192,8 @@ class ProgressRow(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName("Progress")
-        self.cancel = with_tip(QPushButton("Cancel"), tip)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip(tip)
         fill(self, self.bar, self.cancel)
         self.setVisible(False)
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QPushButton, QS
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.widgets.layout import fill, with_tip
+from napari_wbc_nca.widgets.layout import fill
 from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class ModelBox(QWidget):
         super().__init__()
         self.names = ModelNames()
         self._known: dict[str, Checkpoint] = {}
-        tip = "Take a checkpoint file that you trained or were given"
-        self.open_button = with_tip(QPushButton("Open…"), tip)
+        self.open_button = QPushButton("Open…")
+        self.open_button.setToolTip("Take a checkpoint file that you trained or were given")
         self.open_button.clicked.connect(self._on_open)
         fill(self, self.names, self.open_button)
 
@@ -68,10 +68,7 @@ class ModelBox(QWidget):
     def checkpoint(self) -> Checkpoint | None:
         """Model that is chosen, without its weights; None where it cannot be read."""
         if self.model and self.model not in self._known:
-            try:
-                self._keep(self._read(self.model), self.model)
-            except (ValueError, OSError) as error:
-                report(error)
+            self._read(self.model)
         return self._known.get(self.model)
 
     @property
@@ -91,32 +88,30 @@ class ModelBox(QWidget):
 
     def open(self, path: str) -> None:
         """Offer and choose the checkpoint in the file `path`; say so when it is none."""
-        try:
-            checkpoint = self._read(path)
-        except (ValueError, OSError) as error:
-            report(error)
-            return
-        if self.names.findData(path) < 0:
-            self.names.addItem(Path(path).name, path)
-        self._keep(checkpoint, path)
-        self.names.setCurrentIndex(self.names.findData(path))
+        if self._read(path):
+            self.names.setCurrentIndex(self.names.findData(path))
 
     def _on_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", "", FILES)
         if path:
             self.open(path)
 
-    def _keep(self, checkpoint: Checkpoint, model: str) -> None:
+    def _read(self, model: str) -> bool:
+        """Read and offer the checkpoint of a name or file, or report why it cannot be read."""
+        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+        try:
+            checkpoint = model_store.resolve(model)
+        except (ValueError, OSError) as error:
+            report(error)
+            return False
+        finally:
+            QApplication.restoreOverrideCursor()
+        if self.names.findData(model) < 0:
+            self.names.addItem(Path(model).name, model)
         self._known[model] = replace(checkpoint, weights={})
         tip = f"{checkpoint.method}: {', '.join(checkpoint.classes)}\n{model}"
         self.names.setItemData(self.names.findData(model), tip, Qt.ItemDataRole.ToolTipRole)
-
-    def _read(self, path: str) -> Checkpoint:
-        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
-        try:
-            return model_store.resolve(path)
-        finally:
-            QApplication.restoreOverrideCursor()
+        return True
 
 
 def cell_size(checkpoint: Checkpoint) -> float:

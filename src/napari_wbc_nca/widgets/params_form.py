@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import create_widget
 from qtpy.QtCore import Qt, Signal
@@ -12,9 +12,6 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout, QGridLayout, QSizePolicy, QWi
 
 from napari_wbc_nca.params import Parameter, fields
 from napari_wbc_nca.widgets.layout import add_row
-
-if TYPE_CHECKING:
-    from magicgui.widgets.bases import ValueWidget
 
 CLASS_FIELD, ALL = "kinds", "all"
 """Parameter that names classes of the model, and its value for all of them."""
@@ -58,8 +55,8 @@ def decimals(value: float) -> int:
     return max(2, -exponent if isinstance(exponent, int) else 0)
 
 
-def widget_for(field: Parameter, texts: Mapping[str, str]) -> ValueWidget[Any]:
-    """Make the widget that edits `field`, at its default, with its help as the tooltip."""
+def widget_for(field: Parameter, texts: Mapping[str, str]) -> Any:
+    """Make magicgui's widget that edits `field`, at its default, with its help as the tooltip."""
     drawn = options(field, texts)
     widget: Any = create_widget(annotation=field.type, name=field.name, options=drawn)
     native = widget.native
@@ -78,8 +75,7 @@ def widget_for(field: Parameter, texts: Mapping[str, str]) -> ValueWidget[Any]:
     if field.type is float and field.bounds.unit:
         native.setSuffix(f" {field.bounds.unit}")
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    made: ValueWidget[Any] = widget
-    return made
+    return widget
 
 
 class ClassChecks(QWidget):

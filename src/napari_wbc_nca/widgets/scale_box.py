@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.widgets.base import TemporaryLayer
-from napari_wbc_nca.widgets.layout import choice_box, fill, with_tip
+from napari_wbc_nca.widgets.layout import choice_box, fill
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 
@@ -40,10 +40,11 @@ class ScaleBox(QWidget):
         self.form = ParamsForm(PredictParams, ("pixel_size", "diameter"))
         self.form.widgets["pixel_size"].native.setDecimals(4)
         self.form.widgets["diameter"].native.setDecimals(1)
-        tip = "Measure the diameter of the cells in this image"
-        self.estimate = with_tip(QPushButton("Estimate"), tip)
+        self.estimate = QPushButton("Estimate")
+        self.estimate.setToolTip("Measure the diameter of the cells in this image")
         tip = "Show a circle as large as a cell over the image, as soon as its size is known"
-        self.circle = with_tip(QCheckBox("Circle"), tip)
+        self.circle = QCheckBox("Circle")
+        self.circle.setToolTip(tip)
         self.hint = QLabel()
         self.hint.setMinimumWidth(1)
         self._pixel_size = self._found = 0.0

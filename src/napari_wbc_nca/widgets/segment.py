@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
-UNCOUNTED = "Touching cells are not counted"
-"""Status where no class of cells can be counted."""
-
-
 class Controls(Column):
     """Part of the Segment widget `host` that belongs to one method; subclasses override hooks."""
 
@@ -170,7 +166,8 @@ class SegmentWidget(RunWidget):
     def show_counts(self, result: Result, prefix: str = "") -> None:
         """Count the cells of `result` by class, as they are after all corrections."""
         names, touching = list(result.cells["class"]), result.uncounted()
-        nothing = UNCOUNTED if touching else result.request.display.nothing
+        display = result.request.display
+        nothing = "Touching cells are not counted" if touching else display.nothing
         counted = [name for name in names if name not in touching]
         self.status.setText(prefix + summary(counted, nothing))
         self.legend.setText(legend(names, result.colours(), touching))

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QCheckBox, QLineEdit, QPushButton, QWidget
 
 from napari_wbc_nca.io import model_store
@@ -40,8 +39,6 @@ MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "devic
 
 class TrainForm(KnownCellsForm):
     """Everything that can be chosen before a training."""
-
-    method_changed = Signal(str)
 
     def __init__(self) -> None:
         sources = (LABELS, POINTS, FOLDER)
@@ -94,8 +91,7 @@ class TrainForm(KnownCellsForm):
 
     def _show_params(self, index: int = 0) -> None:
         """Rows for the parameters of the method that is chosen, at what suits the beginning."""
-        method = self.method
-        cls = registry.get(method).train_params
+        cls = registry.get(self.method).train_params
         names = [field.name for field in fields(cls)]
         self.form = ParamsForm(cls, names)
         for name, value in as_dict(self._suggested()).items():
@@ -106,7 +102,6 @@ class TrainForm(KnownCellsForm):
             while layout.rowCount():
                 layout.removeRow(0)
             self.form.add_to(layout, some)
-        self.method_changed.emit(method)
 
     def _suggested(self) -> Any:
         """Parameters that suit what is begun with."""
