@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
@@ -30,6 +31,15 @@ QPushButton:disabled { background: transparent; color: gray; }
 """Style of the main button, readable in napari's dark and light themes alike."""
 LABEL_WIDTH = 90
 """Width in pixels that labels share, so that the fields of several forms align."""
+
+
+W = TypeVar("W", bound=QWidget)
+
+
+def with_tip(widget: W, tip: str) -> W:
+    """Set the tooltip of `widget`, and return it."""
+    widget.setToolTip(tip)
+    return widget
 
 
 class Column(QWidget):
@@ -93,8 +103,7 @@ def choice_box(texts: Iterable[str], tip: str) -> QComboBox:
 
 def big_button(text: str, tip: str) -> QPushButton:
     """Make the button of a widget's main action."""
-    button = QPushButton(text)
-    button.setToolTip(tip)
+    button = with_tip(QPushButton(text), tip)
     button.setMinimumHeight(40)
     button.setStyleSheet(ACCENT)
     return button
@@ -192,8 +201,7 @@ class ProgressRow(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName("Progress")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip(tip)
+        self.cancel = with_tip(QPushButton("Cancel"), tip)
         fill(self, self.bar, self.cancel)
         self.setVisible(False)
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.params import fields, from_mapping
-from napari_wbc_nca.widgets.layout import add_row, form_layout, grid
+from napari_wbc_nca.widgets.layout import add_row, form_layout, grid, with_tip
 from napari_wbc_nca.widgets.params_form import CLASS_FIELD, ClassChecks, ParamsForm
 
 Kind = Literal["labels", "classes", "points", "maps"]
@@ -177,8 +177,7 @@ class MethodPage:
         self.cls: type[PredictParams] = registry.get(method).predict_params
         self.outputs: dict[str, QCheckBox] = {}
         for item in self.display.outputs:
-            box = self.outputs[item.name] = QCheckBox(item.caption)
-            box.setToolTip(item.tip)
+            box = self.outputs[item.name] = with_tip(QCheckBox(item.caption), item.tip)
             box.setChecked(item.on)
         shown = [field for field in fields(self.cls) if field.name not in ELSEWHERE]
         names = [field.name for field in shown]
