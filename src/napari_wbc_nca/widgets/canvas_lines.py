@@ -32,16 +32,8 @@ Pixels = list[tuple[int, int]]
 class Stroke:
     """Wait for one line over a Labels layer that is drawn with the mouse.
 
-    Parameters
-    ----------
-    viewer, layer
-        Where the line is drawn.
-    done
-        Called with the line's pixels, y and x.
-    closed
-        Called when the waiting ends, whether a line was drawn or not.
-    clicks
-        Whether a click is a line of one pixel; else it cancels.
+    `done` is called with the line's pixels, y and x; `closed` when the waiting ends, whether a line
+    was drawn or not. A click is a line of one pixel where `clicks`; else it cancels.
     """
 
     def __init__(
@@ -59,24 +51,21 @@ class Stroke:
         layer.mouse_pan = False
         layer.cursor = "cross"
         layer.mouse_drag_callbacks.append(self._drag)
-        layer.events.mode.connect(self._give_up)
-        viewer.layers.selection.events.active.connect(self._give_up)
+        layer.events.mode.connect(self.close)
+        viewer.layers.selection.events.active.connect(self.close)
 
-    def close(self) -> None:
+    def close(self, event: Any = None) -> None:
         """Stop waiting; the mouse works as before."""
         if self._drag not in self.layer.mouse_drag_callbacks:
             return
         self.layer.mouse_drag_callbacks.remove(self._drag)
-        self.layer.events.mode.disconnect(self._give_up)
-        self.viewer.layers.selection.events.active.disconnect(self._give_up)
+        self.layer.events.mode.disconnect(self.close)
+        self.viewer.layers.selection.events.active.disconnect(self.close)
         if self.layer.mode == "pan_zoom":
             self.layer.mouse_pan = True
             self.layer.cursor = "standard"
             self.layer.mode = self._mode
         self._closed()
-
-    def _give_up(self, event: Any = None) -> None:
-        self.close()
 
     def _drag(self, layer: Labels, event: Any) -> Iterator[None]:
         if event.button != 1:
@@ -182,12 +171,8 @@ Outline = tuple["npt.NDArray[np.float64]", list[int]]
 def selected_outline(viewer: Viewer, layer: Labels | None) -> Outline:
     """Return the outline of a layer's selected cell on the plane that the viewer shows.
 
-    Returns
-    -------
-    points
-        ``(N, 2)`` y and x in the world; none where the cell is not to be seen.
-    ends
-        Number of the last point of each closed line.
+    Points ``(N, 2)`` are y and x in the world, none where the cell is not to be seen; then comes
+    the number of the last point of each closed line.
     """
     if layer is None or not layer.visible or "box_y0" not in layer.features or layer.multiscale:
         return _no_outline()
@@ -201,7 +186,7 @@ def selected_outline(viewer: Viewer, layer: Labels | None) -> Outline:
     mask = np.asarray(layer.data[(*index, slice(y0, y1), slice(x0, x1))]) == layer.selected_label
     wide = ndimage.binary_dilation(np.pad(mask, _MARGIN + 1), iterations=_MARGIN)
     lines = find_contours(wide, 0.5)
-    if not lines:
+    if not lines:  # the cell lies on another plane
         return _no_outline()
     corner = np.array([y0, x0]) - _MARGIN - 1
     pixels = np.concatenate(lines) + corner

@@ -46,17 +46,10 @@ def class_colours(table: pd.DataFrame) -> dict[str, str]:
 def colormap(table: pd.DataFrame, classes: Mapping[str, str]) -> DirectLabelColormap:
     """Make the colormap of a Labels layer: each cell in the colour of its class.
 
-    Parameters
-    ----------
-    table
-        Cells with the columns ``label`` and ``class``.
-    classes
-        Class name to colour.
+    `table` has the columns ``label`` and ``class``; `classes` are class name to colour.
     """
-    cells = {
-        int(label): classes[name]
-        for label, name in zip(table["label"], table["class"], strict=True)
-    }
+    pairs = zip(table["label"], table["class"], strict=True)
+    cells = {int(label): classes[name] for label, name in pairs}
     rest: dict[int | None, str] = {None: NEW, 0: HIDDEN}
     return DirectLabelColormap(color_dict=rest | cells)
 
@@ -67,10 +60,7 @@ def show_outlines(layer: Labels) -> None:
 
 
 def class_rows(classes: Iterable[str]) -> pd.DataFrame:
-    """Make the features of a label image whose integers are classes: one row a class.
-
-    Integers count the `classes` from 1, background left out.
-    """
+    """Make the features of a label image of classes, numbered from 1 without the background."""
     import pandas as pd
 
     names = [name for name in classes if name != BACKGROUND]
@@ -122,14 +112,13 @@ _WIDE = 4
 def inherit_colours(layer: Labels, parents: Mapping[int, int]) -> None:
     """Give labels that are about to be written the colour of the cells they are made of.
 
-    `parents` are new label to the label whose pixels it takes over. Nothing happens where the layer
-    is not one of ours, coloured by class.
+    `parents` are new label to the label whose pixels it takes over; layers that are not ours stay.
     """
     colormap = layer.colormap
     if not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
         return
+    known = colormap.color_dict
     for label, parent in parents.items():
-        known = colormap.color_dict
         if layer.dtype.itemsize >= _WIDE and parent in known and label not in known:
             _extend(colormap, label, parent)
 
@@ -209,8 +198,7 @@ def _free_colour(name: str, taken: Collection[str]) -> str:
 def _extend(colormap: DirectLabelColormap, label: int, twin: int) -> None:
     """Give a new label the colour of another one.
 
-    With a new colormap napari would translate every pixel of the layer again, a fifth of a second
-    for 4096² pixels. Its cache of the colours is extended instead.
+    With a new colormap napari would translate every pixel again; its cache is extended instead.
     """
     colormap.color_dict[label] = colormap.color_dict[twin]
     made = vars(colormap)
@@ -229,21 +217,15 @@ def _extend(colormap: DirectLabelColormap, label: int, twin: int) -> None:
 def as_hex(colour: Any) -> str:
     """Return a colour, in any form that Matplotlib takes, as ``#rrggbbaa``."""
     key = colour if isinstance(colour, str) else tuple(map(float, colour))
-    return _hex(key)
+    return str(_hex(key, keep_alpha=True))
 
 
-@lru_cache(maxsize=4096)
-def _hex(colour: str | tuple[float, ...]) -> str:
-    # Matplotlib takes 0.1 ms, and layers have thousands of labels in a few colours.
-    return str(to_hex(colour, keep_alpha=True))  # type: ignore[arg-type]
-
-
+# Matplotlib takes 0.1 ms, and layers have thousands of labels in a few colours.
+_hex = lru_cache(maxsize=4096)(to_hex)
 NO_CELLS = {NONE, BACKGROUND, UNKNOWN}
 """Outputs of models, and words, that are no class of cells."""
-NAMED = "classes"
-"""Where the layer's metadata keep classes that a person added."""
-PREFIX = "p_"
-"""Of the columns that hold the probability of a class."""
+NAMED, PREFIX = "classes", "p_"
+"""Key in the metadata of classes that a person added; start of columns of probabilities."""
 
 
 def classes_of(layer: Labels) -> list[str]:

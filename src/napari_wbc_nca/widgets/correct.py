@@ -53,7 +53,8 @@ class CorrectWidget(ViewerWidget):
         self.new_class.setPlaceholderText("another class, then Enter")
         self.new_class.setAccessibleName("Name of another class")
         self.new_class.returnPressed.connect(self._add_class)
-        self._lay_out()
+        box = grid([*self.buttons.values()])
+        self.add(self.title, self.hint, box, self.cell, self.class_box, self.new_class, self.counts)
         self._take(self.viewer.layers.selection.active)
 
     def on_layers(self) -> None:
@@ -77,10 +78,6 @@ class CorrectWidget(ViewerWidget):
         button.setAccessibleDescription(operation.tip)
         button.clicked.connect(lambda: start_operation(self.viewer, name, self.layer))
         return button
-
-    def _lay_out(self) -> None:
-        box = grid([*self.buttons.values()])
-        self.add(self.title, self.hint, box, self.cell, self.class_box, self.new_class, self.counts)
 
     def _take(self, layer: Layer | None) -> None:
         """Make `layer` the one that is corrected."""
@@ -119,13 +116,11 @@ class CorrectWidget(ViewerWidget):
         self._show_classes([] if layer is None else classes_of(layer))
 
     def _show_classes(self, names: list[str]) -> None:
-        texts = [_class_text(number, name) for number, name in enumerate(names, start=1)]
+        texts = [_class_text(*item) for item in enumerate(names, start=1)]
         if [button.text() for button in self.classes] != texts:
             for button in self.classes:
                 button.deleteLater()
-            self.classes = [
-                self._class_button(number, name) for number, name in enumerate(names, start=1)
-            ]
+            self.classes = [self._class_button(*item) for item in enumerate(names, start=1)]
         colours = {} if self.layer is None else layer_colours(self.layer)
         for button, name in zip(self.classes, names, strict=True):
             colour = colours.get(name, "gray")[:7]

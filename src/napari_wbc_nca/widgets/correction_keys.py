@@ -43,11 +43,7 @@ _STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
 
 
 def start_operation(viewer: Viewer, name: str, layer: Labels | None = None) -> None:
-    """Start an operation, or cancel it where it still waits for its line.
-
-    `name` is one of :data:`napari_wbc_nca.widgets.correction_operations.OPERATIONS`, `layer` the
-    active one by default.
-    """
+    """Start one of :data:`OPERATIONS`, or cancel it where it still waits for its line."""
     viewer = getattr(viewer, "__wrapped__", viewer)
     if _stop(viewer) == name:
         return
@@ -123,64 +119,47 @@ def make_correctable(layer: Labels) -> None:
 def bind_keys() -> None:
     """Bind all keys, once; those that a person has chosen in the preferences stay."""
     for name, operation in OPERATIONS.items():
-        bind_key(name, operation.key, f"{operation.title}: {operation.tip}", _starter(name))
+        description = f"{operation.title}: {operation.tip}"
+        bind_key(name, operation.key, description, _key_command(start_operation, name))
     for number, key in enumerate(CLASS_KEYS, start=1):
-        bind_key(f"class_{number}", key, f"Give the cell class {number}", _classifier(number))
+        command = _key_command(start_classification, number)
+        bind_key(f"class_{number}", key, f"Give the cell class {number}", command)
     bind_key(HIDE, HIDE_KEY, "Hide all labels while the key is held", hide_labels)
     adapt_features_widget()
 
 
-def action_name(name: str) -> str:
-    """Return the name of an operation among napari's actions."""
-    return f"{PACKAGE}:{name}"
-
-
 def keys_of(name: str) -> str:
     """Return the keys of an operation in words, as the preferences have them now."""
-    shortcuts = action_manager._shortcuts.get(action_name(name), [])
+    shortcuts = action_manager._shortcuts.get(f"{PACKAGE}:{name}", [])
     return " or ".join(str(coerce_keybinding(key)) for key in shortcuts) or "no key"
 
 
 def bind_key(name: str, key: str, description: str, command: Callable[[Any], object]) -> None:
     """Register an action of Labels layers, and bind its key unless a person chose another."""
-    action = action_name(name)
+    action = f"{PACKAGE}:{name}"
     command.__name__ = f"{PACKAGE} {name}"
     action_manager.register_action(action, command, description, Labels)
     if action not in get_settings().shortcuts.shortcuts:
         action_manager.bind_shortcut(action, key)
 
 
-def _starter(name: str) -> Callable[[Any], None]:
+def _key_command(start: Callable[[Viewer, Any, Labels], None], what: Any) -> Callable[[Any], None]:
     def run(layer: Labels) -> None:
-        if (viewer := _viewer()) is not None:
-            start_operation(viewer, name, layer)
-
-    return run
-
-
-def _classifier(number: int) -> Callable[[Any], None]:
-    def run(layer: Labels) -> None:
-        if (viewer := _viewer()) is not None:
-            start_classification(viewer, number, layer)
+        if (viewer := current_viewer()) is not None:
+            start(viewer, what, layer)
 
     return run
 
 
 def hide_labels(layer: Labels) -> Iterator[None]:
     """Hide all Labels layers until the key is released."""
-    viewer = _viewer()
-    shown = [x for x in (viewer.layers if viewer else [layer]) if isinstance(x, Labels)]
-    shown = [x for x in shown if x.visible]
+    layers = viewer.layers if (viewer := current_viewer()) else [layer]
+    shown = [x for x in layers if isinstance(x, Labels) and x.visible]
     for one in shown:
         one.visible = False
     yield
     for one in shown:
         one.visible = True
-
-
-def _viewer() -> Viewer | None:
-    viewer: Viewer | None = current_viewer()
-    return viewer
 
 
 bind_keys()  # who corrects from the menu finds the keys there too

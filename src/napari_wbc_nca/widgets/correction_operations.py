@@ -14,13 +14,7 @@ from napari_wbc_nca.io.pixels import as_array
 from napari_wbc_nca.ops import edit
 from napari_wbc_nca.ops.split import labels_along, labels_at, split_by_line, split_by_seeds
 from napari_wbc_nca.widgets.features_sync import Follower, follow
-from napari_wbc_nca.widgets.planes import (
-    Index,
-    current_index,
-    labels_source,
-    on_plane,
-    to_plane,
-)
+from napari_wbc_nca.widgets.planes import Index, current_index, labels_source, on_plane, to_plane
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,8 +67,8 @@ def pointed_cell(viewer: Viewer, plane: Plane) -> int:
 
 def to_pixel(layer: Layer, position: Any) -> tuple[int, int]:
     """Convert a position in the world to row and column."""
-    inside = layer.world_to_data(tuple(position)[-layer.ndim :])
-    y, x = (int(np.round(at)) for at in inside[-2:])
+    inside = layer.world_to_data(tuple(position)[-layer.ndim :])[-2:]
+    y, x = (int(np.round(at)) for at in inside)
     return y, x
 
 
@@ -96,10 +90,7 @@ def _obstacle(viewer: Viewer, layer: Labels) -> str:
     if layer.multiscale:
         return "it has several resolutions, which napari only shows; open the full one by itself"
     if type(layer.data).__module__.startswith("dask"):
-        return (
-            "it is a dask array, which is computed each time it is read; load it with "
-            "layer.data = layer.data.compute(), or save it as zarr"
-        )
+        return "it is a dask array; load it with layer.data = layer.data.compute(), or save as zarr"
     if not layer.editable:
         return "it is locked; unlock it in the list of layers"
     if not layer.visible:
@@ -152,26 +143,18 @@ CLASS_KEYS = tuple(f"Alt-{number}" for number in range(1, 10))
 HIDE_KEY = "H"
 """Key that hides the labels while it is held."""
 
-_OF_CELL: Mapping[str, Callable[..., Edit]] = MappingProxyType(
-    {
-        "delete": edit.delete,
-        "fill_holes": edit.fill_holes,
-        "smooth": edit.smooth,
-        "grow": edit.dilate,
-        "shrink": edit.erode,
-        "keep_largest": edit.keep_largest,
-    }
-)
+_OF_CELL: Mapping[str, Callable[..., Edit]] = {
+    "delete": edit.delete,
+    "fill_holes": edit.fill_holes,
+    "smooth": edit.smooth,
+    "grow": edit.dilate,
+    "shrink": edit.erode,
+    "keep_largest": edit.keep_largest,
+}
 
 
 def correct(viewer: Viewer, layer: Labels, name: str) -> str:
-    """Do an operation that needs no line; return what was done, in words.
-
-    Raises
-    ------
-    ValueError
-        Saying why nothing was done, and what to do.
-    """
+    """Do an operation that needs no line; return what was done; a ValueError says why not."""
     plane, follower = shown_plane(viewer, layer), follow(layer)
     if name == "relabel":
         follower.write(edit.relabel(layer.data), (), name)

@@ -49,16 +49,11 @@ _ROUND = 72
 
 
 def image_of(labels: Labels, layers: Sequence[Layer]) -> Image | None:
-    """Find the image layer that labels belong to.
+    """Find the image layer that labels belong to; None where there is none.
 
     That which they were made from, by the layer, file or name that their metadata hold; for labels
-    that say nothing the image on whose pixels they lie, else the only one. None where there is
-    none.
-
-    Raises
-    ------
-    ExportError
-        Where several images are equally likely.
+    that say nothing the image on whose pixels they lie, else the only one. Where several are
+    equally likely, an ExportError says so.
     """
     images = [layer for layer in layers if isinstance(layer, Image) and OURS not in layer.metadata]
     made = labels.metadata.get(OURS, {})
@@ -120,10 +115,7 @@ def all_items(
     reviewed: Shapes | None,
     image: Image | None = None,
 ) -> list[Item]:
-    """Convert `chosen` layers to items, each with its image and nuclei among all `layers`.
-
-    Parameters and errors as in :func:`items_of`; `image` is None where each layer has another.
-    """
+    """Convert `chosen` layers by :func:`items_of`, each with its image and nuclei in `layers`."""
     return [
         one
         for labels in chosen
@@ -134,28 +126,12 @@ def all_items(
 
 
 def items_of(
-    labels: Labels,
-    image: Image | None,
-    reviewed: Shapes | None,
-    nuclei: Labels | None = None,
+    labels: Labels, image: Image | None, reviewed: Shapes | None, nuclei: Labels | None = None
 ) -> list[Item]:
     """Convert a layer to items: one, or one for each plane of a stack that holds cells.
 
-    Parameters
-    ----------
-    labels
-        Layer whose features hold class and origin of the cells.
-    image
-        Layer of what they were drawn on; None where there is none.
-    reviewed
-        Layer of regions that were reviewed in full; None where all was.
-    nuclei
-        Layer of the cells' nuclei; None where there is none.
-
-    Raises
-    ------
-    ExportError
-        When a region or an image does not fit.
+    `image` is what the labels were drawn on; `reviewed` are regions that were reviewed in full,
+    None where all was. A region or an image that does not fit raises an ExportError.
     """
     data = labels.data[0] if labels.multiscale else labels.data
     lead = tuple(data.shape[:-2])
@@ -196,15 +172,10 @@ def _item(
     """Return a plane of labels with the image that it lies on, resampled where `grid` is given."""
     run = labels.metadata.get(OURS, {}).get("provenance") or [{}]
     name = "-".join([labels.name, *map(str, index)]) if len(labels.data.shape) > 2 else labels.name
-    features = pd.DataFrame(labels.features)
-    table = features if {"label", "index"} & set(features) else None
-    entry: dict[str, Any] = {
-        "title": name,
-        "source": None,
-        "sha256": None,
-        "labels": {"source": labels.source.path, "sha256": array_sha256(plane)},
-        **run_record(run[min(len(run) - 1, index[0] if index else 0)]),
-    }
+    table = pd.DataFrame(labels.features) if {"label", "index"} & set(labels.features) else None
+    entry: dict[str, Any] = {"title": name, "source": None, "sha256": None}
+    entry["labels"] = {"source": labels.source.path, "sha256": array_sha256(plane)}
+    entry |= run_record(run[min(len(run) - 1, index[0] if index else 0)])
     if source is None:
         return item(name, plane, table, record=entry)
     if grid is not None:
@@ -215,7 +186,7 @@ def _item(
     if shown.source is not None:
         entry |= {"source": shown.source, "sha256": file_sha256(Path(shown.source))}
     else:
-        entry |= {"source": None, "sha256": array_sha256(shown.pixels)}
+        entry["sha256"] = array_sha256(shown.pixels)
     return item(name, plane, table, shown.pixels, pixel_size(source), entry)
 
 
@@ -256,10 +227,9 @@ def _ellipse(box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def add_items(viewer: Viewer, items: Sequence[Item], image: Image | None) -> list[Layer]:
-    """Add imported labels as layers, over `image` where they are of its size.
+    """Add imported labels as layers, over `image` or, where it is another, their own picture.
 
-    Pictures that came with them are added where there is no such image. Nuclei, and pixels that
-    nobody reviewed, become layers of their own.
+    Nuclei, and pixels that nobody reviewed, become layers of their own.
     """
     added: list[Layer] = []
     for one in items:

@@ -43,12 +43,7 @@ _FOLLOWERS: WeakKeyDictionary[Labels, Follower] = WeakKeyDictionary()
 def follow(layer: Labels, *, fresh: bool = False) -> Follower:
     """Keep the features of `layer` in step with its pixels, from the first call on.
 
-    Parameters
-    ----------
-    layer
-        Labels layer.
-    fresh
-        Whether the features are known to be those of the pixels, which then are not measured.
+    Where the features are `fresh`, known to be those of the pixels, these are not measured.
     """
     layer = getattr(layer, "__wrapped__", layer)  # plugins get proxies
     if layer not in _FOLLOWERS:
@@ -67,13 +62,7 @@ class Recorded:
 
 
 class Follower:
-    """Keep one row a label in a layer's features, and write edits that napari can undo.
-
-    Parameters
-    ----------
-    layer, fresh
-        As in :func:`follow`.
-    """
+    """Keep one row a label in a layer's features, and write edits; made by :func:`follow`."""
 
     def __init__(self, layer: Labels, *, fresh: bool) -> None:
         self._layer = ref(layer)
@@ -90,9 +79,8 @@ class Follower:
             self.measure_all(AUTO)
         self._largest = max([0, *layer.features["index"].tolist()])
         for steps, done in ((history.undo_steps(layer), True), (history.redo_steps(layer), False)):
-            self._steps |= {
-                history.step_id(step): Recorded(step, None, None, done) for step in steps
-            }
+            for step in steps:
+                self._steps[history.step_id(step)] = Recorded(step, None, None, done)
         for name in ("paint", "labels_update", "set_data"):
             getattr(layer.events, name).connect(self._on_pixels)
         layer.events.data.connect(self._on_data)
@@ -119,21 +107,8 @@ class Follower:
     ) -> None:
         """Write an edit of the plane at `index`, as one step of napari's undo.
 
-        Parameters
-        ----------
-        edit
-            Of the plane.
-        index
-            Position of the plane.
-        operation
-            What the edit is called in a journal.
-        values
-            Label to values by column that belong to the same step, as in :meth:`annotate`.
-
-        Raises
-        ------
-        ValueError
-            Where the edit changes nothing.
+        `operation` is its name in a journal; `values`, as in :meth:`annotate`, belong to the same
+        step. A ValueError says that the edit changes nothing.
         """
         layer = self.layer
         window = np.asarray(layer.data[(*index, *edit.part)])
@@ -158,10 +133,7 @@ class Follower:
     def annotate(self, values: Mapping[int, Mapping[str, Any]]) -> None:
         """Change columns of cells' rows, as one step of napari's undo.
 
-        Parameters
-        ----------
-        values
-            Label to new values by column; columns that are new are empty for all other cells.
+        `values` are label to new values by column; new columns are empty for all other cells.
         """
         self._annotated = self._with_columns(values)
         try:
@@ -258,16 +230,12 @@ class Follower:
     def _travel(self, record: Recorded, *, back: bool) -> None:
         """Undo or redo a step in the table; values changed since stay."""
         self._steps[history.step_id(record.step)] = replace(record, done=not back)
-        here, there = record.before, record.after
-        if back:
-            here, there = there, here
+        here, there = (record.after, record.before) if back else (record.before, record.after)
         if here is None or there is None:
             self.measure_all(ADDED)
         else:
             now = rows_by_label(self.table, there)
-            wanted = {
-                label: transfer_row(now[label], here.get(label), there[label]) for label in there
-            }
+            wanted = {k: transfer_row(now[k], here.get(k), row) for k, row in there.items()}
             self._show(now, wanted)
         self._notify("undo" if back else "redo", record)
 
@@ -279,7 +247,8 @@ class Follower:
         """Measure the labels that a step changed."""
         if change.part is None:
             return {}
-        area = self._window(change.part, before)
+        boxes = [_box(row) for row in before.values() if row is not None]
+        area = history.around([change.part[-2:], *boxes])
         labels = np.asarray(self.layer.data[(..., *area)])
         found = measure_cells(labels, change.gain, [side.start for side in area])
         after: dict[int, Row | None] = dict.fromkeys(change.gain)
@@ -289,25 +258,13 @@ class Follower:
             after[label] = row | {"origin": origin} | self._sizes(sizes)
         return after
 
-    def _window(self, part: history.Part, before: Rows) -> tuple[slice, slice]:
-        """Return the box around the pixels that changed and the cells that were there."""
-        boxes = [part[-2:], *(_box(row) for row in before.values() if row is not None)]
-        y, x = (
-            slice(min(side.start for side in sides), max(side.stop for side in sides))
-            for sides in zip(*boxes, strict=True)
-        )
-        return y, x
-
     def _sizes(self, found: Mapping[Any, Any]) -> Row:
-        sizes = {str(name): found[name] for name in found if name in self.layer.features}
-        if "area_um2" in self.layer.features:
-            sizes["area_um2"] = found["area_px"] * self._pixel_area()
+        table = self.layer.features
+        sizes = {str(name): found[name] for name in found if name in table}
+        if "area_um2" in table:
+            known, side = pixel_area(table), pixel_size(labels_source(self.layer))
+            sizes["area_um2"] = found["area_px"] * (known if known > 0 or side is None else side**2)
         return sizes
-
-    def _pixel_area(self) -> float:
-        known = pixel_area(self.layer.features)
-        size = pixel_size(labels_source(self.layer))
-        return known if known > 0 or size is None else size**2
 
     def _blank(self, label: int) -> Row:
         """Return the row of a cell that a person drew."""
@@ -336,8 +293,8 @@ def _named(row: Row, name: str) -> Row:
     """Return a row with the class that a person gave."""
     probability = row.get(f"p_{name}", np.nan)
     origin = EDITED if row["origin"] == AUTO else row["origin"]
-    given = {"class_probability": probability} if "class_probability" in row else {}
-    return row | {"class": name, "origin": origin} | given
+    changes = {"class": name, "origin": origin, "class_probability": probability}
+    return row | {column: value for column, value in changes.items() if column in row}
 
 
 def _inherited(after: dict[int, Row | None], before: Rows, edit: Edit) -> dict[int, Row | None]:
@@ -348,8 +305,7 @@ def _inherited(after: dict[int, Row | None], before: Rows, edit: Edit) -> dict[i
         if row is None or parent is None:
             continue
         if edit.moved:
-            numbers = {"index": label, "label": label}
-            out[label] = parent | numbers
+            out[label] = parent | {"index": label, "label": label}
         else:
             origin = EDITED if parent["origin"] == AUTO else parent["origin"]
             out[label] = row | {"class": parent["class"], "origin": origin}

@@ -1,8 +1,7 @@
 """Features of a Labels layer: one row a label, measured columns, class and origin.
 
-napari 0.9 takes the position of a row in its Features table for the label, so that the row of cell
-1 selects label 0. While its widget works on a layer whose table has the column ``index``, it is
-given a stand-in that counts by rows.
+napari 0.9 takes the position of a row in its Features table for the label. While its widget works
+on a layer whose table has the column ``index``, it is given a stand-in that counts by rows.
 """
 
 from __future__ import annotations
@@ -30,14 +29,8 @@ Rows = Mapping[int, Row | None]
 def complete_table(table: pd.DataFrame, measured: pd.DataFrame, origin: str = AUTO) -> pd.DataFrame:
     """Complete a table: one row for each cell that was measured, and none for others.
 
-    Parameters
-    ----------
-    table
-        Features of a layer; without the column ``index``, rows belong to labels 0, 1, 2 and so on.
-    measured
-        Of :func:`napari_wbc_nca.ops.labels.measure_cells`.
-    origin
-        Origin of cells whose row has none.
+    Without the column ``index``, rows of `table` belong to labels 0, 1, 2 and so on; `measured` is
+    from :func:`napari_wbc_nca.ops.labels.measure_cells`, `origin` for cells whose row has none.
     """
     known = with_index(table).drop_duplicates("index").set_index("index", drop=False)
     known = known.drop(columns=[name for name in measured if name in known])
@@ -175,15 +168,13 @@ def adapt_features_widget() -> None:
     from qtpy.QtWidgets import QApplication
 
     opened = [w for w in QApplication.allWidgets() if isinstance(w, FeaturesTable)]
-    for widget in opened:  # Qt keeps the methods that were connected
-        widget.table.selectionModel().selectionChanged.disconnect(
-            widget._on_table_selection_changed
-        )
+    for one in opened:  # Qt keeps the methods that were connected
+        one.table.selectionModel().selectionChanged.disconnect(one._on_table_selection_changed)
     for name in METHODS:
         setattr(FeaturesTable, name, _by_label(getattr(FeaturesTable, name)))
-    for widget in opened:
-        widget.table.selectionModel().selectionChanged.connect(widget._on_table_selection_changed)
-        widget._on_features_change()
+    for one in opened:
+        one.table.selectionModel().selectionChanged.connect(one._on_table_selection_changed)
+        one._on_features_change()
 
 
 def _by_label(method: Callable[..., None]) -> Callable[..., None]:
@@ -193,10 +184,8 @@ def _by_label(method: Callable[..., None]) -> Callable[..., None]:
     def adapted(widget: Any, *_: Any) -> None:
         layers = widget._selected_layers
         widget._selected_layers = [
-            RowSelection(layer)
-            if isinstance(layer, Labels) and "index" in layer.features
-            else layer
-            for layer in layers
+            RowSelection(x) if isinstance(x, Labels) and "index" in x.features else x
+            for x in layers
         ]
         try:
             method(widget)

@@ -27,37 +27,17 @@ if TYPE_CHECKING:
 
     Positions = npt.NDArray[np.float64]
     Rows = dict[tuple[float, ...], list[int]]
+    Changes = Mapping[Index, tuple[Positions, list[int]]]
 
 _DIGITS = 3
 """Places behind the point up to which two positions in pixels are the same."""
 
 
 @dataclass(frozen=True, eq=False)
-class CentroidChange:
-    """Centroids that a person added to one plane, and cells whose centroids were removed.
-
-    Attributes
-    ----------
-    added
-        ``(N, 2)`` y, x in pixels.
-    removed
-        Labels of cells, as the plane's segmentation has them.
-    """
-
-    added: Positions
-    removed: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
 class PlaneInstances:
     """Segmentations by plane, as computed, and the integers of their cells in the layers.
 
-    Attributes
-    ----------
-    done
-        Segmentation of each plane; their arrays are not those of the layers.
-    numbers
-        Label of a plane to its integer in the layers.
+    The arrays of `done` are not those of the layers; `numbers` are label to integer by plane.
     """
 
     request: Request
@@ -73,10 +53,11 @@ class PlaneInstances:
         """Return the label image of a plane, with the integers of the layers."""
         return renumber(self.done[index].labels[name], self.numbers[index])
 
-    def changes(self, rows: Positions) -> dict[Index, CentroidChange]:
+    def changes(self, rows: Positions) -> Changes:
         """Return the changes by plane that make the centroids `rows`; none where they are.
 
-        Rows ``(N, lead + 2)`` on planes that were not segmented are ignored.
+        They are centroids ``(N, 2)`` y, x in pixels that are new, and labels of the plane's cells
+        that are gone. Rows ``(N, lead + 2)`` on planes that were not segmented are ignored.
         """
         now, table = _by_plane(self.request, rows), self.table()
         before = _by_plane(self.request, positions(self.request, table))
@@ -87,12 +68,10 @@ class PlaneInstances:
             gone, new = _more(places, rows_now), _more(rows_now, places)
             if gone or new:
                 removed = [labels[int(number)] for number in table["index"].iloc[gone]]
-                found[index] = CentroidChange(rows[new, -2:].reshape(-1, 2), tuple(sorted(removed)))
+                found[index] = (rows[new, -2:].reshape(-1, 2), sorted(removed))
         return found
 
-    def updated(
-        self, changes: Mapping[Index, CentroidChange], highest: int
-    ) -> Generator[Progress, None, PlaneInstances]:
+    def updated(self, changes: Changes, highest: int) -> Generator[Progress, None, PlaneInstances]:
         """Compute the instances after `changes`; runs in a thread.
 
         Cells that stay keep their integers; new ones get integers above `highest`.
@@ -100,12 +79,12 @@ class PlaneInstances:
         from napari_wbc_nca.workflow import segment
 
         done, kept = dict(self.done), {index: dict(own) for index, own in self.numbers.items()}
-        for index, change in changes.items():
+        for index, (added, removed) in changes.items():
             image, params = self.request.source.image(index), self.request.params
             done[index] = yield from segment.update(
-                done[index], image, self.checkpoint, params, change.added, change.removed
+                done[index], image, self.checkpoint, params, added, removed
             )
-            kept[index] = {la: no for la, no in kept[index].items() if la not in change.removed}
+            kept[index] = {la: no for la, no in kept[index].items() if la not in removed}
         return replace(self, done=done, numbers=number_cells(self.request, done, kept, highest))
 
 
@@ -118,13 +97,6 @@ def instances_of(
         for index, found in done.items()
     }
     return PlaneInstances(request, checkpoint, copies, number_cells(request, done))
-
-
-def changed_pixels(
-    before: PlaneInstances, after: PlaneInstances, index: Index, name: str
-) -> npt.NDArray[np.bool_]:
-    """Return the pixels of a plane whose integer changed."""
-    return np.asarray(before.labels(index, name) != after.labels(index, name))
 
 
 def removed_numbers(before: PlaneInstances, after: PlaneInstances) -> list[int]:

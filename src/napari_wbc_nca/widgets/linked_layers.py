@@ -24,14 +24,8 @@ _LINKS: WeakKeyDictionary[Labels, list[Callable[[], None]]] = WeakKeyDictionary(
 def link_layers(cells: Labels, others: Iterable[Layer]) -> None:
     """Have other layers of a result follow the classes and colours of `cells` from now on.
 
-    Parameters
-    ----------
-    cells
-        Labels layer; its features are the only table that is corrected.
-    others
-        Labels layers, each of whose labels takes the class of the cell that it lies in, and
-        Points layers whose features name a cell in the column ``index``. Labels and points of
-        cells that were deleted are hidden, and come back with them.
+    Of `others`, labels take the class of the cell that they lie in, and points that of the cell in
+    the column ``index`` of their features. Those of deleted cells are hidden until it is undone.
     """
     cells = getattr(cells, "__wrapped__", cells)  # plugins get proxies
     known = cells in _LINKS
@@ -46,8 +40,9 @@ def _can_follow(cells: Labels, layer: Layer) -> bool:
         return True
     if not isinstance(layer, Labels) or content_of(layer) not in ("nucleus", "contribution"):
         return False
-    arrays = isinstance(layer.data, np.ndarray) and isinstance(cells.data, np.ndarray)
-    return arrays and layer.data.shape == cells.data.shape
+    known, other = cells.data, layer.data
+    arrays = isinstance(other, np.ndarray) and isinstance(known, np.ndarray)
+    return arrays and other.shape == known.shape
 
 
 def _on_features(event: Any) -> None:
@@ -117,9 +112,8 @@ class _LabelsUpdate:
         under = list(places)
         if content_of(layer) == "nucleus":
             under = cells.data.reshape(-1)[list(places.values())].tolist()
-        return {
-            label: known[cell] for label, cell in zip(places, under, strict=True) if cell in known
-        }
+        pairs = zip(places, under, strict=True)
+        return {label: known[cell] for label, cell in pairs if cell in known}
 
     def _places(self, layer: Labels) -> dict[int, int]:
         """Return each label and one of its pixels, counted row by row: the middle one."""

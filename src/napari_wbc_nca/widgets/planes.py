@@ -30,17 +30,9 @@ ANISOTROPY = 0.01
 class ImagePlanes:
     """Planes of an image layer, in any order of channels.
 
-    Attributes
-    ----------
-    layer
-        Layer that results are bound to, also after it was renamed or removed.
-    pixels
-        ``(..., Y, X)`` or ``(..., Y, X, C)``: level 0, channels last.
-    lead
-        Lengths of the leading axes (time, Z).
-    channel
-        Axis of the layer that holds channels, counted from the layer's last axis; None where
-        napari shows the layer as RGB or there is one channel.
+    `pixels` are ``(..., Y, X)`` or ``(..., Y, X, C)`` of level 0, `lead` the lengths of the leading
+    axes (time, Z), `channel` the layer's axis of channels, counted from its last; None for RGB
+    layers and single channels.
     """
 
     layer: Layer
@@ -74,12 +66,7 @@ def source_of(layer: Layer) -> ImagePlanes:
     """Sort the axes of an image layer into leading axes, plane and channels.
 
     An axis of three or four before or after the plane holds channels: ``(3, Y, X)`` is an RGB
-    image, not a stack of three.
-
-    Raises
-    ------
-    ImageError
-        For a CMYK file that cannot be converted.
+    image, not a stack of three. A CMYK file that cannot be converted raises an ImageError.
     """
     # A zarr array becomes a dask array: indexing it would read it whole.
     pixels = as_array(layer.data[0] if layer.multiscale else layer.data)
@@ -128,57 +115,37 @@ def content_of(layer: Layer) -> str:
 
 
 def placement(source: ImagePlanes, index: Index | None, *, flat: bool = False) -> dict[str, Any]:
-    """Return the keyword arguments that put a result where its plane is.
+    """Return the keyword arguments that put a result where its plane of `source` is.
 
-    Parameters
-    ----------
-    source
-        Planes the result was computed from.
-    index
-        The one plane that the result, of shape ``(1, ..., Y, X)``, belongs to; None where the
-        result has all planes.
-    flat
-        Whether the result has the shape ``(Y, X)`` and is to be seen on all planes.
+    A result ``(1, ..., Y, X)`` belongs to the plane at `index`, one with all planes to None; a
+    `flat` one ``(Y, X)`` is to be seen on all planes.
     """
     layer, keep = source.layer, source.axes[-2:] if flat else source.axes
-    move = Affine(
-        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear
-    )
+    move = Affine(layer.scale, layer.translate, rotate=layer.rotate, shear=layer.shear)
     shift = np.zeros(layer.ndim)
     if index is not None:
         shift[: len(index)] = index
     square = np.ix_(keep, keep)
+    skew = np.eye(layer.ndim)
+    skew[np.triu_indices(layer.ndim, 1)] = layer.shear
     return {
         "scale": layer.scale[keep],
         "translate": np.asarray(move(shift))[keep],
         "rotate": layer.rotate[square],
-        "shear": _shear_matrix(layer)[square],
+        "shear": skew[square],
         "affine": layer.affine.affine_matrix[np.ix_([*keep, layer.ndim], [*keep, layer.ndim])],
         "units": [layer.units[axis] for axis in keep],
         "axis_labels": [layer.axis_labels[axis] for axis in keep],
     }
 
 
-def _shear_matrix(layer: Layer) -> npt.NDArray[np.float64]:
-    matrix = np.eye(layer.ndim)
-    matrix[np.triu_indices(layer.ndim, 1)] = layer.shear
-    return matrix
-
-
 def to_plane(
     source: ImagePlanes, other: Layer, positions: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Convert positions of another layer to positions of `source`.
+    """Convert positions ``(N, D)`` in data of another layer to ``(N, lead + 2)`` of `source`.
 
-    Parameters
-    ----------
-    positions
-        ``(N, D)`` in data coordinates of `other`.
-
-    Returns
-    -------
-    ``(N, lead + 2)``: leading axes, then y and x in pixels. Axes that `other` does not have are
-    NaN: such a position belongs to all planes.
+    These are leading axes, then y and x in pixels. Axes that `other` does not have are NaN: such a
+    position belongs to all planes.
     """
     layer, axes, found = source.layer, source.axes, []
     for position in positions:
@@ -201,12 +168,7 @@ def on_plane(positions: npt.NDArray[np.float64], index: Index) -> npt.NDArray[np
 class Grid:
     """The pixels of an image's plane as places on a plane of another layer.
 
-    Attributes
-    ----------
-    shape
-        Height and width of the image.
-    matrix, offset
-        ``(2, 2)`` and ``(2,)``: pixel ``p`` of the image lies at ``matrix @ p + offset``.
+    Pixel ``p`` of the image lies at ``matrix @ p + offset``; these are ``(2, 2)`` and ``(2,)``.
     """
 
     shape: tuple[int, int]
@@ -239,13 +201,7 @@ _HALF = 0.5
 def grid_of(source: ImagePlanes, index: Index, labels: Layer) -> Grid:
     """Return where the pixels of an image's plane lie on the planes of a Labels layer.
 
-    Parameters
-    ----------
-    source, index
-        Image, and the position of its plane.
-    labels
-        Layer whose last two axes are y and x; scale, translation, rotation, shear and units of
-        both layers count.
+    Scale, translation, rotation, shear and units of both layers count.
     """
     layer, ndim = source.layer, labels.ndim
     rates = _unit_ratios(source, labels)
@@ -274,9 +230,7 @@ def _unit_ratios(source: ImagePlanes, labels: Layer) -> npt.NDArray[np.float64]:
 def boxes_in(source: ImagePlanes, shapes: Layer) -> npt.NDArray[np.float64]:
     """Return the boxes around the shapes of a layer, in pixels of `source`.
 
-    Returns
-    -------
-    ``(N, lead + 4)``: leading axes as in :func:`to_plane`, then y0, x0, y1, x1.
+    They are ``(N, lead + 4)``: leading axes as in :func:`to_plane`, then y0, x0, y1, x1.
     """
     lead = len(source.lead)
     rows = []

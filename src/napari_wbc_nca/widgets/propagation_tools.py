@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from napari_wbc_nca.widgets.base import TemporaryLayer
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap, summary
 from napari_wbc_nca.widgets.instance_updates import (
     PlaneInstances,
-    changed_pixels,
     instances_of,
     merge_features,
     removed_numbers,
@@ -34,8 +32,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_wbc_nca.widgets.result_layers import Result
-    from napari_wbc_nca.widgets.segment_run import Finished, Request
-
+    from napari_wbc_nca.widgets.segment_run import Finished
 
 CHEAP = ("kinds", "min_likelihood", "min_distance")
 """Parameters that change which peaks count, but not the likelihood."""
@@ -125,15 +122,12 @@ class PropagationPreview(Controls):
         data = np.zeros((len(found), len(source.lead) + 2))
         data[:, -2:] = found[["y", "x"]]
         classes = class_colours(found)
-        look = {
-            "features": found,
-            "border_color": [classes[name] for name in found["class"]] or "white",
-        }
+        edges = [classes[name] for name in found["class"]] or "white"
         self._say(summary(found["class"], self.host.form.display.nothing))
         self._layer.draw(
             "points",
             data,
-            look,
+            {"features": found, "border_color": edges},
             name="preview of centroids",
             size=self._response.diameter / 4,
             face_color="transparent",
@@ -163,19 +157,6 @@ def respond(
 LOOK = {"colormap": "magma", "blending": "additive", "contrast_limits": (0, 1)}
 
 
-class ContributionView(TemporaryLayer):
-    """Layer just above the image with the contribution map of one cell."""
-
-    def show(
-        self, request: Request, index: Index, plane: npt.NDArray[np.float32], number: int
-    ) -> None:
-        """Show the contribution of cell `number`, which lies on the plane at `index`."""
-        data, source = stack_planes(request, {index: plane}, np.float32), request.source
-        place = placement(source, request.planes[0] if len(request.planes) == 1 else None)
-        look = {"name": f"{source.layer.name} contribution {number}"}
-        self.draw("image", data, look, source.layer, metadata={OURS: {}}, **LOOK, **place)
-
-
 POINTS = "points"
 LAZY = "The centroids of a lazy image cannot be corrected; run again after you edited them."
 NO_POINTS = "Tick Points under Add and run again to correct the centroids."
@@ -193,15 +174,14 @@ class PropagationTools(Controls):
         self.follow.setToolTip("Update after each change of a point")
         self.follow.setChecked(True)
         self.chosen = QCheckBox("Contribution of the selected cell")
-        self.chosen.setToolTip(
-            "Show what each pixel contributes to the detection of the selected point or label"
-        )
+        tip = "Show what each pixel contributes to the detection of the selected point or label"
+        self.chosen.setToolTip(tip)
         self.hint = text_label()
         for part in (self.hint, row(self.update_button, self.follow), row(self.chosen)):
             self.rows.addWidget(part)
         self._instances: PlaneInstances | None = None
         self._result: Result | None = None
-        self._view = ContributionView(host.viewer)
+        self._view = TemporaryLayer(host.viewer)
         self._number = 0
         self._job: Job | None = None
         self._writing = False
@@ -231,7 +211,7 @@ class PropagationTools(Controls):
         """Update the cells of `result`."""
         self._let_go()
         self._result, self._instances, self._number = result, None, 0
-        self._view = ContributionView(self.host.viewer)
+        self._view = TemporaryLayer(self.host.viewer)
         done = finished.segmentations()
         kept = bool(done) and all(found.kept is not None for found in done.values())
         if kept and finished.checkpoint is not None:
@@ -297,14 +277,12 @@ class PropagationTools(Controls):
         """Write changed pixels, as one step that can be undone."""
         single = len(after.request.planes) == 1
         lead = (0,) * len(index) if single else index
-        now = np.asarray(layer.data[lead])
-        pixels = changed_pixels(before, after, index, name) | np.isin(
-            now, removed_numbers(before, after)
-        )
-        where = np.nonzero(pixels)
+        new, gone = after.labels(index, name), removed_numbers(before, after)
+        changed = before.labels(index, name) != new
+        where = np.nonzero(changed | np.isin(np.asarray(layer.data[lead]), gone))
         if len(where[0]):
             full = (*(np.full(len(where[0]), at) for at in lead), *where)
-            layer.data_setitem(full, after.labels(index, name)[where])
+            layer.data_setitem(full, new[where])
 
     def _place(self, rows: npt.NDArray[np.float64], table: pd.DataFrame) -> None:
         """Set the points of the cells there are now, and those edited since the update began."""
@@ -317,12 +295,15 @@ class PropagationTools(Controls):
         made = positions(self._result.request, table)
         stay = [tuple(at) not in then - now for at in made.tolist()]
         later = np.asarray(sorted(now - then), float).reshape(-1, made.shape[1])
-        with self._quiet():
+        self._writing = True
+        try:
             points.data = np.concatenate([made[stay], later])
             points.features = table[stay].reindex(range(len(points.data)))
             colours = [classes[name] for name in table["class"][stay]] + ["white"] * len(later)
             points.face_color = colours or "white"
             points.selected_data = set()
+        finally:
+            self._writing = False
         if len(later) or not all(stay):
             self._on_edited()
 
@@ -351,24 +332,29 @@ class PropagationTools(Controls):
             self._show_contribution()
 
     def _show_contribution(self, event: Any = None) -> None:
-        """Show the selected cell's contribution, or none."""
+        """Show the selected cell's contribution in a layer just above the image, or none."""
         if not self.chosen.isChecked():
             self._view.hide()
-        elif self._result is not None and (found := self._contribution(self._number)):
-            self._view.show(self._result.request, *found, self._number)
+        elif self._result is not None and (planes := self._contribution(self._number)):
+            request, source = self._result.request, self._result.request.source
+            place = placement(source, request.planes[0] if len(request.planes) == 1 else None)
+            look = {"name": f"{source.layer.name} contribution {self._number}"}
+            first = {"metadata": {OURS: {}}, **LOOK, **place}
+            data = stack_planes(request, planes, np.float32)
+            self._view.draw("image", data, look, source.layer, **first)
 
-    def _contribution(self, number: int) -> tuple[Index, npt.NDArray[np.float32]] | None:
-        """Return the plane and the contribution map of the cell with `number` in the layers."""
+    def _contribution(self, number: int) -> dict[Index, npt.NDArray[np.float32]]:
+        """Return the contribution map of the cell with `number` in the layers, by its plane."""
         from napari_wbc_nca.workflow.segment import contribution
 
-        if self._instances is None:
-            return None
-        for index, own in self._instances.numbers.items():
-            label = next((la for la, no in own.items() if no == number), None)
-            if label is not None:
-                plane = contribution(self._instances.done[index], label)
-                return None if plane is None else (index, plane)
-        return None
+        instances = self._instances
+        if instances is None:
+            return {}
+        for index, own in instances.numbers.items():
+            for label in (la for la, no in own.items() if no == number):
+                plane = contribution(instances.done[index], label)
+                return {} if plane is None else {index: plane}
+        return {}
 
     def _labels(self) -> dict[str, Labels]:
         """Return the label layers of the result that are still there, by name."""
@@ -387,12 +373,3 @@ class PropagationTools(Controls):
         cells = self._layer("cell")
         if isinstance(cells, Labels):
             cells.events.selected_label.disconnect(self._on_label)
-
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Ignore changes of points that the program makes."""
-        self._writing = True
-        try:
-            yield
-        finally:
-            self._writing = False

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 PROGRAM = "napari-wbc-nca"
 LARGEST_RECORD = 2**20
 """Size in bytes above which a JSON file is none of ours, and is not read."""
-
 NEW = "new"
 """Key in the metadata of layers that were just read."""
 Reader = Callable[[str | Sequence[str]], "list[LayerDataTuple]"]
@@ -145,11 +144,8 @@ def _on_inserted(event: Any) -> None:
     from napari_wbc_nca.widgets.linked_layers import link_layers
     from napari_wbc_nca.widgets.review.layer_journal import keep_journal
 
-    together = [
-        layer
-        for layer in event.source
-        if layer.metadata.get(OURS, {}).get("source_id") == ours["source_id"]
-    ]
+    file = ours["source_id"]
+    together = [x for x in event.source if x.metadata.get(OURS, {}).get("source_id") == file]
     cells = [layer for layer in together if content_of(layer) == "cell"]
     if event.value in cells:
         make_correctable(event.value)
@@ -209,19 +205,13 @@ SAMPLE_SHAPE = (384, 512)
 """Of the cultures under File > Open Sample."""
 
 
-def first_smear() -> list[LayerDataTuple]:
-    """Open a smear with a neutrophil."""
-    return [_sample("smear-1")]
+def _opener(name: str) -> Callable[[], list[LayerDataTuple]]:
+    """Return the function that opens a sample of the bundle."""
+    return lambda: [(images.read(images.sample_path(name)).pixels, {"name": name}, "image")]
 
 
-def second_smear() -> list[LayerDataTuple]:
-    """Open a smear of another laboratory."""
-    return [_sample("smear-2")]
-
-
-def typed_field() -> list[LayerDataTuple]:
-    """Open a field with white blood cells of two types."""
-    return [_sample("typed")]
+first_smear, second_smear, typed_field = map(_opener, ("smear-1", "smear-2", "typed"))
+"""Open a smear with a neutrophil, one of another laboratory, a field with cells of two types."""
 
 
 def populations() -> list[LayerDataTuple]:
@@ -237,7 +227,3 @@ def mixed_culture() -> list[LayerDataTuple]:
     made = culture(tuple(KINDS), SAMPLE_SHAPE, len(KINDS))
     known = {"name": f"classes: {', '.join(KINDS)}", "visible": False}
     return [(made.pixels, {"name": "culture"}, "image"), (made.classes, known, "labels")]
-
-
-def _sample(name: str) -> tuple[Any, dict[str, Any], str]:
-    return images.read(images.sample_path(name)).pixels, {"name": name}, "image"

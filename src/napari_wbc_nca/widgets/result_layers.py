@@ -39,13 +39,7 @@ Numbers = Mapping[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The layers of one run.
-
-    Attributes
-    ----------
-    layers, prints
-        Name of the addition or map to its layer, and to the :func:`fingerprint` it was made with.
-    """
+    """The layers of one run by name of their addition or map, and their first fingerprints."""
 
     request: Request
     table: pd.DataFrame
@@ -82,22 +76,18 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Data and appearance of a layer that is about to be added.
+    """Data and appearance of a layer that the viewer's function ``add_KIND`` is about to add.
 
-    Attributes
-    ----------
-    kind
-        Name of the viewer's ``add_`` function.
-    look
-        Keyword arguments that are attributes of the layer too, set whenever the data are.
-    first
-        Keyword arguments for making the layer, which people may change later.
+    Attributes in `look` are set whenever the data are, those in `first` only once.
     """
 
     kind: str
     data: Any
     look: Mapping[str, Any]
     first: Mapping[str, Any]
+
+
+Drawings = dict[str, Drawing]
 
 
 def add_result(viewer: Viewer, request: Request, found: Found) -> Result:
@@ -165,11 +155,11 @@ def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[s
     """Assign the layers of `result` to what they are to show; remove those that are left."""
     layers = {name: layer for name, layer in result.layers.items() if name in made}
     spare = [layer for name, layer in result.layers.items() if name not in made]
-    missing = [name for name in made if name not in layers and made[name].kind == "image"]
-    for name in missing:
-        if spare and isinstance(spare[0], Image):
+    for name, drawing in made.items():
+        maps = name not in layers and drawing.kind == "image"
+        if maps and spare and isinstance(spare[0], Image):
             layers[name] = spare.pop(0)
-            layers[name].name = made[name].first["name"]
+            layers[name].name = drawing.first["name"]
     for layer in spare:
         viewer.layers.remove(layer)
     return layers
@@ -178,9 +168,8 @@ def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[s
 def _added(viewer: Viewer, request: Request, drawing: Drawing, made: Mapping[str, Any]) -> Layer:
     """Add a layer in the place of what was segmented."""
     place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
-    add = getattr(viewer, f"add_{drawing.kind}")
-    options = {**drawing.look, **drawing.first, **place}
-    layer: Layer = add(drawing.data, metadata={OURS: dict(made)}, **options)
+    options = {"metadata": {OURS: dict(made)}, **drawing.look, **drawing.first, **place}
+    layer: Layer = getattr(viewer, f"add_{drawing.kind}")(drawing.data, **options)
     return layer
 
 
@@ -189,9 +178,9 @@ def _result(request: Request, table: pd.DataFrame, layers: dict[str, Layer]) -> 
     return Result(request, table, layers, prints)
 
 
-def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, Drawing]:
+def drawings(request: Request, found: Found, table: pd.DataFrame) -> Drawings:
     """Draw the outputs that `request` asks for, by name, in the order of :data:`ORDER`."""
-    made: dict[str, Drawing] = {}
+    made: Drawings = {}
     for kind in ORDER:
         for item in reversed(request.display.outputs):
             if item.kind == kind and item.name in request.outputs:
@@ -199,9 +188,7 @@ def drawings(request: Request, found: Found, table: pd.DataFrame) -> dict[str, D
     return made
 
 
-def _maps(
-    item: OptionalLayer, request: Request, found: Found, _: pd.DataFrame
-) -> dict[str, Drawing]:
+def _maps(item: OptionalLayer, request: Request, found: Found, _: pd.DataFrame) -> Drawings:
     """Draw maps as images, hidden at first since there may be many."""
     first = {"colormap": "magma", "opacity": 0.7, "visible": False}
     made = {}
@@ -212,9 +199,7 @@ def _maps(
     return made
 
 
-def _labels(
-    item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
-) -> dict[str, Drawing]:
+def _labels(item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame) -> Drawings:
     """Draw labels with the table of cells as features; none where no plane has them."""
     if not any(item.name in seg.labels for seg in found.values()):
         return {}
@@ -223,9 +208,7 @@ def _labels(
     return {item.name: Drawing("labels", data, look, _named(request, item.title, {"opacity": 0.5}))}
 
 
-def _classes(
-    item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
-) -> dict[str, Drawing]:
+def _classes(item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame) -> Drawings:
     """Draw labels whose integers are classes, with one row of features a class."""
     planes = {i: seg.labels[item.name] for i, seg in found.items() if item.name in seg.labels}
     if not planes:
@@ -238,13 +221,12 @@ def _classes(
     return {item.name: Drawing("labels", stack_planes(request, planes, np.uint32), look, first)}
 
 
-def _points(
-    item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame
-) -> dict[str, Drawing]:
+def _points(item: OptionalLayer, request: Request, found: Found, table: pd.DataFrame) -> Drawings:
     """Draw the centres of the cells, with the table of cells as features."""
     classes = class_colours(table)
     look = {"features": table, "face_color": [classes[name] for name in table["class"]] or "white"}
-    size = _diameter(found) / 6
+    diameters = (float(seg.provenance.get("diameter", 0)) for seg in found.values())
+    size = (max(diameters, default=0) or 40) / 6  # 40 pixels where it is unknown
     first = _named(request, item.title, {"size": size, "border_color": "white"})
     return {item.name: Drawing("points", positions(request, table), look, first)}
 
@@ -255,12 +237,6 @@ DRAW = {"maps": _maps, "labels": _labels, "classes": _classes, "points": _points
 
 def _named(request: Request, title: str, first: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": f"{request.source.layer.name} {title}", **first}
-
-
-def _diameter(found: Found) -> float:
-    """Return the diameter in pixels at which cells were segmented; 40 where it is unknown."""
-    known = (float(seg.provenance.get("diameter", 0)) for seg in found.values())
-    return max(known, default=0) or 40
 
 
 def positions(request: Request, table: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -286,11 +262,9 @@ def cells_table(
     tables, given = [], numbers or number_cells(request, found)
     for index in request.planes:
         if index in found and len(found[index].cells):
-            table = found[index].cells.copy()
-            table["label"] = table["label"].map(given[index])
-            for axis, at in enumerate(index):
-                table[f"axis_{axis}"] = at
-            tables.append(table)
+            axes = {f"axis_{axis}": at for axis, at in enumerate(index)}
+            table = found[index].cells
+            tables.append(table.assign(label=table["label"].map(given[index]), **axes))
     cells = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if "label" not in cells:
         cells = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
@@ -299,10 +273,7 @@ def cells_table(
 
 
 def number_cells(
-    request: Request,
-    found: Found,
-    before: Mapping[Index, Numbers] | None = None,
-    highest: int = 0,
+    request: Request, found: Found, before: Mapping[Index, Numbers] | None = None, highest: int = 0
 ) -> dict[Index, Numbers]:
     """Assign each label of a plane an integer in the layers that no other label has.
 
@@ -337,10 +308,9 @@ def label_stack(request: Request, found: Found, name: str) -> Any:
     """
     if not request.source.lead and found:
         return found[()].labels[name]
-    numbers = number_cells(request, found)
     planes = {
         index: renumber(found[index].labels[name], own)
-        for index, own in numbers.items()
+        for index, own in number_cells(request, found).items()
         if name in found[index].labels
     }
     return stack_planes(request, planes, np.uint32)

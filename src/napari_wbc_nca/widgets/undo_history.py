@@ -24,15 +24,7 @@ Part = tuple[slice, ...]
 
 @dataclass(frozen=True, eq=False)
 class PixelChange:
-    """Pixels that a step changes when it is done; undoing does the opposite.
-
-    Attributes
-    ----------
-    gain
-        Label to the pixels it gains, less those it loses; holds every label touched.
-    part
-        Box around all pixels touched; None where the step touches none.
-    """
+    """Pixels that each label touched gains by a step, less those it loses; the box around all."""
 
     gain: Counter[int]
     part: Part | None
@@ -70,32 +62,27 @@ def change_of(step: Step) -> PixelChange:
             gain.update(_count(np.broadcast_to(new, old.shape)))
             parts.append(_part(atom))
     gain.pop(0, None)
-    return PixelChange(gain, _around(parts) if parts else None)
+    return PixelChange(gain, around(parts) if parts else None)
 
 
 def pixels(layer: Labels, step: Step) -> list[tuple[Part, Any, Any]]:
     """Return the pixels of a layer that a step of its history, just done, has changed.
 
-    Returns
-    -------
-    list of tuple
-        For each plane that was touched its part (leading axes of length 1), and the labels
-        ``(h, w)`` in it before and after.
+    For each plane touched: its part, leading axes of length 1, and labels ``(h, w)`` before, after.
     """
-    around = change_of(step).part
-    if around is None:
+    box = change_of(step).part
+    if box is None:
         return []
-    after = np.asarray(layer.data[around]).copy()
-    before = after.copy()
+    after = np.asarray(layer.data[box]).copy()
+    before, corner = after.copy(), [side.start for side in box]
     for atom in reversed(step):
-        _write_old(before, atom, [side.start for side in around])
+        _write_old(before, atom, corner)
     found = []
     for place in np.ndindex(after.shape[:-2]):
         if (before[place] != after[place]).any():
-            lead = [
-                slice(s.start + at, s.start + at + 1) for s, at in zip(around, place, strict=False)
-            ]
-            found.append(((*lead, *around[-2:]), before[place], after[place]))
+            start = [at + first for at, first in zip(place, corner, strict=False)]
+            part = (*(slice(at, at + 1) for at in start), *box[-2:])
+            found.append((part, before[place], after[place]))
     return found
 
 
@@ -108,21 +95,15 @@ def _write_old(values: Any, atom: Atom, origin: list[int]) -> None:
         inside = tuple(axis - start for axis, start in zip(_indices(atom), origin, strict=True))
         values[inside] = np.asarray(old).reshape(-1)
         return
-    part = tuple(
-        slice(side.start - start, side.stop - start)
-        for side, start in zip(atom.slice_key, origin, strict=True)
-    )
-    if atom.mask is None:
-        values[part] = old
-    else:
-        values[part][atom.mask] = old
+    pairs = zip(atom.slice_key, origin, strict=True)
+    part = tuple(slice(side.start - start, side.stop - start) for side, start in pairs)
+    values[part][... if atom.mask is None else atom.mask] = old
 
 
 def is_written(layer: Labels, step: Step) -> bool:
     """Return whether the pixels hold what `step` writes.
 
-    napari announces some steps before it writes them. A step of several atoms was collected
-    while they were written.
+    napari announces some steps before it writes them, but none of several atoms.
     """
     if len(step) != 1 or not np.size(_old(step[0])):
         return True
@@ -167,7 +148,8 @@ def _count(values: Any) -> dict[int, int]:
     return dict(zip(labels.tolist(), counts.tolist(), strict=True))
 
 
-def _around(parts: Iterable[Part]) -> Part:
+def around(parts: Iterable[Part]) -> Part:
+    """Return the box around all `parts`."""
     return tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*parts, strict=True)
