@@ -195,9 +195,7 @@ class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return (pixels if statistics is None else standardise(pixels, statistics)), labels[None]
 
     def _mixed(
-        self,
-        crops: Sequence[tuple[Pixels, Labels, Statistics | None]],
-        random: np.random.Generator,
+        self, crops: Sequence[tuple[Pixels, Labels, Statistics | None]], random: np.random.Generator
     ) -> tuple[Pixels, Labels]:
         (first, below, one), (second, above, two) = crops
         share = float(random.uniform(self.params.min_lambda, self.params.max_lambda))

@@ -54,10 +54,7 @@ class CellmixerTrainParams(TrainParams, ForegroundParams):
         0.0, f"Step size at the start; 0 takes {_recipes('learning_rate')}", 0, 1
     )
     learning_rate_decay: float = bounded(
-        0.0,
-        f"Factor of the step size, each step; 0 takes {_recipes('learning_rate_decay')}",
-        0,
-        1,
+        0.0, f"Factor of the step size, each step; 0 takes {_recipes('learning_rate_decay')}", 0, 1
     )
     populations: str = bounded(
         "", "Classes to learn, joined by commas; all that are labelled where empty"
@@ -102,8 +99,7 @@ class CellmixerTrainParams(TrainParams, ForegroundParams):
     )
     pixel_size: float = bounded(0.0, "Side of a model pixel; 0 where it is unknown", 0, 100, "µm")
     optimiser: Literal["auto", "adam", "sgd"] = bounded(
-        "auto",
-        "'sgd' with momentum 0.9; 'auto' takes it for DINOv2, as the paper, else Adam",
+        "auto", "'sgd' with momentum 0.9; 'auto' takes it for DINOv2, as the paper, else Adam"
     )
     tversky_alpha: float = bounded(0.5, "Weight α of false positives in the Tversky loss", 0, 10)
     tversky_beta: float = bounded(0.5, "Weight β of false negatives in the Tversky loss", 0, 10)

@@ -39,11 +39,7 @@ _UNET_SIDE = 256
 
 
 def class_maps(
-    network: nn.Module,
-    field: Field,
-    checkpoint: Checkpoint,
-    params: CellmixerParams,
-    lazy: bool,
+    network: nn.Module, field: Field, checkpoint: Checkpoint, params: CellmixerParams, lazy: bool
 ) -> Generator[Progress, None, list[Any]]:
     """Compute ``(Y, X)`` float32 probabilities of each class, at each pixel of a field.
 

@@ -126,8 +126,7 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
     def losses(self, batch: PatchBatch, seed: int) -> dict[str, torch.Tensor]:
         """Compute the weighted mean square error of the likelihood."""
         images, targets, labelled, weights = map(
-            self.fabric.to_device,
-            (batch.images, batch.targets, batch.labelled, self.class_weights),
+            self.fabric.to_device, (batch.images, batch.targets, batch.labelled, self.class_weights)
         )
         likelihood = torch.sigmoid(self.learner(images))
         return {"loss": squared_error(likelihood, targets, labelled, weights)}
