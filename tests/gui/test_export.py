@@ -179,9 +179,9 @@ def test_cancelled_export_leaves_nothing(
     go, load = threading.Event(), registry.load
 
     def slow(target):
-        def write(items, classes, folder, params):
+        def write(*arguments, **options):
             go.wait(20)
-            load(target)(items, classes, folder, params)
+            load(target)(*arguments, **options)
 
         return write
 

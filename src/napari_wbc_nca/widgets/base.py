@@ -109,17 +109,12 @@ class TemporaryLayer:
         return self.layer is not None and self.layer in self.viewer.layers
 
     def draw(
-        self,
-        kind: str,
-        data: Any,
-        look: Mapping[str, Any],
-        above: Layer | None = None,
-        **first: Any,
+        self, kind: str, data: Any, look: Mapping[str, Any], above: Layer | None = None, **new: Any
     ) -> None:
         """Show pixels or positions in the layer, with the attributes `look`.
 
         A new layer is made by the viewer's function ``add_`` and `kind`, with the arguments
-        `first` too, and put just above the layer `above`, or on top.
+        `new` too, and put just above the layer `above`, or on top.
         """
         layers = self.viewer.layers
         if self.shown:
@@ -128,7 +123,7 @@ class TemporaryLayer:
                 setattr(self.layer, name, value)
             return
         active = layers.selection.active
-        self.layer = getattr(self.viewer, f"add_{kind}")(data, **look, **first)
+        self.layer = getattr(self.viewer, f"add_{kind}")(data, **look, **new)
         if above is not None and above in layers:
             layers.move(len(layers) - 1, layers.index(above) + 1)
         layers.selection.active = active

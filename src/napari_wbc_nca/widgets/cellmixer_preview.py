@@ -105,10 +105,9 @@ class CellmixerPreview(Controls):
         self._place = (source, index)
         known = any(scale.values()) or pixel_size(source) is not None
         self.scale.setVisible(bool(params.diameter) and not known)
-        self.scale.setText(
-            f"Seen as if white blood cells were {params.diameter:.0f} px across. Give their "
-            "diameter under Scale to see what training sees."
-        )
+        size = f"{params.diameter:.0f} px across"
+        todo = "Give their diameter under Scale to see what training sees."
+        self.scale.setText(f"Seen as if white blood cells were {size}. {todo}")
         self._foreground.ask(lambda: foreground_of(source, index, params, scale))
 
     def on_close(self) -> None:

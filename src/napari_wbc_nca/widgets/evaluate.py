@@ -125,10 +125,10 @@ class EvaluateWidget(RunWidget):
         self.tabs.setVisible(True)
         self.save.setVisible(True)
         text = "\n".join([result.headline(), *result.notes])
-        if self.form.output.path is not None:
-            self.status.setText(text)  # stays where nothing can be written
-            text = f"{text}\n{self._written()}"
-        return text
+        if self.form.output.path is None:
+            return text
+        self.status.setText(text)  # stays where nothing can be written
+        return f"{text}\n{self._written()}"
 
 
 def measure(

@@ -110,8 +110,6 @@ class ReviewedBox(Column):
             return None
         layer = self.shapes.layer
         if layer is None or not len(layer.data):
-            raise ValueError(
-                "Reviewed is 'inside shapes', but there are none. Draw around what was reviewed in "
-                f"a Shapes layer, or set it to '{ALL}'."
-            )
+            todo = f"Draw around what was reviewed in a Shapes layer, or set it to '{ALL}'."
+            raise ValueError(f"Reviewed is 'inside shapes', but there are none. {todo}")
         return layer

@@ -184,18 +184,14 @@ class MethodPage:
         plain = [f.name for f in shown if not f.bounds.advanced and f.name not in SHARED]
         main = self.display.names or plain
         self.params = ParamsForm(self.cls, names, self.display.texts, self.display.captions)
-        self.main, self.device, self.details = QWidget(), QWidget(), QWidget()
-        form = form_layout(self.main)
+        # What is added and how; the device; what stands under Advanced.
+        self.parts = QWidget(), QWidget(), QWidget()
+        form, device, details = map(form_layout, self.parts)
         add_row(form, "Add", grid([*self.outputs.values()]))
         self.params.add_to(form, main)
-        self.params.add_to(form_layout(self.device), ["device"])
+        self.params.add_to(device, ["device"])
         rest = [name for name in names if name not in (*main, "device")]
-        self.params.add_to(form_layout(self.details), rest)
-
-    @property
-    def parts(self) -> tuple[QWidget, ...]:
-        """What is added and how; the device; what stands under Advanced."""
-        return self.main, self.device, self.details
+        self.params.add_to(details, rest)
 
     @property
     def ticked(self) -> frozenset[str]:

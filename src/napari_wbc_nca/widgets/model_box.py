@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
 
 FILES = "Checkpoints (*.safetensors *.pt *.pth);;All files (*)"
-DEFAULT = "wbc-smear"
-"""Model that is chosen at first, where it is there."""
-FIRST = next(iter(registry.METHODS))
-"""Method that is shown where there is no model to go by."""
 
 
 class ModelNames(QComboBox):
@@ -33,7 +29,7 @@ class ModelNames(QComboBox):
         self.setToolTip("Trained network that finds, segments and types the cells")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.offer()
-        self.setCurrentText(DEFAULT)
+        self.setCurrentText("wbc-smear")  # where it is there
 
     def offer(self) -> None:
         """Append the names that are not offered yet."""
@@ -74,7 +70,7 @@ class ModelBox(QWidget):
     @property
     def method(self) -> str:
         """Method of the model that is chosen; the first there is where it cannot be read."""
-        return FIRST if self.checkpoint is None else self.checkpoint.method
+        return self.checkpoint.method if self.checkpoint else next(iter(registry.METHODS))
 
     @property
     def classes(self) -> tuple[str, ...]:

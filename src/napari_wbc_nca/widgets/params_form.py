@@ -147,10 +147,9 @@ class ParamsForm:
         if unknown := wanted - set(self.widgets):
             raise ValueError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}")
 
-    def native(self, name: str) -> QWidget:
+    def native(self, name: str) -> Any:
         """Return the Qt widget that edits field `name`."""
-        widget: QWidget = self.widgets[name].native
-        return widget
+        return self.widgets[name].native
 
     def values(self) -> dict[str, Any]:
         """Return field name to the value shown."""

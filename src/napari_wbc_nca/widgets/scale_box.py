@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
 
 from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.widgets.base import TemporaryLayer
-from napari_wbc_nca.widgets.layout import choice_box, fill
+from napari_wbc_nca.widgets.layout import choice_box, fill, with_tip
 from napari_wbc_nca.widgets.params_form import ParamsForm
 from napari_wbc_nca.widgets.planes import OURS, pixel_size, placement
 
@@ -43,8 +43,7 @@ class ScaleBox(QWidget):
         self.estimate = QPushButton("Estimate")
         self.estimate.setToolTip("Measure the diameter of the cells in this image")
         tip = "Show a circle as large as a cell over the image, as soon as its size is known"
-        self.circle = QCheckBox("Circle")
-        self.circle.setToolTip(tip)
+        self.circle = with_tip(QCheckBox("Circle"), tip)
         self.hint = QLabel()
         self.hint.setMinimumWidth(1)
         self._pixel_size = self._found = 0.0

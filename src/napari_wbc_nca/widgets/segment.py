@@ -124,9 +124,9 @@ class SegmentWidget(RunWidget):
             request = self.form.request(self.viewer.dims.point)
         except ValueError as error:
             report(error)
-            return
-        steps = estimate_diameter(request)
-        self.start(Computation(steps, self._on_estimated, "Measuring the cells"))
+        else:
+            steps = estimate_diameter(request)
+            self.start(Computation(steps, self._on_estimated, "Measuring the cells"))
 
     def on_step(self, step: Step | Progress | None) -> None:
         """Show the progress, and keep the cells that are finished."""
@@ -234,7 +234,7 @@ class SegmentWidget(RunWidget):
 
     def _draw_circle(self, ticked: bool = True) -> None:
         """Show how large a cell is, where that is asked for and known."""
-        source, diameter = self.form.source, self.form.diameter
+        source, diameter = self.form.source, self.form.scale.diameter(self.form.model.cell)
         if self.form.scale.circle.isChecked() and source is not None and diameter:
             self.circle.show(source, diameter)
         else:

@@ -73,11 +73,6 @@ class SegmentForm(Form):
         layer = self.image.layer
         return None if layer is None else source_of(layer)
 
-    @property
-    def diameter(self) -> float:
-        """Diameter of a cell in pixels of the image; 0 as long as it is not known."""
-        return self.scale.diameter(self.model.cell)
-
     def offer(self, layers: Iterable[Layer], chosen: Layer | None = None) -> None:
         """Offer the viewer's layers; of those we made, only points."""
         there = list(layers)
@@ -170,8 +165,6 @@ def _prompts(box: LayerBox, kind: str, action: str) -> Layer:
     layer, layers = box.layer, box.kind.__name__
     if layer is None or not len(layer.data):
         found = "no such layer" if layer is None else f"layer {layer.name!r} is empty"
-        raise ValueError(
-            f"Find cells is {FIND[kind]!r}, but there is {found}. Add a {layers} layer and "
-            f"{action}, or choose another way under Find cells."
-        )
+        todo = f"Add a {layers} layer and {action}, or choose another way under Find cells."
+        raise ValueError(f"Find cells is {FIND[kind]!r}, but there is {found}. {todo}")
     return layer

@@ -92,8 +92,7 @@ class Finished:
 
     def progress(self, step: Step) -> Progress:
         """Return the progress after `step`: in planes, or that of the only plane."""
-        planes = len(self.request.planes)
-        if planes == 1:
+        if (planes := len(self.request.planes)) == 1:
             return step.progress
         finished = step.plane + (step.segmentation is not None)
         return Progress(finished, planes, step.progress.message)

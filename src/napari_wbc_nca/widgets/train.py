@@ -40,6 +40,8 @@ MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "devic
 class TrainForm(KnownCellsForm):
     """Everything that can be chosen before a training."""
 
+    form: ParamsForm
+
     def __init__(self) -> None:
         sources = (LABELS, POINTS, FOLDER)
         super().__init__("Learn from", sources, "pixels outside are ignored in training")
@@ -52,7 +54,6 @@ class TrainForm(KnownCellsForm):
         self.name.setToolTip("Name under which the finished model is offered")
         self.restart = QCheckBox("Forget the stopped training of this name")
         self.restart.setToolTip("Begin at the first epoch, instead of where it stopped")
-        self.form: ParamsForm | None = None
         self._arrange()
         self.start.currentIndexChanged.connect(self._show_start)
         for box in (self.start, self.model.names, self.methods):
@@ -72,8 +73,7 @@ class TrainForm(KnownCellsForm):
 
     def params(self) -> Any:
         """Return the training parameters that are chosen."""
-        values = {} if self.form is None else self.form.values()
-        return from_mapping(registry.get(self.method).train_params, values)
+        return from_mapping(registry.get(self.method).train_params, self.form.values())
 
     def _arrange(self) -> None:
         for name, text, widget in (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -50,22 +49,15 @@ def preload(module: str = "napari_wbc_nca.workflow.segment") -> None:
     Thread(target=import_module, args=(module,), daemon=True).start()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """The error that ended a computation; superqt would raise one that is returned bare."""
-
-    error: Exception
-
-
-def guarded(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
-    """Yield what `steps` yields; return what it returns, or the :class:`Failure` that ended it.
+def guarded(steps: Steps) -> Generator[Any, None, tuple[Any, Exception | None]]:
+    """Yield what `steps` yields; return what it returns, and the error that ended it or None.
 
     The thread's loop drops a RuntimeError, as torch raises it, as if the window were gone.
     """
     try:
-        return (yield from steps)
+        return (yield from steps), None
     except Exception as error:
-        return Failure(error)
+        return None, error
 
 
 class Job(QObject):
@@ -76,7 +68,7 @@ class Job(QObject):
     cancelled = Signal()
     failed = Signal(object)
 
-    def __init__(self, steps: Generator[Any, None, Any], parent: QObject | None = None) -> None:
+    def __init__(self, steps: Steps, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.running = False
         self._worker = create_worker(guarded, steps)
@@ -106,13 +98,14 @@ class Job(QObject):
         if self.running:
             self.yielded.emit(value)
 
-    def _on_returned(self, value: object) -> None:
+    def _on_returned(self, outcome: tuple[Any, Exception | None]) -> None:
         if not self._end():
             return
-        if isinstance(value, Failure):
-            self.failed.emit(value.error)
-        else:
+        value, error = outcome
+        if error is None:
             self.returned.emit(value)
+        else:
+            self.failed.emit(error)
 
     def _on_cancelled(self) -> None:
         if self._end():
