@@ -133,7 +133,7 @@ class SegmentForm(Form):
             for place, part in zip(self._places, page.parts, strict=True):
                 place.rows.addWidget(part)
             if page.display.live:
-                page.params.widgets[page.display.live].changed.connect(self.live_changed)
+                page.params.widgets[page.display.live].changed.connect(self.live_changed.emit)
             if "locate" in page.params.widgets:
                 page.params.widgets["locate"].changed.connect(self._show_rows)
         return self._pages[method]
