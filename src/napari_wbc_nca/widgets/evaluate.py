@@ -43,8 +43,7 @@ class EvaluateForm(KnownCellsForm):
     """Everything that can be chosen before models are measured."""
 
     def __init__(self) -> None:
-        outside = "cells found outside do not count"
-        super().__init__("Known cells", (LABELS, FOLDER), outside)
+        super().__init__("Known cells", (LABELS, FOLDER), "cells found outside do not count")
         self.model, self.other = ModelBox(), ModelBox()
         self.both = QCheckBox("Compare with")
         self.both.setToolTip("Measure a second model on the same pictures")

@@ -160,8 +160,7 @@ class ExportWidget(RunWidget):
         source = None if layer is None else source_of(layer)
         # A stack has no one size.
         image = None if source is None or source.lead else source.image(())
-        steps = _read(path, image)
-        self.start(Computation(steps, self._on_imported, f"Reading {path.name}"))
+        self.start(Computation(_read(path, image), self._on_imported, f"Reading {path.name}"))
 
     def set_running(self, running: bool) -> None:
         """Grey what would start another run; the form can be changed meanwhile."""
