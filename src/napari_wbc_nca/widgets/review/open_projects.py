@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import finalize, ref
 
+import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_wbc_nca.io._files import array_sha256
@@ -130,13 +131,14 @@ class Place:
 def place_of(image: Image) -> Place | None:
     """Find the project of an image layer, which need not exist yet.
 
-    None for an array without a file that is too large to be known again by its pixels.
+    None for an array without a file that is lazy, or too large to be known again by its pixels.
     """
     path, size = image.source.path, pixel_size(source_of(image))
     if path is not None and Path(path).exists():
         file = Path(path).resolve()
         return Place(open_project(default_folder(file)), file, None, size)
-    if image.multiscale or getattr(image.data, "nbytes", LARGEST + 1) > LARGEST:
+    in_memory = isinstance(image.data, np.ndarray) and not image.multiscale
+    if not in_memory or image.data.nbytes > LARGEST:
         return None
     sha256 = array_sha256(image.data)
     folder = user_folder(f"{image.name}-{sha256[:12]}")
