@@ -9,6 +9,7 @@ import pytest
 from checkpoints import mixer
 from squares import CHECKPOINT, smear
 
+from napari_wbc_nca.datasets.samples import image_id
 from napari_wbc_nca.datasets.synthetic import write_known
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.widgets.evaluate import EvaluateWidget
@@ -50,6 +51,15 @@ def test_a_model_is_measured_against_corrected_cells(viewer, widget, click, fini
     click(widget.save)
     written = {path.name for path in (tmp_path / "report").iterdir()}
     assert {"summary.csv", "cells.csv", "scores.png", "scores.svg", "summary.md"} <= written
+
+
+def test_cells_that_the_model_was_trained_on_are_named(viewer, widget, click, finish, monkeypatch):
+    card = {"images": [image_id(viewer.layers["smear"].data)]}
+    monkeypatch.setattr(model_store, "resolve", lambda name: replace(CHECKPOINT, card=card))
+    click(widget.button)
+    finish(widget)
+    assert "squares was trained on 1 of these 1 images" in widget.status.text()
+    assert "measure other images" in widget.status.text()
 
 
 def test_what_nobody_reviewed_counts_for_nothing(viewer, widget, click, finish):

@@ -94,6 +94,25 @@ def test_layers_are_exported_with_classes_and_listed(
     assert "6 files written" in export.status.text()
 
 
+def test_all_formats_but_the_one_that_cannot_be_written(
+    viewer, export, tmp_path, click, finished, notes
+):
+    image = viewer.add_image(smear((10, 10)), name="no scale")
+    data = np.zeros((90, 120), np.uint32)
+    data[10:30, 10:30] = 1
+    viewer.add_labels(data, metadata={OURS: {"source_id": str(image.unique_id)}})
+    click(export.form.tick_all)
+    export.form.folder.edit.setText(str(tmp_path))
+    click(export.button)
+    finished(export)
+    assert notes == []
+    assert "crops is not written: " in export.status.text()
+    assert "size of its pixels is unknown" in export.status.text()
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == set(registry.FORMATS) - {"crops"}
+    assert all((tmp_path / name).as_uri() in export.written.text() for name in written)
+
+
 def test_what_lies_outside_of_the_shapes_is_ignored(
     viewer, export, labels, tmp_path, finished, notes
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dask.array as da
 import numpy as np
+import planted
 import pytest
 from checkpoints import checkpoint
 
@@ -42,6 +43,26 @@ def test_click_gives_the_labels_that_python_gives(viewer, real, click, finish, n
     np.testing.assert_array_equal(cells.data, expected.labels["cell"])
     assert list(cells.features["class"]) == list(expected.cells["class"])
     assert cells.metadata[OURS]["provenance"][0]["complete"]
+
+
+def test_points_on_empty_background_give_no_cell_and_a_note(
+    viewer, click, finish, notes, monkeypatch, qtbot
+):
+    monkeypatch.setattr(model_store, "names", lambda: ("planted",))
+    monkeypatch.setattr(model_store, "resolve", lambda name: planted.checkpoint())
+    viewer.add_image(planted.smear((24, 30), (80, 70)), name="smear")
+    viewer.add_points([(80, 70), (100, 145), (24, 30)], name="points")
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    qtbot.waitUntil(docked.isVisible)
+    docked.form.params.widgets["locate"].value = "points"
+    docked.form.scale.set_diameter(24)
+    click(docked.button)
+    finish(docked)
+    assert not notes
+    assert "1 of 3 points gave no cell: they lie on empty background" in docked.status.text()
+    cells = viewer.layers["smear cells"]
+    assert len(cells.features) == 2
+    assert not cells.data[90:, 130:].any()
 
 
 def test_missing_device_is_a_notification(viewer, real, click, finish, notes, tmp_path):
