@@ -16,6 +16,8 @@ BACKGROUND = "background"
 
 UNSURE = "unsure"
 """Class of cells whose type is too uncertain to be reported as a fact."""
+REJECTED = "rejected"
+"""Status of a cell that a reviewer removed from the count."""
 UNSURE_COLOUR = "#a8a8a8"
 """Grey, which no type has."""
 

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_wbc_nca.cell_types import BACKGROUND, NONE, PLATELET, RBC, TYPES, UNSURE
+from napari_wbc_nca.cell_types import BACKGROUND, NONE, PLATELET, RBC, REJECTED, TYPES, UNSURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-REJECTED = "rejected"
-"""Status of a cell that a reviewer removed from the count."""
 NOT_WHITE = frozenset({NONE, RBC, PLATELET, BACKGROUND, "erythroblast"})
 """Classes that are not part of a differential of white cells."""
 TOTAL = "all white cells"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.cell_types import REJECTED
 from napari_wbc_nca.io._files import stem, write_files
 from napari_wbc_nca.io.results import LABELS, RECORD, TABLE, write_json, write_labels
-from napari_wbc_nca.ops.differential import REJECTED
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -11,8 +11,7 @@ from qtpy.QtCore import QPoint, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import QAbstractScrollArea, QWidget
 
-from napari_wbc_nca.cell_types import count
-from napari_wbc_nca.ops.differential import REJECTED
+from napari_wbc_nca.cell_types import REJECTED, count
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QEvent

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_wbc_nca.cell_types import UNSURE, colours
-from napari_wbc_nca.ops.differential import REJECTED
+from napari_wbc_nca.cell_types import REJECTED, UNSURE, colours
 from napari_wbc_nca.ops.doubt import DoubtParams, describe_type, doubt
 from napari_wbc_nca.ops.edit import Edit, union_box
 from napari_wbc_nca.project.journal import now
