@@ -515,9 +515,13 @@ def test_no_key_of_ours_takes_the_place_of_one_of_napari(viewer, layer):
     from napari.utils.action_manager import action_manager
     from napari.utils.shortcuts import default_shortcuts
 
-    keys = (*CLASS_KEYS, HIDE_KEY, *(operation.key for operation in OPERATIONS.values()))
+    from napari_wbc_nca.widgets.review.keys import KEYS, bind_review_keys
+
+    bind_review_keys()
+    review = [item.canvas for item in KEYS if item.canvas]
+    keys = (*CLASS_KEYS, HIDE_KEY, *(operation.key for operation in OPERATIONS.values()), *review)
     ours = {coerce_keybinding(key) for key in keys}
-    assert len(ours) == len(CLASS_KEYS) + len(OPERATIONS) + 1
+    assert len(ours) == len(CLASS_KEYS) + len(OPERATIONS) + 1 + len(review)
     defaults = {
         coerce_keybinding(key)
         for action, keys in default_shortcuts.items()

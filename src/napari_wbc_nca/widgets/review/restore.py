@@ -158,7 +158,7 @@ class RestoreButton(QPushButton):
     def _show(self) -> None:
         if isalive(self):
             offers = self.offers.open
-            self.setText(offers[-1].text if offers else "")
+            self.setText(offers[-1].text if offers else "Restore corrections")
             self.setVisible(bool(offers))
 
 
