@@ -182,7 +182,7 @@ def _measure(
     truth = read_ground_truth(image)
     own = image.sample.pixels
     picture = read(image.sample.path) if own is None else Image(own, image.name)
-    prediction = run_to_end(predict(picture, checkpoint, settings))
+    prediction = run_to_end(segment.run(picture, checkpoint, settings))
     prediction = remove_unreviewed(truth, keep_white_cells(prediction))
     scores = score_cells(truth, prediction, params.overlap)
     crops = plots.crop_cells(image.name, rgb, truth, prediction, scores)
@@ -190,7 +190,3 @@ def _measure(
         return scores, {}, crops
     aji = metrics.aggregated_jaccard(truth.cell, np.asarray(prediction.labels["cell"]))
     return scores, {"aji": aji}, crops
-
-
-predict = segment.run
-"""Segment one image as all of the program does."""
