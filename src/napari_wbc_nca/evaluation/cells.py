@@ -28,7 +28,7 @@ from napari_wbc_nca.io.images import read
 from napari_wbc_nca.ops import metrics
 from napari_wbc_nca.params import as_dict, fields, from_mapping, split_names
 from napari_wbc_nca.progress import Progress, run_to_end
-from napari_wbc_nca.types import Checkpoint, Image
+from napari_wbc_nca.types import Checkpoint, Image, Segmentation
 from napari_wbc_nca.workflow import segment
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _measure(
     truth = read_ground_truth(image)
     own = image.sample.pixels
     picture = read(image.sample.path) if own is None else Image(own, image.name)
-    prediction = run_to_end(segment.run(picture, checkpoint, settings))
+    prediction = run_to_end(predict(picture, checkpoint, settings))
     prediction = remove_unreviewed(truth, keep_white_cells(prediction))
     scores = score_cells(truth, prediction, params.overlap)
     crops = plots.crop_cells(image.name, rgb, truth, prediction, scores)
@@ -190,3 +190,10 @@ def _measure(
         return scores, {}, crops
     aji = metrics.aggregated_jaccard(truth.cell, np.asarray(prediction.labels["cell"]))
     return scores, {"aji": aji}, crops
+
+
+def predict(
+    image: Image, checkpoint: Checkpoint, params: PredictParams
+) -> Generator[Progress, None, Segmentation]:
+    """Segment one image as the rest of the program does."""
+    return segment.run(image, checkpoint, params)
