@@ -187,7 +187,7 @@ def test_what_is_missing_is_said(viewer, export, notes):
     assert "No format is ticked" in notes[-1]
     export.form.layers.item(0).setCheckState(Qt.CheckState.Unchecked)
     viewer.add_labels(np.zeros((9, 9), int), name="more")
-    assert [layer.name for layer in export.form.layers.chosen()] == ["more"]
+    assert [layer.name for layer in export.form.layers.checked()] == ["more"]
 
 
 def test_cancelled_export_leaves_nothing(

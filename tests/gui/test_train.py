@@ -114,7 +114,7 @@ def test_nuclei_of_the_same_image_teach_too_and_are_no_cells(
         nuclei[15:25, 15:25], nuclei[55:65, 75:85] = 1, 2
         made = {OURS: {SHOWS: "nucleus", "source_id": place}}
         viewer.add_labels(nuclei * (name == "nuclei"), name=name, metadata=made)
-    assert widget.form.labels.chosen() == [cells]
+    assert widget.form.labels.checked() == [cells]
     click(widget.button)
     finish(widget)
     (sample,) = training.calls[0][1]

@@ -84,13 +84,13 @@ def _widest(pick: Callable[..., float], bounds: Sequence[float | None], kind: An
 
 def _defaults(found: Mapping[str, Parameter]) -> str:
     """Describe the default for the help, by owner where they differ."""
-    values = {owner: _shown(field.default) for owner, field in found.items()}
+    values = {owner: _default_text(field.default) for owner, field in found.items()}
     if len(set(values.values())) == 1:
         return next(iter(values.values()))
     return ", ".join(f"{owner}: {value}" for owner, value in values.items())
 
 
-def _shown(default: object) -> str:
+def _default_text(default: object) -> str:
     if isinstance(default, bool):
         return "yes" if default else "no"
     if isinstance(default, int | float):

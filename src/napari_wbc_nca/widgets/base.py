@@ -104,7 +104,7 @@ class TemporaryLayer:
         self.layer: Any = None
 
     @property
-    def shown(self) -> bool:
+    def visible(self) -> bool:
         """Whether the layer is in the viewer."""
         return self.layer is not None and self.layer in self.viewer.layers
 
@@ -117,7 +117,7 @@ class TemporaryLayer:
         `new` too, and put just above the layer `above`, or on top.
         """
         layers = self.viewer.layers
-        if self.shown:
+        if self.visible:
             self.layer.data = data
             for name, value in look.items():
                 setattr(self.layer, name, value)
@@ -130,7 +130,7 @@ class TemporaryLayer:
 
     def hide(self) -> None:
         """Remove the layer."""
-        if self.shown:
+        if self.visible:
             self.viewer.layers.remove(self.layer)
         self.layer = None
 

@@ -169,7 +169,7 @@ class CellmixerPreview(Controls):
             return
         source, index = self._place
         data = np.asarray(mask, np.uint8).reshape((1,) * len(source.lead) + mask.shape)
-        if self._layer.shown and self._layer.layer.ndim != data.ndim:
+        if self._layer.visible and self._layer.layer.ndim != data.ndim:
             self._layer.hide()
         self._layer.draw(
             "labels",

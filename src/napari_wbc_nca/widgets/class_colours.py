@@ -68,12 +68,12 @@ def class_rows(classes: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame({"index": numbers, "label": numbers, "class": names})
 
 
-def summary(names: Iterable[str], nothing: str = "No white blood cell found") -> str:
+def count_summary(names: Iterable[str], nothing: str = "No white blood cell found") -> str:
     r"""Count cells by class in a sentence, the commonest class first; `nothing` without cells.
 
     Examples
     --------
-    >>> summary(["neutrophil", "lymphocyte", "neutrophil"]).replace("\xa0", " ")
+    >>> count_summary(["neutrophil", "lymphocyte", "neutrophil"]).replace("\xa0", " ")
     '3 cells: 2 neutrophils, 1 lymphocyte'
     """
     counts = count_classes(names)
@@ -228,7 +228,7 @@ NAMED, PREFIX = "classes", "p_"
 """Key in the metadata of classes that a person added; start of columns of probabilities."""
 
 
-def classes_of(layer: Labels) -> list[str]:
+def layer_classes(layer: Labels) -> list[str]:
     """List the classes of a layer: outputs of its model, then classes added, then others found.
 
     Without a model they are the five types of mature white blood cells.
@@ -247,7 +247,7 @@ def add_class(layer: Labels, name: str) -> None:
     name = name.strip()
     if not name:
         raise ValueError("the class has no name; type one")
-    known = classes_of(layer)
+    known = layer_classes(layer)
     if name in known:
         raise ValueError(f"there is a class {name} already")
     ours = dict(layer.metadata.get(OURS, {}))

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
-from napari_wbc_nca.widgets.class_colours import add_class, classes_of, layer_colours
+from napari_wbc_nca.widgets.class_colours import add_class, layer_classes, layer_colours
 from napari_wbc_nca.widgets.correction_keys import (
     HIDE,
     bind_keys,
@@ -111,9 +111,9 @@ class CorrectWidget(ViewerWidget):
             button.setToolTip(f"{OPERATIONS[name].tip} ({keys_of(name)})")
         self.new_class.setEnabled(layer is not None)
         self.title.setText(f"<b>{layer.name}</b>" if layer is not None else "Select a Labels layer")
-        self.cell.setText(describe(layer) if layer is not None else "")
+        self.cell.setText(describe_selected(layer) if layer is not None else "")
         self.counts.setText(origins(layer) if layer is not None else "")
-        self._show_classes([] if layer is None else classes_of(layer))
+        self._show_classes([] if layer is None else layer_classes(layer))
 
     def _show_classes(self, names: list[str]) -> None:
         texts = [_class_text(*item) for item in enumerate(names, start=1)]
@@ -150,7 +150,7 @@ def _class_text(number: int, name: str) -> str:
     return f"{name}  {keys_of(f'class_{number}')}" if number <= len(CLASS_KEYS) else name
 
 
-def describe(layer: Labels) -> str:
+def describe_selected(layer: Labels) -> str:
     """Describe the selected cell in words."""
     label = int(layer.selected_label)
     row = rows_by_label(follow(layer).table, [label])[label]

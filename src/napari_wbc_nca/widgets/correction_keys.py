@@ -23,7 +23,7 @@ from napari.utils.notifications import show_warning
 
 from napari_wbc_nca.ops.labels import COLUMNS
 from napari_wbc_nca.widgets.canvas_lines import Pixels, Stroke
-from napari_wbc_nca.widgets.class_colours import classes_of, show_outlines
+from napari_wbc_nca.widgets.class_colours import layer_classes, show_outlines
 from napari_wbc_nca.widgets.correction_operations import (
     CLASS_KEYS,
     HIDE_KEY,
@@ -62,7 +62,7 @@ def start_classification(viewer: Viewer, number: int, layer: Labels | None = Non
     viewer = getattr(viewer, "__wrapped__", viewer)
     try:
         layer = layer or active_labels(viewer)
-        classes = classes_of(layer)
+        classes = layer_classes(layer)
         if number > len(classes):
             raise ValueError(
                 f"there is no class {number}; the classes are {', '.join(classes)}, and more can "

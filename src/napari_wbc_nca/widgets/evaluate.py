@@ -101,11 +101,11 @@ class EvaluateWidget(RunWidget):
     def write(self) -> None:
         """Write tables and plots of what was measured last."""
         try:
-            self.status.setText(self._written())
+            self.status.setText(self._write_report())
         except (ValueError, OSError) as error:
             report(error)
 
-    def _written(self) -> str:
+    def _write_report(self) -> str:
         from napari_wbc_nca.evaluation.report import write_report
 
         folder, result = self.form.output.path, self.result
@@ -127,7 +127,7 @@ class EvaluateWidget(RunWidget):
         if self.form.output.path is None:
             return text
         self.status.setText(text)  # stays where nothing can be written
-        return f"{text}\n{self._written()}"
+        return f"{text}\n{self._write_report()}"
 
 
 def measure(

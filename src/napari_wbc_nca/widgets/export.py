@@ -143,7 +143,7 @@ class ExportWidget(RunWidget):
 
         form = self.form
         todo = "Segment an image, or draw cells in a Labels layer, and tick it."
-        layers = require(form.layers.chosen(), f"No Labels layer is ticked. {todo}")
+        layers = require(form.layers.checked(), f"No Labels layer is ticked. {todo}")
         todo = "Choose where the exports are to be written."
         folder = require(form.folder.path, f"No folder is chosen. {todo}")
         ticked = [name for name, box in form.formats.items() if box.isChecked()]

@@ -64,10 +64,10 @@ class KnownCellsForm(Form):
             why = "No folder is chosen. Choose one of labelled pictures, or an export."
             return require(self.folder.path, why)
         if self.source == LABELS:
-            chosen, regions = self.labels.chosen(), self.reviewed.regions()
+            chosen, regions = self.labels.checked(), self.reviewed.regions()
             found = [training_sample(one) for one in all_items(chosen, known, regions)]
         else:
-            chosen = self.points.chosen()
+            chosen = self.points.checked()
             found = [sample for points in chosen for sample in samples_of_points(points, known)]
         todo = "Segment an image and correct the cells, mark them, or choose a folder."
         return require(found, f"There is no known cell in {self.source}. {todo}")

@@ -78,7 +78,7 @@ class LayerList(QListWidget):
                     item.setCheckState(known.get(layer, state))
                     self.addItem(item)
 
-    def chosen(self) -> list[Layer]:
+    def checked(self) -> list[Layer]:
         """Return the layers that are ticked."""
         ticked = Qt.CheckState.Checked
         return [item.data(_LAYER) for item in self._items() if item.checkState() == ticked]

@@ -13,7 +13,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QPushButton
 
 from napari_wbc_nca.widgets.base import TemporaryLayer
-from napari_wbc_nca.widgets.class_colours import class_colours, colormap, summary
+from napari_wbc_nca.widgets.class_colours import class_colours, colormap, count_summary
 from napari_wbc_nca.widgets.instance_updates import (
     PlaneInstances,
     instances_of,
@@ -123,7 +123,7 @@ class PropagationPreview(Controls):
         data[:, -2:] = found[["y", "x"]]
         classes = class_colours(found)
         edges = [classes[name] for name in found["class"]] or "white"
-        self._say(summary(found["class"], self.host.form.display.nothing))
+        self._say(count_summary(found["class"], self.host.form.display.nothing))
         self._layer.draw(
             "points",
             data,

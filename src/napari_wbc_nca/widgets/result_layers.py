@@ -99,7 +99,7 @@ def add_result(viewer: Viewer, request: Request, found: Found) -> Result:
     before = viewer.layers.selection.active
     earlier = _results_of(viewer, request)
     layers = {
-        name: _added(viewer, request, drawing, made | {SHOWS: name})
+        name: _add_layer(viewer, request, drawing, made | {SHOWS: name})
         for name, drawing in drawings(request, found, table).items()
     }
     if "cell" in layers:
@@ -137,10 +137,10 @@ def update_result(viewer: Viewer, result: Result, request: Request, found: Found
     table, made = cells_table(request, found), _metadata(request, found)
     active = viewer.layers.selection.active
     wanted = drawings(request, found, table)
-    layers = _kept(viewer, result, wanted)
+    layers = _reuse_layers(viewer, result, wanted)
     for name, drawing in wanted.items():
         own = made | {SHOWS: name}
-        layer = layers[name] if name in layers else _added(viewer, request, drawing, own)
+        layer = layers[name] if name in layers else _add_layer(viewer, request, drawing, own)
         layers[name] = layer
         layer.data = drawing.data
         for attribute, value in drawing.look.items():
@@ -151,7 +151,7 @@ def update_result(viewer: Viewer, result: Result, request: Request, found: Found
     return _result(request, table, layers)
 
 
-def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[str, Layer]:
+def _reuse_layers(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[str, Layer]:
     """Assign the layers of `result` to what they are to show; remove those that are left."""
     layers = {name: layer for name, layer in result.layers.items() if name in made}
     spare = [layer for name, layer in result.layers.items() if name not in made]
@@ -165,7 +165,9 @@ def _kept(viewer: Viewer, result: Result, made: Mapping[str, Drawing]) -> dict[s
     return layers
 
 
-def _added(viewer: Viewer, request: Request, drawing: Drawing, made: Mapping[str, Any]) -> Layer:
+def _add_layer(
+    viewer: Viewer, request: Request, drawing: Drawing, made: Mapping[str, Any]
+) -> Layer:
     """Add a layer in the place of what was segmented."""
     place = placement(request.source, request.planes[0] if len(request.planes) == 1 else None)
     options = {"metadata": {OURS: dict(made)}, **drawing.look, **drawing.first, **place}

@@ -10,7 +10,7 @@ from qtpy.compat import isalive
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.base import Computation, RunWidget
-from napari_wbc_nca.widgets.class_colours import legend, summary
+from napari_wbc_nca.widgets.class_colours import count_summary, legend
 from napari_wbc_nca.widgets.layout import Column, big_button, text_label
 from napari_wbc_nca.widgets.result_layers import Result, add_result, update_result
 from napari_wbc_nca.widgets.review.restore import RestoreButton
@@ -169,7 +169,7 @@ class SegmentWidget(RunWidget):
         display = result.request.display
         nothing = "Touching cells are not counted" if touching else display.nothing
         counted = [name for name in names if name not in touching]
-        self.status.setText(prefix + summary(counted, nothing))
+        self.status.setText(prefix + count_summary(counted, nothing))
         self.legend.setText(legend(names, result.colours(), touching))
 
     def _segmentation(self, request: Request) -> Computation:

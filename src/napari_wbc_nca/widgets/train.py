@@ -293,7 +293,7 @@ class TrainWidget(RunWidget):
             if isinstance(names, ModelNames):
                 names.offer()
         self.form.name.setText(unused_name(trained.name))
-        return summary(trained)
+        return training_summary(trained)
 
     def _on_name(self, text: str = "") -> None:
         """Offer to forget a stopped training where there is one of this name."""
@@ -305,7 +305,7 @@ class TrainWidget(RunWidget):
             self.form.restart.setChecked(False)
 
 
-def summary(trained: Checkpoint) -> str:
+def training_summary(trained: Checkpoint) -> str:
     """Describe a trained model, and its accuracy on cells held out."""
     lines = [f"{trained.name!r} is ready, and offered in Segment WBCs."]
     held = trained.card.get("held_out", {})

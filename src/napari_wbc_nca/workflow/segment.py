@@ -75,7 +75,7 @@ def run(
     file_sha256(image.source)  # here, in whatever thread this is; a cancelled run asks again
     predict = registry.load(registry.get(checkpoint.method).predict)
     result: Segmentation = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
-    found = {**result.provenance, **_given(points, boxes)}
+    found = {**result.provenance, **_prompt_positions(points, boxes)}
     return replace(result, provenance=provenance(image, checkpoint, params, found))
 
 
@@ -89,11 +89,11 @@ def assemble(
 ) -> Segmentation:
     """Assemble the segmentation of the `cells` that a cancelled run had finished."""
     result = collect(cells, image, checkpoint, params)
-    found = {**result.provenance, **_given(points, boxes), "complete": False}
+    found = {**result.provenance, **_prompt_positions(points, boxes), "complete": False}
     return replace(result, provenance=provenance(image, checkpoint, params, found))
 
 
-def _given(*places: npt.NDArray[Any] | None) -> dict[str, Any]:
+def _prompt_positions(*places: npt.NDArray[Any] | None) -> dict[str, Any]:
     """Points and boxes that came with a call, as JSON has them."""
     named = zip(("points", "boxes"), places, strict=True)
     return {name: np.asarray(given).tolist() for name, given in named if given is not None}

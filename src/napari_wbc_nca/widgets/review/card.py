@@ -64,13 +64,13 @@ class CellCard(QWidget):
         label = self._model.selection[0]
         cell = self._model.cell(label)
         self.picture.setPixmap(self._crops.pixmap(label, cell, SIZE, outline=True))
-        self.text.setText(describe(label, cell, len(self._model.selection)))
+        self.text.setText(describe_cell(label, cell, len(self._model.selection)))
         known = self._model.colours()
         for name, probability in probabilities(cell)[:BARS]:
             self.bars.addWidget(_bar(name, probability, known.get(name, "#a8a8a8")))
 
 
-def describe(label: int, cell: pd.Series, selected: int = 1) -> str:
+def describe_cell(label: int, cell: pd.Series, selected: int = 1) -> str:
     """Describe a cell in rich text: type, status, size, and the reasons of its doubt."""
     lines = [f"<b>Cell {label}: {cell['type']}</b>"]
     if selected > 1:

@@ -88,7 +88,7 @@ class DifferentialTable(Column):
         self.counts = _count(pd.concat(tables.values()), self._model.classes)
         self._fill(self._model.colours())
         suffix = f", {len(tables)} images" if len(tables) > 1 else ""
-        self.summary.setText(summary(self.counts) + suffix)
+        self.summary.setText(review_progress(self.counts) + suffix)
 
     def csv(self, separator: str = ",") -> str:
         """Return the table as text; over several images with a column ``image``."""
@@ -168,14 +168,14 @@ def _count(cells: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     return differential(cells.assign(**{"class": cells["group"]}), classes)
 
 
-def summary(counts: pd.DataFrame) -> str:
+def review_progress(counts: pd.DataFrame) -> str:
     """Say in a sentence how far the review is.
 
     Examples
     --------
     >>> from napari_wbc_nca.ops.differential import differential
     >>> cells = pd.DataFrame({"class": ["monocyte"] * 2, "status": ["auto", "accepted"]})
-    >>> summary(differential(cells))
+    >>> review_progress(differential(cells))
     '1 of 2 white cells reviewed'
     """
     total = counts[counts["class"] == TOTAL].iloc[0]

@@ -14,7 +14,7 @@ from napari_wbc_nca.cell_types import REJECTED, UNSURE, colours
 from napari_wbc_nca.ops.doubt import DoubtParams, describe_type, doubt
 from napari_wbc_nca.ops.edit import Edit, union_box
 from napari_wbc_nca.project.journal import now
-from napari_wbc_nca.widgets.class_colours import classes_of, layer_colours, recolour
+from napari_wbc_nca.widgets.class_colours import layer_classes, layer_colours, recolour
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED
 from napari_wbc_nca.widgets.planes import OURS, Index
@@ -90,7 +90,7 @@ class ReviewModel(QObject):
     def classes(self) -> list[str]:
         """Classes in the order of the digit keys."""
         if self._classes is None:
-            own = (name for name in classes_of(self.layer) if name != UNSURE)
+            own = (name for name in layer_classes(self.layer) if name != UNSURE)
             self._classes = [*own, UNSURE]
         return self._classes
 
