@@ -227,7 +227,7 @@ def _picture(path: Path, split: str, name: str) -> Any:
 def _segmentation(
     path: Path, annotation: Mapping[str, Any], shape: tuple[int, int]
 ) -> dict[str, Any] | None:
-    """Compressed run lengths of an annotation: its mask, its polygons, or else its box."""
+    """Encode the mask of an annotation, its polygons, or else its box, as run lengths."""
     from pycocotools import mask
 
     segment = annotation.get("segmentation")

@@ -108,7 +108,7 @@ def detect(path: Path) -> str:
 
 
 def _has_overlay(path: Path) -> bool:
-    """Whether ImageJ stored ROIs in a TIFF."""
+    """Check whether ImageJ stored ROIs in a TIFF."""
     from tifffile import TiffFile, TiffFileError
 
     try:

@@ -163,7 +163,7 @@ def _is_names(value: Any, least: int) -> bool:
 
 
 def _is_constants(value: object, depth: int = 0) -> bool:
-    """Whether a value is an object of numbers and texts, or of nested lists of them."""
+    """Check for an object of numbers and texts, or of nested lists of them."""
     return isinstance(value, dict) and all(_is_constant(item, depth) for item in value.values())
 
 
@@ -351,7 +351,7 @@ def load_torch(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _is_cut(content: bytes) -> bool:
-    """Whether a pickle of an old torch file ends before its end; they are parsed, never run.
+    """Check whether a pickle of an old torch file is cut; it is parsed, never run.
 
     Half a harmless name looks to torch like that of foreign code.
     """

@@ -240,7 +240,7 @@ def _robust_statistics(pixels: Pixels) -> Statistics:
 
 
 def _background_parts(shape: tuple[int, int]) -> list[Part]:
-    """All of a small field, else nine parts spread evenly."""
+    """Sample all of a small field, else nine parts spread evenly."""
     spans = [
         [range(size)]
         if size <= 2 * _SIDE

@@ -104,7 +104,7 @@ class Norm(nn.BatchNorm2d):
 
 
 def _block(before: int, after: int) -> nn.Sequential:
-    """Two convolutions; each rectifier is a separate module, for hooks."""
+    """Build two convolutions; each rectifier is a separate module, for hooks."""
     layers: list[nn.Module] = []
     for width in (before, after):
         layers += [nn.Conv2d(width, after, 3, padding=1), Norm(after), nn.ReLU()]

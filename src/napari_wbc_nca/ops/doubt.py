@@ -163,7 +163,7 @@ def unusual(values: Values) -> Values:
 
 
 def _unusual_by_class(cells: pd.DataFrame) -> Values:
-    """How unusual the share of the nucleus is among cells of the same class."""
+    """Rate how unusual the share of the nucleus is among cells of the same class."""
     ratio = _numbers(cells, "nucleus_area_px") / _numbers(cells, "area_px").clip(min=1)
     if "class" not in cells:
         return unusual(ratio)

@@ -75,7 +75,7 @@ def convex_pieces(stained: Mask) -> npt.NDArray[np.int32]:
 
 
 def _owned(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
-    """Which pieces belong to the seed: those it fills, and those that hold much of one spot."""
+    """Mark pieces that belong to the seed: those it fills, and those that hold much of one spot."""
     # A nucleus is a large spot, of which only a small share leaks into the rim of a neighbour.
     spots, _ = ndi.label(seed)
     shared = np.zeros((int(pieces.max()) + 1, int(spots.max()) + 1))

@@ -48,7 +48,7 @@ def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
 
 
 def _rings(pieces: npt.NDArray[Any]) -> tuple[list[Ring], list[int]]:
-    """Closed outlines of an image of pieces, and the piece of each.
+    """Trace the closed outlines of an image of pieces, with the piece of each.
 
     Each side of a pixel that faces another piece is an edge with its pixel on the right. At a
     corner where two edges of a piece go on, the left one is taken: it stays with the same pixel
@@ -157,7 +157,7 @@ def fill_polygons(
 def _crossings(
     rings: Sequence[Ring], owners: npt.NDArray[Any], shape: tuple[int, int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Where edges cross the middle of rows: owner, row, and first column to the right of it."""
+    """Find where edges cross the middle of rows: owner, row, and first column to the right."""
     sizes = np.array([len(ring) for ring in rings])
     start = np.concatenate(rings)
     following = np.arange(1, len(start) + 1)

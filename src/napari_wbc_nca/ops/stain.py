@@ -55,7 +55,7 @@ class Affine:
     def __call__(
         self, rgb: npt.NDArray[Any], origin: tuple[int, int], shape: tuple[int, int]
     ) -> Float:
-        """Standardised colours; the position does not matter."""
+        """Standardise colours; the position does not matter."""
         return np.asarray((np.asarray(rgb, np.float64) / 255 - self.mean) / self.std, np.float32)
 
 
@@ -83,7 +83,7 @@ def fit_background(sample: npt.NDArray[Any], terms: int = 6) -> Polynomial:
 def _regress(
     basis: npt.NDArray[Any], weights: npt.NDArray[Any], values: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
-    """Weighted ridge regression; the constant term is free."""
+    """Fit a weighted ridge regression; the constant term is free."""
     weighted = (basis * (weights**2)[:, None]).T
     ridge = np.diag([0.0] + [_RIDGE * len(basis)] * (basis.shape[1] - 1))
     return np.linalg.solve(weighted @ basis + ridge, weighted @ values)

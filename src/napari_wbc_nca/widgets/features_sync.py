@@ -202,7 +202,7 @@ class Follower:
             record = self._steps.get(history.step_id(step))
             if record is None:
                 if not history.is_written(layer, step):
-                    return  # the event that tells of the pixels follows
+                    return  # the event of the pixels follows
                 self._record(step)
             elif not record.done:
                 self._travel(record, back=False)

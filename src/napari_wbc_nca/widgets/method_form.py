@@ -210,7 +210,7 @@ class MethodPage:
             part.setVisible(shown)
 
     def locate(self) -> str:
-        """How cells are found; empty where the method does not ask."""
+        """Read how cells are found; empty where the method does not ask."""
         return str(self.params.values().get("locate", ""))
 
     def take_over(self, other: MethodPage) -> None:

@@ -80,7 +80,7 @@ def connect_pixels(
 
 
 def _mostly(mask: npt.NDArray[np.bool_], marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Connected pieces of `mask` of which more than half is `marked`."""
+    """Keep connected pieces of `mask` of which more than half is `marked`."""
     pieces, count = ndi.label(mask)
     share = np.asarray(ndi.mean(marked, pieces, np.arange(1, count + 1))).reshape(-1)
     return np.asarray(np.concatenate([[0.0], share])[pieces] > 0.5)

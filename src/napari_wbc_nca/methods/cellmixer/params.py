@@ -31,7 +31,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 
 def _recipes(name: str) -> str:
-    """What a parameter is left to, for its help."""
+    """List what a parameter is left to, for its help."""
     return f"{RECIPES['dinov2'][name]:g} for DINOv2, {RECIPES['unet'][name]:g} for the U-Net"
 
 

@@ -78,7 +78,7 @@ def preview_foreground(
 
 
 def _numbers(mixture: Mixture) -> npt.NDArray[np.uint8]:
-    """One number a pixel, of what may be several classes."""
+    """Merge what may be several classes to one number a pixel."""
     found: npt.NDArray[np.uint8] = mixture.present.argmax(0).astype(np.uint8)
     found[mixture.present.sum(0) > 1] = len(mixture.present)
     found[mixture.known == 0] = IGNORED
@@ -86,7 +86,7 @@ def _numbers(mixture: Mixture) -> npt.NDArray[np.uint8]:
 
 
 def _few(samples: Sequence[Sample]) -> list[Sample]:
-    """The first samples that show each class."""
+    """Choose the first samples that show each class."""
     counts: Counter[str] = Counter()
     found = []
     for sample in samples:

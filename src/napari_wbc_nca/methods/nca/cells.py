@@ -41,7 +41,7 @@ def pca(network: NCA, state: torch.Tensor) -> torch.Tensor:
 
 
 def _unit(response: torch.Tensor) -> torch.Tensor:
-    """Scaled to 0–1; zeros where constant."""
+    """Scale to 0–1; zeros where constant."""
     low, high = response.min(), response.max()
     return (response - low) / (high - low) if high > low else torch.zeros_like(response)
 
@@ -258,7 +258,7 @@ class CellSegmenter:
     def _certain(
         self, state: torch.Tensor, part: Part, around: Part, box: Part, mask: npt.NDArray[np.bool_]
     ) -> bool:
-        """Whether a mask is large enough and holds a nucleus, which red cells do not."""
+        """Check that a mask is large enough and holds a nucleus, which red cells do not."""
         if self.params.locate != "evidence":  # cells that a user marked always pass
             return True
         dark = self._project(nucleus_or_evidence, state, part, around)

@@ -182,6 +182,6 @@ def _boxes(parts: Sequence[Part]) -> npt.NDArray[np.int_]:
 
 
 def _meet(boxes: npt.NDArray[np.int_], box: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
-    """Which of some boxes share a pixel with one other."""
+    """Mark boxes that share a pixel with one other."""
     shared = (boxes[:, :2] < box[:, 2:]) & (box[:, :2] < boxes[:, 2:])
     return np.asarray(shared.all(1))

@@ -192,7 +192,7 @@ def signal(
 
 
 def _component(values: Float, middle: int) -> npt.NDArray[np.bool_]:
-    """Connected pixels around the middle that have at least half its likelihood."""
+    """Find connected pixels around the middle with at least half its likelihood."""
     least = _COMPONENT * values[middle, middle]
     parts, _ = ndi.label(np.nan_to_num(values) >= least)
     return np.asarray(parts == parts[middle, middle])

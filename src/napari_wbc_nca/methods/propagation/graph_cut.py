@@ -156,7 +156,7 @@ def _whole(window: CutWindow, own: Mask, other: Mask) -> tuple[Mask, Mask]:
 
 
 def _densities(window: CutWindow) -> tuple[Float, Float]:
-    """How densely contributions to the cell, and to others, lie."""
+    """Estimate how densely contributions to the cell, and to others, lie."""
     # A contribution is a sprinkling of points, some of them far away: its square root is smoothed.
     width = _SMOOTH * window.sigma
     first, second = (
@@ -166,7 +166,7 @@ def _densities(window: CutWindow) -> tuple[Float, Float]:
 
 
 def _clear(first: Float, second: Float) -> Mask:
-    """Where the first contributions clearly are larger than the second."""
+    """Mark where the first contributions clearly are larger than the second."""
     return np.asarray((first > _CLEARLY * second) & (first > _DENSE))
 
 
@@ -291,7 +291,7 @@ def _pasted(contributions: Sequence[Contribution], part: Part) -> Float:
 
 
 def _closed(mask: Mask) -> Mask:
-    """A mask without holes and roughness, as published: dilated, filled, eroded."""
+    """Remove holes and roughness of a mask as published: dilate, fill, erode."""
     grown = ndi.binary_dilation(np.pad(mask, _CLOSE), disk(_CLOSE))
     filled = ndi.binary_erosion(ndi.binary_fill_holes(grown), disk(_OPEN))
     return np.asarray(filled[_CLOSE:-_CLOSE, _CLOSE:-_CLOSE])
