@@ -16,8 +16,10 @@ BACKGROUND = "background"
 
 UNSURE = "unsure"
 """Class of cells whose type is too uncertain to be reported as a fact."""
-REJECTED = "rejected"
-"""Status of a cell that a reviewer removed from the count."""
+AUTO, EDITED, ADDED = "auto", "edited", "added"
+"""Origin of a cell: predicted by a model, edited by a person, or drawn by one."""
+ACCEPTED, REJECTED = "accepted", "rejected"
+"""Status of a cell that a reviewer confirmed, or removed from the count."""
 UNSURE_COLOUR = "#a8a8a8"
 """Grey, which no type has."""
 

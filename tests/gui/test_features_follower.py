@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from napari.layers import Labels
 
+from napari_wbc_nca.cell_types import AUTO
 from napari_wbc_nca.ops import edit
 from napari_wbc_nca.ops.labels import COLUMNS, measure_cells
 from napari_wbc_nca.ops.split import split_by_line
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.features_table import AUTO, UNKNOWN, complete_table
+from napari_wbc_nca.widgets.features_table import UNKNOWN, complete_table
 
 SHAPE = (14, 16)
 

@@ -16,9 +16,9 @@ from hands import Hands
 from napari.layers import Labels
 from squares import smear
 
+from napari_wbc_nca.cell_types import EDITED
 from napari_wbc_nca.project.project import Project, is_project
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.features_table import EDITED
 from napari_wbc_nca.widgets.review.layer_journal import LayerJournal, journal_of
 from napari_wbc_nca.widgets.review.open_projects import Place, close_all, open_project
 from napari_wbc_nca.widgets.review.restore import offers_of

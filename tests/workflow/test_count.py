@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.project.journal import Correction
-from napari_wbc_nca.project.project import Project
+from napari_wbc_nca.project.project import Project, default_folder
 from napari_wbc_nca.workflow.count import ALL_IMAGES, count_cells
 
 
@@ -64,3 +67,64 @@ def test_corrected_cells_of_a_project_are_counted(tmp_path):
     counts = count_cells(tmp_path / "p").differentials.set_index("class")
     assert counts["n"][["neutrophil", "monocyte"]].tolist() == [1, 1]
     assert counts["reviewed"]["all white cells"] == 1
+
+
+def corrected(folder, image, name="monocyte"):
+    """Make a project in which the only cell of an image got a class."""
+    rows = {1: {"class": "neutrophil"}}
+    with Project(folder, create=True) as project:
+        labels = np.ones((20, 30), np.uint32)
+        journal = project.add_layer(project.add_image(image), "cells", labels, rows)
+        journal.record(Correction("classify", rows={1: (rows[1], {"class": name})}))
+
+
+def results(folder, image):
+    """Write what `segment` writes of an image."""
+    folder.mkdir()
+    (folder / f"{image.stem}_cells.csv").write_text(table("neutrophil"))
+    found = {"source": str(image), "sha256": file_sha256(image)}
+    (folder / f"{image.stem}.json").write_text(json.dumps({"program": "x", "input": found}))
+
+
+@pytest.fixture
+def images(tmp_path):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.full((20, 30), number, np.uint8)).save(path)
+    return paths
+
+
+def test_cells_that_were_corrected_are_counted_as_they_are_now(tmp_path, images):
+    results(tmp_path / "results", images[0])
+    corrected(default_folder(images[0]), images[0])
+    for place in (tmp_path, tmp_path / "results"):
+        counted = count_cells(place)
+        assert counted.cells["class"].tolist() == ["monocyte"], place
+        assert counted.failed == {}
+
+
+def test_results_whose_corrections_cannot_be_read_are_named_and_not_counted(tmp_path, images):
+    results(tmp_path / "results", images[0])
+    corrected(default_folder(images[0]), images[0])
+    with Project(default_folder(images[0])) as project:
+        failed = count_cells(tmp_path / "results").failed
+        opened = count_cells(tmp_path / "results", {project.folder.resolve(): project})
+    assert "is open in another napari" in failed["a"]
+    assert opened.cells["class"].tolist() == ["monocyte"]
+
+
+def test_images_of_one_name_are_counted_each(tmp_path, images):
+    corrected(tmp_path / "p", images[0])
+    (tmp_path / "q").mkdir()
+    images[1].rename(tmp_path / "q" / "a.png")
+    corrected(tmp_path / "r", tmp_path / "q" / "a.png", "eosinophil")
+    counted = count_cells(tmp_path).cells.set_index("image")["class"]
+    assert counted.to_dict() == {"a": "monocyte", "a (2)": "eosinophil"}
+
+
+def test_unsure_cells_are_a_class_of_their_own(tmp_path):
+    (tmp_path / "a_cells.csv").write_text(
+        "label,class,p_neutrophil,p_monocyte,p_basophil\n1,neutrophil,0.4,0.3,0.3"
+    )
+    rows = count_cells(tmp_path).differentials.set_index("class")["n"]
+    assert (rows["unsure"], rows["neutrophil"]) == (1, 0)

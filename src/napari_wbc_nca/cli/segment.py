@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +15,7 @@ from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make, with_fields
 from napari_wbc_nca.datasets.samples import is_picture
 from napari_wbc_nca.io import omezarr
-from napari_wbc_nca.io._files import stem
+from napari_wbc_nca.io._files import name_outputs
 from napari_wbc_nca.io.results import SUFFIXES
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.project.project import is_project
@@ -82,36 +80,6 @@ def _project_images(folder: Path) -> tuple[list[Path], str]:
 
 def _is_input(path: Path) -> bool:
     return omezarr.is_zarr(path) or (is_picture(path) and not path.name.endswith(SUFFIXES))
-
-
-def name_outputs(paths: Iterable[Path]) -> dict[Path, str]:
-    """Name the outputs of each image: its stem, or more of its path where stems are equal.
-
-    Examples
-    --------
-    >>> [*name_outputs([Path("a/x.png"), Path("b/x.png"), Path("b/y.png")]).values()]
-    ['a_x.png', 'b_x.png', 'y']
-    """
-    order = list(paths)
-    found: dict[Path, str] = {}
-    for form in _FORMS:
-        left = {path: form(path) for path in order if path not in found}
-        # Folded, since some file systems take X.json and x.json for one.
-        counts = Counter(name.casefold() for name in (*left.values(), *found.values()))
-        found |= {path: name for path, name in left.items() if counts[name.casefold()] == 1}
-    return {path: found[path] for path in order}
-
-
-_FORMS: tuple[Callable[[Path], str], ...] = (
-    stem,
-    lambda path: path.name,
-    lambda path: "_".join(path.parts[-2:]),
-    lambda path: f"{stem(path)}_{_digest(path)}",
-)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
 
 
 MODEL = "wbc-smear"

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_wbc_nca.cell_types import AUTO
 from napari_wbc_nca.formats import files
-from napari_wbc_nca.formats.items import AUTO, ExportError, Item, item
+from napari_wbc_nca.formats.items import ExportError, Item, item
 from napari_wbc_nca.io.images import read_labels
 from napari_wbc_nca.io.results import TABLE
 

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_wbc_nca.cell_types import NONE, WBC, canonical
+from napari_wbc_nca.cell_types import ADDED, AUTO, NONE, WBC, canonical
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
 
-AUTO, EDITED, ADDED = "auto", "edited", "added"
-"""Origin of a cell: predicted by a model, edited by a person, or drawn by one."""
 LARGEST = np.iinfo(np.uint32).max
 COLUMNS = ("label", "class", "origin")
 """First columns of every table of cells."""

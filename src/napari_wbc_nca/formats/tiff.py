@@ -121,9 +121,9 @@ def read_segmentation(
     path = Path(path)
     labels, own_size = read_labels(path)
     stem = path.name.removesuffix(CELL) if path.name.endswith(CELL) else path.stem
-    run = _read_record(path.with_name(f"{stem}{RECORD}"))
+    run = read_record(path.with_name(f"{stem}{RECORD}"))
     source = run.get("input", {}).get("source")
-    picture = _find_picture(path, source or stem) if image is None else image
+    picture = find_source(path, source or stem) if image is None else image
     shown = images.read(picture) if isinstance(picture, (str, Path)) else picture
     beside = path.with_name(f"{stem}{TABLE}")
     table = files.read_cells(beside) if cells is None else find_cells(cells)
@@ -158,7 +158,7 @@ def find_cells(cells: str | Path | pd.DataFrame | None) -> pd.DataFrame | None:
     return files.read_cells(Path(cells))
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """Record of a run; empty where there is none of ours."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -175,7 +175,7 @@ def _pixel_size(run: dict[str, Any]) -> float | None:
     return next((float(size) for size in sizes if size and isinstance(size, (int, float))), None)
 
 
-def _find_picture(labels: Path, source: Any) -> Path | None:
+def find_source(labels: Path, source: Any) -> Path | None:
     """Image of a record: where it was, or beside the labels, whatever system it was on."""
     folder, place = labels.parent, Path(str(source))
     if place.is_absolute() and (place.is_file() or is_zarr(place)):

@@ -7,8 +7,8 @@ import hashlib
 import math
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import takewhile
@@ -94,6 +94,36 @@ def _shared_folders(first: str | Path, second: str | Path) -> int:
     folders = (reversed(PureWindowsPath(path).parent.parts) for path in (first, second))
     pairs = zip(*folders, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def name_outputs(paths: Iterable[Path]) -> dict[Path, str]:
+    """Name the outputs of each image: its stem, or more of its path where stems are equal.
+
+    Examples
+    --------
+    >>> [*name_outputs([Path("a/x.png"), Path("b/x.png"), Path("b/y.png")]).values()]
+    ['a_x.png', 'b_x.png', 'y']
+    """
+    order = list(paths)
+    found: dict[Path, str] = {}
+    for form in _FORMS:
+        left = {path: form(path) for path in order if path not in found}
+        # Folded, since some file systems take X.json and x.json for one.
+        counts = Counter(name.casefold() for name in (*left.values(), *found.values()))
+        found |= {path: name for path, name in left.items() if counts[name.casefold()] == 1}
+    return {path: found[path] for path in order}
+
+
+_FORMS: tuple[Callable[[Path], str], ...] = (
+    stem,
+    lambda path: path.name,
+    lambda path: "_".join(path.parts[-2:]),
+    lambda path: f"{stem(path)}_{_digest(path)}",
+)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
 
 
 class OutputError(ValueError):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wbc_nca.io._files import file_sha256
+from napari_wbc_nca.io._files import file_sha256, name_outputs
 from napari_wbc_nca.project.database import FILE, Database, ProjectError
 from napari_wbc_nca.project.journal import Journal, Labels, Row, insert_layer
 from napari_wbc_nca.project.snapshot import ImageRecord, LayerRecord, write_snapshot
@@ -159,11 +159,14 @@ class Project:
         OutputError
             When one cannot be written.
         """
+        names = name_outputs(image.path for image in self.images())
         return [
             path
             for image in self.images()
             for layer in self.latest_layers(image)
-            for path in write_snapshot(self.folder, image, layer, self.journal(layer.id))
+            for path in write_snapshot(
+                self.folder, names[image.path], image, layer, self.journal(layer.id)
+            )
         ]
 
     def journal(self, layer: int) -> Journal:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.cell_types import REJECTED
-from napari_wbc_nca.io._files import stem, write_files
+from napari_wbc_nca.io._files import write_files
 from napari_wbc_nca.io.results import LABELS, RECORD, TABLE, write_json, write_labels
 
 if TYPE_CHECKING:
@@ -64,17 +64,41 @@ class LayerRecord:
     corrections: int
     last: str
 
+    @property
+    def position(self) -> str:
+        """Position of the one plane of a stack that the layer shows, such as ``-3``; else empty."""
+        planes = self.run.get("planes") or ["()"]
+        return "".join(f"-{n}" for n in re.findall(r"\d+", planes[0])) if len(planes) == 1 else ""
+
+
+def layer_record(image: ImageRecord, layer: LayerRecord) -> dict[str, Any]:
+    """Return the record of the run that made a layer, with what was corrected since."""
+    runs = layer.run.get("provenance") or [{}]
+    made = dict(runs[0]) if isinstance(runs, list) else dict(runs)
+    return {
+        "program": "napari-wbc-nca",
+        **made,
+        "input": {
+            **made.get("input", {}),
+            "source": str(image.path),
+            "sha256": image.sha256,
+            "pixel_size": image.pixel_size,
+        },
+        "corrections": layer.corrections,
+        "corrected": layer.last,
+    }
+
 
 def write_snapshot(
-    folder: Path, image: ImageRecord, layer: LayerRecord, journal: Journal
+    folder: Path, name: str, image: ImageRecord, layer: LayerRecord, journal: Journal
 ) -> list[Path]:
     """Write a layer as it is now, without rejected cells, in the files that ``segment`` writes.
 
     Parameters
     ----------
-    folder
-        That gets ``NAME_labels.tif``, ``NAME_cells.csv`` and ``NAME.json``; a layer of some
-        planes of a stack has their positions in NAME.
+    folder, name
+        That gets ``NAME_labels.tif``, ``NAME_cells.csv`` and ``NAME.json``, and NAME; a layer of
+        one plane of a stack has its position behind NAME.
 
     Returns
     -------
@@ -91,23 +115,7 @@ def write_snapshot(
     table = table.drop(columns="index", errors="ignore")
     if "label" not in table:
         table = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
-    planes = layer.run.get("planes") or ["()"]
-    position = "".join(f"-{n}" for n in re.findall(r"\d+", planes[0])) if len(planes) == 1 else ""
-    name = f"{stem(image.path)}{position}"
-    runs = layer.run.get("provenance") or [{}]
-    made = dict(runs[0]) if isinstance(runs, list) else dict(runs)
-    record = {
-        "program": "napari-wbc-nca",
-        **made,
-        "input": {
-            **made.get("input", {}),
-            "source": str(image.path),
-            "sha256": image.sha256,
-            "pixel_size": image.pixel_size,
-        },
-        "corrections": layer.corrections,
-        "corrected": layer.last,
-    }
+    name, record = f"{name}{layer.position}", layer_record(image, layer)
     return write_files(
         {
             folder / f"{name}{LABELS['cell']}": lambda path: write_labels(

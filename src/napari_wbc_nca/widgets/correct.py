@@ -10,6 +10,7 @@ from napari.utils.notifications import show_warning
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
+from napari_wbc_nca.cell_types import ADDED, AUTO, EDITED
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.class_colours import add_class, layer_classes, layer_colours
@@ -22,7 +23,7 @@ from napari_wbc_nca.widgets.correction_keys import (
 )
 from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED, rows_by_label
+from napari_wbc_nca.widgets.features_table import rows_by_label
 from napari_wbc_nca.widgets.layout import grid, text_label
 
 if TYPE_CHECKING:

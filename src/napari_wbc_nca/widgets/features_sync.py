@@ -9,13 +9,11 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
+from napari_wbc_nca.cell_types import ADDED, AUTO, EDITED
 from napari_wbc_nca.ops.labels import measure_cells
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.class_colours import inherit_colours, recolour
 from napari_wbc_nca.widgets.features_table import (
-    ADDED,
-    AUTO,
-    EDITED,
     UNKNOWN,
     Row,
     Rows,

@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from napari.layers import Labels
 
+from napari_wbc_nca.cell_types import AUTO
 from napari_wbc_nca.ops.labels import COLUMNS
 
-AUTO, EDITED, ADDED = "auto", "edited", "added"
-"""What the column ``origin`` says: as the program made it, corrected, or drawn by a person."""
 UNKNOWN = "unknown"
 """Class of a cell that nobody named yet."""
 

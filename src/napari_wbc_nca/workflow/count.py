@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wbc_nca.io import images
-from napari_wbc_nca.io.results import LABELS, TABLE
-from napari_wbc_nca.io.tables import TableError, read_table, to_frame
-from napari_wbc_nca.project.project import Project, is_project
+from napari_wbc_nca.io.results import TABLE
+from napari_wbc_nca.workflow.cell_sources import find_sources
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from napari_wbc_nca.project.project import Project
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,73 +32,45 @@ class Count:
 
 ALL_IMAGES = "all images"
 """Name of the row that counts all images together."""
-Read = Callable[[], "tuple[pd.DataFrame, tuple[int, int] | None]"]
 
 
-def count_cells(folder: str | Path) -> Count:
+def count_cells(folder: str | Path, opened: Mapping[Path, Project] | None = None) -> Count:
     """Count the cells of a folder of results, or of an annotation project, by type.
 
-    `folder` is one that ``segment`` wrote into, subfolders included, or a project's, whose
-    corrected cells are counted. Where no cell table is there, a ValueError is raised.
+    `folder` is one that ``segment`` wrote into, subfolders included, or a project's. Cells that
+    were corrected are counted as they are now, with the arguments of
+    :func:`~napari_wbc_nca.workflow.cell_sources.find_sources`. Where no cell table is there, a
+    ValueError is raised.
     """
     import pandas as pd
 
-    from napari_wbc_nca.ops.differential import differential
-    from napari_wbc_nca.ops.doubt import doubt
-
-    place, failed = Path(folder), dict[str, str]()
+    failed: dict[str, str] = {}
     tables: dict[str, pd.DataFrame] = {}
-    for name, read in _sources(place):
+    for source in find_sources(folder, opened):
         try:
-            table, shape = read()
-            if "class" not in table:
-                raise TableError(f"has no column 'class', only {', '.join(map(str, table))}")
+            tables[source.name] = source.read().cells
         except (ValueError, OSError) as error:
-            failed[name] = str(error)
-            continue
-        rated = doubt(table, shape)
-        tables[name] = table.join(rated[[column for column in rated if column not in table]])
+            failed[source.name] = str(error)
     if not tables and not failed:
         raise ValueError(
-            f"{place} holds no table of cells (NAME{TABLE}); give the folder that `segment` wrote "
+            f"{folder} holds no table of cells (NAME{TABLE}); give the folder that `segment` wrote "
             "into, or the folder of an annotation project"
         )
-    counts = [differential(t).assign(image=name) for name, t in tables.items()]
+    counts = [_count(t).assign(image=name) for name, t in tables.items()]
     cells = pd.DataFrame(columns=["image", "label", "class"])
     if tables:
         cells = pd.concat([t.assign(image=name) for name, t in tables.items()], ignore_index=True)
     if len(tables) > 1:
-        counts.append(differential(cells).assign(image=ALL_IMAGES))
+        counts.append(_count(cells).assign(image=ALL_IMAGES))
     rows = pd.concat(counts, ignore_index=True) if counts else pd.DataFrame(columns=["image"])
     return Count(_image_first(rows), _image_first(cells), failed)
 
 
-def _sources(place: Path) -> Iterator[tuple[str, Read]]:
-    """Name of each image, and a function that reads its table of cells and its size."""
-    if is_project(place):
-        with Project(place) as project:
-            for image in project.images():
-                for layer in project.latest_layers(image):
-                    yield image.path.stem, partial(_read_layer, project, layer.id)
-        return
-    for table in sorted(place.rglob(f"*{TABLE}")):
-        name = table.relative_to(place).as_posix().removesuffix(TABLE)
-        yield name, partial(_read_result, table)
+def _count(cells: pd.DataFrame) -> pd.DataFrame:
+    """Differential of rated cells by the class by which they are counted, *unsure* included."""
+    from napari_wbc_nca.ops.differential import differential
 
-
-def _read_result(table: Path) -> tuple[pd.DataFrame, tuple[int, int] | None]:
-    """Read a table of cells that `segment` wrote, and the size of the label image beside it."""
-    labels = table.with_name(table.name.removesuffix(TABLE) + LABELS["cell"])
-    return to_frame(read_table(table)), images.size(labels) if labels.exists() else None
-
-
-def _read_layer(project: Project, layer: int) -> tuple[pd.DataFrame, tuple[int, int]]:
-    """Read the corrected cells of a layer of a project, and the size of its image."""
-    import pandas as pd
-
-    labels, rows = project.journal(layer).restore()
-    height, width = labels.shape[-2:]
-    return pd.DataFrame([rows[label] for label in sorted(rows)]), (height, width)
+    return differential(cells.assign(**{"class": cells["group"]}))
 
 
 def _image_first(table: pd.DataFrame) -> pd.DataFrame:

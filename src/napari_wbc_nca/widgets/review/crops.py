@@ -13,6 +13,7 @@ from qtpy.QtGui import QImage, QPixmap
 
 from napari_wbc_nca.io.images import prepare
 from napari_wbc_nca.io.pixels import to_rgb
+from napari_wbc_nca.ops.crops import crop_side, crop_window, overlap
 from napari_wbc_nca.widgets.planes import OURS, Index
 from napari_wbc_nca.widgets.review.model import plane_of
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from napari_wbc_nca.widgets.planes import ImagePlanes
 
-_AROUND = 1.35
-"""Side of a crop over the diameter that nine in ten cells have at most."""
 _KEPT = 2000
 """Crops that stay in memory."""
 
@@ -37,9 +36,7 @@ class CropSource:
 
     def __init__(self, source: ImagePlanes, layer: Labels, table: pd.DataFrame) -> None:
         self._source, self._layer = source, layer
-        sides = np.maximum(table["box_y1"] - table["box_y0"], table["box_x1"] - table["box_x0"])
-        typical = float(np.quantile(sides, 0.9)) if len(sides) else 32.0
-        self.side = max(8, round(_AROUND * typical))
+        self.side = crop_side(table)
         self._images: dict[Index, Any] = {}
         self._pixmaps: OrderedDict[tuple[tuple[int, ...], int, int], QPixmap] = OrderedDict()
 
@@ -83,14 +80,9 @@ class CropSource:
 
     def _place(self, row: pd.Series) -> tuple[Index, tuple[slice, slice], tuple[slice, slice]]:
         """Plane of a cell, its part of the plane, and where that lies in the crop."""
-        index = plane_of(self._layer, row)
-        spans, targets = [], []
-        for axis, size in zip("yx", self._layer.data.shape[-2:], strict=True):
-            first = round((row[f"box_{axis}0"] + row[f"box_{axis}1"] - self.side) / 2)
-            start, stop = max(first, 0), min(first + self.side, size)
-            spans.append(slice(start, stop))
-            targets.append(slice(start - first, stop - first))
-        return index, (spans[0], spans[1]), (targets[0], targets[1])
+        shape = self._layer.data.shape[-2:]
+        where, target = overlap(shape, crop_window(row, self.side), self.side)
+        return plane_of(self._layer, row), where, target
 
 
 def image_index(layer: Labels, index: Index) -> Index:

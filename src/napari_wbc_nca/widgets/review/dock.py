@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wbc_nca.cell_types import UNSURE
+from napari_wbc_nca.ops.review_table import rate
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
@@ -35,7 +36,7 @@ from napari_wbc_nca.widgets.review.keys import (
     cheat_sheet,
     plain_text,
 )
-from napari_wbc_nca.widgets.review.model import ReviewModel, calibration_of, rate
+from napari_wbc_nca.widgets.review.model import ReviewModel, calibration_of
 from napari_wbc_nca.widgets.review.plots import DIFFERENTIAL, CellsPlot
 from napari_wbc_nca.widgets.review.restore import RestoreButton
 from napari_wbc_nca.widgets.review.table import CellsTable

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_wbc_nca.cell_types import REJECTED, UNSURE, colours
-from napari_wbc_nca.ops.doubt import DoubtParams, describe_type, doubt
+from napari_wbc_nca.cell_types import (
+    ACCEPTED,
+    ADDED,
+    AUTO,
+    EDITED,
+    REJECTED,
+    UNSURE,
+    colours,
+)
+from napari_wbc_nca.ops.crops import plane_index
+from napari_wbc_nca.ops.doubt import DoubtParams
 from napari_wbc_nca.ops.edit import Edit, union_box
+from napari_wbc_nca.ops.review_table import calibration, rate
 from napari_wbc_nca.project.journal import now
 from napari_wbc_nca.widgets.class_colours import layer_classes, layer_colours, recolour
 from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.features_table import ADDED, AUTO, EDITED
 from napari_wbc_nca.widgets.planes import OURS, Index
 
 if TYPE_CHECKING:
     from napari.layers import Labels
-
-ACCEPTED = "accepted"
-"""Status of a cell that a reviewer confirmed."""
-ADDED_COLUMNS = ("status", "reviewer", "reviewed_at")
-"""Columns that a review adds to the table of a layer."""
 
 
 class ReviewModel(QObject):
@@ -208,56 +211,11 @@ class ReviewModel(QObject):
 
 def plane_of(layer: Labels, row: pd.Series) -> Index:
     """Return the position of a cell's plane along the leading axes of its Labels layer."""
-    lead = layer.data.shape[:-2]
-    return tuple(
-        min(int(row.get(f"axis_{axis}", 0)), length - 1) for axis, length in enumerate(lead)
-    )
-
-
-def rate(
-    features: pd.DataFrame,
-    shape: tuple[int, int],
-    params: DoubtParams | None = None,
-    temperature: float = 1.0,
-) -> pd.DataFrame:
-    """Rate the cells of a layer for a review; returns :attr:`ReviewModel.table`.
-
-    Parameters
-    ----------
-    features
-        Of a Labels layer, with the column ``index``.
-    shape, params, temperature
-        As in :func:`~napari_wbc_nca.ops.doubt.doubt`.
-    """
-    table = features.set_index("index", drop=True)
-    table.index = table.index.astype(int)
-    for name in ADDED_COLUMNS:
-        known = table[name] if name in table else pd.Series(index=table.index, dtype=object)
-        table[name] = known.astype(object).where(known.notna(), "")
-    origin = table["origin"] if "origin" in table else AUTO
-    table["status"] = table["status"].where(table["status"] != "", origin)
-    if "nucleus_area_px" in table:
-        cytoplasm = (table["area_px"] - table["nucleus_area_px"]).clip(lower=1)
-        table["nc_ratio"] = (table["nucleus_area_px"] / cytoplasm).round(2)
-    rated = doubt(table, shape, params, temperature)
-    reviewed = (table["status"] != AUTO).to_numpy()
-    rated.loc[reviewed, ["unsure", "doubtful"]] = False
-    table = table.drop(columns=[name for name in rated if name in table]).join(rated)
-    unsure = table["unsure"].to_numpy(bool)
-    table["group"] = table["class"].astype(object).where(~unsure, UNSURE)
-    table["type"] = table["class"].astype(object)
-    columns = ["class", "probability", "second", "second_probability", "unsure"]
-    # By dictionaries: making a Series of each row takes a hundred times longer.
-    rows = table.loc[unsure, columns].to_dict("records")
-    table.loc[unsure, "type"] = [describe_type(row) for row in rows]
-    return table
+    return plane_index(row, layer.data.shape[:-2])
 
 
 def calibration_of(layer: Labels) -> tuple[float, DoubtParams]:
     """Return temperature and thresholds of the model that made a layer, else the defaults."""
     record = layer.metadata.get(OURS, {}).get("provenance", [])
     first = record[0] if isinstance(record, list) and record else record
-    found = first.get("calibration", {}) if isinstance(first, dict) else {}
-    default = DoubtParams()
-    below = float(found.get("unsure_below", default.unsure_below))
-    return float(found.get("temperature", 1.0)), replace(default, unsure_below=below)
+    return calibration(first if isinstance(first, dict) else {})
