@@ -38,7 +38,7 @@ def main(model: str, data: str, every: int, output: str | None) -> None:
         _, field = open_field(Image(read_rgb(sample)), checkpoint)
         diameter = run_to_end(image_diameter(field, network, checkpoint, params))
         view = field.rescaled(diameter / checkpoint.diameter)
-        peaks = run_to_end(detect(network, view, checkpoint, params))
+        peaks = run_to_end(detect(network, view, checkpoint, params)).cells
         kinds = np.asarray([detection_class(kind) for kind in sample.kinds])
         for number, kind in enumerate(checkpoint.classes):
             boxes = sample.boxes[kinds == kind]

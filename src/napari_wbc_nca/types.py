@@ -118,6 +118,8 @@ class Cell:
         Of mask and class, 0–1; cells of low confidence come first in a review.
     maps
         Name to ``(h, w)`` float32 map, where maps were requested.
+    measures
+        Further columns of the table of cells: name to number.
     """
 
     centre: tuple[float, float]
@@ -129,6 +131,27 @@ class Cell:
     probabilities: Mapping[str, float]
     confidence: float
     maps: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Place where a cell was nearly found, which a reviewer should check.
+
+    Attributes
+    ----------
+    y, x
+        Position in pixels of the image.
+    score
+        How likely a cell is there, 0-1, as the model gives it.
+    reason
+        Why it is no cell of the result, in words.
+    """
+
+    y: float
+    x: float
+    score: float
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +166,13 @@ class Segmentation:
     cells
         One row a cell: label, class, class_probability, confidence, centroid_y, centroid_x,
         box_y0, box_x0, box_y1, box_x1, area_px, nucleus_area_px, area_um2 (NaN where the
-        pixel size is unknown), and ``p_CLASS`` for every class.
+        pixel size is unknown), ``p_CLASS`` for every class, and measures of the method, of `nca`
+        ``contrast`` of the outline and ``rotation_agreement``.
     maps
         Name to ``(Y, X)`` float32 map.
     provenance
-        Settings and versions that reproduce the result.
+        Settings and versions that reproduce the result; ``likely_missed`` lists the fields of
+        each `Candidate`, where there are any.
     kept
         State of the method for updating a part of the result; never saved.
     """

@@ -122,7 +122,9 @@ def test_a_trained_checkpoint_segments(method, trained):
     assert all(isinstance(p, Progress) and 0 <= p.done <= p.total for p in yielded)
     assert isinstance(found, Segmentation)
     assert list(found.cells.columns[: len(COLUMNS)]) == COLUMNS
-    assert list(found.cells.columns[len(COLUMNS) :]) == [f"p_{n}" for n in trained[1].classes]
+    rest = [f"p_{n}" for n in trained[1].classes]
+    rest += ["contrast", "cell_likelihood", "nucleus_likelihood", "rotation_agreement"]
+    assert list(found.cells.columns[len(COLUMNS) :]) == rest
     cell, nucleus = found.labels["cell"], found.labels["nucleus"]
     assert cell.shape == nucleus.shape == image.shape
     assert cell.dtype == nucleus.dtype == np.uint32

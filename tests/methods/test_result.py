@@ -10,7 +10,7 @@ import planted
 
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.result import collect
-from napari_wbc_nca.types import Cell, Image
+from napari_wbc_nca.types import Candidate, Cell, Image
 
 CHECKPOINT = planted.checkpoint()
 PARAMS = NcaParams(device="cpu")
@@ -92,3 +92,16 @@ def test_maps_lie_where_their_cells_do():
 
 def test_no_maps_unless_asked_for():
     assert collect([cell(8, 10)], IMAGE, CHECKPOINT, PARAMS).maps == {}
+
+
+def test_of_places_near_each_other_the_best_is_listed_and_none_on_a_cell():
+    places = [
+        Candidate(8, 11, 0.9, "on a cell"),
+        Candidate(30, 12, 0.3, "near a better one"),
+        Candidate(32, 10, 0.4, "better"),
+        Candidate(5, 40, 0.2, "alone"),
+        Candidate(-3, 80, 0.1, "outside"),
+    ]
+    found = collect([cell(8, 10)], IMAGE, CHECKPOINT, PARAMS, 12, candidates=places)
+    listed = [place["reason"] for place in found.provenance["likely_missed"]]
+    assert listed == ["better", "alone", "outside"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.overlaps import local_slices, mask_box, resolve_overlaps
-from napari_wbc_nca.types import Cell, Checkpoint, Image, Segmentation
+from napari_wbc_nca.types import Candidate, Cell, Checkpoint, Image, Segmentation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +44,13 @@ def collect(
     diameter: float | None = None,
     labels: Mapping[CellKey, int] | None = None,
     notes: Sequence[str] = (),
+    candidates: Iterable[Candidate] = (),
 ) -> Segmentation:
     """Resolve overlaps and make the labels, table and maps of one image from cells in any order.
 
     `labels` are integers that some cells have already; the others get the ones above, in raster
-    order. The provenance keeps the diameter in pixels that was used, and the notes for the user.
+    order. The provenance keeps the diameter in pixels that was used, the notes for the user, and as
+    ``likely_missed`` those `candidates` that lie on no cell, of near ones the best.
     """
     disjoint = resolve_overlaps(cells, image.shape)
     numbers = assign_labels(disjoint, labels or {})
@@ -62,12 +65,28 @@ def collect(
     found: dict[str, Any] = {} if diameter is None else {"diameter": float(diameter)}
     if notes:
         found |= {"notes": list(notes)}
+    if missed := _apart(candidates, images["cell"], diameter or 0.0):
+        found |= {"likely_missed": [asdict(candidate) for candidate in missed]}
     return Segmentation(
         labels=images,
         cells=frame,
         maps=_maps(disjoint, numbers, image, highest is None) if params.maps else {},
         provenance={**found, "cells": len(disjoint), "complete": True},
     )
+
+
+def _apart(candidates: Iterable[Candidate], labels: Any, diameter: float) -> list[Candidate]:
+    """Select candidates on no cell, each more than half a diameter from better ones."""
+    kept: list[Candidate] = []
+    for one in sorted(candidates, key=lambda c: (-c.score, c.y, c.x)):
+        y, x = (
+            min(max(round(at), 0), n - 1)
+            for at, n in zip((one.y, one.x), labels.shape, strict=True)
+        )
+        near = any(np.hypot(one.y - c.y, one.x - c.x) <= diameter / 2 for c in kept)
+        if not near and not int(labels[y, x]):
+            kept.append(one)
+    return kept
 
 
 def assign_labels(cells: Sequence[Cell], labels: Mapping[CellKey, int]) -> list[int]:

@@ -43,6 +43,8 @@ def cell_table(
     }
     for name in classes:
         columns[f"p_{name}"] = _floats([cell.probabilities[name] for cell in cells])
+    for name in dict.fromkeys(name for cell in cells for name in cell.measures):
+        columns[name] = _floats([cell.measures.get(name, np.nan) for cell in cells])
     return pd.DataFrame(columns)
 
 

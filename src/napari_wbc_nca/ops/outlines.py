@@ -47,6 +47,35 @@ def trace_outlines(labels: npt.NDArray[Any]) -> dict[int, list[Polygon]]:
     return found
 
 
+def outline_contrast(
+    values: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_], width: int
+) -> float:
+    r"""Compare what lies just inside of an outline with what lies just outside.
+
+    .. math:: \frac{|i - o|}{i + o}
+
+    with the mean `i` of `values` in the mask within `width` pixels of its border, and `o` around
+    it: Michelson's contrast. `values` ``(Y, X)`` are 0 or more, such as densities of stain. Returns
+    0 for an outline that nothing shows, 1 at most; NaN where one side is empty.
+
+    Examples
+    --------
+    >>> values = np.array([[1.0, 1.0, 3.0, 3.0, 3.0, 1.0, 1.0]])
+    >>> outline_contrast(values, values > 2, width=1)
+    0.5
+    """
+    from scipy import ndimage as ndi
+
+    # Beyond the array is no border of the mask.
+    inside = mask & ~ndi.binary_erosion(mask, iterations=width, border_value=1)
+    outside = ndi.binary_dilation(mask, iterations=width) & ~mask
+    if not inside.any() or not outside.any():
+        return float("nan")
+    first, second = float(values[inside].mean()), float(values[outside].mean())
+    total = first + second
+    return abs(first - second) / total if total > 0 else 0.0
+
+
 def _rings(pieces: npt.NDArray[Any]) -> tuple[list[Ring], list[int]]:
     """Trace the closed outlines of an image of pieces, with the piece of each.
 

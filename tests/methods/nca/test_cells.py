@@ -122,3 +122,43 @@ def test_progress_never_falls_back_and_follows_the_looks(turns):
 
 def test_nothing_is_finished_without_centres():
     assert cells(planted.smear()) == []
+
+
+def test_agreement_is_the_share_of_rotations_that_name_the_type():
+    field = planted.smear((50, 70), red=((30, 60),))
+    view, network = Field(field, 2.0, CHECKPOINT.normalisation), load_network(CHECKPOINT, "cpu")
+    # Between two types, so that the rotations do not all agree.
+    network.fc3.bias[:2] = torch.tensor([-1.0, -1.0])
+    network.fc3.weight[1] = network.fc3.weight[0] + 0.05 * torch.randn(4)
+    segmenter = CellSegmenter(network, CHECKPOINT, PARAMS, view)
+    ((cell,), _, _) = planted.run(segmenter.segment([(24.5, 34.5)]))[1]
+    part = view.window((24.5, 34.5), CHECKPOINT.window)
+    origin = torch.tensor([[part[0].start, part[1].start]])
+    named = []
+    for k in range(4):
+        turned = np.rot90(view.read(part).numpy(), k, (1, 2)).copy()
+        state = network.rollout(torch.from_numpy(turned)[None], PARAMS.seed, origin)
+        named.append(CHECKPOINT.classes[int(network.classify(state)[0][:2].argmax())])
+    expected = np.mean([name == cell.label_class for name in named])
+    assert cell.measures["rotation_agreement"] == expected
+
+
+def test_further_seeds_rate_the_doubt_and_change_nothing_else():
+    field = planted.smear((50, 70), (90, 100))
+    plain = cells(field, (50, 70), (90, 100))
+    tried = cells(field, (50, 70), (90, 100), agreement_seeds=2)
+    for before, after in zip(plain, tried, strict=True):
+        np.testing.assert_array_equal(before.mask, after.mask)
+        assert before.probabilities == after.probabilities
+        assert "seed_agreement" not in before.measures
+        assert after.measures["seed_agreement"] in (0, 0.5, 1)
+    (alone,) = cells(field, (50, 70), tta_rotations=1)
+    assert "rotation_agreement" not in alone.measures
+
+
+def test_a_pale_cell_has_a_fainter_outline():
+    dark = planted.smear((50, 70))
+    pale = (235 - (235 - dark.astype(float)) * 0.5).astype(np.uint8)
+    pale[planted.disc(dark.shape[:2], (50, 70), 20)] -= 25  # plasma around it
+    contrasts = [cells(field, (50, 70))[0].measures["contrast"] for field in (dark, pale)]
+    assert 1 >= contrasts[0] > contrasts[1] + 0.1 > 0.1

@@ -26,7 +26,8 @@ def view():
 
 
 def found(network, view, tile=1000, seed=0, fire_rate=0.5):
-    return planted.run(locate(network, view, CHECKPOINT.diameter, tile, seed, fire_rate))
+    yielded, peaks = planted.run(locate(network, view, CHECKPOINT.diameter, tile, seed, fire_rate))
+    return yielded, [centre for centre, height in peaks if height > 0.45]
 
 
 def test_white_cells_are_found_and_red_ones_are_not(network, view):

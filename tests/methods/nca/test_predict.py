@@ -227,3 +227,18 @@ def test_a_model_that_knows_no_empty_place_does_not_look_for_cells():
 def test_images_that_cannot_be_used_are_refused(pixels):
     with pytest.raises(ValueError, match="image"):
         predict(pixels)
+
+
+def test_places_where_a_cell_was_nearly_found_are_kept():
+    field = FIELD.copy()
+    small = planted.disc(FIELD.shape[:2], (100, 140), 5)
+    field[small] = planted.NUCLEUS
+    found = predict(field)
+    assert len(found.cells) == 3
+    (place,) = found.provenance["likely_missed"]
+    assert np.hypot(place["y"] - 100, place["x"] - 140) < 4
+    assert 0 < place["score"] <= 1
+    assert place["reason"]
+    assert "likely_missed" not in predict().provenance
+    points = np.asarray([(100, 140)])
+    assert "likely_missed" not in predict(field, points=points, locate="points").provenance

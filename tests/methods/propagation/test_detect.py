@@ -28,7 +28,7 @@ def view():
 
 
 def found(view, checkpoint, params):
-    return planted.run(detect(load_detector(checkpoint, "cpu"), view, checkpoint, params))[1]
+    return planted.run(detect(load_detector(checkpoint, "cpu"), view, checkpoint, params))[1].cells
 
 
 def test_every_cell_is_found_by_its_kind(view, detector, params):
@@ -90,3 +90,13 @@ def test_the_automata_can_be_led_by_the_detector(detector, monkeypatch):
     _, result = planted.run(predict(image, planted.checkpoint(), params))
     places = result.cells[["centroid_y", "centroid_x"]].to_numpy()
     assert np.abs(places - WHITE).max() < 2.5
+
+
+def test_weaker_peaks_are_places_to_check_and_no_cells(view, detector, params):
+    heights = sorted(peak.likelihood for peak in found(view, detector, params))
+    between = replace(params, min_likelihood=(heights[0] + heights[1]) / 2)
+    steps = detect(load_detector(detector, "cpu"), view, detector, between)
+    _, (cells, missed) = planted.run(steps)
+    assert [peak.likelihood for peak in missed] == heights[:1]
+    assert len(cells) == len(heights) - 1
+    assert missed[0].candidate(view).score == heights[0]

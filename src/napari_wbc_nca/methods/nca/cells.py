@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,16 @@ from scipy import ndimage as ndi
 from torch.nn.functional import avg_pool2d
 
 from napari_wbc_nca.cell_types import NONE
-from napari_wbc_nca.methods.field import fine_part
+from napari_wbc_nca.methods.field import FINE, fine_part
 from napari_wbc_nca.methods.prompts import COVERED, EMPTY, on_background, prompt_notes
 from napari_wbc_nca.models.lrp import relevance
 from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.ops.growth import grow_region
+from napari_wbc_nca.ops.outlines import outline_contrast
 from napari_wbc_nca.ops.regions import nucleus_region
 from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold, pca_response
 from napari_wbc_nca.progress import Progress, map_progress
-from napari_wbc_nca.types import Cell, Checkpoint
+from napari_wbc_nca.types import Candidate, Cell, Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Centre, Field, Part
@@ -88,6 +89,8 @@ PROJECTIONS: dict[str, Projection] = {
     "centre": centre_readout,
     "grown": cell_or_evidence,
 }
+_LIKELIHOODS = {"cell_likelihood": cell_or_evidence, "nucleus_likelihood": nucleus_or_evidence}
+"""Columns of the table of cells, and the projection that they are measured by."""
 GROWN = "grown"
 """Projection after which :func:`~napari_wbc_nca.ops.growth.grow_region` follows."""
 
@@ -100,18 +103,33 @@ Report = Callable[[float], Progress]
 _MAPPED_CHANNELS = 3  # most relevant channels shown of a cell
 _EPSILON = 1e-6  # of the relevance propagation
 _SMALLEST = 0.5  # least diameter of a cell that the network found, in typical diameters
+_MOST = 0.9  # quantile of the likelihoods in a mask that is taken for the cell's
 _CERTAIN = 0.7  # probability of nucleus that a tenth of such a cell has at least
 _RING = 3  # width of the surroundings a mask is compared with, in thirtieths of its window
+_BAND = 0.1  # width of the bands on both sides of an outline that are compared, in diameters
+_NARROW = 0.5  # difference of the two best types from which on no further seeds are tried
 _PROMPT = 1 / 6  # radius around a prompt that is searched for stained matter, in diameters
 
 
 @dataclass(frozen=True, eq=False)
 class WindowPrediction:
-    """Window around a centre, last state ``(h, w, C)`` and probabilities ``(classes,)``."""
+    """Window around a centre, last state ``(h, w, C)`` and probabilities ``(classes,)``.
+
+    `agreement` has the share of the rotations, and of further seeds, that name the likeliest type.
+    """
 
     part: Part
     state: torch.Tensor
     probabilities: Probabilities
+    agreement: dict[str, float]
+
+
+class SegmentedCells(NamedTuple):
+    """Cells at some centres, notes on prompts that gave none, and centres that were rejected."""
+
+    cells: list[Cell]
+    notes: list[str]
+    rejected: list[Candidate]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,16 +146,15 @@ class CellSegmenter:
         """Return the field at whose pixels responses become masks."""
         return self.view.fine_density()
 
-    def segment(
-        self, centres: Sequence[Centre]
-    ) -> Generator[Progress, None, tuple[list[Cell], list[str]]]:
-        """Segment the cells at `centres` (model pixels), and note which prompts gave no cell."""
+    def segment(self, centres: Sequence[Centre]) -> Generator[Progress, None, SegmentedCells]:
+        """Segment the cells at `centres` (model pixels)."""
         prompted = self.params.locate in ("points", "boxes")
         given, lost = len(centres), {EMPTY: 0, COVERED: 0}
         if prompted:
             centres = yield from self._without_empty(centres)
             lost[EMPTY] = given - len(centres)
         finished: list[Cell] = []
+        rejected: list[Candidate] = []
         for first in range(0, len(centres), self.params.batch_size):
             some = centres[first : first + self.params.batch_size]
             report = partial(self._progress, first, len(centres))
@@ -145,37 +162,78 @@ class CellSegmenter:
             done: list[Cell] = []
             for centre, prediction in zip(some, predictions, strict=True):
                 cell = self._cell(centre, prediction, centres)
-                done += [] if cell is None else [cell]
+                if isinstance(cell, Candidate):
+                    rejected.append(cell)
+                elif cell is not None:
+                    done.append(cell)
                 yield report(1)
             finished += done
             lost[COVERED] += len(some) - len(done)
             total = first + len(some)
             yield Progress(total, len(centres), "Segmenting cells", cells=tuple(done))
         notes = prompt_notes(self.params.locate, given, lost) if prompted else []
-        return finished, notes
+        return SegmentedCells(finished, notes, rejected)
 
     def _classify(
         self, centres: Sequence[Centre], report: Report
     ) -> Generator[Progress, None, list[WindowPrediction]]:
         """Classify windows by the mean over rotations by 90°; the states are those of the first."""
-        count = self.params.tta_rotations
+        count, seed = self.params.tta_rotations, self.params.seed
         parts = [self.view.window(centre, self.checkpoint.window) for centre in centres]
         images = torch.stack([self.view.read(part) for part in parts])
         images = images.to(next(self.network.parameters()).device)
         origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
         first, rotations = images, []
         for rotation in range(count):
+            turned = torch.rot90(images, rotation, (2, 3)).contiguous()
             steps = self.network.rollout_steps(
-                torch.rot90(images, rotation, (2, 3)).contiguous(),
-                self.params.seed,
-                origin,
-                fire_rate=self.params.fire_rate,
+                turned, seed, origin, fire_rate=self.params.fire_rate
             )
             states = yield from map_progress(steps, partial(_report_step, report, rotation, count))
             first = states if rotation == 0 else first
             rotations.append(self._probabilities(states))
         mean = np.mean(rotations, axis=0)
-        return [WindowPrediction(*one) for one in zip(parts, first, mean, strict=True)]
+        agreement = yield from self._agreement(images, origin, rotations, report)
+        return [WindowPrediction(*one) for one in zip(parts, first, mean, agreement, strict=True)]
+
+    def _agreement(
+        self,
+        images: torch.Tensor,
+        origin: torch.Tensor,
+        rotations: Sequence[Probabilities],
+        report: Report,
+    ) -> Generator[Progress, None, list[dict[str, float]]]:
+        """Compute the share of rotations, and of further seeds, that name the likeliest type."""
+        best, lead = self._likeliest(np.mean(rotations, axis=0))
+        shares = {}
+        if len(rotations) > 1:
+            same = [self._likeliest(found)[0] == best for found in rotations]
+            shares["rotation_agreement"] = np.mean(same, axis=0)
+        if self.params.agreement_seeds:
+            near, named = np.flatnonzero(lead < _NARROW), []
+            # One window more: matrix products are bit-equal from two rows on.
+            asked = np.union1d(near, [0, len(images) - 1])
+            for number in range(1, self.params.agreement_seeds + 1 if len(near) else 1):
+                steps = self.network.rollout_steps(
+                    images[asked],
+                    self.params.seed + number,
+                    origin[asked],
+                    fire_rate=self.params.fire_rate,
+                )
+                states = yield from map_progress(steps, lambda _: report(1))
+                named.append(self._likeliest(self._probabilities(states))[0] == best[asked])
+            shares["seed_agreement"] = np.ones(len(images))
+            if named:
+                shares["seed_agreement"][asked] = np.mean(named, axis=0)
+        return [{name: float(v[at]) for name, v in shares.items()} for at in range(len(images))]
+
+    def _likeliest(self, found: Probabilities) -> tuple[npt.NDArray[np.intp], Probabilities]:
+        """Find the ``(N,)`` likeliest types other than none, and their lead over the next."""
+        classes = self.checkpoint.classes
+        types = [n for n, name in enumerate(classes) if name != NONE]
+        order = np.sort(found[:, types], axis=1)
+        lead = order[:, -1] - order[:, -2] if len(types) > 1 else order[:, -1]
+        return np.asarray(types)[found[:, types].argmax(1)], lead
 
     def _probabilities(self, states: torch.Tensor) -> Probabilities:
         """``(N, classes)`` probabilities of ``(N, h, w, C)`` states, the same however many."""
@@ -204,27 +262,30 @@ class CellSegmenter:
 
     def _cell(
         self, centre: Centre, prediction: WindowPrediction, centres: Sequence[Centre]
-    ) -> Cell | None:
-        """Segment the cell at `centre`; None where the network finds no white blood cell."""
+    ) -> Cell | Candidate | None:
+        """Segment the cell at `centre`; a candidate where it is no certain white blood cell."""
         state, part = prediction.state, prediction.part
         probabilities = dict(
             zip(self.checkpoint.classes, prediction.probabilities.tolist(), strict=True)
         )
-        if self.params.locate == "evidence" and probabilities.get(NONE, 0.0) > 0.5:
-            return None
+        middle, known = self.view.to_image(centre), 1 - probabilities.get(NONE, 0.0)
+        if self.params.locate == "evidence" and known < 0.5:
+            return Candidate(*middle, known, "the model takes it for no white cell")
         name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
         around = fine_part(part, self.fine.shape)
         density = self.fine.read_pixels(around)
         response = self._response(state, part, around, density)
-        box, middle = self.fine.image_part(around), self.view.to_image(centre)
+        box = self.fine.image_part(around)
         corner = (box[0].start, box[1].start)
         sharp = self.fine.interpolate(response, around, 1, box)
         own = _nearest(sharp.shape, middle, [self.view.to_image(c) for c in centres], corner)
         at = (middle[0] - corner[0], middle[1] - corner[1])
         threshold = otsu_threshold(response)
         mask = mask_from_response(np.where(own, sharp, 0), threshold, at)
-        if not mask.any() or not self._certain(state, part, around, box, mask):
+        if not mask.any():
             return None
+        if reason := self._uncertain(state, part, around, box, mask):
+            return Candidate(*middle, known, reason)
         dark = nucleus_region(density, response > threshold).astype(np.float32)
         return Cell(
             centre=middle,
@@ -236,7 +297,29 @@ class CellSegmenter:
             probabilities=probabilities,
             confidence=probabilities[name] * _contrast(sharp, mask),
             maps=self._maps(prediction, name, box) if self.params.maps else {},
+            measures=self._measures(prediction, around, box, mask, density) | prediction.agreement,
         )
+
+    def _measures(
+        self,
+        window: WindowPrediction,
+        around: Part,
+        box: Part,
+        mask: npt.NDArray[np.bool_],
+        density: Map,
+    ) -> dict[str, float]:
+        """Measure, at fine pixels, how sure a cell and its outline are."""
+        rows, columns = (
+            np.clip(np.rint((np.asarray(span) + 0.5) * self.fine.factor - 0.5 - at), 0, size - 1)
+            for span, at, size in zip(around, (box[0].start, box[1].start), mask.shape, strict=True)
+        )
+        own = mask[np.ix_(rows.astype(int), columns.astype(int))]
+        width = round(_BAND * FINE * self.checkpoint.diameter)
+        measures = {"contrast": outline_contrast(density.mean(-1).clip(0), own, max(1, width))}
+        for name, projection in _LIKELIHOODS.items() if own.any() else ():
+            found = self._project(projection, window.state, window.part, around)[own]
+            measures[name] = float(np.quantile(found, _MOST))
+        return measures
 
     def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
         """Response of a window at the fine pixels `around`, by the projection that is chosen."""
@@ -255,17 +338,18 @@ class CellSegmenter:
             coarse = projection(self.network, state[None])[0].cpu().numpy()
         return self.view.interpolate(coarse, part, self.fine.factor, around)
 
-    def _certain(
+    def _uncertain(
         self, state: torch.Tensor, part: Part, around: Part, box: Part, mask: npt.NDArray[np.bool_]
-    ) -> bool:
-        """Check that a mask is large enough and holds a nucleus, which red cells do not."""
+    ) -> str:
+        """Say why a mask is no white cell: small, or without the nucleus that red cells lack."""
         if self.params.locate != "evidence":  # cells that a user marked always pass
-            return True
+            return ""
         dark = self._project(nucleus_or_evidence, state, part, around)
         values = self.fine.interpolate(dark, around, 1, box)[mask]
         width = 2 * np.sqrt(mask.sum() / np.pi) / self.view.factor
-        large = width >= _SMALLEST * self.checkpoint.diameter
-        return bool(large and np.quantile(values, 0.9) >= _CERTAIN)
+        if width < _SMALLEST * self.checkpoint.diameter:
+            return "it is small for a white cell"
+        return "" if np.quantile(values, _MOST) >= _CERTAIN else "it has no certain nucleus"
 
     def _maps(self, window: WindowPrediction, name: str, box: Part) -> dict[str, Map]:
         """Most relevant channels for class `name`, in their order, scaled to 0–1."""

@@ -25,6 +25,13 @@ class NcaParams(PredictParams):
         4, "Rotations of each cell by 90° whose types are averaged", 1, 4, advanced=True
     )
     seed: int = bounded(0, "Seed of the firing cells", 0, advanced=True)
+    agreement_seeds: int = bounded(
+        0,
+        "Further seeds by which cells of two nearly equal types are classified, to rate the doubt",
+        0,
+        16,
+        advanced=True,
+    )
     fire_rate: float = bounded(0.5, "Share of cells updated a step", 0.01, 1, advanced=True)
 
 

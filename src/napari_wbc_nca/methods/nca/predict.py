@@ -12,7 +12,7 @@ from scipy import ndimage as ndi
 
 from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.io import model_store
-from napari_wbc_nca.methods.field import as_part, as_slices, open_field
+from napari_wbc_nca.methods.field import Centre, as_part, as_slices, open_field
 from napari_wbc_nca.methods.nca.cells import CellSegmenter, cell_or_evidence
 from napari_wbc_nca.methods.prompts import prompt_centres
 from napari_wbc_nca.methods.propagation.detect import detect, load_detector
@@ -22,9 +22,10 @@ from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress, map_progress
+from napari_wbc_nca.types import Candidate
 
 if TYPE_CHECKING:
-    from napari_wbc_nca.methods.field import Centre, Field, Part
+    from napari_wbc_nca.methods.field import Field, Part
     from napari_wbc_nca.methods.nca.params import NcaParams
     from napari_wbc_nca.methods.prompts import Boxes, Points
     from napari_wbc_nca.models.nca import NCA
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+Peak = tuple[Centre, float]
+"""Position in model pixels, and the probability there."""
 
 DETECTOR = "smear-cells"
 """Name of the bundled detector, for ``locate="detector"``."""
@@ -39,26 +42,27 @@ DETECTOR = "smear-cells"
 _SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameters
 _APART = 0.6  # least distance of two peaks, in diameters
 _LEAST = 0.45  # least probability of a peak
+_CANDIDATE = 0.2  # least probability of a place that a reviewer should check
 _SMALLEST_TILE = 16  # model pixels
 
 
 def locate(
     network: NCA, view: Field, diameter: float, tile: int, seed: int, fire_rate: float
-) -> Generator[Progress, None, list[Centre]]:
+) -> Generator[Progress, None, list[Peak]]:
     """Find the white blood cells of a field, tile by tile, in raster order.
 
     The probability of a cell is smoothed over an eighth of a diameter; its peaks are moved to
-    the centre of the probability around them. Tiles do not change the result. All lengths are in
-    model pixels.
+    the centre of the probability around them. Those below 0.45 are likely no cells. Tiles do not
+    change the result. All lengths are in model pixels.
     """
     reach = int(np.ceil(diameter * (4 * _SMOOTH + _APART + 1))) + 1
     parts = list(tiles(view.shape, tile, reach))
-    centres: list[Centre] = []
+    peaks: list[Peak] = []
     for number, part in enumerate(parts):
         steps = cell_probability(network, view, as_part(part.halo), seed, fire_rate)
         probability = yield from part_progress(steps, number, len(parts), "Finding cells")
-        centres += _peaks(probability, diameter, part)
-    return sorted(centres)
+        peaks += _peaks(probability, diameter, part)
+    return sorted(peaks)
 
 
 def cell_probability(
@@ -94,22 +98,23 @@ def part_progress(
     return (yield from map_progress(steps, progress))
 
 
-def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Centre]:
-    """Centres whose peaks lie in the tile's core, in the field's coordinates."""
+def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Peak]:
+    """Centres and heights of the peaks that lie in the tile's core, in the field's coordinates."""
     smooth = ndi.gaussian_filter(probability, diameter * _SMOOTH, truncate=4, mode="nearest")
     side = 2 * int(diameter * _APART) + 1
-    peak = (smooth == ndi.maximum_filter(smooth, side)) & (smooth > _LEAST)
+    peak = (smooth == ndi.maximum_filter(smooth, side)) & (smooth > _CANDIDATE)
     # Where the probability is flat, every pixel is highest: the first in raster order stands.
     order = np.where(peak, np.arange(peak.size, 0, -1).reshape(peak.shape), 0)
     peak &= order == ndi.maximum_filter(order, side)
     inner = np.zeros_like(peak)
     inner[tile.inner] = True
-    centres = []
+    peaks = []
     for y, x in np.argwhere(peak & inner).tolist():
         dy, dx = _offset(smooth, (y, x), round(diameter / 2))
         # Whole numbers first: what a tile adds must not change the last bits.
-        centres.append((tile.halo[0].start + y + dy, tile.halo[1].start + x + dx))
-    return centres
+        centre = (tile.halo[0].start + y + dy, tile.halo[1].start + x + dx)
+        peaks.append((centre, float(smooth[y, x])))
+    return peaks
 
 
 def _offset(smooth: npt.NDArray[np.float32], peak: tuple[int, int], radius: int) -> Centre:
@@ -152,29 +157,39 @@ def predict(
         field, network, checkpoint, params, image.pixel_size, boxes
     )
     view = field.rescaled(diameter / checkpoint.diameter)
+    candidates: list[Candidate] = []
     if prompts is None:
-        centres = yield from _locate(network, view, checkpoint, params)
+        centres, candidates = yield from _locate(network, view, checkpoint, params)
     else:
         centres = [view.from_image((y, x)) for y, x in prompts.tolist()]
     segmenter = CellSegmenter(network, checkpoint, params, view)
-    cells, notes = yield from segmenter.segment(centres)
-    return collect(cells, image, checkpoint, params, diameter, notes=notes)
+    cells, notes, rejected = yield from segmenter.segment(centres)
+    candidates += rejected
+    return collect(cells, image, checkpoint, params, diameter, notes=notes, candidates=candidates)
 
 
 def _locate(
     network: NCA, view: Field, checkpoint: Checkpoint, params: NcaParams
-) -> Generator[Progress, None, list[Centre]]:
-    """Find the centres of cells without prompts, in raster order."""
+) -> Generator[Progress, None, tuple[list[Centre], list[Candidate]]]:
+    """Find the centres of cells without prompts, in raster order, and places that just missed."""
     if params.locate == "whole":
-        return [((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)]
+        return [((view.shape[0] - 1) / 2, (view.shape[1] - 1) / 2)], []
     if params.locate == "detector":
         detector = model_store.resolve(DETECTOR)
         factor = view.factor * checkpoint.diameter / detector.diameter
         own = view.rescaled(factor, detector.normalisation)
         chosen = PropagationParams(kinds=WBC, tile=params.tile)
-        peaks = yield from detect(load_detector(detector, params.device), own, detector, chosen)
-        return [view.from_image(own.to_image((peak.y, peak.x))) for peak in peaks]
+        found = yield from detect(load_detector(detector, params.device), own, detector, chosen)
+        centres = [view.from_image(own.to_image((peak.y, peak.x))) for peak in found.cells]
+        return centres, [peak.candidate(own) for peak in found.missed]
     tile = max(_SMALLEST_TILE, round(params.tile / view.factor))
-    return (
-        yield from locate(network, view, checkpoint.diameter, tile, params.seed, params.fire_rate)
+    peaks = yield from locate(
+        network, view, checkpoint.diameter, tile, params.seed, params.fire_rate
     )
+    reason = "the model nearly found a cell there"
+    missed = [
+        Candidate(*view.to_image(centre), height, reason)
+        for centre, height in peaks
+        if height <= _LEAST
+    ]
+    return [centre for centre, height in peaks if height > _LEAST], missed

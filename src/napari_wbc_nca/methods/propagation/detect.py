@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.params import split_names
 from napari_wbc_nca.progress import Progress
+from napari_wbc_nca.types import Candidate
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field, Part
@@ -30,6 +31,7 @@ Float = npt.NDArray[np.float32]
 
 _SMALLEST_TILE = 128  # model pixels
 _LARGEST_TILE = 512  # model pixels; a forward pass of it takes about half a second
+_CANDIDATE = 0.4  # least likelihood of a place to be checked, over that of a cell
 PUBLISHED_MIN_LIKELIHOOD = 125 / 255
 """Likelihood above which the published code takes a peak for a cell."""
 
@@ -81,6 +83,18 @@ class Detection:
     kind: int
     likelihood: float
 
+    def candidate(self, view: Field) -> Candidate:
+        """Convert to a place that a reviewer should check, in pixels of the image of `view`."""
+        reason = "the detector nearly found a cell there"
+        return Candidate(*view.to_image((self.y, self.x)), self.likelihood, reason)
+
+
+class Detections(NamedTuple):
+    """Peaks that are cells, and weaker ones that a reviewer should check, in raster order."""
+
+    cells: list[Detection]
+    missed: list[Detection]
+
 
 def read_channels(view: Field, part: Part, channels: int) -> torch.Tensor:
     """Read ``(channels, h, w)`` of `part`: colours, or their mean where it is one channel."""
@@ -118,8 +132,8 @@ def likelihood(network: UNet, view: Field, part: Part) -> Float:
 
 def detect(
     network: UNet, view: Field, checkpoint: Checkpoint, params: PropagationParams
-) -> Generator[Progress, None, list[Detection]]:
-    """Find the cells of a field at the model's scale, in raster order.
+) -> Generator[Progress, None, Detections]:
+    """Find the cells of a field at the model's scale, and where one was nearly found.
 
     The tiles in which it is read do not change the result. A kind that the detector does not know
     raises a ValueError.
@@ -130,11 +144,21 @@ def detect(
     for number, tile in enumerate(parts):
         yield Progress(number, len(parts), "Finding cells")
         rows, columns = part = as_part(tile.halo)
-        for peak in _peaks(likelihood(network, view, part), checkpoint, params):
+        for peak in _peaks(likelihood(network, view, part), checkpoint, params, _CANDIDATE):
             y, x = peak.y + rows.start, peak.x + columns.start
             if all(c.start <= at < c.stop for at, c in zip((y, x), tile.core, strict=True)):
                 found.append(replace(peak, y=y, x=x))
-    return sorted(found, key=lambda detection: (detection.y, detection.x, detection.kind))
+    found.sort(key=lambda detection: (detection.y, detection.x, detection.kind))
+    least = {n: _least(checkpoint, params, name) for n, name in enumerate(checkpoint.classes)}
+    return Detections(
+        [peak for peak in found if peak.likelihood > least[peak.kind]],
+        [peak for peak in found if peak.likelihood <= least[peak.kind]],
+    )
+
+
+def _least(checkpoint: Checkpoint, params: PropagationParams, name: str) -> float:
+    """Return the likelihood above which a peak is a cell of a kind."""
+    return params.min_likelihood or float(checkpoint.card["least"][name])
 
 
 def _min_distance(checkpoint: Checkpoint, params: PropagationParams) -> float:
@@ -142,11 +166,13 @@ def _min_distance(checkpoint: Checkpoint, params: PropagationParams) -> float:
     return max(params.min_distance, float(checkpoint.card.get("apart", 2.0)))
 
 
-def _peaks(values: Float, checkpoint: Checkpoint, params: PropagationParams) -> Iterator[Detection]:
-    """Find the peaks of the selected kinds in a ``(kinds, h, w)`` likelihood."""
+def _peaks(
+    values: Float, checkpoint: Checkpoint, params: PropagationParams, share: float = 1.0
+) -> Iterator[Detection]:
+    """Find the peaks of the selected kinds above a share of the least likelihood of a cell."""
     for name in selected_kinds(checkpoint, params):
         kind = checkpoint.classes.index(name)
-        least = params.min_likelihood or float(checkpoint.card["least"][name])
+        least = share * _least(checkpoint, params, name)
         for y, x in find_peaks(values[kind], least, _min_distance(checkpoint, params)).tolist():
             yield Detection(y, x, kind, float(values[kind, y, x]))
 

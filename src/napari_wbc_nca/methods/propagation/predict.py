@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.prompts import Boxes, Points
     from napari_wbc_nca.methods.propagation.params import PropagationParams
     from napari_wbc_nca.models.unet import UNet
-    from napari_wbc_nca.types import Checkpoint, Image, Segmentation
+    from napari_wbc_nca.types import Candidate, Checkpoint, Image, Segmentation
 
 _FAINT = 0.05  # likelihood below which a stained smear's prompt may lie on background
 _FAINTER = 0.01  # the same without stain, where the likelihood alone decides
@@ -69,9 +69,12 @@ def predict(
     )
     view = field.rescaled(diameter / checkpoint.diameter)
     given, lost = 0 if prompts is None else len(prompts), 0
+    missed: list[Candidate] = []
     if prompts is None:
         peaks = yield from detect(network, view, checkpoint, replace(params, kinds="all"))
-        centroids = [Centroid(peak.y, peak.x, peak.kind) for peak in peaks]
+        centroids = [Centroid(peak.y, peak.x, peak.kind) for peak in peaks.cells]
+        kinds = {checkpoint.classes.index(name) for name in selected}
+        missed = [peak.candidate(view) for peak in peaks.missed if peak.kind in kinds]
     else:
         found = yield from classify_points(prompts, network, view, checkpoint, params)
         centroids = [centroid for centroid in found if centroid is not None]
@@ -84,7 +87,7 @@ def predict(
     yield from builder.build(instances, cut.union(*(near[n] for n in cut)), cut)
     covered = sum(cell is None for cell in instances.cells.values())
     notes = prompt_notes(params.locate, given, {EMPTY: lost, COVERED: covered}) if given else []
-    result = to_segmentation(instances, image, checkpoint, params, notes)
+    result = to_segmentation(instances, image, checkpoint, params, notes, missed)
     if params.maps:
         maps = yield from likelihood_maps(network, view, checkpoint, image, params)
         result = replace(result, maps={**maps, **result.maps})
@@ -203,12 +206,15 @@ def to_segmentation(
     checkpoint: Checkpoint,
     params: PropagationParams,
     notes: Sequence[str] = (),
+    missed: Sequence[Candidate] = (),
 ) -> Segmentation:
     """Collect the cells that were cut, and write their labels into `found`."""
     cells = {n: cell for n, cell in found.cells.items() if cell is not None}
     numbers = {cell_key(cell): n for n, cell in cells.items()}
     known = {cell_key(cell): found.labels[n] for n, cell in cells.items() if n in found.labels}
-    result = collect([*cells.values()], image, checkpoint, params, found.diameter, known, notes)
+    result = collect(
+        [*cells.values()], image, checkpoint, params, found.diameter, known, notes, missed
+    )
     rows = result.cells[["peak_y", "peak_x", "class", "label"]].itertuples(index=False)
     found.labels = {numbers[(y, x), kind]: int(label) for y, x, kind, label in rows}
     return result
