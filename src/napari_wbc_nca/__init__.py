@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from napari_wbc_nca.evaluation.evaluate import evaluate
     from napari_wbc_nca.models.build import load_model
     from napari_wbc_nca.workflow.export import export, import_labels
+    from napari_wbc_nca.workflow.report import report
     from napari_wbc_nca.workflow.segment import segment
     from napari_wbc_nca.workflow.train import train
 
-__all__ = ["evaluate", "export", "import_labels", "load_model", "segment", "train"]
+__all__ = ["evaluate", "export", "import_labels", "load_model", "report", "segment", "train"]
 
 _TARGETS = {
     "evaluate": "napari_wbc_nca.evaluation.evaluate:evaluate",
     "export": "napari_wbc_nca.workflow.export:export",
     "import_labels": "napari_wbc_nca.workflow.export:import_labels",
     "load_model": "napari_wbc_nca.models.build:load_model",
+    "report": "napari_wbc_nca.workflow.report:report",
     "segment": "napari_wbc_nca.workflow.segment:segment",
     "train": "napari_wbc_nca.workflow.train:train",
 }

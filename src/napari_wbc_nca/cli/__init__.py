@@ -14,7 +14,17 @@ from typing import Annotated
 
 import typer
 
-from napari_wbc_nca.cli import console, count, demo, evaluate, export, models, segment, train
+from napari_wbc_nca.cli import (
+    console,
+    count,
+    demo,
+    evaluate,
+    export,
+    models,
+    report,
+    segment,
+    train,
+)
 
 PLUGIN, WIDGET = "napari-wbc-nca", "Segment WBCs"
 """Names in the manifest."""
@@ -31,6 +41,7 @@ app.command()(segment.segment)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(count.count)
+app.command()(report.report)
 app.command()(export.export)
 app.command("import")(export.import_)
 app.add_typer(models.app, name="models")
