@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import cycle
 
 TYPES = ("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte")
 """The five types of white blood cells in normal blood."""
+IMMATURE = ("metamyelocyte", "myelocyte", "promyelocyte")
+"""Immature granulocytes, which healthy blood holds few of."""
+ERYTHROBLAST = "erythroblast"
+"""A nucleated red cell."""
 WBC, RBC, PLATELET = "wbc", "rbc", "platelet"
 """A white blood cell of unknown type, a red blood cell, a platelet."""
 NONE = "none"
 """No white blood cell: red cells, platelets, background."""
+FINE = ("segmented neutrophil", "band neutrophil", *TYPES[1:], *IMMATURE, ERYTHROBLAST, NONE)
+"""Classes of the fine differential; platelets count as none."""
 BACKGROUND = "background"
 """Pixels without any cell, 0 in label images."""
 
@@ -30,6 +36,9 @@ CELL_TO_BOX = 0.92
 CELL_TO_CROP = 0.55
 """Diameter of a cell over the side of a picture that shows one cell only."""
 
+_TYPE_OF = {name: name for name in TYPES} | dict.fromkeys(FINE[:2], TYPES[0])
+_GROUP_OF = _TYPE_OF | dict.fromkeys(IMMATURE, "immature granulocyte")
+
 COLOURS = {
     "neutrophil": "#009e73",
     "eosinophil": "#d55e00",
@@ -39,8 +48,14 @@ COLOURS = {
     RBC: "#e69f00",
     WBC: "#cc79a7",
     PLATELET: "#44aa99",
+    "segmented neutrophil": "#009e73",
+    "band neutrophil": "#66c2a5",
+    "metamyelocyte": "#999933",
+    "myelocyte": "#117733",
+    "promyelocyte": "#aa4499",
+    ERYTHROBLAST: "#882255",
 }
-"""Of the palette by Okabe and Ito, distinguishable with any colour vision."""
+"""The five types have the palette by Okabe and Ito, distinguishable with any colour vision."""
 OTHER_COLOURS = (
     *("#e69f00", "#cc79a7", "#44aa99", "#aa4499"),
     *("#999933", "#882255", "#88ccee", "#117733"),
@@ -65,7 +80,38 @@ def detection_class(name: str) -> str:
     ['wbc', 'rbc', 'hela', 'none']
     """
     lower = name.strip().lower()
-    return WBC if lower in TYPES else _CANONICAL.get(lower, lower)
+    return WBC if lower in _GROUP_OF else _CANONICAL.get(lower, lower)
+
+
+def group(name: str) -> str:
+    """Return the group of a class: one of the five types, immature granulocyte, or itself.
+
+    Examples
+    --------
+    >>> [group(name) for name in ("band neutrophil", "myelocyte", "erythroblast", "none")]
+    ['neutrophil', 'immature granulocyte', 'erythroblast', 'none']
+    """
+    return _GROUP_OF.get(name, name)
+
+
+def five_types(probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Sum probabilities of fine classes over each of the five types, and renormalise these.
+
+    Immature cells and erythroblasts, which are none of the five, do not count. All are equal
+    where none of the five is possible.
+
+    Examples
+    --------
+    >>> found = five_types({"band neutrophil": 0.2, "segmented neutrophil": 0.1, "myelocyte": 0.7})
+    >>> round(found["neutrophil"], 6), found["monocyte"]
+    (1.0, 0.0)
+    """
+    sums = dict.fromkeys(TYPES, 0.0)
+    for name, value in probabilities.items():
+        if name in _TYPE_OF:
+            sums[_TYPE_OF[name]] += value
+    total = sum(sums.values())
+    return {name: value / total if total else 1 / len(TYPES) for name, value in sums.items()}
 
 
 def canonical(name: str) -> str:

@@ -34,7 +34,7 @@ def test_the_same_cells_fire(device, seed, rate):
         assert torch.equal(there.rows(step).cpu(), here.rows(step))
 
 
-@pytest.mark.parametrize("pool", ["mean", "max", "parts"])
+@pytest.mark.parametrize("pool", ["mean", "max", "mean_max", "parts"])
 def test_the_states_and_labels_are_the_same(device, pool):
     torch.manual_seed(0)
     net = NCA(channels=12, hidden=16, steps=10, pool=pool).eval()

@@ -243,7 +243,7 @@ def test_pixel_logits_and_readout() -> None:
     ("call", "message"),
     [
         (lambda: NCA(channels=3), "channels is 3; the image alone takes 3"),
-        (lambda: NCA(pool="sum"), "pool is 'sum'; choose one of mean, max, parts"),
+        (lambda: NCA(pool="sum"), "pool is 'sum'; choose one of mean, max, mean_max, parts"),
         (lambda: network(readouts=0).readout(torch.zeros(1, 4, 4, 12)), "no readout 'centre'"),
         (lambda: network().rollout(torch.zeros(1, 4, 8, 8)), r"image has shape \(1, 4, 8, 8\)"),
         (lambda: network().rollout(torch.zeros(3, 8, 8)), r"image has shape \(3, 8, 8\)"),

@@ -78,6 +78,12 @@ def resolve(model: str | Path) -> Checkpoint:
     )
 
 
+def finder_of(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the model that finds the cells of a classifier; any other model finds its own."""
+    finder = checkpoint.card.get("finder")
+    return resolve(finder) if finder else checkpoint
+
+
 def _load_bundled(path: Path) -> Checkpoint:
     """Read a bundled model whose SHA-256 is the one that the index beside it lists."""
     index = path.with_name("index.json")

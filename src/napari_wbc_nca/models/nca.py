@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from napari_wbc_nca.models import nca_kernel
 from napari_wbc_nca.models.nca_kernel import IMAGE_CHANNELS, Plan, Weights, repeat_rows
 
-Pool = Literal["mean", "max", "parts"]
-FEATURES_PER_CHANNEL = {"mean": 1, "max": 1, "parts": 6}
+Pool = Literal["mean", "max", "mean_max", "parts"]
+FEATURES_PER_CHANNEL = {"mean": 1, "max": 1, "mean_max": 2, "parts": 6}
 """Features of a window per channel, by how it is pooled."""
 _PIXELS_AT_ONCE = 2**16
 
@@ -56,8 +56,8 @@ class NCA(nn.Module):
     classes, head
         Outputs of the classifier, and width of its hidden layer.
     pool
-        Pooling of the state to one vector: ``"mean"`` (NCA-WSS), ``"max"`` (WBC-NCA), or
-        ``"parts"``, by cell, nucleus and cytoplasm; see :meth:`pooled`.
+        Pooling of the state to one vector: ``"mean"`` (NCA-WSS), ``"max"`` (WBC-NCA), both of
+        them, or ``"parts"``, by cell, nucleus and cytoplasm; see :meth:`pooled`.
     fire_rate
         Share of the cells updated in a step.
     readouts
@@ -155,15 +155,16 @@ class NCA(nn.Module):
     def pooled(self, state: Tensor) -> Tensor:
         """Pool each window of a ``(B, H, W, C)`` state to ``(B, F)`` features.
 
-        F is C for ``mean`` and ``max``, and 6 C for ``parts``: mean and maximum over the window,
-        mean and spread over the cell, mean over its nucleus and over its cytoplasm, where the
-        readouts are the weights of pixels.
+        F is C for ``mean`` and ``max``, 2 C for ``mean_max``, and 6 C for ``parts``: mean and
+        maximum over the window, mean and spread over the cell, mean over its nucleus and over its
+        cytoplasm, where the readouts are the weights of pixels.
         """
         if self.pool == "max":
             return state.amax((1, 2))
         # Window by window: one reduction over a batch is cut differently with its size.
-        if self.pool == "mean":
-            return torch.stack([window.mean((0, 1)) for window in state])
+        if self.pool != "parts":
+            mean = torch.stack([window.mean((0, 1)) for window in state])
+            return mean if self.pool == "mean" else torch.cat([mean, state.amax((1, 2))], 1)
         return torch.stack([self._pooled_parts(window) for window in state])
 
     def _pooled_parts(self, window: Tensor) -> Tensor:
@@ -186,7 +187,10 @@ class NCA(nn.Module):
         """Classify each pixel of a ``(B, H, W, C)`` state: ``(B, H, W, classes)`` logits."""
         logits = []
         for rows in torch.split(state.reshape(-1, self.channels), _PIXELS_AT_ONCE):
-            if self.pool == "parts":  # each pixel pooled as if it were a window
+            # Each pixel is pooled as if it were a window.
+            if self.pool == "mean_max":
+                rows = torch.cat([rows, rows], 1)
+            elif self.pool == "parts":
                 rows = torch.cat([rows, rows, rows, torch.zeros_like(rows), rows, rows], 1)
             logits.append(self.head(rows))
         return torch.cat(logits).view(*state.shape[:3], -1)

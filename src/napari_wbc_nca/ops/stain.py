@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Float = npt.NDArray[np.float32]
 Normalise = Callable[[npt.NDArray[Any], tuple[int, int], tuple[int, int]], Float]
@@ -112,6 +115,46 @@ NORMALISATIONS: dict[str, Callable[[npt.NDArray[Any], Mapping[str, Any]], Normal
     "maximum": _maximum,
     "published": lambda _, constants: Affine(constants["mean"], constants["std"]),
 }
+
+
+def window_density(rgb: npt.NDArray[Any]) -> Float:
+    """Compute the optical density of one window against its own background.
+
+    ``(h, w, 3)`` in 0–255 gives ``log((b + 1) / (rgb + 1))``, clipped to -0.3–4; b, of each
+    channel, is the 90th percentile of the window, at least 20.
+    """
+    pixels = np.asarray(rgb, np.float64)
+    background = np.maximum(np.quantile(pixels, 0.9, axis=(0, 1)), 20)
+    return np.log((background + 1) / (pixels + 1)).clip(-0.3, 4).astype(np.float32)
+
+
+def saturated(density: Tensor) -> Tensor:
+    """Return the absorptance ``1 - exp(-2 d)`` of ``(B, 3, h, w)`` densities."""
+    return 1 - (-2 * density.clamp(min=-0.2)).exp()
+
+
+def relative_to_nucleus(density: Tensor) -> Tensor:
+    """Divide ``(B, 3, h, w)`` densities by their 97th percentile in each window and channel.
+
+    The nucleus is the densest part of a cell, so its colour becomes the same in all stains.
+    """
+    values = density[:, :, ::2, ::2].flatten(2)
+    densest = values.kthvalue(int(0.97 * values.shape[2]), 2).values
+    return density / densest[:, :, None, None].clamp(min=0.05)
+
+
+def standardised(density: Tensor) -> Tensor:
+    """Return ``(B, 3, h, w)`` densities with mean 0 and deviation 0.5 in window and channel."""
+    mean, deviation = density.mean((2, 3), keepdim=True), density.std((2, 3), keepdim=True)
+    return (density - mean) / (deviation + 0.03) * 0.5
+
+
+TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "saturated": saturated,
+    "nucleus": relative_to_nucleus,
+    "standard": standardised,
+}
+"""Treatments of the densities of windows by the names that a classifier's card lists."""
 
 
 def sample_field(rgb: Any) -> npt.NDArray[Any]:

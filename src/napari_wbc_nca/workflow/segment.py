@@ -106,6 +106,7 @@ def estimate_diameter(
 
     An image that cannot be used raises an ImageError, which says what to do.
     """
+    checkpoint = model_store.finder_of(checkpoint)
     image, field = open_field(image, checkpoint)
     network = load_network(checkpoint, params.device)
     return (yield from image_diameter(field, network, checkpoint, params, image.pixel_size))

@@ -27,6 +27,7 @@ from napari_wbc_nca.types import Candidate, Cell, Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Centre, Field, Part
+    from napari_wbc_nca.methods.nca.classifier import TypeClassifier
     from napari_wbc_nca.methods.nca.params import NcaParams
 
 
@@ -140,6 +141,7 @@ class CellSegmenter:
     checkpoint: Checkpoint
     params: NcaParams
     view: Field
+    classifier: TypeClassifier | None = None  # which types the cells in place of the network
 
     @cached_property
     def fine(self) -> Field:
@@ -167,6 +169,8 @@ class CellSegmenter:
                 elif cell is not None:
                     done.append(cell)
                 yield report(1)
+            if self.classifier is not None:
+                done = yield from self.classifier.classify(done, report(1))
             finished += done
             lost[COVERED] += len(some) - len(done)
             total = first + len(some)

@@ -21,6 +21,11 @@ class NcaParams(PredictParams):
     projection: ProjectionName = bounded(
         "model", "Projection of features to a response map; 'model' takes that of the model's card"
     )
+    differential: Literal["model", "five", "fine"] = bounded(
+        "five",
+        "'five' types, or 'fine' classes with bands, immature cells and erythroblasts, where the "
+        "model has a classifier for them; 'model' takes the types of the model itself",
+    )
     tta_rotations: int = bounded(
         4, "Rotations of each cell by 90° whose types are averaged", 1, 4, advanced=True
     )

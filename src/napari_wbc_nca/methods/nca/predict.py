@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import Centre, as_part, as_slices, open_field
 from napari_wbc_nca.methods.nca.cells import CellSegmenter, cell_or_evidence
+from napari_wbc_nca.methods.nca.classifier import load_classifier
 from napari_wbc_nca.methods.prompts import prompt_centres
 from napari_wbc_nca.methods.propagation.detect import detect, load_detector
 from napari_wbc_nca.methods.propagation.params import PropagationParams
@@ -145,6 +147,7 @@ def predict(
     comes every few steps of a rollout, with the cells finished since the last. An image, points or
     boxes that cannot be used, or a model that cannot find cells by itself, raise a ValueError.
     """
+    chosen, checkpoint = checkpoint, model_store.finder_of(checkpoint)
     image, field = open_field(image, checkpoint)
     if params.locate == "evidence" and NONE not in checkpoint.classes:  # as the published models
         raise ValueError(
@@ -162,10 +165,15 @@ def predict(
         centres, candidates = yield from _locate(network, view, checkpoint, params)
     else:
         centres = [view.from_image((y, x)) for y, x in prompts.tolist()]
-    segmenter = CellSegmenter(network, checkpoint, params, view)
+    classifier = load_classifier(chosen, params, field)
+    segmenter = CellSegmenter(network, checkpoint, params, view, classifier)
     cells, notes, rejected = yield from segmenter.segment(centres)
     candidates += rejected
-    return collect(cells, image, checkpoint, params, diameter, notes=notes, candidates=candidates)
+    if classifier is not None:
+        checkpoint = replace(checkpoint, classes=classifier.classes)
+    result = collect(cells, image, checkpoint, params, diameter, notes=notes, candidates=candidates)
+    record = {} if classifier is None else classifier.record()
+    return replace(result, provenance={**result.provenance, **record})
 
 
 def _locate(

@@ -1,0 +1,84 @@
+"""Networks that train the classifier of types: a residual network, and the automaton it teaches."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_wbc_nca.cell_types import FINE
+from napari_wbc_nca.models import nca_bfloat16
+from napari_wbc_nca.models.nca import NCA
+
+WIDTHS = (32, 64, 96, 128)
+FEATURES = 2 * WIDTHS[-1]
+STUDENT = {"channels": 48, "hidden": 64, "steps": 12, "pool": "mean_max", "readouts": 0}
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions beside a path that skips them; halves the resolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.c1 = nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False)
+        self.n1 = nn.BatchNorm2d(outputs)
+        self.c2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.n2 = nn.BatchNorm2d(outputs)
+        self.sk = nn.Conv2d(inputs, outputs, 1, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, inputs, H, W)`` to ``(B, outputs, H/2, W/2)``."""
+        return F.relu(self.n2(self.c2(F.relu(self.n1(self.c1(x))))) + self.sk(x))
+
+
+class Teacher(nn.Module):
+    """Residual network; its convolutions are computed in bfloat16."""
+
+    def __init__(self, attributes: int) -> None:
+        super().__init__()
+        stem = nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False)
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(WIDTHS[0]), nn.ReLU())
+        self.b = nn.Sequential(*map(Block, WIDTHS, WIDTHS[1:]))
+        self.drop = nn.Dropout(0.2)
+        self.fc = nn.Linear(FEATURES, len(FINE))
+        self.aux = nn.Linear(FEATURES, attributes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Mean and maximum of the last layer, ``(B, 256)``."""
+        with torch.autocast("cpu", torch.bfloat16):
+            x = self.b(self.stem(x.contiguous(memory_format=torch.channels_last)))
+            return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1).float()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of classes and of attributes, and the features."""
+        features = self.features(x)
+        kept = self.drop(features)
+        return self.fc(kept), self.aux(kept), features
+
+
+class Student(NCA):
+    """Automaton with two more heads, which are left out where it is bundled."""
+
+    def __init__(self, attributes: int) -> None:
+        super().__init__(**STUDENT, classes=len(FINE))  # type: ignore[arg-type]
+        self.aux = nn.Linear(self.fc2.out_features, attributes)
+        self.hint = nn.Linear(self.fc2.in_features, FEATURES)
+
+    def train_step(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of classes and of attributes, and the guess of the teacher's features."""
+        state = nca_bfloat16.rollout(x, self._weights(), steps, self.fire_rate)
+        pooled = torch.cat([state.mean((2, 3)), state.amax((2, 3))], 1)
+        hidden = F.relu(self.fc2(pooled))
+        return self.fc3(hidden), self.aux(hidden), self.hint(pooled)
+
+
+def average(teachers: list[Teacher], views: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean probabilities of teachers over `views`, and the first one's standardised features."""
+    with torch.inference_mode():
+        found = [(t.fc(f).softmax(1), f) for t in teachers for f in map(t.features, views)]
+        features = torch.stack([f for _, f in found[: len(views)]]).mean(0)
+        spread = features.std(0) + 1e-3
+        normal = ((features - features.mean(0)) / spread).clamp(-4, 4)
+    return cast("Tensor", sum(p for p, _ in found)) / len(found), normal

@@ -1,0 +1,162 @@
+"""Types of segmented cells, by an automaton that looks at each cell at a scale of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_wbc_nca.cell_types import NONE, TYPES, five_types
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.models.build import load_network
+from napari_wbc_nca.ops.overlaps import mask_box
+from napari_wbc_nca.ops.stain import TREATMENTS, window_density
+from napari_wbc_nca.ops.tiling import resample, resampled_shape
+from napari_wbc_nca.progress import Progress, map_progress
+from napari_wbc_nca.types import Cell, Checkpoint
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.methods.field import Field
+    from napari_wbc_nca.methods.nca.params import NcaParams
+    from napari_wbc_nca.models.nca import NCA
+
+Window = npt.NDArray[np.float32]
+
+_AGREEMENTS = ("rotation_agreement", "seed_agreement")  # measures: passes that name the same type
+
+
+@dataclass(frozen=True, eq=False)
+class TypeClassifier:
+    """Classifies segmented cells of a field, whatever automaton found them.
+
+    Each cell is read from the image around the middle of its box, scaled until the box is as wide
+    as in training. Passes differ in rotation, stain treatment and firing cells, and their
+    probabilities are averaged: none of the treatments suits all laboratories.
+    """
+
+    network: NCA
+    checkpoint: Checkpoint
+    params: NcaParams
+    field: Field
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the differential that is chosen, none last."""
+        return (*TYPES, NONE) if self.params.differential == "five" else self.checkpoint.classes
+
+    def classify(
+        self, cells: Sequence[Cell], progress: Progress
+    ) -> Generator[Progress, None, list[Cell]]:
+        """Return `cells` with the class and probabilities of this classifier.
+
+        Yields `progress` several times a second.
+        """
+        if not cells:
+            return []
+        densities = torch.from_numpy(np.stack([self.window(cell) for cell in cells]))
+        found = yield from self._probabilities(densities, progress)
+        return [self._typed(cell, own) for cell, own in zip(cells, found, strict=True)]
+
+    def record(self) -> dict[str, Any]:
+        """Return what the provenance of a result says about its types."""
+        card = self.checkpoint.card
+        keys = {"temperature": "temperature", "unsure_threshold": "unsure_below"}
+        calibration = {own: card[key] for key, own in keys.items() if key in card}
+        named = {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256}
+        return {"classifier": named} | ({"calibration": calibration} if calibration else {})
+
+    def window(self, cell: Cell) -> Window:
+        """Read the optical density around a cell, ``(3, window, window)`` at the model's scale.
+
+        The image is continued by reflection beyond its border.
+        """
+        spans = mask_box(cell)
+        sides = [span.stop - span.start for span in spans]
+        factor = max(1.0, float(np.prod(sides)) ** 0.5) / self.checkpoint.diameter
+        outer = self.checkpoint.card["density_window"]
+        parts, margins = [], []
+        shape = resampled_shape(self.field.source_shape, factor)
+        for span, size in zip(spans, shape, strict=True):
+            start = round((span.start + span.stop) / 2 / factor - outer / 2)
+            inside = range(max(0, start), min(size, start + outer))
+            parts.append(inside)
+            margins.append((inside.start - start, start + outer - inside.stop))
+        rgb = resample(self._read, self.field.source_shape, factor, *parts)
+        whole = np.pad(rgb, (*margins, (0, 0)), mode="symmetric")
+        density = window_density(whole)
+        edge = (outer - self.checkpoint.window) // 2
+        inner = slice(edge, edge + self.checkpoint.window)
+        return np.ascontiguousarray(density[inner, inner].transpose(2, 0, 1))
+
+    def _read(self, rows: slice, columns: slice) -> npt.NDArray[np.generic]:
+        return np.asarray(self.field.rgb[rows, columns])
+
+    def _probabilities(
+        self, densities: torch.Tensor, progress: Progress
+    ) -> Generator[Progress, None, npt.NDArray[np.float64]]:
+        """``(N, passes, classes)`` probabilities of ``(N, 3, h, w)`` densities."""
+        names = self.checkpoint.normalisation["treatments"]
+        count = max(self.params.tta_rotations, len(names))
+        passes = []
+        for number in range(count):
+            treated = TREATMENTS[names[number % len(names)]](densities)
+            turned = torch.rot90(treated, number % 4, (2, 3)).contiguous()
+            steps = self.network.rollout_steps(
+                turned.to(next(self.network.parameters()).device),
+                self.params.seed + number,
+                fire_rate=self.params.fire_rate,
+            )
+            states = yield from map_progress(steps, lambda _: progress)
+            with torch.inference_mode():
+                found = torch.cat([self.network.classify(state[None]) for state in states])
+            passes.append(found.cpu().double().softmax(1).numpy())
+        return np.stack(passes, 1)
+
+    def _typed(self, cell: Cell, passes: npt.NDArray[np.float64]) -> Cell:
+        """Return `cell` with the mean of the ``(passes, classes)`` probabilities."""
+        own = self._asked(passes.mean(0))
+        name = _likeliest(own)
+        same = [_likeliest(self._asked(one)) == name for one in passes]
+        shares = {key: float(np.mean(same)) for key in cell.measures if key in _AGREEMENTS}
+        before = cell.probabilities[cell.label_class]
+        outline = cell.confidence / before if before > 0 else 0.0
+        return replace(
+            cell,
+            label_class=name,
+            probabilities=own,
+            confidence=own[name] * outline,
+            measures={**cell.measures, **shares},
+        )
+
+    def _asked(self, found: npt.NDArray[np.float64]) -> dict[str, float]:
+        """Name the probabilities of all classes, as the differential that is chosen has them."""
+        own = dict(zip(self.checkpoint.classes, found.tolist(), strict=True))
+        return {**five_types(own), NONE: own[NONE]} if self.params.differential == "five" else own
+
+
+def _likeliest(probabilities: Mapping[str, float]) -> str:
+    """Return the likeliest class other than none."""
+    return max((name for name in probabilities if name != NONE), key=probabilities.__getitem__)
+
+
+def load_classifier(
+    checkpoint: Checkpoint, params: NcaParams, field: Field
+) -> TypeClassifier | None:
+    """Load the classifier of cells that `checkpoint` finds; None where it types them itself.
+
+    A ValueError says when a differential is asked for that no classifier of the model can give.
+    """
+    name = checkpoint.name if "finder" in checkpoint.card else checkpoint.card.get("classifier")
+    if params.differential == "model" or not name:
+        if params.differential == "fine":
+            raise ValueError(
+                f"model {checkpoint.name!r} has no classifier of the fine types; choose "
+                "'wbc-smear' or 'wbc-fine', or the differential 'five'"
+            )
+        return None
+    own = checkpoint if "finder" in checkpoint.card else model_store.resolve(name)
+    return TypeClassifier(cast("NCA", load_network(own, params.device)), own, params, field)
