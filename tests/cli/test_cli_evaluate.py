@@ -81,8 +81,9 @@ def test_failure_says_why(wbc, model, monkeypatch, tmp_path):
     [
         (["tiny"], "Missing argument"),
         (["unknown", "d"], "neither a file nor the name of a model"),
-        (["tiny", "d", "e"], "several data sets, or --train, need --folds"),
-        (["tiny", "d", "--train", "epochs=3"], "several data sets, or --train, need --folds"),
+        (["tiny", "d", "e"], "several data sets, --test or --train need --folds"),
+        (["tiny", "d", "--test", "e"], "several data sets, --test or --train need --folds"),
+        (["tiny", "d", "--train", "epochs=3"], "several data sets, --test or --train need --folds"),
         (["tiny", "d", "--folds", "3"], "the first argument is a method: nca_wss, nca_max"),
         (["nca_wss", "d", "--folds", "1"], "Invalid value for '--folds'"),
         (["nca_wss", "d", "--folds", "3", "--train", "epoch=3"], "expected name=value"),

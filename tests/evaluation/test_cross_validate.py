@@ -15,6 +15,8 @@ from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.types import Cell, Checkpoint, Segmentation
 
+NORMAL = {"name": "density"}
+
 
 def crops(folder, shade, slides=4):
     """Two crops a slide, a neutrophil and a lymphocyte, in a folder a class, with a data.toml."""
@@ -34,12 +36,12 @@ def taught(monkeypatch):
     """Names that each training saw; its model is right on the types of sets it was trained on."""
     seen = []
 
-    def train(samples, params, init=None):
+    def train(samples, params, init=None, state_file=None):
         yield Progress(1, 1, "epoch 1")
         seen.append([sample.path for sample in samples])
         sources = sorted({sample.source for sample in samples})
         classes = ("neutrophil", "lymphocyte", "none")
-        return Checkpoint("nca_wss", {}, {}, classes, 32.0, 0.4, 64, {}, card={"sets": sources})
+        return Checkpoint("nca_wss", {}, {}, classes, 32.0, 0.4, 64, NORMAL, card={"sets": sources})
 
     def predict(image, checkpoint, params):
         yield Progress(0, 1)
@@ -115,3 +117,50 @@ def test_sets_of_one_name_are_refused(tmp_path, taught):
     data = [crops(tmp_path / "a" / "lab", 1), crops(tmp_path / "b" / "lab", 2)]
     with pytest.raises(ValueError, match="have one name"):
         run_to_end(cross_validate("nca_wss", data, CrossValidateParams(folds=2)))
+
+
+def test_a_set_for_testing_is_measured_by_all_folds_and_trains_none(tmp_path, taught):
+    data, other = [crops(tmp_path / "one", 1)], crops(tmp_path / "two", 2)
+    steps = cross_validate("nca_wss", data, CrossValidateParams(folds=2), test=[other])
+    measured = run_to_end(steps)
+    assert len(taught) == 2
+    assert all(path.parents[1].name == "one" for paths in taught for path in paths)
+    assert measured.folds.groupby(["train", "test"]).cells.sum().to_dict() == {
+        ("one", "one"): 8,
+        ("one", "two"): 16,
+    }
+    row = "| type_balanced | model | one | 1.000 ± 0.000 | 0.500 ± 0.000 |"
+    assert row in measured.text().splitlines()
+
+
+def test_a_set_for_testing_that_cannot_be_used_is_refused_before_training(tmp_path, taught):
+    data = [crops(tmp_path / "one", 1)]
+    with pytest.raises(ValueError, match="missing"):
+        run_to_end(
+            cross_validate(
+                "nca_wss", data, CrossValidateParams(folds=2), test=[tmp_path / "missing"]
+            )
+        )
+    shared = [crops(tmp_path / "two", 1)]
+    with pytest.raises(ValueError, match="show the same picture"):
+        run_to_end(cross_validate("nca_wss", data, CrossValidateParams(folds=2), test=shared))
+    assert not taught
+
+
+def test_a_stopped_run_goes_on_after_its_finished_folds(tmp_path, taught):
+    data, kept = [crops(tmp_path / "one", 1)], tmp_path / "out"
+    params = CrossValidateParams(folds=3)
+    whole = run_to_end(cross_validate("nca_wss", data, params, folder=kept))
+    assert len(taught) == 3
+    (kept / "folds" / "one-2-on-one.csv").unlink()
+    (kept / "folds" / "one-3.safetensors").unlink()
+    (kept / "folds" / "one-3-on-one.csv").unlink()
+    other = [crops(tmp_path / "two", 2)]
+    again = run_to_end(cross_validate("nca_wss", data, params, test=other, folder=kept))
+    assert len(taught) == 4  # the third fold
+    assert taught[3] == taught[2]
+    pd.testing.assert_frame_equal(
+        again.folds[again.folds.test == "one"].reset_index(drop=True), whole.folds
+    )
+    with pytest.raises(ValueError, match="made with another train; repeat these settings"):
+        run_to_end(cross_validate("nca_wss", data, params, NcaTrainParams(seed=5), folder=kept))

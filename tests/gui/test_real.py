@@ -45,6 +45,24 @@ def test_click_gives_the_labels_that_python_gives(viewer, real, click, finish, n
     assert cells.metadata[OURS]["provenance"][0]["complete"]
 
 
+def test_plain_masks_are_a_layer_beside_the_cells(viewer, click, finish, notes, monkeypatch, qtbot):
+    monkeypatch.setattr(model_store, "names", lambda: ("planted",))
+    monkeypatch.setattr(model_store, "resolve", lambda name: planted.checkpoint())
+    viewer.add_image(planted.smear((24, 30), (80, 70)), name="smear")
+    viewer.add_points([(80, 70), (24, 30)], name="points")
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    qtbot.waitUntil(docked.isVisible)
+    docked.form.params.widgets["locate"].value = "points"
+    docked.form.scale.set_diameter(24)
+    click(docked.form.outputs["pca"])
+    click(docked.button)
+    finish(docked)
+    assert not notes
+    plain = viewer.layers["smear PCA-Otsu"]
+    assert set(np.unique(plain.data)) == {0, 1, 2}
+    assert list(plain.features["class"]) == list(viewer.layers["smear cells"].features["class"])
+
+
 def test_points_on_empty_background_give_no_cell_and_a_note(
     viewer, click, finish, notes, monkeypatch, qtbot
 ):

@@ -93,6 +93,26 @@ def test_layers_teach_a_model_that_is_offered_at_once(viewer, widget, training, 
     assert not train.stopped_trainings()
 
 
+def test_the_papers_recipe_fills_the_form_and_is_noted(widget, training, click, finish):
+    widget.form.start.setCurrentText("from scratch")
+    box = widget.form.form.widgets["recipe"]
+    assert widget.form.params().recipe == "bundled"
+    box.native.setFocus()
+    box.native.setCurrentIndex(1)
+    assert box.native.currentText() == "as in the method's paper"
+    params = widget.form.params()
+    assert (params.epochs, params.supervision, params.learning_rate) == (256, "images", 1e-4)
+    widget.form.form.widgets["epochs"].value = 5
+    click(widget.button)
+    finish(widget)
+    ((request, _),) = training.calls
+    assert (request.params.recipe, request.params.epochs) == ("paper", 5)
+    assert "Recipe of the paper: " in widget.notes.text()
+    assert "Changed: epochs 5 instead of 256." in widget.notes.text()
+    box.native.setCurrentIndex(0)
+    assert widget.form.params() == NcaTrainParams()
+
+
 def test_what_nobody_reviewed_teaches_nothing(viewer, widget, training, click, finish):
     viewer.add_shapes([[(0, 0), (0, 60), (45, 60), (45, 0)]], name="reviewed")
     widget.form.reviewed.mode.setCurrentIndex(1)

@@ -63,13 +63,13 @@ def test_five_files_are_written(tmp_path):
 def test_what_a_method_gives_besides_cells_has_files_of_its_own(tmp_path):
     found = segmentation()
     cell = found.labels["cell"]
-    other = {"cell": cell, "class": np.minimum(cell, 1), "contribution": cell + 1}
+    other = {"cell": cell, "class": np.minimum(cell, 1), "contribution": cell + 1, "pca": cell}
     files = write(replace(found, labels=other), image(), tmp_path)
     assert [path.name for path in files] == [
-        *("a_labels.tif", "a_classes.tif", "a_contributions.tif"),
+        *("a_labels.tif", "a_classes.tif", "a_contributions.tif", "a_pca.tif"),
         *("a_cells.csv", "a_overlay.png", "a.json"),
     ]
-    for name, path in zip(("cell", "class", "contribution"), files, strict=False):
+    for name, path in zip(("cell", "class", "contribution", "pca"), files, strict=False):
         np.testing.assert_array_equal(tifffile.imread(path), other[name])
     assert all(path.name.endswith(results.SUFFIXES) for path in files)
 

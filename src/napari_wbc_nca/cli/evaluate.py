@@ -11,8 +11,9 @@ import typer
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import drop_unset, make, with_fields
 from napari_wbc_nca.cli.segment import PREDICT, load
-from napari_wbc_nca.cli.train import TRAIN
+from napari_wbc_nca.cli.train import TRAIN, training_params_of
 from napari_wbc_nca.evaluation.params import CLASS_METHOD, CrossValidateParams, EvaluateParams
+from napari_wbc_nca.methods.recipes import describe_recipe
 from napari_wbc_nca.params import fields, split_names
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def evaluate(
             min=2, help="Cross-validate a method in K folds of each data set.", metavar="K"
         ),
     ] = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --folds, a data set that is measured only; repeatable."),
+    ] = None,
     train: Annotated[
         list[str] | None,
         typer.Option(help="Parameter of the training in folds, such as epochs=20; repeatable."),
@@ -65,11 +70,11 @@ def evaluate(
         raise typer.BadParameter("--against compares two models, and --folds trains; give one")
     if folds is not None:
         params = make(CrossValidateParams, own | {"folds": folds})
-        _cross_validate(model, data, output, params, settings, train or [])
+        _cross_validate(model, data, test or [], output, params, settings, train or [])
         return
     models = _load_models(model, against)
-    if train or (len(data) > 1 and not all(one.method == CLASS_METHOD for one in models)):
-        raise typer.BadParameter("several data sets, or --train, need --folds")
+    if train or test or (len(data) > 1 and not all(one.method == CLASS_METHOD for one in models)):
+        raise typer.BadParameter("several data sets, --test or --train need --folds")
     from napari_wbc_nca.evaluation import evaluate as workflow
 
     try:
@@ -97,6 +102,7 @@ def _load_models(names: str, against: str) -> list[Checkpoint]:
 def _cross_validate(
     method: str,
     data: list[Path],
+    test: list[Path],
     output: Path,
     params: CrossValidateParams,
     settings: dict[str, Any],
@@ -109,8 +115,10 @@ def _cross_validate(
             f"with --folds, the first argument is a method: {', '.join(TRAIN)}; got {method!r}"
         )
     predict: Any = make(PREDICT[method], settings)
-    learn: Any = make(TRAIN[method], parse_values(train, TRAIN[method]))
-    steps = cross_validate.cross_validate(method, data, params, learn, predict)
+    learn = training_params_of(method, parse_values(train, TRAIN[method]))
+    if text := describe_recipe(method, learn):
+        console.print_message(text)
+    steps = cross_validate.cross_validate(method, data, params, learn, predict, test, output)
     _report(steps, f"{method} in {params.folds} folds", output)
 
 

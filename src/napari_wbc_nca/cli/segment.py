@@ -127,11 +127,12 @@ def segment(
 
     For each image, NAME_labels.tif, NAME_cells.csv, NAME_overlay.png and
     NAME.json are written, and depending on the model's method
-    NAME_nuclei.tif, NAME_classes.tif or NAME_contributions.tif, and with
-    --maps NAME_maps.tif. An image that has such files in the output folder is
-    not segmented without --force, since they may hold corrections. Options
-    that name methods are for models of these methods only. The exit status is
-    1 when some inputs failed; the others are segmented.
+    NAME_nuclei.tif, NAME_classes.tif or NAME_contributions.tif, with --pca
+    NAME_pca.tif, and with --maps NAME_maps.tif. An image that has such files
+    in the output folder is not segmented without --force, since they may hold
+    corrections. Options that name methods are for models of these methods
+    only. The exit status is 1 when some inputs failed; the others are
+    segmented.
     """
     checkpoint = load(model)
     params: PredictParams = make(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_wbc_nca.cli import console
-from napari_wbc_nca.cli.options import drop_unset, make, with_fields
+from napari_wbc_nca.cli.options import drop_unset, with_fields
 from napari_wbc_nca.cli.segment import load
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.registry import continue_params, finetune_params
+from napari_wbc_nca.methods.recipes import describe_recipe
+from napari_wbc_nca.methods.registry import continue_params, finetune_params, training_params
 from napari_wbc_nca.params import split_names
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def train(
         raise typer.BadParameter(
             "--init and --finetune both name the model to start from; give one of them"
         )
-    params: Any = make(TRAIN[method], values)
+    params = training_params_of(method, drop_unset(values))
     state = output.with_name(f"{output.name}.state")
     _check_files(output, state, resume, force)
     start = load(init or finetune) if init or finetune else None
@@ -82,6 +84,8 @@ def train(
                 finetune_params(start, own) if finetune else continue_params(method, start, own)
             )
         samples = readers.read(training_data(data), split_names(classes))
+        if text := describe_recipe(method, params):
+            console.print_message(text)
         for note in workflow.data_notes(samples, params):
             console.print_message(f"Note: {note}")
         steps = workflow.run_training(
@@ -92,6 +96,14 @@ def train(
         state.unlink(missing_ok=True)
     console.print_result(f"Classes: {', '.join(trained.classes)}")
     console.print_result(f"Written: {output} (SHA-256 {digest})")
+
+
+def training_params_of(method: str, values: Mapping[str, Any]) -> Any:
+    """Make the training parameters of `method` by its recipe; wrong usage where they do not fit."""
+    try:
+        return training_params(method, values)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _check_files(output: Path, state: Path, resume: bool, force: bool) -> None:

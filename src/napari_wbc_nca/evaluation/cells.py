@@ -18,6 +18,7 @@ from napari_wbc_nca.evaluation.scores import (
     COLUMNS,
     class_metrics,
     confusion_table,
+    count_centre_hits,
     detection_metrics,
     keep_white_cells,
     remove_unreviewed,
@@ -186,10 +187,13 @@ def _measure(
     prediction = remove_unreviewed(truth, keep_white_cells(prediction))
     scores = score_cells(truth, prediction, params.overlap)
     crops = plots.crop_cells(image.name, rgb, truth, prediction, scores)
+    together: dict[str, Any] = {}
+    if not truth.whole:
+        together["centre_hits"] = count_centre_hits(truth, prediction, params.centre_distance)
     if truth.cell is None:
-        return scores, {}, crops
+        return scores, together, crops
     aji = metrics.aggregated_jaccard(truth.cell, np.asarray(prediction.labels["cell"]))
-    return scores, {"aji": aji}, crops
+    return scores, together | {"aji": aji}, crops
 
 
 def predict(

@@ -38,6 +38,15 @@ class EvaluateParams:
         "", "Projections to compare, comma-separated; the model's own where empty"
     )
     overlap: float = bounded(0.5, "Smallest IoU at which a cell counts as found", 0.01, 1)
+    centre_distance: float = bounded(
+        10.0,
+        "Distance up to which a found centre is that of a true cell, one to one, as the paper of "
+        "propagation measures detection",
+        0,
+        10_000,
+        "px",
+        advanced=True,
+    )
     worst: int = bounded(12, "Cells in the plot of the lowest scores", 0, 100, advanced=True)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import ndimage
 
 from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.ops import metrics
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-SCORES = ("cell_iou", "cell_dice", "nucleus_iou", "box_iou")
+SCORES = ("cell_iou", "cell_dice", "nucleus_iou", "pca_iou", "box_iou")
 COLUMNS = {
     **{"cell": "int64", "true": "str", "label": "int64", "predicted": "str"},
     **{"confidence": "float64", "hit": "bool", "found": "bool"},
@@ -90,6 +91,8 @@ def _mask_scores(truth: GroundTruth, number: int, prediction: Segmentation, labe
     pairs = {"cell": truth.cell}
     if truth.nucleus is not None and "nucleus" in prediction.labels:
         pairs["nucleus"] = truth.nucleus
+    if "pca" in prediction.labels:
+        pairs["pca"] = truth.cell
     if not label:
         return {"cell_dice": 0.0} | {f"{name}_iou": 0.0 for name in pairs}
     masks = {
@@ -98,6 +101,22 @@ def _mask_scores(truth: GroundTruth, number: int, prediction: Segmentation, labe
     }
     scores = {f"{name}_iou": metrics.iou(*pair) for name, pair in masks.items()}
     return scores | {"cell_dice": metrics.dice(*masks["cell"])}
+
+
+def count_centre_hits(truth: GroundTruth, prediction: Segmentation, distance: float) -> int:
+    """Count the true cells with a predicted centre within `distance` pixels, matched one to one.
+
+    The centre of a predicted cell is the peak by which it was detected, where there is one.
+    """
+    if truth.cell is not None:
+        numbers = np.arange(1, len(truth.names) + 1)
+        true = np.asarray(ndimage.center_of_mass(truth.cell > 0, truth.cell, numbers))
+    else:
+        boxes = np.zeros((0, 4)) if truth.boxes is None else truth.boxes
+        true = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5 * (boxes[:, :2] < boxes[:, 2:])
+    kind = "peak" if "peak_y" in prediction.cells else "centroid"
+    found = prediction.cells[[f"{kind}_y", f"{kind}_x"]].to_numpy(np.float64)
+    return len(metrics.match_points(true, found, distance))
 
 
 def remove_unreviewed(truth: GroundTruth, prediction: Segmentation) -> Segmentation:
@@ -182,7 +201,7 @@ def _predicted_types(cells: pd.DataFrame) -> pd.Series[str]:
 def summarise(cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame) -> pd.DataFrame:
     """Compute the metrics of each projection over all data sets, and over each of several.
 
-    ``aji`` is the mean over the `images` that have one.
+    ``aji`` is the mean over the `images` that have one, ``centre_f1`` the F-measure of centres.
     """
     if images["data"].nunique() > 1:
         cells = pd.concat([cells.assign(data="all"), cells], ignore_index=True)
@@ -195,6 +214,11 @@ def summarise(cells: pd.DataFrame, types: Sequence[str], images: pd.DataFrame) -
     if "aji" in images:
         aji = images.groupby(_KEYS, sort=False)["aji"].mean().reset_index()
         table = table.merge(aji, "left", _KEYS)
+    if "centre_hits" in images:
+        hits = images.groupby(_KEYS, sort=False)["centre_hits"].sum(min_count=1).reset_index()
+        table = table.merge(hits, "left", _KEYS)
+        counts = zip(table.pop("centre_hits"), table["cells"], table["predicted"], strict=True)
+        table["centre_f1"] = [metrics.f1(h, n, m) if h == h else np.nan for h, n, m in counts]
     return table.dropna(axis="columns", how="all")
 
 

@@ -30,6 +30,7 @@ LABELS = {
     "nucleus": "_nuclei.tif",
     "class": "_classes.tif",
     "contribution": "_contributions.tif",
+    "pca": "_pca.tif",
 }
 """Name of a label image to what follows the image's name in the name of its file."""
 TABLE, OVERLAY, RECORD, MAPS = "_cells.csv", "_overlay.png", ".json", "_maps.tif"
@@ -41,12 +42,12 @@ _TILE = 512
 def write(segmentation: Segmentation, image: Image, folder: str | Path) -> list[Path]:
     """Write labels, table, overlay picture and provenance of an image into `folder`.
 
-    ``NAME_labels.tif`` and, where the method gives them, ``NAME_nuclei.tif``, ``NAME_classes.tif``
-    and ``NAME_contributions.tif`` (uint16, or uint32 where needed, with the size of a pixel where
-    it is known), ``NAME_cells.csv``, ``NAME_overlay.png``, ``NAME.json``, and ``NAME_maps.tif``
-    where there are maps; returned in that order. What is read lazily is written tile by tile. Files
-    of that name are replaced, and only when all new ones are complete; where one cannot be written,
-    an OutputError is raised and none is.
+    ``NAME_labels.tif`` and, where a run gives them, ``NAME_nuclei.tif``, ``NAME_classes.tif``,
+    ``NAME_contributions.tif`` and ``NAME_pca.tif`` (uint16, or uint32 where needed, with the size
+    of a pixel where it is known), ``NAME_cells.csv``, ``NAME_overlay.png``, ``NAME.json``, and
+    ``NAME_maps.tif`` where there are maps; returned in that order. What is read lazily is written
+    tile by tile. Files of that name are replaced, and only when all new ones are complete; where
+    one cannot be written, an OutputError is raised and none is.
     """
     size = image.pixel_size
     writers: dict[str, Callable[[Path], object]] = {

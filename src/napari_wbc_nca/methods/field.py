@@ -164,6 +164,16 @@ class Field:
             origin=(part[0].start, part[1].start),
         )[..., 0]
 
+    def enlarge(self, values: npt.NDArray[Any], part: Part, target: Part) -> npt.NDArray[Any]:
+        """Repeat the values of a map of `part` at the image pixels `target`, at its resolution."""
+        rows, columns = (
+            (((np.asarray(pixels) + 0.5) / self.factor).astype(int) - span.start).clip(
+                0, len(span) - 1
+            )
+            for span, pixels in zip(part, target, strict=True)
+        )
+        return np.asarray(values[np.ix_(rows, columns)])
+
     @cached_property
     def _normalise(self) -> stain.Normalise:
         own = self.normalisation["name"] == BY_BACKGROUND

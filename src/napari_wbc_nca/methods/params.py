@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from napari_wbc_nca.params import bounded
 from napari_wbc_nca.types import Device
@@ -28,6 +29,11 @@ class PredictParams:
 class TrainParams:
     """Parameters of the training loop, whatever the method."""
 
+    recipe: Literal["bundled", "paper"] = bounded(
+        "bundled",
+        "Where parameters that are not given come from: the defaults here, or the numbers and the "
+        "form of data of the method's 'paper'",
+    )
     epochs: int = bounded(128, "Epochs at most", 0, 100_000)
     samples_per_epoch: int = bounded(0, "Windows drawn per epoch; 0 takes one a picture", 0)
     batch_size: int = bounded(16, "Windows per optimiser step", 1, 1024)

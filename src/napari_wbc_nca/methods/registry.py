@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc_nca.methods.cellmixer.params import CellmixerParams, CellmixerTrainParams
 from napari_wbc_nca.methods.nca.params import NcaMaxTrainParams, NcaParams, NcaTrainParams
 from napari_wbc_nca.methods.propagation.params import PropagationParams, PropagationTrainParams
+from napari_wbc_nca.methods.recipes import PAPER, RECIPES
 from napari_wbc_nca.ops.foreground_params import ForegroundParams
 from napari_wbc_nca.params import fields, from_mapping
 
@@ -128,6 +129,19 @@ def load(target: str) -> Callable[..., Any]:
     return loaded
 
 
+def training_params(method: str, values: Mapping[str, Any]) -> Any:
+    """Make the training parameters of `method` from `values`, the others by their ``recipe``.
+
+    An unknown method or field, or a value out of bounds, raises a ValueError.
+    """
+    return from_mapping(get(method).train_params, {**_of_recipe(method, values), **values})
+
+
+def _of_recipe(method: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parameters that the paper of a method states, where `values` ask for its recipe."""
+    return RECIPES[method] if values.get("recipe") == PAPER else {}
+
+
 def finetune_params(model: Checkpoint, values: Mapping[str, Any] | None = None) -> Any:
     """Make the training parameters with which `model` is fine-tuned.
 
@@ -147,7 +161,8 @@ def continue_params(method: str, model: Checkpoint, values: Mapping[str, Any]) -
     """
     known = get(method)
     recorded = _recorded(model) if known.label_params and method == model.method else {}
-    return from_mapping(known.train_params, {**recorded, **values})
+    recipe = _of_recipe(method, values)
+    return from_mapping(known.train_params, {**recorded, **recipe, **values})
 
 
 def _recorded(model: Checkpoint) -> dict[str, Any]:

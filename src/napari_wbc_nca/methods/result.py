@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CONTRIBUTION = "contribution"
 """Name of a cell's map of what its pixels contribute, where no other cell's contribute more."""
+PCA = "pca"
+"""Name of a window's plain mask by the first component of its features (NCA-WSS)."""
 
 _CHUNK = 1024
 _MAPPED = 20  # cells up to which each gets separate maps
@@ -54,10 +56,15 @@ def collect(
     """
     disjoint = resolve_overlaps(cells, image.shape)
     numbers = assign_labels(disjoint, labels or {})
-    images = {name: blank(image) for name in registry.get(checkpoint.method).labels}
+    names = registry.get(checkpoint.method).labels
+    if getattr(params, PCA, False):
+        names = (*names, PCA)
+    images = {name: blank(image) for name in names}
     highest = blank(image, "float32") if CONTRIBUTION in images else None
     for cell, number in zip(disjoint, numbers, strict=True):
         _paint(cell, number, images, checkpoint.classes)
+        if PCA in cell.maps:
+            _paint_pca(cell, number, images[PCA])
         if highest is not None:
             noise = getattr(params, "min_contribution", 0.0)
             _paint_contribution(cell, number, images[CONTRIBUTION], highest, noise)
@@ -137,6 +144,14 @@ def _paint_contribution(cell: Cell, number: int, owner: Any, highest: Any, noise
     highest[part] = np.maximum(before, values)
 
 
+def _paint_pca(cell: Cell, number: int, owner: Any) -> None:
+    """Give a cell the pixels of its window's plain mask; windows share none."""
+    part = _extent(cell)
+    block = np.asarray(owner[part])
+    block[cell.maps[PCA] > 0] = number
+    owner[part] = block
+
+
 def _extent(cell: Cell) -> tuple[slice, slice]:
     """Rows and columns of the image that a cell's arrays span."""
     y, x = (slice(at, at + size) for at, size in zip(cell.origin, cell.mask.shape, strict=True))
@@ -167,6 +182,8 @@ def _maps(
         maps["response"][part] = np.maximum(np.asarray(maps["response"][part]), response)
     for cell, number in list(zip(cells, numbers, strict=True))[:_MAPPED]:
         for name, values in cell.maps.items():
+            if name == PCA:
+                continue
             if name == CONTRIBUTION:
                 title, part = f"{name} {number}", _extent(cell)
             else:

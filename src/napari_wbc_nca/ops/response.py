@@ -100,6 +100,24 @@ def pca_response(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return (response * orientation(response)).astype(np.float32)
 
 
+def pca_otsu(features: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    r"""Segment a window by the plain mask of NCA-WSS (equation 8).
+
+    .. math:: M = [\, r > \mathrm{Otsu}(r) \,], \quad r = \pm v^\top (c - \mu)
+
+    with the first principal component :math:`v` over all pixels and channels of the features
+    ``(H, W, C)``. Every pixel above the threshold belongs to the ``(H, W)`` mask: no piece is
+    chosen and no hole filled.
+
+    Examples
+    --------
+    >>> pca_otsu([[[0], [0], [0]], [[0], [9], [0]], [[0], [0], [0]]]).astype(int).tolist()
+    [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    """
+    response = pca_response(features)
+    return np.asarray(response > otsu_threshold(response))
+
+
 def orientation(response: npt.ArrayLike) -> int:
     """Compute the sign by which the middle of a window is brighter than its border: 1 or -1.
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LINKS: WeakKeyDictionary[Labels, list[Callable[[], None]]] = WeakKeyDictionary()
 """What is called when the features of a layer of cells have changed."""
+_FOLLOWING = ("nucleus", "contribution", "pca")
+"""Label images whose labels take the classes of the cells."""
 
 
 def link_layers(cells: Labels, others: Iterable[Layer]) -> None:
@@ -35,10 +37,10 @@ def link_layers(cells: Labels, others: Iterable[Layer]) -> None:
 
 
 def _can_follow(cells: Labels, layer: Layer) -> bool:
-    """Return whether a layer shows points, nuclei or contributions of `cells`, in memory."""
+    """Return whether a layer shows points, or labels that follow `cells`, in memory."""
     if isinstance(layer, Points):
         return True
-    if not isinstance(layer, Labels) or content_of(layer) not in ("nucleus", "contribution"):
+    if not isinstance(layer, Labels) or content_of(layer) not in _FOLLOWING:
         return False
     known, other = cells.data, layer.data
     arrays = isinstance(other, np.ndarray) and isinstance(known, np.ndarray)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtWidgets import QCheckBox, QWidget
 
@@ -13,6 +13,9 @@ from napari_wbc_nca.methods.params import PredictParams
 from napari_wbc_nca.params import fields, from_mapping
 from napari_wbc_nca.widgets.layout import add_row, form_layout, grid, with_tip
 from napari_wbc_nca.widgets.params_form import CLASS_FIELD, ClassChecks, ParamsForm
+
+if TYPE_CHECKING:
+    from napari_wbc_nca.types import Checkpoint
 
 Kind = Literal["labels", "classes", "points", "maps"]
 
@@ -127,12 +130,20 @@ PROPAGATION = MethodDisplay(
 )
 
 
+PCA_OTSU = OptionalLayer(
+    "pca",
+    "PCA-Otsu",
+    "Add the plain mask of each cell's window as in the NCA-WSS paper: where its features differ "
+    "most, by Otsu's threshold; as a labels layer of its own",
+    "PCA-Otsu",
+)
 NCA = MethodDisplay(
     outputs=(
         CELLS,
         OptionalLayer(
             "nucleus", "Nuclei", "Add nuclei as a labels layer with the cells' integers", "nuclei"
         ),
+        PCA_OTSU,
         replace(MAPS, tip="Add the response and the most relevant channels as images"),
     ),
     action="Segment WBCs",
@@ -163,8 +174,10 @@ def display_of(method: str) -> MethodDisplay:
     return DISPLAYS.get(method, MethodDisplay())
 
 
-ELSEWHERE = ("pixel_size", "diameter", "maps")
-"""Parameters with controls of their own: the scale, and the check box of the maps."""
+ADDED = ("maps", "pca")
+"""Parameters that add something, by check boxes of that name."""
+ELSEWHERE = ("pixel_size", "diameter", *ADDED)
+"""Parameters with controls of their own: the scale, and what is added."""
 SHARED = tuple(field.name for field in fields(PredictParams) if field.name not in ELSEWHERE)
 """Parameters that all methods have, whose values go along to another method."""
 
@@ -198,11 +211,14 @@ class MethodPage:
         """Names of what is to be added."""
         return frozenset(name for name, box in self.outputs.items() if box.isChecked())
 
-    def offer_classes(self, names: Sequence[str]) -> None:
-        """Offer the classes of the chosen model where its kinds of cells can be chosen."""
+    def offer_model(self, model: Checkpoint | None) -> None:
+        """Offer the kinds of cells that the chosen model knows, and tick what it adds."""
         box = self.params.widgets.get(CLASS_FIELD)
         if isinstance(box, ClassChecks):
-            box.offer(names)
+            box.offer(() if model is None else model.classes)
+        for name in ADDED:
+            if model is not None and name in self.outputs and model.card.get(name):
+                self.outputs[name].setChecked(True)
 
     def show(self, shown: bool) -> None:
         """Show or hide all parts."""
@@ -223,4 +239,5 @@ class MethodPage:
         values = self.params.values()
         if values.get(CLASS_FIELD) == "":
             raise ValueError("No kind of cell is ticked. Tick those that are to be found.")
-        return from_mapping(self.cls, {**values, **scale, "maps": "maps" in self.ticked})
+        added = {name: name in self.ticked for name in ADDED if name in self.outputs}
+        return from_mapping(self.cls, {**values, **scale, **added})

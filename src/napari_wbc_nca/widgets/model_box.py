@@ -73,11 +73,6 @@ class ModelBox(QWidget):
         return self.checkpoint.method if self.checkpoint else next(iter(registry.METHODS))
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Classes of the model that is chosen."""
-        return () if self.checkpoint is None else tuple(self.checkpoint.classes)
-
-    @property
     def cell(self) -> float:
         """Cell size of the model that is chosen, see :func:`cell_size`."""
         return 0.0 if self.checkpoint is None else cell_size(self.checkpoint)

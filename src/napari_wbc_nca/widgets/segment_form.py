@@ -46,7 +46,7 @@ class SegmentForm(Form):
         self._places = [Column() for _ in range(3)]
         self._arrange()
         self.page = self._page(self.model.method)
-        self.page.offer_classes(self.model.classes)
+        self.page.offer_model(self.model.checkpoint)
         self.page.show(True)
         self.model.names.currentIndexChanged.connect(self._on_model)
         self.image.currentIndexChanged.connect(self._on_image)
@@ -140,7 +140,7 @@ class SegmentForm(Form):
 
     def _on_model(self, index: int = 0) -> None:
         before, self.page = self.page, self._page(self.model.method)
-        self.page.offer_classes(self.model.classes)
+        self.page.offer_model(self.model.checkpoint)
         if before is not self.page:
             self.page.take_over(before)
             before.show(False)

@@ -16,14 +16,15 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QLineEdit, QPushButton, QWid
 
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.registry import finetune_params
+from napari_wbc_nca.methods.recipes import PAPER, describe_recipe
+from napari_wbc_nca.methods.registry import finetune_params, training_params
 from napari_wbc_nca.params import as_dict, fields, from_mapping
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.widgets.base import Computation, RunWidget
 from napari_wbc_nca.widgets.known_cells import FOLDER, LABELS, POINTS, KnownCellsForm
 from napari_wbc_nca.widgets.layout import Section, big_button, choice_box, form_layout, text_label
 from napari_wbc_nca.widgets.model_box import ModelBox, ModelNames
-from napari_wbc_nca.widgets.params_form import ParamsForm
+from napari_wbc_nca.widgets.params_form import ParamsForm, decimals
 from napari_wbc_nca.widgets.worker import preload, report
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from napari_wbc_nca.types import Checkpoint
 
 FINETUNE, SCRATCH = "by fine-tuning a model", "from scratch"
-MAIN = ("epochs", "patience", "validation_share", "exclude_border_cells", "device")
+MAIN = ("recipe", "epochs", "patience", "validation_share", "exclude_border_cells", "device")
 """Parameters that are always shown; the others stand under Advanced."""
+RECIPE_TEXTS = {"recipe": {"bundled": "bundled", "paper": "as in the method's paper"}}
 
 
 class TrainForm(KnownCellsForm):
@@ -93,15 +95,29 @@ class TrainForm(KnownCellsForm):
         """Rows for the parameters of the method that is chosen, at what suits the beginning."""
         cls = registry.get(self.method).train_params
         names = [field.name for field in fields(cls)]
-        self.form = ParamsForm(cls, names)
-        for name, value in as_dict(self._suggested()).items():
-            self.form.widgets[name].value = value
+        self.form = ParamsForm(cls, names, RECIPE_TEXTS)
+        self._set_params(self._suggested())
+        self.form.widgets["recipe"].changed.connect(self._on_recipe)
         main = [name for name in MAIN if name in names]
         rest = [name for name in names if name not in MAIN]
         for layout, some in ((self._main, main), (self._advanced, rest)):
             while layout.rowCount():
                 layout.removeRow(0)
             self.form.add_to(layout, some)
+
+    def _set_params(self, params: Any) -> None:
+        for name, value in as_dict(params).items():
+            if isinstance(value, float):
+                native = self.form.native(name)
+                native.setDecimals(max(native.decimals(), decimals(value)))
+            self.form.widgets[name].value = value
+
+    def _on_recipe(self, recipe: str) -> None:
+        """Show the numbers of the recipe that is chosen."""
+        if recipe == PAPER:
+            self._set_params(training_params(self.method, {"recipe": recipe}))
+        else:
+            self._set_params(self._suggested())
 
     def _suggested(self) -> Any:
         """Parameters that suit what is begun with."""
@@ -196,7 +212,8 @@ def train_model(
 
     yield Progress(0, 1, "Reading the data")
     samples = readers.read(data) if isinstance(data, Path) else data
-    yield train.data_notes(samples, params)
+    recipe = describe_recipe(method, params)
+    yield [*([recipe] if recipe else []), *train.data_notes(samples, params)]
     init = model_store.resolve(model) if model else None
     request = train.TrainingRequest(method, params, init)
     request = train.begin_training(name, request, model, restart=restart)

@@ -16,7 +16,7 @@ from napari_wbc_nca.datasets.samples import LabelError, Sample, image_id, read_r
 from napari_wbc_nca.datasets.splits import NO_VALIDATION, group_of, hold_out_groups
 from napari_wbc_nca.io import model_store, weights
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.registry import continue_params, finetune_params
+from napari_wbc_nca.methods.registry import continue_params, finetune_params, training_params
 from napari_wbc_nca.params import as_dict, from_mapping
 from napari_wbc_nca.progress import run_to_end
 
@@ -73,13 +73,12 @@ def train(
     >>> train("nca_wss", "crops", epochs=16).classes  # doctest: +SKIP
     ('lymphocyte', 'monocyte', 'none')
     """
-    known = registry.get(method)
     start = model_store.resolve(init) if isinstance(init, str | Path) else init
     if finetune and start is None:
         raise ValueError("there is no model to fine-tune; give one as init")
     chosen: Any
     if start is None:
-        chosen = from_mapping(known.train_params, params)
+        chosen = training_params(method, params)
     else:
         chosen = (
             finetune_params(start, params) if finetune else continue_params(method, start, params)

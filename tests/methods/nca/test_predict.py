@@ -8,12 +8,16 @@ import dask.array
 import numpy as np
 import planted
 import pytest
+import torch
 
 import napari_wbc_nca
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.io.model_store import resolve
+from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca import predict as prediction
 from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.models.build import load_network
+from napari_wbc_nca.ops.response import otsu_threshold, pca_response
 from napari_wbc_nca.types import Image
 
 SAMPLE = Path(napari_wbc_nca.__file__).parent / "samples" / "smear-1.jpg"
@@ -211,13 +215,47 @@ def test_places_that_cannot_be_used_are_refused(locate, given, message):
         predict(locate=locate, **{locate: given})
 
 
-def test_a_model_that_knows_no_empty_place_does_not_look_for_cells():
-    knows = replace(CHECKPOINT, classes=("neutrophil", "lymphocyte", "monocyte"))
-    with pytest.raises(ValueError, match=r"'planted' has no class 'none', .* give points or boxes"):
-        predict(checkpoint=knows)
-    found = predict(checkpoint=knows, points=CENTRES[:2], locate="points")
-    assert len(found.cells) == 2
-    assert len(predict(planted.smear((30, 30), shape=(60, 60)), knows, locate="whole").cells) == 1
+CROPS_ONLY = replace(CHECKPOINT, classes=("neutrophil", "lymphocyte", "monocyte"))
+
+
+def test_a_model_that_knows_no_empty_place_takes_the_detectors_cells():
+    found = predict(checkpoint=CROPS_ONLY, diameter=0.0)
+    (note,) = found.provenance["notes"]
+    assert note.startswith("planted has no class 'none' and cannot find cells by itself")
+    asked = predict(checkpoint=CROPS_ONLY, diameter=found.provenance["diameter"], locate="detector")
+    assert_same(found, asked)
+    assert "notes" not in asked.provenance
+    assert len(predict(checkpoint=CROPS_ONLY, points=CENTRES[:2], locate="points").cells) == 2
+
+
+@pytest.mark.parametrize("side", [24, 60, 90])
+def test_a_crop_is_as_large_as_the_window_of_a_model_trained_on_crops(side):
+    crop = planted.smear((side / 2, side / 2), shape=(side, side + 1), radius=side / 4)
+    found = predict(crop, CROPS_ONLY, locate="whole", diameter=0.0)
+    assert found.provenance["diameter"] == pytest.approx(12 * side / 24)
+    assert len(found.cells) == 1
+
+
+def test_the_plain_mask_of_a_crop_is_that_of_its_states():
+    crop = planted.smear((24, 24), (43, 5), shape=(48, 48), radius=9)
+    found = predict(crop, locate="whole", diameter=24, pca=True)
+    network = load_network(CHECKPOINT, "cpu")
+    image = Field(crop, 2, CHECKPOINT.normalisation).read((range(24), range(24)))
+    with torch.inference_mode():
+        state = network.rollout(image[None], seed=0)[0].numpy()
+    response = pca_response(state)
+    plain = np.kron(response > otsu_threshold(response), np.ones((2, 2), bool))
+    np.testing.assert_array_equal(found.labels["pca"] > 0, plain)
+    assert (plain & (found.labels["cell"] == 0)).any()  # no piece is chosen
+
+
+def test_plain_masks_of_a_field_hold_the_integers_of_its_cells():
+    found = predict(pca=True)
+    assert set(np.unique(found.labels["pca"])) == {0, 1, 2, 3}
+    assert "pca" not in predict().labels
+    assert not found.maps
+    shown = predict(checkpoint=replace(CHECKPOINT, card={"projection": "centre", "pca": True}))
+    np.testing.assert_array_equal(shown.labels["pca"], found.labels["pca"])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 
 from napari_wbc_nca.methods.propagation.contribution import (
     Centroid,
@@ -52,12 +53,28 @@ def test_regions_are_those_of_the_published_code(traced):
         assert np.allclose(found, expected / expected.max())
 
 
-def test_a_component_is_what_hangs_together_with_its_peak(traced):
-    traced.likelihood[0][20, 23:25] = 0.9  # a bridge to the neighbour, which is nearer beyond it
-    found = signals(traced, region="component", signal="one")
-    assert found[0][20, 20:24].all() and not found[0][20, 24:].any()
+def test_a_component_is_a_threshold_and_a_labelling(traced):
+    for least, given in ((125 / 255, 0.0), (0.8, 0.8)):
+        parts, _ = ndi.label(traced.likelihood[0] >= least)
+        found = signals(traced, region="component", signal="one", min_likelihood=given)
+        for number, centre in CENTRES.items():
+            assert (found[number] == (parts == parts[centre.pixel])).all()
     assert not (found[0] * found[1]).any()
-    assert found[2].sum() < signals(traced, signal="one")[2].sum()
+    traced.likelihood[0][20, 20:28] = 0.9  # a bridge: both cells are one component
+    found = signals(traced, region="component", signal="one", min_likelihood=0.8)
+    assert found[0][20, 20:28].all() and (found[0] == found[1]).all()
+
+
+def test_raw_signals_and_contributions_keep_their_height(traced):
+    traced.likelihood[0] *= 0.7
+    assert max(own.max() for own in signals(traced).values()) == 1
+    for own in signals(traced, contribution_scale="raw").values():
+        assert own.max() == pytest.approx(0.7)
+    gradient = np.zeros((5, 5), np.float32)
+    gradient[2, 2], gradient[2, 3] = 0.3, 0.009
+    raw = trimmed(gradient, (0, 0), (40, 40), noise=0.01, scaled=False)
+    assert raw.values.max() == np.float32(0.3) and np.count_nonzero(raw.values) == 1
+    assert not trimmed(gradient / 100, (0, 0), (40, 40), noise=0.01, scaled=False).values.any()
 
 
 def test_the_derivative_is_that_of_the_sigmoid(traced):

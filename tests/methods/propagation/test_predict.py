@@ -133,6 +133,7 @@ def test_points_that_cannot_be_used_are_refused(image, detector, params, points,
         {"saliency": "inverse"},
         {"saliency": "generic"},
         {"region": "component"},
+        {"contribution_scale": "raw", "min_contribution": 0.0},
         {"signal": "one", "derivative": True},
     ],
 )

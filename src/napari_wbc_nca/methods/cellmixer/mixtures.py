@@ -49,7 +49,8 @@ class Augment:
     """
 
     def __init__(self, params: CellmixerTrainParams, unit: float) -> None:
-        self.turn = Compose([RandFlip(_HALF, 0), RandFlip(_HALF, 1), RandRotate90(_HALF)])
+        turns = [RandRotate90(_HALF)] if params.quarter_turns else []
+        self.turn = Compose([RandFlip(_HALF, 0), RandFlip(_HALF, 1), *turns])
         self.resize = Compose(
             _resizing(params.scale_augmentation) if params.scale_augmentation else []
         )

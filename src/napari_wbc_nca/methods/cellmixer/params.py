@@ -110,6 +110,7 @@ class CellmixerTrainParams(TrainParams, ForegroundParams):
         10,
     )
     scale_augmentation: float = bounded(0.0, "Greatest change of size, as a share", 0, 0.9)
+    quarter_turns: bool = bounded(True, "Turn crops by multiples of 90° too, beside flips")
     contrast: float = bounded(0.3, "Greatest change of contrast, as a share", 0, 0.9)
     brightness: float = bounded(
         0.1, "Greatest change of brightness", 0, 2, "of the cells' contrast"

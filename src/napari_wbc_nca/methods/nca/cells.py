@@ -16,12 +16,18 @@ from torch.nn.functional import avg_pool2d
 from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.methods.field import FINE, fine_part
 from napari_wbc_nca.methods.prompts import COVERED, EMPTY, on_background, prompt_notes
+from napari_wbc_nca.methods.result import PCA
 from napari_wbc_nca.models.lrp import relevance
 from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.ops.growth import grow_region
 from napari_wbc_nca.ops.outlines import outline_contrast
 from napari_wbc_nca.ops.regions import nucleus_region
-from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold, pca_response
+from napari_wbc_nca.ops.response import (
+    mask_from_response,
+    otsu_threshold,
+    pca_otsu,
+    pca_response,
+)
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Candidate, Cell, Checkpoint
 
@@ -300,7 +306,10 @@ class CellSegmenter:
             label_class=name,
             probabilities=probabilities,
             confidence=probabilities[name] * _contrast(sharp, mask),
-            maps=self._maps(prediction, name, box) if self.params.maps else {},
+            maps={
+                **(self._maps(prediction, name, box) if self.params.maps else {}),
+                **({PCA: self._pca_otsu(prediction, box) * own} if self.params.pca else {}),
+            },
             measures=self._measures(prediction, around, box, mask, density) | prediction.agreement,
         )
 
@@ -324,6 +333,11 @@ class CellSegmenter:
             found = self._project(projection, window.state, window.part, around)[own]
             measures[name] = float(np.quantile(found, _MOST))
         return measures
+
+    def _pca_otsu(self, window: WindowPrediction, box: Part) -> Map:
+        """Plain mask of a window by its features, at the resolution of the model."""
+        plain = pca_otsu(window.state.cpu().numpy()).astype(np.float32)
+        return np.asarray(self.view.enlarge(plain, window.part, box))
 
     def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
         """Response of a window at the fine pixels `around`, by the projection that is chosen."""

@@ -26,6 +26,11 @@ class NcaParams(PredictParams):
         "'five' types, or 'fine' classes with bands, immature cells and erythroblasts, where the "
         "model has a classifier for them; 'model' takes the types of the model itself",
     )
+    pca: bool = bounded(
+        False,
+        "Add the PCA-Otsu mask of each window as labels, as the NCA-WSS paper makes it; models "
+        "trained by the paper's recipe always do",
+    )
     tta_rotations: int = bounded(
         4, "Rotations of each cell by 90° whose types are averaged", 1, 4, advanced=True
     )
@@ -51,15 +56,33 @@ class NcaTrainParams(TrainParams):
     channels: int = bounded(32, "Channels of the state", 4, 512)
     hidden: int = bounded(32, "Width of the update's hidden layer", 4, 1024)
     steps: int = bounded(32, "Steps of a rollout", 1, 256)
+    supervision: Literal["cells", "images"] = bounded(
+        "cells",
+        "'cells' learns from windows in fields and crops, from their pixels too, and a class "
+        "*none*; 'images' learns from the class of each whole crop alone, rotated and flipped, as "
+        "the papers",
+    )
+    update_init: Literal["small", "zero"] = bounded(
+        "small", "First weights of the update's last layer: drawn 'small', or 'zero' as published"
+    )
     pooling: Literal["method", "parts"] = bounded(
         "method",
         "'method' pools as its paper does; 'parts' pools cell, nucleus and cytoplasm apart",
     )
     fire_rate: float = bounded(0.5, "Share of cells updated a step", 0.01, 1)
     window: int = bounded(64, "Side of a window", 16, 512, "model px")
-    diameter: float = bounded(32.0, "Diameter of a typical cell", 4, 512, "model px")
+    diameter: float = bounded(
+        32.0,
+        "Diameter of a typical cell; of 'images' it is 0.55 of the window",
+        4,
+        512,
+        "model px",
+    )
     pixel_size: float = bounded(0.4, "Side of a model pixel", 0.01, 10, "µm")
-    normalisation: str = bounded("density", "Name of the stain normalisation")
+    normalisation: str = bounded(
+        "density",
+        "Name of the stain normalisation; 'published' takes means and deviations of the data",
+    )
     projection: Literal["pca", "evidence", "centre", "grown", "best"] = bounded(
         "grown", "Projection the model uses by default; 'best' on masks held out for validation"
     )

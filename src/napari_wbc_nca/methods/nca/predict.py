@@ -145,15 +145,12 @@ def predict(
     The image is a field or a single-cell crop of three colours. ``locate="points"`` takes `points`
     ``(N, 2)`` y, x in pixels, ``locate="boxes"`` takes `boxes` ``(N, 4)`` y0, x0, y1, x1. Progress
     comes every few steps of a rollout, with the cells finished since the last. An image, points or
-    boxes that cannot be used, or a model that cannot find cells by itself, raise a ValueError.
+    boxes that cannot be used raise a ValueError. Where a model cannot find cells by itself, the
+    detector does.
     """
     chosen, checkpoint = checkpoint, model_store.finder_of(checkpoint)
     image, field = open_field(image, checkpoint)
-    if params.locate == "evidence" and NONE not in checkpoint.classes:  # as the published models
-        raise ValueError(
-            f"model {checkpoint.name!r} has no class {NONE!r}, so it cannot find cells; give "
-            "points or boxes, or locate by 'detector', or by 'whole' where the image is one cell"
-        )
+    params, notes = complete_params(params, checkpoint)
     prompts = prompt_centres(params.locate, points, boxes, image.shape, "evidence")
     network = cast("NCA", load_network(checkpoint, params.device))
     diameter = yield from image_diameter(
@@ -167,13 +164,30 @@ def predict(
         centres = [view.from_image((y, x)) for y, x in prompts.tolist()]
     classifier = load_classifier(chosen, params, field)
     segmenter = CellSegmenter(network, checkpoint, params, view, classifier)
-    cells, notes, rejected = yield from segmenter.segment(centres)
+    cells, lost, rejected = yield from segmenter.segment(centres)
     candidates += rejected
     if classifier is not None:
         checkpoint = replace(checkpoint, classes=classifier.classes)
+    notes += lost
     result = collect(cells, image, checkpoint, params, diameter, notes=notes, candidates=candidates)
     record = {} if classifier is None else classifier.record()
     return replace(result, provenance={**result.provenance, **record})
+
+
+def complete_params(params: NcaParams, checkpoint: Checkpoint) -> tuple[NcaParams, list[str]]:
+    """Adapt the parameters of a run to its model, and note what the user should know of it.
+
+    A model without the class *none*, as the papers train them, cannot tell cells from other places:
+    the detector finds cells for it. A model trained by the paper's recipe adds its PCA-Otsu mask.
+    """
+    params = replace(params, pca=params.pca or bool(checkpoint.card.get("pca")))
+    if params.locate != "evidence" or NONE in checkpoint.classes:
+        return params, []
+    note = (
+        f"{checkpoint.name} has no class {NONE!r} and cannot find cells by itself; the detector "
+        f"{DETECTOR} found them"
+    )
+    return replace(params, locate="detector"), [note]
 
 
 def _locate(

@@ -206,8 +206,13 @@ class WindowBatch:
 
     @property
     def origin(self) -> torch.Tensor:
-        """``(B, 2)`` origins so far apart that no two windows share the draws of their cells."""
-        return torch.arange(len(self.images))[:, None] * torch.tensor([4096, 0])
+        """``(B, 2)`` origins, see :func:`separate_origins`."""
+        return separate_origins(len(self.images))
+
+
+def separate_origins(count: int) -> torch.Tensor:
+    """Return ``(B, 2)`` origins so far apart that no two windows share the draws of their cells."""
+    return torch.arange(count)[:, None] * torch.tensor([4096, 0])
 
 
 class WindowSampler:

@@ -9,8 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
+from napari_wbc_nca.cell_types import NONE
+from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import fine_part
-from napari_wbc_nca.methods.nca.predict import cell_probability, part_progress
+from napari_wbc_nca.methods.nca.predict import DETECTOR, cell_probability, part_progress
+from napari_wbc_nca.methods.propagation import scale as detector_scale
+from napari_wbc_nca.methods.propagation.detect import load_detector
+from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.methods.scale import FINEST, sample_parts, weighted_median
 from napari_wbc_nca.ops.growth import grow_region, response_seed
 
@@ -39,7 +44,14 @@ def search_diameter(
     changes no more. Where nothing is found the next field is twice as fine. The regions that the
     response marks steer the search, since growth takes neighbours in where the scale is wrong;
     the grown cells are measured in the end.
+
+    A model without the class *none* was trained on crops of one cell, each as large as its window:
+    so is a crop that is segmented whole, and in fields the detector estimates the diameter.
     """
+    if NONE not in checkpoint.classes:
+        if params.locate == "whole":
+            return checkpoint.diameter * min(field.source_shape) / checkpoint.window
+        return (yield from _detected_diameter(field, params))
     first = checkpoint.diameter * min(field.source_shape) / _COARSE
     guess, found = max(first, FINEST), None
     for number in range(_ROUNDS):
@@ -54,6 +66,15 @@ def search_diameter(
         if converged:
             break
     return found or first
+
+
+def _detected_diameter(field: Field, params: NcaParams) -> Generator[Progress, None, float]:
+    """Estimate the diameter in image pixels from the cells that the detector finds."""
+    detector = model_store.resolve(DETECTOR)
+    network = load_detector(detector, params.device)
+    own = field.rescaled(field.factor, detector.normalisation)
+    chosen = PropagationParams(device=params.device)
+    return (yield from detector_scale.search_diameter(own, network, detector, chosen))
 
 
 def _measure(

@@ -24,9 +24,16 @@ from napari_wbc_nca.methods.nca.fit import (
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.nca.predict import predict
 from napari_wbc_nca.methods.nca.samples import PreparedSample, WindowBatch, WindowSampler, prepare
+from napari_wbc_nca.methods.nca.train_crops import (
+    PUBLISHED,
+    MaxCropTrainer,
+    WssCropTrainer,
+    fit_published,
+)
 from napari_wbc_nca.methods.trainer import Trainer, check_classes, start_from
 from napari_wbc_nca.models.nca import NCA, Pool
 from napari_wbc_nca.ops.metrics import label_iou
+from napari_wbc_nca.ops.stain import sample_field
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Checkpoint, Device, Image
 
@@ -73,8 +80,12 @@ class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
             self.pool = "parts"
         if params.exclude_border_cells:
             samples = [without_cut_cells(sample) for sample in samples]
-        fixed = {"name": params.normalisation} if init is None else dict(init.normalisation)
-        self.normalisation = fixed
+        self.normalisation: dict[str, Any] = {"name": params.normalisation}
+        if init is not None:
+            self.normalisation = dict(init.normalisation)
+        elif params.normalisation == PUBLISHED:
+            pictures = (sample_field(read_rgb(sample)) / 255 for sample in samples)
+            self.normalisation = fit_published(pictures)
         super().__init__(samples, params, init, state_file)
 
     def find_classes(self) -> tuple[str, ...]:
@@ -100,7 +111,10 @@ class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
         if init is None:
             sizes = {n: getattr(params, n) for n in ("channels", "hidden", "steps", "fire_rate")}
             architecture = {**sizes, "pool": self.pool, "classes": len(self.classes)}
-            return architecture, NCA(**architecture)
+            network = NCA(**architecture)
+            if params.update_init == "zero":
+                nn.init.zeros_(network.fc1.weight)
+            return architecture, network
         architecture = {**init.architecture, "pool": self.pool}
         network = NCA(**architecture)
         start_from(network, init)
@@ -211,7 +225,26 @@ class MaxTrainer(NcaTrainer):
     method, pool = "nca_max", "max"
 
 
-train_wss, train_max = WssTrainer.run, MaxTrainer.run
+def train_wss(
+    samples: Sequence[Sample],
+    params: NcaTrainParams,
+    init: Checkpoint | None = None,
+    state_file: Path | None = None,
+) -> Generator[Progress, None, Checkpoint]:
+    """Train NCA-WSS on windows around cells, or on the classes of whole crops."""
+    trainer = WssCropTrainer if params.supervision == "images" else WssTrainer
+    return (yield from trainer.run(samples, params, init, state_file))
+
+
+def train_max(
+    samples: Sequence[Sample],
+    params: NcaTrainParams,
+    init: Checkpoint | None = None,
+    state_file: Path | None = None,
+) -> Generator[Progress, None, Checkpoint]:
+    """Train WBC-NCA on windows around cells, or on the classes of whole crops."""
+    trainer = MaxCropTrainer if params.supervision == "images" else MaxTrainer
+    return (yield from trainer.run(samples, params, init, state_file))
 
 
 def classes_of(samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ Float = npt.NDArray[np.float32]
 Corner = tuple[int, int]
 
 _LEAST = 0.01  # of a cell's Gaussian, on whose side a pixel can lie; of the published code
-_COMPONENT = 0.5  # share of its peak's likelihood down to which a cell's component reaches
+PUBLISHED_MIN_LIKELIHOOD = 125 / 255
+"""Likelihood above which the published code takes a peak for a cell."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Contribution:
     """How much the pixels around a cell contribute to its detection."""
 
     corner: Corner  # row and column of the first pixel, in model pixels of the field
-    values: Float  # (h, w) in 0–1, 1 at the largest; 0 all along the border, and outside
+    # (h, w), 1 at the largest, or the raw gradient's; 0 all along the border, and outside.
+    values: Float
 
     @property
     def box(self) -> tuple[range, range]:
@@ -127,15 +129,20 @@ def contributions(
         values = patches.values[:, 0].cpu().numpy()
         for n, own, (y, x) in zip(some, values, patches.corners, strict=True):
             corner = (y + traced.corner[0], x + traced.corner[1])
-            found[n] = trimmed(own, corner, field, params.min_contribution)
+            scaled = params.contribution_scale == "relative"
+            found[n] = trimmed(own, corner, field, params.min_contribution, scaled)
         yield Progress(first + len(some), len(wanted), "Propagating from the detections")
     return found
 
 
 def trimmed(
-    gradient: npt.NDArray[Any], corner: Corner, field: tuple[int, int], noise: float
+    gradient: npt.NDArray[Any],
+    corner: Corner,
+    field: tuple[int, int],
+    noise: float,
+    scaled: bool = True,
 ) -> Contribution:
-    """Divide a gradient's positive part by its largest value; cut it to values from `noise` on.
+    """Take a gradient's positive part, cut to values from `noise` on; `scaled` by its largest.
 
     The ``(h, w)`` gradient, whose first pixel lies at `corner`, may reach beyond the field, of
     height and width `field`.
@@ -147,9 +154,9 @@ def trimmed(
     values = np.clip(gradient[inside], 0, None)
     top, left = (start + cut.start for start, cut in zip(corner, inside, strict=True))
     highest = float(values.max(initial=0))
-    if highest <= 0:
+    if highest <= (0 if scaled else noise):
         return Contribution((top, left), np.zeros((1, 1), np.float32))
-    values = values / highest
+    values = values / highest if scaled else values
     values[values < noise] = 0
     rows, columns = (np.flatnonzero(values.any(axis)) for axis in (1, 0))
     kept = values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -175,26 +182,30 @@ def signal(
     y, x = np.ogrid[top : top + 2 * radius + 1, left : left + 2 * radius + 1]
     away = (y - own.y) ** 2 + (x - own.x) ** 2
     values = _around(traced, own.kind, (top, left), 2 * radius + 1)
-    # NaN, outside the part, is never a region's.
-    region = ~np.isnan(values) & (np.exp(-away / (2 * sigma**2)) >= _LEAST)
-    for other in near:
-        distance = (y - centroids[other].y) ** 2 + (x - centroids[other].x) ** 2
-        region &= away < distance if other < number else away <= distance
     if params.region == "component":
-        region &= _component(values, radius)
+        region = _component(values, radius, params.min_likelihood or PUBLISHED_MIN_LIKELIHOOD)
+    else:  # NaN, outside the part, is never a region's
+        region = ~np.isnan(values) & (np.exp(-away / (2 * sigma**2)) >= _LEAST)
+        for other in near:
+            distance = (y - centroids[other].y) ** 2 + (x - centroids[other].x) ** 2
+            region &= away < distance if other < number else away <= distance
     given = values if params.signal == "likelihood" else np.ones_like(values)
     if params.derivative:
         given = given * values * (1 - values)
     result = np.where(region, given, 0)
     highest = float(result.max())
+    if params.contribution_scale == "raw":
+        return np.asarray(result, np.float32)
     # The guided gradient is homogeneous: a faint cell's is scaled to be as large as a sure one's.
     return np.asarray(result / highest if highest > 0 else region, np.float32)
 
 
-def _component(values: Float, middle: int) -> npt.NDArray[np.bool_]:
-    """Find connected pixels around the middle with at least half its likelihood."""
-    least = _COMPONENT * values[middle, middle]
-    parts, _ = ndi.label(np.nan_to_num(values) >= least)
+def _component(values: Float, middle: int, least: float) -> npt.NDArray[np.bool_]:
+    """Find connected pixels of likelihood `least` or more around the middle.
+
+    Cells whose likelihoods run together above the threshold share a component.
+    """
+    parts, _ = ndi.label(np.nan_to_num(values) >= min(least, values[middle, middle]))
     return np.asarray(parts == parts[middle, middle])
 
 

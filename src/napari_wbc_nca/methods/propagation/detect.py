@@ -32,8 +32,6 @@ Float = npt.NDArray[np.float32]
 _SMALLEST_TILE = 128  # model pixels
 _LARGEST_TILE = 512  # model pixels; a forward pass of it takes about half a second
 _CANDIDATE = 0.4  # least likelihood of a place to be checked, over that of a cell
-PUBLISHED_MIN_LIKELIHOOD = 125 / 255
-"""Likelihood above which the published code takes a peak for a cell."""
 
 
 def build_detector(architecture: Mapping[str, Any]) -> UNet:

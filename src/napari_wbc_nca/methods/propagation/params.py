@@ -27,8 +27,8 @@ class PropagationParams(PredictParams):
     min_distance: float = bounded(2.0, "Least distance of two cells of a kind", 0, 512, "model px")
     region: Literal["gaussian", "component"] = bounded(
         "gaussian",
-        "Pixels a cell's signal starts from: nearest to its peak, as in the published code, or "
-        "connected to it, as in the paper",
+        "Pixels a cell's signal starts from: nearest to its peak, as in the published code, or the "
+        "'component' of the likelihood above its threshold, as in the paper",
         advanced=True,
     )
     signal: Literal["likelihood", "one"] = bounded(
@@ -45,6 +45,12 @@ class PropagationParams(PredictParams):
         "Seeds and costs of the graph cut: of the published code, of the paper, the paper's "
         "with smoothed seeds on stained matter, or by the cell's colours against the other "
         "cells'; 'model' takes what suits the model",
+        advanced=True,
+    )
+    contribution_scale: Literal["relative", "raw"] = bounded(
+        "relative",
+        "Scale in which cells are compared at a pixel: each relative to its own largest "
+        "contribution, or 'raw', the maximum projection of the paper's equation 4",
         advanced=True,
     )
     min_contribution: float = bounded(
@@ -78,6 +84,11 @@ class PropagationTrainParams(TrainParams):
     pixel_size: float = bounded(0.27, "Side of a model pixel", 0.01, 10, "µm")
     sigma: float = bounded(5.0, "σ of a centroid's Gaussian", 0.5, 128, "model px")
     patch_size: int = bounded(320, "Side of a patch, a multiple of 16", 32, 2048, "model px")
+    augmentation: Literal["full", "rotations"] = bounded(
+        "full",
+        "How patches are varied: in stain, focus, noise, flips and quarter turns, or by quarter "
+        "turns alone, as in the paper",
+    )
     max_scale_factor: float = bounded(1.8, "Greatest factor by which patches are scaled", 1, 4)
     match_distance: float = bounded(
         10.0, "Distance up to which a peak is a centroid's, in validation", 0, unit="model px"

@@ -161,8 +161,9 @@ class PatchBatch:
 class PatchSampler:
     """Sampler of patches around random cells.
 
-    A patch is turned by a multiple of 90°, flipped, and varied in scale and stain. Its Gaussians
-    are scaled with it: the width of a trained detector's peaks gives the size of its cells.
+    A patch is turned by a multiple of 90°; unless the augmentation is by rotations alone, it is
+    flipped and varied in stain. Where it is varied in scale, its Gaussians are scaled with it: the
+    width of a trained detector's peaks gives the size of its cells.
     """
 
     def __init__(self, fields: Sequence[AnnotatedField], params: PropagationTrainParams) -> None:
@@ -192,9 +193,10 @@ class PatchSampler:
             pixels = F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
         centres = [(own - origin + 0.5) * ratio - 0.5 for own in field.centres]
         target = targets(size, centres, params.sigma * scale)
-        image = augment_stain(pixels, random)
+        full = params.augmentation == "full"
+        image = augment_stain(pixels, random) if full else pixels
         image = network_input(image, {"name": params.normalisation}, params.colour)
-        return _rotate(image, target, random)
+        return _rotate(image, target, random, flip=full)
 
 
 def _origin(field: AnnotatedField, side: int, random: np.random.Generator) -> npt.NDArray[np.int_]:
@@ -234,10 +236,10 @@ def network_input(
 
 
 def _rotate(
-    image: torch.Tensor, target: torch.Tensor, random: np.random.Generator
+    image: torch.Tensor, target: torch.Tensor, random: np.random.Generator, flip: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn both by the same multiple of 90°, and flip them."""
-    quarter, flip = int(random.integers(4)), bool(random.integers(2))
+    """Turn both by the same multiple of 90°, and flip half of them where `flip`."""
+    quarter, flip = int(random.integers(4)), flip and bool(random.integers(2))
     turned = (torch.rot90(part, quarter, (1, 2)) for part in (image, target))
     first, second = (part.flip(2) if flip else part for part in turned)
     return first, second

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from napari_wbc_nca.cell_types import detection_class
+from napari_wbc_nca.methods.propagation.contribution import PUBLISHED_MIN_LIKELIHOOD
 from napari_wbc_nca.methods.propagation.detect import (
-    PUBLISHED_MIN_LIKELIHOOD,
     build_detector,
     detector_card,
     scaled_by_cells,
