@@ -54,6 +54,8 @@ def test_method_is_measured_in_folds(wbc, measured, tmp_path):
         "gradient_checkpointing=yes",
         "--seed",
         5,
+        "--test",
+        tmp_path / "t",
     ]
     done = wbc("evaluate", "nca_wss", tmp_path, tmp_path / "b", "-o", tmp_path / "r", *options)
     assert done.status == 0
@@ -63,6 +65,8 @@ def test_method_is_measured_in_folds(wbc, measured, tmp_path):
         CrossValidateParams(folds=3),
         NcaTrainParams(epochs=2, gradient_checkpointing=True),
         NcaParams(seed=5),
+        [tmp_path / "t"],
+        tmp_path / "r",
     )
 
 
