@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SOURCE, CELL = 128, 64  # pixels of a crop, and of the box of the cell in it
-OUTER, WINDOW, DIAMETER = 48, 40, 29  # model pixels: of the density, of the window, of the box
+OUTER, WINDOW, DIAMETER = 48, 36, 29  # model pixels: of the density, of the window, of the box
 
 
 def turn(crops: Tensor, varied: bool, scale: float = 0.2, shift: float = 0.06) -> Tensor:

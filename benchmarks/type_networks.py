@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,10 +9,27 @@ from torch import Tensor, nn
 from napari_wbc_nca.cell_types import FINE
 from napari_wbc_nca.models import nca_bfloat16
 from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.ops.stain import TREATMENTS
 
 WIDTHS = (32, 64, 96, 128)
 FEATURES = 2 * WIDTHS[-1]
-STUDENT = {"channels": 48, "hidden": 64, "steps": 12, "pool": "mean_max", "readouts": 0}
+STUDENT = {"channels": 48, "hidden": 64, "steps": 9, "pool": "mean_max", "readouts": 0}
+
+
+def saturated(density: Tensor) -> Tensor:
+    """Return the absorptance ``1 - exp(-2 d)`` of ``(B, 3, h, w)`` densities."""
+    return 1 - (-2 * density.clamp(min=-0.2)).exp()
+
+
+TREATED = {**TREATMENTS, "saturated": saturated}
+"""Treatments that were tried; the automaton has those of `TREATMENTS`."""
+
+
+TEACHERS = {
+    "colour_teacher": ("saturated", "nucleus_colour"),
+    "density_teacher": ("nucleus_density",),
+}
+"""Stages of the teachers, and the treatments that each is trained on."""
 
 
 class Block(nn.Module):
@@ -66,19 +81,25 @@ class Student(NCA):
         self.aux = nn.Linear(self.fc2.out_features, attributes)
         self.hint = nn.Linear(self.fc2.in_features, FEATURES)
 
-    def train_step(self, x: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         """Logits of classes and of attributes, and the guess of the teacher's features."""
-        state = nca_bfloat16.rollout(x, self._weights(), steps, self.fire_rate)
+        state = nca_bfloat16.rollout(x, self._weights(), self.steps, self.fire_rate)
         pooled = torch.cat([state.mean((2, 3)), state.amax((2, 3))], 1)
         hidden = F.relu(self.fc2(pooled))
         return self.fc3(hidden), self.aux(hidden), self.hint(pooled)
 
 
-def average(teachers: list[Teacher], views: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean probabilities of teachers over `views`, and the first one's standardised features."""
+def average(teachers: dict[str, Teacher], density: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean probabilities of the teachers, and the standardised features of the first.
+
+    Each sees ``(B, 3, H, W)`` densities by its own treatments; the mean is over all of these.
+    """
+    found, features = [], []
     with torch.inference_mode():
-        found = [(t.fc(f).softmax(1), f) for t in teachers for f in map(t.features, views)]
-        features = torch.stack([f for _, f in found[: len(views)]]).mean(0)
-        spread = features.std(0) + 1e-3
-        normal = ((features - features.mean(0)) / spread).clamp(-4, 4)
-    return cast("Tensor", sum(p for p, _ in found)) / len(found), normal
+        for stage, teacher in teachers.items():
+            own = [teacher.features(TREATED[name](density)) for name in TEACHERS[stage]]
+            found += [teacher.fc(one).softmax(1) for one in own]
+            features.append(torch.stack(own).mean(0))
+        first = features[0]
+        normal = ((first - first.mean(0)) / (first.std(0) + 1e-3)).clamp(-4, 4)
+    return torch.stack(found).mean(0), normal

@@ -128,31 +128,32 @@ def window_density(rgb: npt.NDArray[Any]) -> Float:
     return np.log((background + 1) / (pixels + 1)).clip(-0.3, 4).astype(np.float32)
 
 
-def saturated(density: Tensor) -> Tensor:
-    """Return the absorptance ``1 - exp(-2 d)`` of ``(B, 3, h, w)`` densities."""
-    return 1 - (-2 * density.clamp(min=-0.2)).exp()
-
-
-def relative_to_nucleus(density: Tensor) -> Tensor:
+def relative_to_nucleus_colour(density: Tensor) -> Tensor:
     """Divide ``(B, 3, h, w)`` densities by their 97th percentile in each window and channel.
 
-    The nucleus is the densest part of a cell, so its colour becomes the same in all stains.
+    The nucleus is the densest part of a cell: its colour becomes the same in all stains.
     """
+    return density / _densest(density)
+
+
+def relative_to_nucleus_density(density: Tensor) -> Tensor:
+    """Divide ``(B, 3, h, w)`` densities by the 97th percentile of their mean over the channels.
+
+    The nucleus becomes equally dense in all stains, and colours stay as they are.
+    """
+    return density / _densest(density.mean(1, keepdim=True))
+
+
+def _densest(density: Tensor) -> Tensor:
+    """``(B, C, 1, 1)`` percentile of every other pixel of each window, at least 0.05."""
     values = density[:, :, ::2, ::2].flatten(2)
-    densest = values.kthvalue(int(0.97 * values.shape[2]), 2).values
-    return density / densest[:, :, None, None].clamp(min=0.05)
-
-
-def standardised(density: Tensor) -> Tensor:
-    """Return ``(B, 3, h, w)`` densities with mean 0 and deviation 0.5 in window and channel."""
-    mean, deviation = density.mean((2, 3), keepdim=True), density.std((2, 3), keepdim=True)
-    return (density - mean) / (deviation + 0.03) * 0.5
+    found = values.kthvalue(int(0.97 * values.shape[2]), 2).values
+    return found[:, :, None, None].clamp(min=0.05)
 
 
 TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "saturated": saturated,
-    "nucleus": relative_to_nucleus,
-    "standard": standardised,
+    "nucleus_colour": relative_to_nucleus_colour,
+    "nucleus_density": relative_to_nucleus_density,
 }
 """Treatments of the densities of windows by the names that a classifier's card lists."""
 

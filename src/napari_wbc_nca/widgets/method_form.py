@@ -148,7 +148,7 @@ NCA = MethodDisplay(
     ),
     action="Segment WBCs",
     nothing="No white blood cell found",
-    names=("projection", "locate"),
+    names=("projection", "locate", "differential"),
     captions={"projection": "Outline", "locate": "Find cells", "tta_rotations": "Rotations"},
     texts={
         "projection": {
@@ -159,6 +159,11 @@ NCA = MethodDisplay(
             "grown": "grown from the centre",
         },
         "locate": FIND,
+        "differential": {
+            "model": "the model's own classes",
+            "five": "five types",
+            "fine": "fine: bands, immature cells",
+        },
     },
     live="projection",
     phases={"Estimating": 2, "Finding": 1, "Segmenting": 3},

@@ -16,7 +16,7 @@ from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint
 
 SIZES = {"channels": 8, "hidden": 8, "steps": 2, "pool": "mean_max", "head": 8, "readouts": 0}
-TREATED = {"name": "window", "treatments": ["nucleus", "saturated", "standard"]}
+TREATED = {"name": "window", "treatments": ["nucleus_density", "nucleus_colour"]}
 PARAMS = NcaParams(device="cpu")
 
 

@@ -1,0 +1,119 @@
+"""Calibrate a classifier of types on a laboratory that did not train it, and measure how well.
+
+    python benchmarks/calibrate.py TYPES.csv OUTPUT.json
+
+``TYPES.csv`` is what ``measure_types.py`` wrote of a model that `fields` did not train: each cell
+as the program finds, outlines and types it. The temperature, and the threshold of *unsure*, the
+least above which 95 % of the cells are typed right, are fitted on ``fields``; ``OUTPUT.json`` has
+them, and for each set the expected calibration error, the accuracy of the cells above the
+threshold, and their share.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import minimize_scalar
+
+from napari_wbc_nca.cell_types import TYPES
+
+Values = npt.NDArray[np.float64]
+
+FITTED = "fields"
+ACCURACY = 0.95
+BINS, DRAWS = 10, 1000
+
+
+def main(predictions: Path, output: Path) -> None:
+    """Fit on one set and measure on all, from the table that ``measure_types.py`` wrote."""
+    table = pd.read_csv(predictions)
+    sets = {str(name): part for name, part in table.groupby("data")}
+    temperature = fit_temperature(*probabilities(sets[FITTED]))
+    own, right = confidence(sets[FITTED], temperature)
+    threshold = unsure_threshold(own, right)
+    found: dict[str, Any] = {"temperature": temperature, "unsure_threshold": threshold, "sets": {}}
+    for name, part in sets.items():
+        own, right = confidence(part, temperature)
+        kept = own >= threshold
+        low, high = error_interval(own, right)
+        found["sets"][name] = {
+            "cells": len(part),
+            "calibration_error": calibration_error(own, right),
+            "interval": [low, high],
+            "accuracy_above": float(right[kept].mean()) if kept.any() else None,
+            "share_above": float(kept.mean()),
+            "coverage": coverage(own, right),
+        }
+    output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=2))
+
+
+def probabilities(part: pd.DataFrame) -> tuple[Values, npt.NDArray[np.intp]]:
+    """``(N, 5)`` probabilities of the cells found, and the numbers of their true types."""
+    found = part.dropna(subset=[f"p_{name}" for name in TYPES])
+    values = found[[f"p_{name}" for name in TYPES]].to_numpy(float)
+    return values, np.array([TYPES.index(name) for name in found["true"]])
+
+
+def scaled(values: Values, temperature: float) -> Values:
+    """Divide logits by a temperature (Guo et al., ICML 2017)."""
+    powers = np.maximum(values, 1e-12) ** (1 / temperature)
+    return powers / powers.sum(1, keepdims=True)
+
+
+def fit_temperature(values: Values, true: npt.NDArray[np.intp]) -> float:
+    """Find the temperature of the least cross-entropy, each type counted alike."""
+    weights = 1 / np.bincount(true, minlength=len(TYPES)).clip(1)[true]
+
+    def loss(log: float) -> float:
+        chosen = scaled(values, float(np.exp(log)))[np.arange(len(true)), true]
+        return float(-(weights * np.log(chosen.clip(1e-12))).sum() / weights.sum())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+
+
+def confidence(part: pd.DataFrame, temperature: float) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """Calibrated probability of the likeliest type of each cell, and whether it is the true one."""
+    values, true = probabilities(part)
+    after = scaled(values, temperature)
+    return after.max(1), after.argmax(1) == true
+
+
+def unsure_threshold(own: Values, right: npt.NDArray[np.bool_]) -> float:
+    """Find the least threshold above which the asked share is right; 1 where none is."""
+    order = np.argsort(-own, kind="stable")
+    share = np.cumsum(right[order]) / np.arange(1, len(own) + 1)
+    enough = np.flatnonzero(share >= ACCURACY)
+    return float(own[order][enough[-1]]) if len(enough) else 1.0
+
+
+def calibration_error(own: Values, right: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error over bins of equal numbers of cells."""
+    parts = np.array_split(np.argsort(own, kind="stable"), min(BINS, len(own)))
+    gaps = [abs(own[part].mean() - right[part].mean()) * len(part) for part in parts]
+    return float(sum(gaps) / len(own))
+
+
+def error_interval(own: Values, right: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """95 % bootstrap interval of the expected calibration error."""
+    rng = np.random.default_rng(0)
+    draws = (rng.integers(len(own), size=len(own)) for _ in range(DRAWS))
+    low, high = np.quantile([calibration_error(own[d], right[d]) for d in draws], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def coverage(own: Values, right: npt.NDArray[np.bool_]) -> list[list[float]]:
+    """Share kept, and its accuracy, of the surest tenth, fifth and so on of the cells."""
+    order = np.argsort(-own, kind="stable")
+    counts = [max(1, round(len(own) * share / 10)) for share in range(1, 11)]
+    return [[count / len(own), float(right[order[:count]].mean())] for count in counts]
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:3]))
