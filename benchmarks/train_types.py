@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ import torch.nn.functional as F
 import type_augmentation as views
 from torch import Tensor
 from type_batches import Batch, Batches, attribute_loss
-from type_networks import TEACHERS, TREATED, Student, Teacher, average
+from type_networks import TEACHERS, TREATED, Student, Teacher, average, to_checkpoint
 
+from napari_wbc_nca.io.weights import save
 from napari_wbc_nca.ops.stain import TREATMENTS
 
 SEEN = tuple(TREATMENTS)
@@ -167,6 +168,9 @@ def main(crops: Path, attributes: Path, output: Path, stage: str, seconds: float
             print(f"{stage} {done:.2f} step {run.steps} loss {loss:.3f}", flush=True)
             run.save(output / f"{stage}.pt")
     run.save(output / f"{stage}.pt")
+    if stage not in TEACHERS:
+        card = {"data": batches.counts(), "params": asdict(run.recipe), "licence": ""}
+        save(to_checkpoint(run.ema, card), output / f"{stage}.safetensors")
 
 
 if __name__ == "__main__":

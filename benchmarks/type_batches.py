@@ -73,6 +73,10 @@ class Batches:
             parts.append((self.crops[name][at], allowed.reshape(own, len(FINE)), known))
         return Batch(*map(torch.cat, zip(*parts, strict=True)))
 
+    def counts(self) -> dict[str, int]:
+        """Count the cells of each set that train."""
+        return {name: sum(map(len, own.values())) for name, own in self.cells.items()}
+
 
 def training_cells(name: str, groups: np.ndarray) -> np.ndarray:
     """Return the cells of a set that may train, by number."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from type_augmentation import DIAMETER, OUTER, WINDOW
 
 from napari_wbc_nca.cell_types import FINE
 from napari_wbc_nca.models import nca_bfloat16
 from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.ops.stain import TREATMENTS
+from napari_wbc_nca.types import Checkpoint
 
 WIDTHS = (32, 64, 96, 128)
+PIXEL_SIZE = 0.43  # µm of a model pixel, where a cell is 12.5 µm wide
 FEATURES = 2 * WIDTHS[-1]
 STUDENT = {"channels": 48, "hidden": 64, "steps": 9, "pool": "mean_max", "readouts": 0}
 
@@ -103,3 +108,24 @@ def average(teachers: dict[str, Teacher], density: Tensor) -> tuple[Tensor, Tens
         first = features[0]
         normal = ((first - first.mean(0)) / (first.std(0) + 1e-3)).clamp(-4, 4)
     return torch.stack(found).mean(0), normal
+
+
+def to_checkpoint(weights: dict[str, Tensor], card: dict[str, Any]) -> Checkpoint:
+    """Make the classifier of an automaton's weights, without the heads that only train."""
+    own = {
+        name: value.float().numpy()
+        for name, value in weights.items()
+        if name.split(".")[0] not in ("aux", "hint")
+    }
+    return Checkpoint(
+        "nca_max",
+        STUDENT,
+        own,
+        FINE,
+        float(DIAMETER),
+        PIXEL_SIZE,
+        WINDOW,
+        {"name": "window", "treatments": list(TREATMENTS)},
+        {"density_window": OUTER, "finder": "wbc-smear", **card},
+        "wbc-fine",
+    )
