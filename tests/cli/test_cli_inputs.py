@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_wbc_nca.cli.segment import find_inputs, name_outputs
+from napari_wbc_nca.io._files import name_outputs
+from napari_wbc_nca.workflow.batch import find_inputs
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 import napari_wbc_nca
+from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import prepare, require_colours, to_rgb
 from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.overlaps import resolve_overlaps
@@ -86,7 +87,10 @@ def assemble(
     maps = {"response": (labels["cell"] > 0).astype(np.float32)} if params.maps else {}
     cells_table = cell_table(settled, checkpoint.classes, image.pixel_size)
     given = {"points": points, "boxes": boxes}
-    found = {name: place.tolist() for name, place in given.items() if place is not None}
+    found: dict[str, Any] = {n: place.tolist() for n, place in given.items() if place is not None}
+    if image.source:  # which ties results and corrections together
+        source = {"source": image.source, "sha256": file_sha256(image.source)}
+        found |= {"program": "napari-wbc-nca", "input": source}
     return Segmentation(labels, cells_table, maps, {"diameter": 20.0, **found})
 
 

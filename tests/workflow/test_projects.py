@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import tifffile
 
-from napari_wbc_nca.cli.segment import find_inputs
 from napari_wbc_nca.datasets import readers
 from napari_wbc_nca.evaluation.ground_truth import read_ground_truth, read_images
 from napari_wbc_nca.evaluation.params import EvaluateParams
@@ -15,6 +14,7 @@ from napari_wbc_nca.formats.tiff import find_label_images, read_segmentation
 from napari_wbc_nca.project.database import ProjectError
 from napari_wbc_nca.project.journal import Correction, RegionChange
 from napari_wbc_nca.project.project import Project
+from napari_wbc_nca.workflow.batch import find_inputs
 from napari_wbc_nca.workflow.projects import image_files, label_files, training_data
 
 

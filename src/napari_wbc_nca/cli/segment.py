@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,73 +11,13 @@ import typer
 
 from napari_wbc_nca.cli import console
 from napari_wbc_nca.cli.options import make, with_fields
-from napari_wbc_nca.datasets.samples import is_picture
-from napari_wbc_nca.io import omezarr
-from napari_wbc_nca.io._files import name_outputs
-from napari_wbc_nca.io.results import SUFFIXES
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.project.project import is_project
+from napari_wbc_nca.workflow.batch import find_inputs
 
 if TYPE_CHECKING:
     from napari_wbc_nca.datasets.label_files import Prompts
     from napari_wbc_nca.methods.params import PredictParams
     from napari_wbc_nca.types import Checkpoint, Image, Segmentation
-
-
-@dataclass
-class Inputs:
-    """Images on the command line.
-
-    `files` has each image once, in the order of the arguments, and the name of its outputs;
-    `failed` each argument without an image, and the reason.
-    """
-
-    files: dict[Path, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-
-def find_inputs(arguments: Sequence[str]) -> Inputs:
-    """Find the images of files, folders, patterns and annotation projects.
-
-    In folders and patterns, label images and overlays that an earlier run wrote are left out.
-    """
-    found: list[Path] = []
-    inputs = Inputs()
-    for argument in arguments:
-        path = Path(argument).expanduser()
-        if is_project(path):
-            images, why = _project_images(path)
-        elif path.is_dir() and not omezarr.is_zarr(path):
-            images = list(filter(_is_input, sorted(path.iterdir())))
-            why = "there is no image in this folder; give images, or a folder with images"
-        elif not path.exists() and glob.has_magic(argument):
-            matches = sorted(glob.glob(str(path), recursive=True))
-            images = list(filter(_is_input, map(Path, matches)))
-            why = "no image matches this pattern; check the path"
-        else:
-            images, why = [path], ""
-        if not images:
-            inputs.failed[argument] = why
-        found += images
-    once: dict[Path, Path] = {}
-    for path in found:
-        once.setdefault(path.resolve(), path)
-    inputs.files = name_outputs(once.values())
-    return inputs
-
-
-def _project_images(folder: Path) -> tuple[list[Path], str]:
-    """List the images of a project; none, and the reason, where it cannot be opened."""
-    from napari_wbc_nca.workflow.projects import image_files
-
-    try:
-        return image_files(folder), ""
-    except ValueError as error:
-        return [], str(error)
-
-
-def _is_input(path: Path) -> bool:
-    return omezarr.is_zarr(path) or (is_picture(path) and not path.name.endswith(SUFFIXES))
 
 
 MODEL = "wbc-smear"

@@ -55,10 +55,18 @@ class Project:
 
     def images(self) -> Iterator[ImageRecord]:
         """List the images in the order in which they were added."""
-        for number, path, sha256, pixel_size in self.database.query(
-            "SELECT id, path, sha256, pixel_size FROM images ORDER BY id"
+        for number, path, sha256, pixel_size, reviewed in self.database.query(
+            "SELECT id, path, sha256, pixel_size, reviewed FROM images ORDER BY id"
         ):
-            yield ImageRecord(number, self._absolute(path), sha256, pixel_size)
+            yield ImageRecord(number, self._absolute(path), sha256, pixel_size, reviewed)
+
+    def set_reviewed(self, image: ImageRecord, time: str | None) -> None:
+        """Write when the review of an image was finished, in UTC; None takes that back."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE images SET reviewed = ? WHERE id = ?", (time, image.id))
+
+        self.database.wait(self.database.submit(write))
 
     def add_image(
         self, path: Path, pixel_size: float | None = None, sha256: str | None = None
@@ -103,12 +111,14 @@ class Project:
 
     def layers(self, image: ImageRecord) -> Iterator[LayerRecord]:
         """Label layers of an image in the order in which they were added."""
-        for number, name, run, last in self.database.query(
+        for number, name, run, last, steps in self.database.query(
             "SELECT id, name, run, (SELECT coalesce(max(time), '') FROM transactions WHERE "
-            "layer = layers.id) FROM layers WHERE image = ? ORDER BY id",
+            "layer = layers.id), (SELECT count(*) FROM transactions WHERE layer = layers.id) "
+            "FROM layers WHERE image = ? ORDER BY id",
             image.id,
         ):
-            yield LayerRecord(number, name, json.loads(run), len(self.journal(number)), last)
+            made = json.loads(run)
+            yield LayerRecord(number, name, made, len(self.journal(number)), last, steps)
 
     def add_layer(
         self,
@@ -152,7 +162,8 @@ class Project:
         """Write the corrected label images with their tables and records into the folder.
 
         ``NAME_labels.tif``, ``NAME_cells.csv`` and ``NAME.json``, as ``segment`` writes them, of
-        each image with corrections; they replace older ones when they are complete.
+        each image with corrections; they replace older ones when they are complete. Those of an
+        image that did not change since are left as they are.
 
         Raises
         ------
@@ -185,11 +196,27 @@ class Project:
 
 
 def default_folder(image: Path) -> Path:
-    """Choose the folder of an image's project: beside it if writable, else the user's."""
+    """Choose the folder of an image's project: beside it if writable, else the user's.
+
+    The one project of all images of a folder is taken where there is one, and none of the image.
+    """
     beside = image.with_name(image.stem + ENDING)
+    if not beside.exists() and is_project(together := folder_project(image.parent)):
+        return together
     if beside.exists() or os.access(image.parent, os.W_OK):
         return beside
     return user_folder(image.stem)
+
+
+def folder_project(folder: Path) -> Path:
+    """Return the place of the one project of all images of a folder; it need not exist.
+
+    Examples
+    --------
+    >>> folder_project(Path("smears/day1")).as_posix()
+    'smears/day1/day1.wbcproject'
+    """
+    return folder / f"{folder.resolve().name}{ENDING}"
 
 
 def user_folder(name: str) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wbc_nca.cell_types import REJECTED
-from napari_wbc_nca.io._files import write_files
+from napari_wbc_nca.io._files import to_json, write_files
 from napari_wbc_nca.io.results import LABELS, RECORD, TABLE, write_json, write_labels
 
 if TYPE_CHECKING:
@@ -34,12 +35,15 @@ class ImageRecord:
         Of the file, by which it is known when it was moved.
     pixel_size
         Side of a pixel in µm; None where unknown.
+    reviewed
+        When its review was finished, in UTC; None before.
     """
 
     id: int
     path: Path
     sha256: str
     pixel_size: float | None
+    reviewed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class LayerRecord:
         Edits that are applied.
     last
         Time of the last transaction in UTC; empty where there is none.
+    transactions
+        Edits, undo and redo so far.
     """
 
     id: int
@@ -63,6 +69,7 @@ class LayerRecord:
     run: Mapping[str, Any]
     corrections: int
     last: str
+    transactions: int
 
     @property
     def position(self) -> str:
@@ -86,6 +93,7 @@ def layer_record(image: ImageRecord, layer: LayerRecord) -> dict[str, Any]:
         },
         "corrections": layer.corrections,
         "corrected": layer.last,
+        "transactions": layer.transactions,
     }
 
 
@@ -107,6 +115,10 @@ def write_snapshot(
     """
     import pandas as pd
 
+    name, record = f"{name}{layer.position}", layer_record(image, layer)
+    files = [folder / f"{name}{ending}" for ending in (LABELS["cell"], TABLE, RECORD)]
+    if _is_current(files, record):
+        return files
     labels, rows = journal.restore()
     rejected = [label for label, row in rows.items() if row.get("status") == REJECTED]
     labels[np.isin(labels, rejected)] = 0
@@ -115,18 +127,23 @@ def write_snapshot(
     table = table.drop(columns="index", errors="ignore")
     if "label" not in table:
         table = pd.DataFrame({"label": np.zeros(0, int), "class": np.zeros(0, object)})
-    name, record = f"{name}{layer.position}", layer_record(image, layer)
-    return write_files(
-        {
-            folder / f"{name}{LABELS['cell']}": lambda path: write_labels(
-                path, _flat(labels), image.pixel_size
-            ),
-            folder / f"{name}{TABLE}": lambda path: table.to_csv(
-                path, index=False, encoding="utf-8"
-            ),
-            folder / f"{name}{RECORD}": lambda path: write_json(path, record),
-        }
-    )
+    writers: list[Callable[[Path], object]] = [
+        lambda path: write_labels(path, _flat(labels), image.pixel_size),
+        lambda path: table.to_csv(path, index=False, encoding="utf-8"),
+        lambda path: write_json(path, record),
+    ]
+    return write_files(dict(zip(files, writers, strict=True)))
+
+
+def _is_current(files: list[Path], record: Mapping[str, Any]) -> bool:
+    """Whether files that were written before show a layer as it is now."""
+    if not all(file.exists() for file in files):
+        return False
+    try:
+        written = json.loads(files[-1].read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(written == to_json(record))
 
 
 def _flat(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

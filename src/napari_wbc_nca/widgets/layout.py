@@ -6,16 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
+    QDockWidget,
     QFileDialog,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QMainWindow,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -107,6 +110,28 @@ def big_button(text: str, tip: str) -> QPushButton:
     button.setMinimumHeight(40)
     button.setStyleSheet(ACCENT)
     return button
+
+
+def share_place(widget: QWidget, *kinds: type[QWidget]) -> None:
+    """Put the dock of a widget as a tab where a dock with a widget of one of `kinds` is open."""
+    own = _dock_of(widget) if isalive(widget) else None
+    window = None if own is None else own.parent()
+    if own is None or not isinstance(window, QMainWindow):
+        return
+    others = [_dock_of(other) for kind in kinds for other in window.findChildren(kind)]
+    for other in others:
+        if other is not None and other is not own and not other.isFloating():
+            window.tabifyDockWidget(other, own)
+            own.raise_()
+            return
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    """Dock that a widget lies in."""
+    parent: QObject | None = widget
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent
 
 
 class _IgnoreWheel(QObject):

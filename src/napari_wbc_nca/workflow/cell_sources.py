@@ -96,6 +96,7 @@ def _sources(place: Path, opened: Mapping[Path, Project]) -> Iterator[CellSource
         for folder in dict.fromkeys([*inside, *filter(None, of_table.values())]):
             try:
                 project = opened.get(folder) or stack.enter_context(Project(folder))
+                project.database.flush()
             except ProjectError as error:
                 failed[folder] = error
                 if folder not in of_table.values():
@@ -130,7 +131,7 @@ def _corrected(project: Project, known: set[str]) -> Iterator[CellSource]:
         layers = [] if image.sha256 in known else project.latest_layers(image)
         for layer in layers:
             name = f"{names[image.path]}{layer.position}"
-            yield CellSource(name, partial(_read_layer, project, image, layer, name))
+            yield CellSource(name, partial(read_layer, project, image, layer, name))
         if layers:
             known.add(image.sha256)
 
@@ -164,23 +165,24 @@ def read_result(table: Path, name: str) -> ImageCells:
     )
 
 
-def _read_layer(project: Project, image: ImageRecord, layer: LayerRecord, name: str) -> ImageCells:
+def read_layer(project: Project, image: ImageRecord, layer: LayerRecord, name: str) -> ImageCells:
     """Read the corrected cells of a layer of a project."""
     import pandas as pd
 
-    labels, rows = project.journal(layer.id).restore()
+    journal = project.journal(layer.id)
+    rows, (height, width) = journal.rows(), journal.shape[-2:]
     table = pd.DataFrame(
         [{"label": label, **rows[label], "index": label} for label in sorted(rows)]
     )
     if "box_y0" not in table:
-        table = table.merge(measure_cells(labels), left_on="index", right_index=True, how="left")
+        measured = measure_cells(journal.restore()[0])
+        table = table.merge(measured, left_on="index", right_index=True, how="left")
     record = layer_record(image, layer)
-    size: tuple[int, int] = labels.shape[-2:]
     return ImageCells(
         name,
-        _rated(table, size, record),
+        _rated(table, (height, width), record),
         record,
-        lambda: labels,
+        lambda: journal.restore()[0],
         lambda index: _read_picture(image.path if image.path.exists() else None, image.path),
     )
 

@@ -172,7 +172,7 @@ def test_cells_of_all_open_images_are_counted_together(viewer, dock):
     add_cells(viewer, "second")
     settle()
     assert dock.model.layer.name == "second cells"
-    dock.differential.everything.click()
+    dock.differential.scope.setCurrentText("Open images")
     assert counts(dock)["neutrophil"] == 6
     assert "2 images" in dock.differential.summary.text()
     text = dock.differential.csv()

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
+    QComboBox,
     QFileDialog,
     QHeaderView,
     QPushButton,
@@ -34,6 +34,8 @@ TIPS = (
     "Cells that wait for a review",
     "Cells that the border of the image cuts",
 )
+THIS, OPEN, FOLDER = SCOPES = ("This image", "Open images", "Folder")
+"""Whose cells are counted."""
 ROW = 20
 """Height of a row in screen pixels."""
 
@@ -44,7 +46,7 @@ class DifferentialTable(Column):
     Attributes
     ----------
     others
-        Function that returns the tables of all open images by name, the reviewed one included.
+        Function that returns the tables of a choice of `SCOPES` by image.
     """
 
     type_chosen = Signal(str)
@@ -53,22 +55,25 @@ class DifferentialTable(Column):
         super().__init__()
         self.table = _table()
         self.summary = text_label()
-        self.everything = QCheckBox("All open images")
-        self.everything.setToolTip("Count the cells of all images in the viewer together")
+        tip = "Whose cells are counted and reported; Folder is that of the dock Images of a folder"
+        self.scope = with_tip(QComboBox(), tip)
+        self.scope.addItems(SCOPES)
         self.copy = with_tip(QPushButton("Copy"), "Copy the table, to be pasted into a spreadsheet")
         self.save = QPushButton("CSV…")
         self.save.setToolTip("Save the table; over several images, with rows for each")
         self.plot = with_tip(QPushButton("Plot"), "Show the shares and their intervals as bars")
         self.rows.addWidget(self.table)
         self.rows.addWidget(self.summary)
-        self.rows.addWidget(row(self.copy, self.save, self.plot, self.everything))
+        self.report = QPushButton("Report…")
+        self.report.setToolTip("Write a page to read, print and sign, with all cells and reasons")
+        self.rows.addWidget(row(self.scope, self.copy, self.save, self.plot, self.report))
         self.counts = pd.DataFrame()
-        self.others: Callable[[], Mapping[str, pd.DataFrame]] = dict
+        self.others: Callable[[str], Mapping[str, pd.DataFrame]] = lambda scope: {}
         self._model: ReviewModel | None = None
         self.table.cellClicked.connect(self._on_click)
         self.copy.clicked.connect(self._copy)
         self.save.clicked.connect(self._save)
-        self.everything.toggled.connect(self.update_counts)
+        self.scope.currentIndexChanged.connect(lambda _: self.update_counts())
 
     def show_cells(self, model: ReviewModel | None) -> None:
         """Count the cells of a model."""
@@ -103,7 +108,8 @@ class DifferentialTable(Column):
     def _tables(self) -> Mapping[str, pd.DataFrame]:
         assert self._model is not None
         one = {self._model.layer.name: self._model.table}
-        return (self.others() if self.everything.isChecked() else one) or one
+        scope = self.scope.currentText()
+        return (one if scope == THIS else self.others(scope)) or one
 
     def _fill(self, colours: Mapping[str, str]) -> None:
         self.table.setRowCount(len(self.counts))

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import (
-    QDockWidget,
-    QLineEdit,
-    QMainWindow,
-    QPushButton,
-    QTabWidget,
-    QWidget,
-)
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QTabWidget, QWidget
 
 from napari_wbc_nca.cell_types import UNSURE
 from napari_wbc_nca.ops.review_table import rate
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
+from napari_wbc_nca.widgets.images.dock import IMAGES, ImagesWidget
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
-from napari_wbc_nca.widgets.layout import add_row, form_layout, row, text_label, with_tip
+from napari_wbc_nca.widgets.layout import (
+    add_row,
+    form_layout,
+    row,
+    share_place,
+    text_label,
+    with_tip,
+)
 from napari_wbc_nca.widgets.planes import content_of
 from napari_wbc_nca.widgets.review.canvas import ReviewCanvas, image_under
 from napari_wbc_nca.widgets.review.card import CellCard
 from napari_wbc_nca.widgets.review.crops import CropSource
-from napari_wbc_nca.widgets.review.differential_table import DifferentialTable
+from napari_wbc_nca.widgets.review.differential_table import FOLDER, THIS, DifferentialTable
 from napari_wbc_nca.widgets.review.gallery import Gallery
 from napari_wbc_nca.widgets.review.keys import (
     DOCKS,
@@ -38,10 +40,11 @@ from napari_wbc_nca.widgets.review.keys import (
 )
 from napari_wbc_nca.widgets.review.model import ReviewModel, calibration_of
 from napari_wbc_nca.widgets.review.plots import DIFFERENTIAL, CellsPlot
+from napari_wbc_nca.widgets.review.reporting import cells_of, report_folder, report_open
 from napari_wbc_nca.widgets.review.restore import RestoreButton
 from napari_wbc_nca.widgets.review.table import CellsTable
 from napari_wbc_nca.widgets.segment import SegmentWidget
-from napari_wbc_nca.widgets.worker import report
+from napari_wbc_nca.widgets.worker import Job, report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +61,8 @@ class ReviewWidget(ViewerWidget):
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.model: ReviewModel | None = None
         self.canvas = ReviewCanvas(self.viewer, self, self._say)
+        self._job: Job | None = None
+        self._images: ImagesWidget | None = None
         self._rated: dict[Labels, tuple[pd.DataFrame, pd.DataFrame]] = {}
         self._make_parts()
         self._lay_out()
@@ -67,7 +72,7 @@ class ReviewWidget(ViewerWidget):
         DOCKS[self.viewer] = self
         self._offer(self.viewer.layers.selection.active)
         self._on_layer()
-        QTimer.singleShot(0, self._join_tabs)
+        QTimer.singleShot(0, lambda: share_place(self, SegmentWidget))
 
     def on_layers(self) -> None:
         """Offer the layers of cells."""
@@ -145,7 +150,7 @@ class ReviewWidget(ViewerWidget):
         self.layer = LayerBox(Labels, "Layer of cells to review")
         self.reviewer = QLineEdit(placeholderText="name, written beside each decision")
         self.differential = DifferentialTable()
-        self.differential.others = self._all_tables
+        self.differential.others = self._tables_of
         self.order = QPushButton("Sort by doubt")
         self.order.setToolTip("The most doubtful cells first, instead of groups by type")
         self.order.setCheckable(True)
@@ -190,6 +195,7 @@ class ReviewWidget(ViewerWidget):
         self.layer.currentIndexChanged.connect(self._on_layer)
         self.reviewer.editingFinished.connect(self._on_reviewer)
         self.differential.type_chosen.connect(self._on_type)
+        self.differential.report.clicked.connect(self.report)
         self.differential.plot.clicked.connect(self._plot_differential)
         self.order.toggled.connect(self.gallery.sort_by_doubt)
         self.all.clicked.connect(lambda: self._on_type(""))
@@ -207,20 +213,6 @@ class ReviewWidget(ViewerWidget):
     def _cells(self) -> list[Labels]:
         layers = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
         return [layer for layer in layers if content_of(layer) == "cell"]
-
-    def _join_tabs(self) -> None:
-        """Share the place of an open Segment dock."""
-        if not isalive(self):
-            return
-        own = _dock_of(self)
-        window = None if own is None else own.parent()
-        if own is None or not isinstance(window, QMainWindow):
-            return
-        for widget in window.findChildren(SegmentWidget):
-            other = _dock_of(widget)
-            if other is not None and other is not own and not other.isFloating():
-                window.tabifyDockWidget(other, own)
-                own.raise_()
 
     def _on_key(self, event: QKeyEvent) -> bool:
         text = plain_text(event)
@@ -305,16 +297,61 @@ class ReviewWidget(ViewerWidget):
         self.tabs.setCurrentWidget(self.plot)
         self.plot.vertical.setCurrentText(DIFFERENTIAL)
 
-    def _all_tables(self) -> Mapping[str, pd.DataFrame]:
-        """Rated tables of the cells of all open images, one layer an image, by image."""
-        found: dict[str, pd.DataFrame] = {}
+    def report(self) -> None:
+        """Ask for a file, and write the report of what is counted."""
+        if self.model is None:
+            self._say("There are no cells to report.")
+            return
+        name = f"{self.model.layer.name} report.html"
+        found, _ = QFileDialog.getSaveFileName(self, "Save the report", name, "Page (*.html)")
+        if found:
+            self.write_report(Path(found).with_suffix(".html"))
+
+    def write_report(self, path: Path) -> None:
+        """Write the report of what is counted, in a thread."""
+        scope, images = self.differential.scope.currentText(), IMAGES.get(self.viewer)
+        if scope == FOLDER and images is not None and images.folder is not None:
+            steps = report_folder(images.folder.place, path, images.projects)
+        else:
+            layers = list(self._layers_by_image().values())
+            if scope == THIS and self.model is not None:
+                layers = [self.model.layer]
+            found = [cells_of(layer, self._table_of(layer), self.viewer) for layer in layers]
+            title = found[0].name if len(found) == 1 else f"{len(found)} open images"
+            steps = report_open(found, path, title)
+        self._job = job = Job(steps, self)
+        job.returned.connect(lambda _: self._say(f"Report: {path}"))
+        job.failed.connect(self._on_report_failed)
+        self._say("Writing the report…")
+        job.start()
+
+    def _on_report_failed(self, error: Exception) -> None:
+        self._say("")
+        report(error)
+
+    def _tables_of(self, scope: str) -> Mapping[str, pd.DataFrame]:
+        """Rated tables by image: of the open images, or of the folder in the Images dock."""
+        images = IMAGES.get(self.viewer)
+        if scope == FOLDER and images is not None:
+            if images is not self._images:
+                self._images = images
+                images.states_changed.connect(self.differential.update_counts)
+            known = {path: state.table for path, state in images.images.images.states.items()}
+            if self.model is not None and images.opener.path is not None:
+                known[images.opener.path] = self.model.table
+            return {path.name: table for path, table in known.items() if table is not None}
+        return {name: self._table_of(one) for name, one in self._layers_by_image().items()}
+
+    def _layers_by_image(self) -> dict[str, Labels]:
+        """One layer of cells of each open image, by image."""
+        found: dict[str, Labels] = {}
         current = None if self.model is None else self.model.layer
         # The reviewed layer first, then those that are seen: an image counts once.
         for layer in sorted(self._cells(), key=lambda x: (x is not current, not x.visible)):
             image = image_under(layer, self.viewer)
             name = layer.name if image is None else image.layer.name
             if name not in found and "class" in layer.features:
-                found[name] = self._table_of(layer)
+                found[name] = layer
         return found
 
     def _table_of(self, layer: Labels) -> pd.DataFrame:
@@ -329,11 +366,3 @@ class ReviewWidget(ViewerWidget):
             table = rate(features, layer.data.shape[-2:], params, temperature)
             known = self._rated[layer] = (features, table)
         return known[1]
-
-
-def _dock_of(widget: QWidget) -> QDockWidget | None:
-    """Dock that a widget lies in."""
-    parent: QObject | None = widget
-    while parent is not None and not isinstance(parent, QDockWidget):
-        parent = parent.parent()
-    return parent

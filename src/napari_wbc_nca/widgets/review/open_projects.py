@@ -29,6 +29,7 @@ SNAPSHOT_EVERY = 180.0
 LARGEST = 2**26
 """Bytes of an array without a file up to which it is hashed, and so has a project."""
 _OPEN: dict[Path, OpenProject] = {}
+_CHOSEN: dict[Path, Path] = {}
 
 
 class OpenProject(QObject):
@@ -60,6 +61,14 @@ class OpenProject(QObject):
         if (alive := layer()) is not None:
             self._users += 1
             finalize(alive, self._release).atexit = False
+
+    def keep(self) -> None:
+        """Keep the project open until :meth:`let_go`."""
+        self._users += 1
+
+    def let_go(self) -> None:
+        """Close the project, unless a layer still needs it."""
+        self._release()
 
     def close(self) -> None:
         """Write what is waiting and the corrected label images, and let go of the project."""
@@ -136,13 +145,19 @@ def place_of(image: Image) -> Place | None:
     path, size = image.source.path, pixel_size(source_of(image))
     if path is not None and Path(path).exists():
         file = Path(path).resolve()
-        return Place(open_project(default_folder(file)), file, None, size)
+        folder = _CHOSEN.get(file) or default_folder(file)
+        return Place(open_project(folder), file, None, size)
     in_memory = isinstance(image.data, np.ndarray) and not image.multiscale
     if not in_memory or image.data.nbytes > LARGEST:
         return None
     sha256 = array_sha256(image.data)
     folder = user_folder(f"{image.name}-{sha256[:12]}")
     return Place(open_project(folder), Path(image.name), sha256, size)
+
+
+def choose_project(image: Path, folder: Path) -> None:
+    """Keep the corrections of an image file in a project from now on, which need not exist."""
+    _CHOSEN[image.resolve()] = folder
 
 
 def open_project(folder: Path) -> OpenProject:

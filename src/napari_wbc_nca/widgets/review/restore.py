@@ -59,7 +59,10 @@ class Offer:
 
 
 class Offers(QObject):
-    """What can be restored for the images of a viewer; `open` are offers nobody has taken yet."""
+    """What can be restored for the images of a viewer.
+
+    `open` are offers nobody has taken yet; while `paused`, images that are added get none.
+    """
 
     changed = Signal()
     _found = Signal(object)
@@ -69,6 +72,7 @@ class Offers(QObject):
         super().__init__()
         self.viewer = viewer
         self.open: list[Offer] = []
+        self.paused = False
         self._found.connect(self._on_found)
         self._read.connect(self._on_read)
         viewer.layers.events.inserted.connect(lambda event: self._look_up(event.value))
@@ -82,6 +86,10 @@ class Offers(QObject):
             return
         self.open.remove(offer)
         self.changed.emit()
+        self.restore(offer)
+
+    def restore(self, offer: Offer) -> None:
+        """Add the layers of an offer, and go on with their journals."""
 
         def read(project: Project) -> None:
             for record in offer.layers:
@@ -92,7 +100,7 @@ class Offers(QObject):
 
     def _look_up(self, layer: Any) -> None:
         """Find out in the project's thread what is kept of an image."""
-        if not isinstance(layer, Image) or OURS in layer.metadata:
+        if self.paused or not isinstance(layer, Image) or OURS in layer.metadata:
             return
         if layer.source.path is None and not user_folder("").parent.is_dir():
             return  # no array has a project, so that none needs to be hashed
