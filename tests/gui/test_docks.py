@@ -11,6 +11,7 @@ from napari_wbc_nca.widgets.layout import Section
 TITLES = (
     *("Segment WBCs", "Review cells", "Export labels", "Correct cells", "Train a model"),
     "Evaluate models",
+    "Images of a folder",
 )
 
 

@@ -24,8 +24,10 @@ CORNERS = ((10, 10), (10, 60))
 def folder(tmp_path: Any) -> Any:
     place = tmp_path / "day1"
     place.mkdir()
-    for name in ("a", "b", "c"):
-        Image.fromarray(smear(*CORNERS)).save(place / f"{name}.png")
+    for number, name in enumerate(("a", "b", "c")):
+        pixels = smear(*CORNERS)
+        pixels[80:, 80:] = 200 + number  # an image is known by its hash
+        Image.fromarray(pixels).save(place / f"{name}.png")
     (place / "broken.png").write_bytes(b"no picture")
     return place
 
@@ -34,6 +36,7 @@ def folder(tmp_path: Any) -> Any:
 def dock(viewer: Any, workflow: Any) -> ImagesWidget:
     _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Images of a folder")
     assert isinstance(docked, ImagesWidget)
+    QApplication.processEvents()
     return docked
 
 
@@ -69,7 +72,11 @@ def test_a_folder_is_segmented_corrected_and_stepped_through(
     layer.fill((5, 5), 9)  # a correction by napari's own tool
     QTest.qWait(100)
 
-    QTest.keyClick(viewer.window._qt_window, Qt.Key.Key_PageDown, Qt.KeyboardModifier.AltModifier)
+    viewer.window._qt_window.activateWindow()
+    QTest.qWaitForWindowActive(viewer.window._qt_window)
+    canvas = viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    QTest.keyClick(canvas, Qt.Key.Key_PageDown, Qt.KeyboardModifier.AltModifier)
     assert dock.opener.path == b
     qtbot.waitUntil(lambda: cells(viewer) is not None, timeout=20_000)
     assert {layer.name for layer in viewer.layers} == {"mine", "b", "b_labels"}
@@ -95,7 +102,10 @@ def test_cells_that_were_segmented_by_hand_are_saved_on_leaving(
 ):
     dock.open_folder(folder)
     click(dock.next)
-    _, segment = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    tab, segment = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Segment WBCs")
+    tab.show()
+    tab.raise_()
+    QApplication.processEvents()
     click(segment.button)
     finish(segment)
     assert cells(viewer) is not None

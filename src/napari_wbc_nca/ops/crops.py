@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,8 @@ AROUND = 1.35
 """Side of a crop over the diameter that nine in ten cells have at most."""
 BOX = ("box_y0", "box_x0", "box_y1", "box_x1")
 _DEFAULT, _SMALLEST = 32.0, 8
-Row = Mapping[Any, Any]
+Row = Any
+"""Mapping, or row of a table, of a cell."""
 Slices = tuple[slice, slice]
 
 

@@ -103,10 +103,10 @@ def _sources(place: Path, opened: Mapping[Path, Project]) -> Iterator[CellSource
                     yield CellSource(folder.name.removesuffix(ENDING), partial(_fail, error))
             else:
                 yield from _corrected(project, known)
-        for table, folder in of_table.items():
+        for table, kept in of_table.items():
             name = table.relative_to(place).as_posix().removesuffix(TABLE)
-            if folder in failed:
-                yield CellSource(name, partial(_fail, failed[folder]))
+            if kept in failed:
+                yield CellSource(name, partial(_fail, failed[kept]))
             elif _record(table).get("input", {}).get("sha256") not in known:
                 yield CellSource(name, partial(read_result, table, name))
 

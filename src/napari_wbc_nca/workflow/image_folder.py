@@ -161,6 +161,5 @@ def project_states(
 def review_state(cells: pd.DataFrame) -> ReviewState:
     """Count the white cells of a rated table, and those that were reviewed."""
     counts = differential(cells.assign(**{"class": cells["group"]})).set_index("class")
-    total = counts.loc[TOTAL]
-    number, reviewed = int(total["n"]), int(total["reviewed"])
+    number, reviewed = (int(counts[name].to_dict()[TOTAL]) for name in ("n", "reviewed"))
     return ReviewState(number, reviewed, number > 0 and number == reviewed, table=cells)

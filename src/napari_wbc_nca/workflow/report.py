@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -77,7 +77,7 @@ class ReportedImage:
     record: Mapping[str, Any]
     model: Mapping[str, Any]
     reviewers: Sequence[str]
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str]
 
 
 def report(
@@ -207,7 +207,7 @@ def _reported(found: ImageCells, params: ReportParams, *, whole: bool) -> Report
     make = partial(_cell, cells, pictures, palette)
     groups, left_out = _groups(cells, params.max_crops)
     doubtful = cells[cells["doubtful"].astype(bool) & (cells["status"] == AUTO)]
-    by_label = {int(n): palette[str(group)] for n, group in cells["group"].items()}
+    by_label = {int(n): palette[str(g)] for n, g in zip(cells.index, cells["group"], strict=True)}
     return ReportedImage(
         name=found.name,
         counts=_counts(cells),

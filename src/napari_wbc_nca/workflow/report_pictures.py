@@ -72,12 +72,12 @@ class Pictures:
 
     def cell(self, label: int, colour: str) -> Picture:
         """Crop around a cell, with its outline."""
-        row = self._found.cells.loc[label]
+        row: Any = self._found.cells.loc[label]
         index = plane_index(row, self._labels.shape[:-2])
         origin = crop_window(row, self._side)
         inside, target = overlap(self._labels.shape[-2:], origin, self._side)
         mask = np.zeros((self._side, self._side), bool)
-        mask[target] = self._labels[(*index, *inside)] == label
+        mask[target] = self._labels[index][inside] == label
         path = svg_path(mask)
         return self._crop(index, inside, target, ((path, colour),) if path else ())
 

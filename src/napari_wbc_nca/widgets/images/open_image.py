@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.layers._source import layer_source
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from napari_wbc_nca import types
-from napari_wbc_nca.io import results
+from napari_wbc_nca.io import images, results
+from napari_wbc_nca.io.pixels import channels_last
 from napari_wbc_nca.io.results import LABELS, TABLE
 from napari_wbc_nca.widgets.planes import OURS, content_of, pixel_size, source_of
 from napari_wbc_nca.widgets.reader import read
@@ -152,17 +154,17 @@ class ImageOpener(QObject):
 
 
 def _open_layer(viewer: Viewer, path: Path) -> Image:
-    """Open a file as napari does, and return the layer of its image."""
+    """Read a file as ``segment`` does, and show it.
+
+    Not by the viewer's `open`, which draws its progress between layers that are half removed.
+    """
     if not path.exists():
         raise ValueError(f"{path} is missing; put it back, or press Locate…")
-    try:
-        found = viewer.open(str(path), plugin="napari")
-    except Exception:  # a format of another reader, which may raise anything too
-        found = viewer.open(str(path))
-    image = next((layer for layer in found if isinstance(layer, Image)), None)
-    if image is None:
-        raise ValueError(f"{path} holds no image; open it by File > Open to see what it is")
-    return image
+    image = images.read(path)
+    size = image.pixel_size
+    place = {} if size is None else {"scale": (size, size), "units": ("um", "um")}
+    with layer_source(path=str(path)):
+        return viewer.add_image(channels_last(image.pixels), name=path.stem, **place)
 
 
 def _write(
