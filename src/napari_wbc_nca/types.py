@@ -184,4 +184,5 @@ class Segmentation:
     kept: Any = None
 
 
+ChannelOrder = Literal["auto", "rgb", "bgr"]
 Device = Literal["auto", "cpu", "cuda", "mps"]

@@ -153,7 +153,10 @@ def _one(
     spent = f"{time.perf_counter() - start:.1f} s"
     regions = found.provenance.get("regions", {})
     count = len(found.cells) - sum(region["regions"] for region in regions.values())
-    return (str(count), console.count_types(found.cells, regions), spent), found
+    types = console.count_types(found.cells, regions)
+    if found.provenance.get("channel_order") == "bgr":
+        types += " (red and blue exchanged)"
+    return (str(count), types, spent), found
 
 
 def _prompts(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_wbc_nca.params import bounded
-from napari_wbc_nca.types import Device
+from napari_wbc_nca.types import ChannelOrder, Device
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,12 @@ class PredictParams:
         0.0, "Diameter of a white blood cell; 0 estimates it", 0, 10_000, "px"
     )
     maps: bool = bounded(False, "Add the maps behind the labels as images")
+    channel_order: ChannelOrder = bounded(
+        "auto",
+        "Order of the colours in the image; 'auto' exchanges red and blue where they are surely "
+        "swapped",
+        advanced=True,
+    )
     device: Device = bounded("auto", "Where the network runs", advanced=True)
     tile: int = bounded(2048, "Side of a tile of the field", 128, 16_384, "px", advanced=True)
     batch_size: int = bounded(

@@ -158,9 +158,9 @@ TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
 """Treatments of the densities of windows by the names that a classifier's card lists."""
 
 
-def sample_field(rgb: Any) -> npt.NDArray[Any]:
-    """Sample every n-th pixel of every n-th row of a field, for fitting normalisations."""
-    step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / _SAMPLE)))
+def sample_field(rgb: Any, pixels: int = _SAMPLE) -> npt.NDArray[Any]:
+    """Sample every n-th pixel of every n-th row of a field: `pixels` at least, if there are."""
+    step = max(1, int(np.sqrt(rgb.shape[0] * rgb.shape[1] / pixels)))
     return np.asarray(rgb[::step, ::step])
 
 

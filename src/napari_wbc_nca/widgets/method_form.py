@@ -185,6 +185,8 @@ ELSEWHERE = ("pixel_size", "diameter", *ADDED)
 """Parameters with controls of their own: the scale, and what is added."""
 SHARED = tuple(field.name for field in fields(PredictParams) if field.name not in ELSEWHERE)
 """Parameters that all methods have, whose values go along to another method."""
+SHARED_TEXTS = {"channel_order": {"auto": "as recognised", "rgb": "RGB", "bgr": "BGR"}}
+"""Choices of these parameters in the words of the form."""
 
 
 class MethodPage:
@@ -201,7 +203,8 @@ class MethodPage:
         names = [field.name for field in shown]
         plain = [f.name for f in shown if not f.bounds.advanced and f.name not in SHARED]
         main = self.display.names or plain
-        self.params = ParamsForm(self.cls, names, self.display.texts, self.display.captions)
+        texts = {**SHARED_TEXTS, **self.display.texts}
+        self.params = ParamsForm(self.cls, names, texts, self.display.captions)
         # What is added and how; the device; what stands under Advanced.
         self.parts = QWidget(), QWidget(), QWidget()
         form, device, details = map(form_layout, self.parts)

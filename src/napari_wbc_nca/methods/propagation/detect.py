@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from napari_wbc_nca.methods.colours import correct_channel_order
 from napari_wbc_nca.methods.field import as_part, as_slices, open_field
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import build_network, load_network
@@ -202,6 +203,7 @@ def map_likelihood(
     image: Image, checkpoint: Checkpoint, params: PropagationParams
 ) -> Generator[Progress, None, LikelihoodMap]:
     """Compute the likelihood of a whole field, tile by tile; as prediction does."""
+    image, _ = correct_channel_order(image, checkpoint, params)
     image, field = open_field(image, checkpoint)
     network = load_detector(checkpoint, params.device)
     diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)

@@ -89,8 +89,11 @@ def model_of(layer: Labels) -> tuple[str, Mapping[str, Any], float]:
         raise ValueError(
             f"{layer.name} was not made by a model of this plugin; draw the cell with the brush"
         )
-    runs = made.get("provenance") or [{}]
-    return made["model"], made.get("params", {}), float(runs[0].get("diameter", 0) or 0)
+    run = (made.get("provenance") or [{}])[0]
+    values = dict(made.get("params", {}))
+    if "channel_order" in run:  # of the whole image: a part of it may show too little
+        values["channel_order"] = run["channel_order"]
+    return made["model"], values, float(run.get("diameter", 0) or 0)
 
 
 def find(
