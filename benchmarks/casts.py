@@ -85,9 +85,7 @@ CASTS: Mapping[str, Callable[[Array], Array]] = {
     "washed-out stain": lambda rgb: restain(rgb, lambda amount: 0.45 * amount, 0.45),
     "pale cytoplasm": lambda rgb: restain(rgb, pale),
     "over-stained red cells": lambda rgb: restain(rgb, eosin=2.2),
-    "alkaline buffer: red cells grey-blue": lambda rgb: restain(
-        rgb, colours=(AZURE, BLUER_EOSIN)
-    ),
+    "alkaline buffer: red cells grey-blue": lambda rgb: restain(rgb, colours=(AZURE, BLUER_EOSIN)),
     "acid buffer: nuclei red": lambda rgb: restain(
         rgb, lambda amount: 0.8 * amount, 1.3, (REDDER_AZURE, EOSIN)
     ),
@@ -132,7 +130,10 @@ def table(figures: Mapping[str, tuple[float, float]]) -> str:
     rows = dict(figures)
     if casts:
         worst, mean = np.min(casts, 0), np.mean(casts, 0)
-        rows |= {"**worst cast**": (worst[0], worst[1]), "**mean of the casts**": (mean[0], mean[1])}
+        rows |= {
+            "**worst cast**": (worst[0], worst[1]),
+            "**mean of the casts**": (mean[0], mean[1]),
+        }
     head = ["| cast | boxes F1, `smears/val` | mean cell IoU, `fields` |", "|---|---|---|"]
     lines = [f"| {name} | {f1:.3f} | {iou:.3f} |" for name, (f1, iou) in rows.items()]
     return "\n".join([*head, *lines]) + "\n"

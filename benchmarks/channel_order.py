@@ -2,9 +2,9 @@
 
 WBC_NCA_DATA=/data python benchmarks/channel_order.py [--most N] [--fit]
 
-Each picture is judged as it is and with red and blue swapped. ``--fit`` fits the weights, without an
-intercept and none below 0, to the laboratories that may train, each with the same weight; the others,
-which are test only, are judged by them. ``--most`` takes so many pictures of a set, evenly spread.
+Each picture is judged as it is and with red and blue swapped. ``--fit`` fits the weights, without
+an intercept and none below 0, to the laboratories that may train, each with the same weight, and
+prints them; the other laboratories are test only. ``--most`` takes so many pictures of a set, evenly spread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ import numpy.typing as npt
 from PIL import Image as Picture
 from scipy.optimize import minimize
 
-from napari_wbc_nca.ops.channel_order import MARGIN, PIXELS, WEIGHTS, channel_evidence
+from napari_wbc_nca.ops.channel_order import (
+    PIXELS,
+    WEIGHTS,
+    channel_evidence,
+    order_by_evidence,
+)
 from napari_wbc_nca.ops.stain import sample_field
 
 TRAINED = ("smears/train", "typed", "fields", "pbc", "pig")
@@ -59,17 +64,18 @@ def fit(sets: list[Array]) -> Array:
 
 
 def main(most: int, fitted: bool) -> None:
-    """Print for each set how many pictures are judged wrong, and how many stay uncertain."""
+    """Print for each set how many pictures are turned or noted, right and swapped."""
     data = Path(os.environ["WBC_NCA_DATA"])
     found = {name: evidence(data / name, most) for name in (*TRAINED, *TESTED)}
-    weights = fit([found[name][1] for name in TRAINED]) if fitted else np.array(WEIGHTS)
-    print("weights", weights.round(1).tolist())
+    if fitted:
+        print("weights", fit([found[name][1] for name in TRAINED]).round(1).tolist())
     for name, (files, rows) in found.items():
-        odds = rows @ weights
-        wrong, unsure = (odds < -MARGIN).sum(), (np.abs(odds) < MARGIN).sum()
-        lowest = [f"{files[n]} {odds[n]:.2f}" for n in np.argsort(odds)[:3]]
-        print(f"{name}: {len(odds)} pictures, {wrong} turned though right, "
-              f"{(odds > MARGIN).sum()} turned when swapped, {unsure} uncertain; {lowest}")  # fmt: skip
+        right = [order_by_evidence(row) for row in rows]
+        swapped = [order_by_evidence(-row) for row in rows]
+        worst = [files[n] for n in np.argsort(rows @ np.array(WEIGHTS))[:3]]
+        print(f"{name}: {len(rows)} pictures; as they are {right.count('bgr')} turned and "
+              f"{right.count('uncertain')} noted; swapped {swapped.count('bgr')} turned and "
+              f"{swapped.count('uncertain')} noted; least evidence {worst}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import torch
 from PIL import Image as Picture
 
 from napari_wbc_nca.io import results, weights
+from napari_wbc_nca.io.images import sample_path
+from napari_wbc_nca.methods import colours
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.progress import run_to_end
@@ -144,3 +146,34 @@ def test_the_estimated_diameter_is_what_a_run_uses():
     assert estimated == pytest.approx(24, rel=0.2)
     found = segment(FIELD, CHECKPOINT, device="cpu")
     assert found.provenance["diameter"] == pytest.approx(estimated, abs=0.01)
+
+
+SWAPPED = FIELD[..., ::-1]
+
+
+def test_swapped_colours_as_asked_give_the_same_cells():
+    expected = segment(FIELD, CHECKPOINT, channel_order="rgb", **GIVEN)
+    found = segment(SWAPPED, CHECKPOINT, channel_order="bgr", **GIVEN)
+    assert_same(found, expected)
+    assert (expected.provenance["channel_order"], found.provenance["channel_order"]) == (
+        "rgb",
+        "bgr",
+    )
+    assert "notes" not in found.provenance
+
+
+@pytest.mark.parametrize("recognised", ["rgb", "bgr", "uncertain"])
+def test_recognised_order_is_applied_and_noted(recognised, monkeypatch):
+    monkeypatch.setattr(colours, "recognise_channel_order", lambda sample: recognised)
+    found = segment(SWAPPED if recognised == "bgr" else FIELD, CHECKPOINT, **GIVEN)
+    assert_same(found, segment(FIELD, CHECKPOINT, channel_order="rgb", **GIVEN))
+    assert found.provenance["channel_order"] == ("bgr" if recognised == "bgr" else "rgb")
+    said = [note for note in found.provenance.get("notes", []) if "swapped" in note]
+    assert len(said) == (recognised != "rgb")
+
+
+def test_classifier_reads_the_corrected_colours():
+    rgb = np.asarray(Picture.open(sample_path("smear-1")).convert("RGB"))[:300, :300]
+    given = {"device": "cpu", "locate": "points", "points": [[150, 150]], "diameter": 100.0}
+    expected = segment(rgb, "wbc-smear", channel_order="rgb", **given)
+    assert_same(segment(rgb[..., ::-1], "wbc-smear", channel_order="bgr", **given), expected)

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_wbc_nca.io.images import prepare
 from napari_wbc_nca.io.pixels import to_rgb
-from napari_wbc_nca.ops.channel_order import PIXELS, recognise_channel_order
+from napari_wbc_nca.ops.channel_order import PIXELS, RecognisedOrder, recognise_channel_order
 from napari_wbc_nca.ops.stain import sample_field
 
 if TYPE_CHECKING:
@@ -21,38 +21,40 @@ SWAPPED = (
     "channel order RGB"
 )
 """Note on an image whose channel order was recognised as BGR."""
+UNCERTAIN = (
+    "red and blue may be swapped in this image; it was read as it is. If red cells look blue, "
+    "choose the channel order BGR"
+)
+"""Note on an image that was not turned though much speaks for it."""
+_NOTES = {"bgr": [SWAPPED], "uncertain": [UNCERTAIN]}
 
 
 def correct_channel_order(
     image: Image, checkpoint: Checkpoint, params: PredictParams
-) -> tuple[Image, str]:
-    """Return the checked image in red, green, blue, and the order that its file has them in.
+) -> tuple[Image, str, list[str]]:
+    """Return the checked image in red, green, blue, the order in its file, and notes on it.
 
     The order is ``"rgb"`` or ``"bgr"``: that of the parameters or, where they say ``"auto"``, what
     the background and the stain show. Images without colours, and those of models of unstained
     cells, stay as they are. An image that cannot be used raises an ImageError.
     """
     image = prepare(image)
-    order = params.channel_order
-    if image.pixels.shape[-1] < 3:
+    order, notes = str(params.channel_order), list[str]()
+    channels = image.pixels.shape[-1]
+    if channels < 3 or (order == "auto" and not _stained(checkpoint)):
         order = "rgb"
     elif order == "auto":
-        order = _recognised(image) if _stained(checkpoint) else "rgb"
+        found = _recognised(image)
+        order, notes = ("bgr" if found == "bgr" else "rgb"), _NOTES.get(found, [])
     if order == "bgr":
-        exchanged = [2, 1, 0, *range(3, image.pixels.shape[-1])]
-        image = replace(image, pixels=image.pixels[..., exchanged])
-    return image, order
+        image = replace(image, pixels=image.pixels[..., [2, 1, 0, *range(3, channels)]])
+    return image, order, notes
 
 
-def channel_order_notes(order: str, params: PredictParams) -> list[str]:
-    """Say that red and blue were exchanged, unless the parameters asked for it."""
-    return [SWAPPED] if order == "bgr" and params.channel_order == "auto" else []
-
-
-def _recognised(image: Image) -> str:
-    """Recognise the order by a sample; RGB where it is uncertain."""
+def _recognised(image: Image) -> RecognisedOrder:
+    """Recognise the order by a sample of the image."""
     sample = np.asarray(to_rgb(sample_field(image.pixels, PIXELS), image.contrast))
-    return "bgr" if recognise_channel_order(sample) == "bgr" else "rgb"
+    return recognise_channel_order(sample)
 
 
 def _stained(checkpoint: Checkpoint) -> bool:

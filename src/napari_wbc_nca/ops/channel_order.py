@@ -1,8 +1,8 @@
 """Recognition of pictures of stained smears whose red and blue were exchanged when saved.
 
 Programs that keep colours as blue, green, red, and save them without turning them back, are the
-usual cause. Background and stain together decide. Nuclei hold azure dyes, which absorb red more than
-blue, and so are bluer than the background; swapped, the densest matter is redder than the
+usual cause. Background and stain together decide. Nuclei hold azure dyes, which absorb red more
+than blue, and so are bluer than the background; swapped, the densest matter is redder than the
 background. Lamps are rather yellow than blue. Red cells absorb little red, so that matter that
 absorbs much green beside red is nucleus.
 """
@@ -24,8 +24,13 @@ PIXELS = 30_000
 WEIGHTS = (8.2, 5.2, 7.6, 9.3, 14.3, 1.2)
 """Of the evidence, by a logistic regression; see ``benchmarks/channel_order.py``."""
 MARGIN = 1.3
-"""Log odds within which the order stays uncertain."""
+"""Log odds of all evidence that an image must pass before it is turned."""
 
+_STAIN_MARGIN = 0.2  # least log odds of the stain alone
+_LIGHT, _NEUTRAL = (
+    4,
+    0.005,
+)  # place of the light's evidence; below it, light may be a swapped lamp's
 _DENSE = (0.65, 0.75, 0.85, 0.95)  # of the densest matter, from where on each bin begins
 _DENSEST = 0.997  # quantile of the densities that counts as the densest
 _STAINED = 0.2  # of the densest, from where on matter is stained
@@ -47,17 +52,23 @@ def recognise_channel_order(sample: npt.NDArray[Any]) -> RecognisedOrder:
     Returns
     -------
     RecognisedOrder
-        ``"bgr"`` where red and blue are surely exchanged, ``"uncertain"`` where nothing says it.
+        ``"bgr"`` where light and stain both say that red and blue are exchanged, ``"uncertain"``
+        where only their sum says it, ``"rgb"`` elsewhere.
     """
-    score = channel_order_score(sample)
-    if abs(score) < MARGIN:
-        return "uncertain"
-    return "rgb" if score > 0 else "bgr"
+    return order_by_evidence(channel_evidence(sample))
 
 
-def channel_order_score(sample: npt.NDArray[Any]) -> float:
-    """Compute the log odds that the colours of a ``(h, w, 3)`` sample are red, green, blue."""
-    return float(channel_evidence(sample) @ np.array(WEIGHTS))
+def order_by_evidence(evidence: Float) -> RecognisedOrder:
+    """Decide by the ``(6,)`` numbers of :func:`channel_evidence`.
+
+    A blue lamp alone, and red cells so dark that they are the densest matter, look as if red and
+    blue were exchanged; where both do not agree, the order stays uncertain.
+    """
+    weighed = evidence * WEIGHTS
+    if weighed.sum() > -MARGIN:
+        return "rgb"
+    light = evidence[_LIGHT] < _NEUTRAL
+    return "bgr" if light and weighed.sum() - weighed[_LIGHT] < -_STAIN_MARGIN else "uncertain"
 
 
 def channel_evidence(sample: npt.NDArray[Any]) -> Float:

@@ -15,7 +15,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io._files import file_sha256
 from napari_wbc_nca.io.images import as_image
 from napari_wbc_nca.methods import registry
-from napari_wbc_nca.methods.colours import channel_order_notes, correct_channel_order
+from napari_wbc_nca.methods.colours import correct_channel_order
 from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.result import CONTRIBUTION, collect
 from napari_wbc_nca.methods.scale import image_diameter
@@ -75,10 +75,10 @@ def run(
     check(params)
     file_sha256(image.source)  # here, in whatever thread this is; a cancelled run asks again
     predict = registry.load(registry.get(checkpoint.method).predict)
-    image, order = correct_channel_order(image, checkpoint, params)
+    image, order, said = correct_channel_order(image, checkpoint, params)
     result: Segmentation = yield from predict(image, checkpoint, params, points=points, boxes=boxes)
     found = {**result.provenance, **_prompt_positions(points, boxes), "channel_order": order}
-    if notes := [*channel_order_notes(order, params), *found.get("notes", ())]:
+    if notes := [*said, *found.get("notes", ())]:
         found["notes"] = notes
     return replace(result, provenance=provenance(image, checkpoint, params, found))
 
@@ -110,7 +110,7 @@ def estimate_diameter(
 
     An image that cannot be used raises an ImageError, which says what to do.
     """
-    image, _ = correct_channel_order(image, checkpoint, params)
+    image, _, _ = correct_channel_order(image, checkpoint, params)
     checkpoint = model_store.finder_of(checkpoint)
     image, field = open_field(image, checkpoint)
     network = load_network(checkpoint, params.device)
@@ -162,7 +162,7 @@ def update(
         raise ValueError(f"{method.name} cannot change a part of a result; run it again")
     steps = registry.load(method.update)
     order = previous.provenance.get("channel_order", params.channel_order)
-    image, _ = correct_channel_order(image, checkpoint, replace(params, channel_order=order))
+    image, _, _ = correct_channel_order(image, checkpoint, replace(params, channel_order=order))
     result: Segmentation = yield from steps(previous, image, checkpoint, params, added, removed)
     before = previous.provenance.get("corrections", ())
     correction = {"added": np.asarray(added).tolist(), "removed": [int(n) for n in removed]}

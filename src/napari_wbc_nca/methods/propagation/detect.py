@@ -203,7 +203,7 @@ def map_likelihood(
     image: Image, checkpoint: Checkpoint, params: PropagationParams
 ) -> Generator[Progress, None, LikelihoodMap]:
     """Compute the likelihood of a whole field, tile by tile; as prediction does."""
-    image, _ = correct_channel_order(image, checkpoint, params)
+    image, _, _ = correct_channel_order(image, checkpoint, params)
     image, field = open_field(image, checkpoint)
     network = load_detector(checkpoint, params.device)
     diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
