@@ -25,6 +25,7 @@ from napari_wbc_nca.widgets.worker import Job, report
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Layer
 
     from napari_wbc_nca.project.project import Project
     from napari_wbc_nca.workflow.image_folder import ImageFolder
@@ -90,7 +91,7 @@ class ImageOpener(QObject):
     def cells(self) -> list[Labels]:
         """List the layers of cells of the open image."""
         layers = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
-        return [layer for layer in layers if content_of(layer) == "cell" and OURS in layer.metadata]
+        return [layer for layer in layers if self._is_made(layer) and content_of(layer) == "cell"]
 
     def close(self) -> None:
         """Close the open image and what was made of it; layers drawn by hand stay.
@@ -101,9 +102,14 @@ class ImageOpener(QObject):
         if self.path is not None and self.layer in self.viewer.layers:
             self._save()
         for layer in list(self.viewer.layers):
-            if layer is self.layer or OURS in layer.metadata:
+            if layer is self.layer or self._is_made(layer):
                 self.viewer.layers.remove(layer)
         self.path = self.layer = None
+
+    def _is_made(self, layer: Layer) -> bool:
+        """Whether a layer was made of the open image."""
+        source = None if self.layer is None else str(self.layer.unique_id)
+        return source is not None and layer.metadata.get(OURS, {}).get("source_id") == source
 
     def _save(self) -> None:
         """Write corrections that wait, and results where there are none."""

@@ -65,7 +65,7 @@ class CellsPlot(Column):
         import matplotlib as mpl
 
         with mpl.rc_context(theme_colours()):
-            figure.set_facecolor(mpl.rcParams["figure.facecolor"])
+            figure.set_facecolor(mpl.rcParams["axes.facecolor"])
             axes = figure.add_subplot()
             self.horizontal.setEnabled(self.vertical.currentText() != DIFFERENTIAL)
             axes.set_xlabel(self.horizontal.currentText())
