@@ -66,6 +66,28 @@ def test_pictures_of_different_sizes_are_mixed_where_both_are(folder):
     assert len(np.unique(made[0].classes)) == 3
 
 
+@pytest.mark.parametrize("known", ["in the mask", "in a file of its own"])
+def test_pixels_that_nobody_annotated_count_nowhere(tmp_path, known):
+    model, pixels = mixer(), np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    Picture.fromarray(pixels).save(tmp_path / "a.png")
+    found = np.asarray(segment(Image(pixels), model, device="cpu").labels["class"], np.uint8)
+    (tmp_path / "classes.txt").write_text("\n".join(model.classes[1:]))
+    wrong = (found + 1) % len(model.classes)
+    wrong[:24] = found[:24]
+    hidden = np.zeros((48, 48), bool)
+    hidden[24:] = True
+    if known == "in the mask":
+        wrong[hidden] = 255
+    else:
+        Picture.fromarray(hidden.astype(np.uint8) * 255).save(tmp_path / "a_ignore.png")
+    Picture.fromarray(wrong).save(tmp_path / "a_mask.png")
+    params = CellmixerParams(device="cpu")
+    table = run_to_end(measure_classes([model], [tmp_path], params)).classes
+    own = table[table["class"] != "cells"]
+    assert own["pixels"].sum() == 24 * 48
+    assert (own.loc[own["pixels"] > 0, "iou"] == 1).all()
+
+
 def test_a_mask_with_a_palette_is_read_by_its_numbers(tmp_path):
     Picture.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "a.png")
     mask = np.zeros((9, 9), np.uint8)

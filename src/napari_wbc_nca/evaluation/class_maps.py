@@ -12,14 +12,15 @@ import pandas as pd
 
 from napari_wbc_nca.cell_types import WBC
 from napari_wbc_nca.datasets.label_files import read_names
+from napari_wbc_nca.datasets.masks import IGNORE, label_file
 from napari_wbc_nca.datasets.samples import LabelError, image_id, is_picture
 from napari_wbc_nca.evaluation.cells import training_notes
-from napari_wbc_nca.evaluation.ground_truth import CELL, read_grey
+from napari_wbc_nca.evaluation.ground_truth import CELL, read_grey, read_ignored
 from napari_wbc_nca.evaluation.report import Report, markdown
 from napari_wbc_nca.io.images import prepare, read, read_labels
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.ops.metrics import class_scores, confusion_matrix
-from napari_wbc_nca.ops.mixing import background_statistics, mix, mix_masks
+from napari_wbc_nca.ops.mixing import IGNORED, background_statistics, mix, mix_masks
 from napari_wbc_nca.params import as_dict
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Checkpoint, Image
@@ -41,7 +42,7 @@ _UNMIXED = "unmixed"
 class ClassImage:
     """An image of the data set `data`, and the index in `names`, ``(Y, X)``, of each pixel's class.
 
-    The background is the first of the names.
+    The background is the first of the names; pixels that nobody annotated are `IGNORED`, 255.
     """
 
     data: str
@@ -144,10 +145,11 @@ def read_class_images(folder: str | Path) -> Iterator[ClassImage]:
     """Read the images of a folder that have a class for each pixel.
 
     Beside each ``NAME.*`` lies ``NAME_mask.png`` with an index a pixel, of the names in
-    ``classes.txt`` from 1 on; without ``classes.txt`` it is an expert's mask of white blood cells:
-    0, 128 and 255. A folder of such folders is read whole; of one called ``unmixed`` artificial
-    mixtures are made too. Without any such image, or with a mask that does not fit, a LabelError is
-    raised.
+    ``classes.txt`` from 1 on, and 255 where nobody annotated; without ``classes.txt`` it is an
+    expert's mask of white blood cells: 0, 128 and 255. In either, pixels above 0 in
+    ``NAME_ignore.png`` were not annotated, and count nowhere. A folder of such folders is read
+    whole; of one called ``unmixed`` artificial mixtures are made too. Without any such image, or
+    with a mask that does not fit, a LabelError is raised.
     """
     path = Path(folder)
     folders = [inner for inner in sorted(path.glob("*")) if inner.is_dir()]
@@ -172,7 +174,8 @@ def mix_images(images: Sequence[ClassImage]) -> Iterator[ClassImage]:
     """
     for index, first in enumerate(images):
         others = [*images[index + 1 :], *images[:index]]
-        different = [o for o in others if not np.intersect1d(o.classes, first.classes).any()]
+        own = first.classes[first.classes != IGNORED]
+        different = [o for o in others if not np.intersect1d(o.classes, own).any()]
         if different:
             yield _mix(first, different[index % len(different)])
 
@@ -208,16 +211,18 @@ def _read(folder: Path, mask: Path) -> ClassImage:
     paths = [path for path in folder.iterdir() if path.stem == stem and is_picture(path)]
     if not paths:
         raise LabelError(f"{mask} has no picture beside it")
-    listed, image = folder / "classes.txt", read(min(paths))
+    listed, image_path = folder / "classes.txt", min(paths)
+    image = read(image_path)
     known = listed.exists()
     values = read_labels(mask)[0] if known else read_grey(mask) >= CELL
     names = ("background", *(read_names(listed) if known else [WBC]))
     if values.shape != image.shape:
         raise LabelError(f"{mask} is {values.shape}, but its picture is {image.shape} pixels")
-    if int(values.max()) >= len(names):
-        raise LabelError(
-            f"{mask} holds class {int(values.max())}, but {listed} names {len(names) - 1}"
-        )
+    largest = int(values[values != IGNORED].max(initial=0))
+    if largest >= len(names):
+        raise LabelError(f"{mask} holds class {largest}, but {listed} names {len(names) - 1}")
+    if (ignored := label_file(image_path, IGNORE)) is not None:
+        values = np.where(read_ignored(ignored, image.shape), IGNORED, values)
     return ClassImage(folder.name, image, values.astype(np.uint8), names)
 
 

@@ -15,7 +15,7 @@ from skimage.util import map_array
 
 from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.datasets.label_files import read_names
-from napari_wbc_nca.datasets.masks import read_mask_arrays
+from napari_wbc_nca.datasets.masks import IGNORE, label_file, read_mask_arrays
 from napari_wbc_nca.datasets.readers import read, read_masks
 from napari_wbc_nca.datasets.samples import MaskedSample, Sample, picture_size
 from napari_wbc_nca.params import split_names
@@ -139,13 +139,30 @@ def read_ground_truth(image: EvaluationImage) -> GroundTruth:
     mask = grey >= CELL
     cell = mask.astype(np.uint32) if image.whole else label_components(mask, sample.boxes)
     names = (image.masked_class,) * int(cell.max())
-    return GroundTruth(names, image.whole, cell=cell, nucleus=cell * (grey >= NUCLEUS))
+    unreviewed = label_file(sample.path, IGNORE)
+    ignored = None if unreviewed is None else read_ignored(unreviewed, size)
+    nucleus = cell * (grey >= NUCLEUS)
+    return GroundTruth(names, image.whole, cell=cell, nucleus=nucleus, ignored=ignored)
 
 
 def read_grey(mask: Path) -> npt.NDArray[np.uint8]:
     """Read an expert's mask: ``(Y, X)``, 0 background, 128 cytoplasm, 255 nucleus."""
     with Picture.open(mask) as picture:
         return np.asarray(picture.convert("L"))
+
+
+def read_ignored(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Read the ``(Y, X)`` pixels of an image of `shape` that nobody annotated: all above 0.
+
+    A ValueError says when the file is of another size.
+    """
+    ignored = read_grey(path) > 0
+    if ignored.shape != tuple(shape):
+        raise ValueError(
+            f"{path} is {ignored.shape} pixels and its picture {tuple(shape)} (height, width); "
+            "give what was not annotated in this picture"
+        )
+    return ignored
 
 
 def _read_masks(sample: Sample) -> GroundTruth:
