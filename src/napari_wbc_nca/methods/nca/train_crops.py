@@ -221,7 +221,7 @@ class CropTrainer(Trainer[Crop, CropBatch]):
         if self.init is not None:
             self.normalisation = dict(self.init.normalisation)
         elif self.params.normalisation == PUBLISHED:
-            self.normalisation = fit_published(crop.pixels.permute(1, 2, 0) for crop in learn)
+            self.normalisation = fit_published(c.pixels.permute(1, 2, 0).numpy() for c in learn)
         fixed = (self.classes, self.normalisation)
         self.sampler = CropSampler(learn, *fixed, corners=self.corners)
         self.held_sampler = CropSampler(held, *fixed, augment=False) if held else None
