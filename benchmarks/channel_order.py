@@ -4,7 +4,8 @@ WBC_NCA_DATA=/data python benchmarks/channel_order.py [--most N] [--fit]
 
 Each picture is judged as it is and with red and blue swapped. ``--fit`` fits the weights, without
 an intercept and none below 0, to the laboratories that may train, each with the same weight, and
-prints them; the other laboratories are test only. ``--most`` takes so many pictures of a set, evenly spread.
+prints them; the other laboratories are test only. ``--most`` takes so many pictures of a set,
+evenly spread.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from type_batches import Batch, Batches, attribute_loss
 from type_networks import TEACHERS, TREATED, Student, Teacher, average, to_checkpoint
 
 from napari_wbc_nca.io.weights import save
-from napari_wbc_nca.ops.stain import TREATMENTS
+from napari_wbc_nca.methods.nca.classifier import TREATMENTS
 
 SEEN = tuple(TREATMENTS)
 """Treatments by which the automaton sees cells."""

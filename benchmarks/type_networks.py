@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from type_augmentation import DIAMETER, OUTER, WINDOW
 
 from napari_wbc_nca.cell_types import FINE
+from napari_wbc_nca.methods.nca.classifier import TREATMENTS
 from napari_wbc_nca.models import nca_bfloat16
 from napari_wbc_nca.models.nca import NCA
-from napari_wbc_nca.ops.stain import TREATMENTS
 from napari_wbc_nca.types import Checkpoint
 
 WIDTHS = (32, 64, 96, 128)

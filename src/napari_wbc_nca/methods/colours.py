@@ -59,7 +59,5 @@ def _recognised(image: Image) -> RecognisedOrder:
 
 def _stained(checkpoint: Checkpoint) -> bool:
     """Whether a model is one of stained cells at a known scale."""
-    return (
-        checkpoint.card.get("scale", "cells") == "cells"
-        and checkpoint.normalisation["name"] != "maximum"
-    )
+    scale, name = checkpoint.card.get("scale", "cells"), checkpoint.normalisation.get("name")
+    return bool(scale == "cells" and name != "maximum")

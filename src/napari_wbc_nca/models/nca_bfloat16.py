@@ -31,13 +31,14 @@ def rollout(image: Tensor, weights: Weights, steps: int, fire_rate: float) -> Te
     kernel, bias = _compose(weights)
     # The update leaves the image's channels as they are.
     outer = F.pad(weights.outer[IMAGE_CHANNELS:], (0, 0, IMAGE_CHANNELS, 0))
-    state: Tensor = _Rollout.apply(image, kernel, bias, outer, steps, fire_rate)
+    apply: Any = _Rollout.apply  # torch declares no types for it
+    state: Tensor = apply(image, kernel, bias, outer, steps, fire_rate)
     return state
 
 
 def _compose(weights: Weights) -> tuple[Tensor, Tensor]:
     """Return ``(hidden, C, 3, 3)`` kernel and ``(hidden,)`` bias of perception and first layer."""
-    own, first, second = weights.inner.split(len(weights.outer), 1)  # (hidden, C) each
+    own, first, second = torch.split(weights.inner, len(weights.outer), 1)  # (hidden, C) each
     kernel = F.pad(own[:, :, None, None], (1, 1, 1, 1))
     kernel = kernel + first[:, :, None, None] * weights.kernel0[:, 0]
     kernel = kernel + second[:, :, None, None] * weights.kernel1[:, 0]

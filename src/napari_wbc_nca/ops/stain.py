@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Float = npt.NDArray[np.float32]
 Normalise = Callable[[npt.NDArray[Any], tuple[int, int], tuple[int, int]], Float]
@@ -126,36 +123,6 @@ def window_density(rgb: npt.NDArray[Any]) -> Float:
     pixels = np.asarray(rgb, np.float64)
     background = np.maximum(np.quantile(pixels, 0.9, axis=(0, 1)), 20)
     return np.log((background + 1) / (pixels + 1)).clip(-0.3, 4).astype(np.float32)
-
-
-def relative_to_nucleus_colour(density: Tensor) -> Tensor:
-    """Divide ``(B, 3, h, w)`` densities by their 97th percentile in each window and channel.
-
-    The nucleus is the densest part of a cell: its colour becomes the same in all stains.
-    """
-    return density / _densest(density)
-
-
-def relative_to_nucleus_density(density: Tensor) -> Tensor:
-    """Divide ``(B, 3, h, w)`` densities by the 97th percentile of their mean over the channels.
-
-    The nucleus becomes equally dense in all stains, and colours stay as they are.
-    """
-    return density / _densest(density.mean(1, keepdim=True))
-
-
-def _densest(density: Tensor) -> Tensor:
-    """``(B, C, 1, 1)`` percentile of every other pixel of each window, at least 0.05."""
-    values = density[:, :, ::2, ::2].flatten(2)
-    found = values.kthvalue(int(0.97 * values.shape[2]), 2).values
-    return found[:, :, None, None].clamp(min=0.05)
-
-
-TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "nucleus_colour": relative_to_nucleus_colour,
-    "nucleus_density": relative_to_nucleus_density,
-}
-"""Treatments of the densities of windows by the names that a classifier's card lists."""
 
 
 def sample_field(rgb: Any, pixels: int = _SAMPLE) -> npt.NDArray[Any]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from napari_wbc_nca.cell_types import NONE, TYPES, five_types
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.overlaps import mask_box
-from napari_wbc_nca.ops.stain import TREATMENTS, window_density
+from napari_wbc_nca.ops.stain import window_density
 from napari_wbc_nca.ops.tiling import resample, resampled_shape
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Cell, Checkpoint
@@ -27,6 +28,36 @@ if TYPE_CHECKING:
 Window = npt.NDArray[np.float32]
 
 _AGREEMENTS = ("rotation_agreement", "seed_agreement")  # measures: passes that name the same type
+
+
+def relative_to_nucleus_colour(density: Tensor) -> Tensor:
+    """Divide ``(B, 3, h, w)`` densities by their 97th percentile in each window and channel.
+
+    The nucleus is the densest part of a cell: its colour becomes the same in all stains.
+    """
+    return density / _densest(density)
+
+
+def relative_to_nucleus_density(density: Tensor) -> Tensor:
+    """Divide ``(B, 3, h, w)`` densities by the 97th percentile of their mean over the channels.
+
+    The nucleus becomes equally dense in all stains, and colours stay as they are.
+    """
+    return density / _densest(density.mean(1, keepdim=True))
+
+
+def _densest(density: Tensor) -> Tensor:
+    """``(B, C, 1, 1)`` percentile of every other pixel of each window, at least 0.05."""
+    values = density[:, :, ::2, ::2].flatten(2)
+    found = values.kthvalue(int(0.97 * values.shape[2]), 2).values
+    return found[:, :, None, None].clamp(min=0.05)
+
+
+TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "nucleus_colour": relative_to_nucleus_colour,
+    "nucleus_density": relative_to_nucleus_density,
+}
+"""Treatments of the densities of windows by the names that a classifier's card lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +116,8 @@ class TypeClassifier:
             inside = range(max(0, start), min(size, start + outer))
             parts.append(inside)
             margins.append((inside.start - start, start + outer - inside.stop))
-        rgb = resample(self._read, self.field.source_shape, factor, *parts)
+        rows, columns = parts
+        rgb = resample(self._read, self.field.source_shape, factor, rows, columns)
         whole = np.pad(rgb, (*margins, (0, 0)), mode="symmetric")
         density = window_density(whole)
         edge = (outer - self.checkpoint.window) // 2
