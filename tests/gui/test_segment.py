@@ -204,7 +204,7 @@ def test_with_nothing_ticked_the_message_says_so(viewer, widget, click, notes):
     viewer.add_image(smear((10, 10)))
     click(widget.form.outputs["cell"])
     click(widget.button)
-    assert notes == ["Nothing is to be added. Tick Cells, Nuclei or Maps."]
+    assert notes == ["Nothing is to be added. Tick Cells, Nuclei, PCA-Otsu or Maps."]
 
 
 def test_image_without_cells_gives_an_empty_layer(viewer, widget, click, finish):

@@ -10,6 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QCheckBox,
     QComboBox,
     QDockWidget,
     QFileDialog,
@@ -82,7 +83,10 @@ def grid(widgets: Sequence[QWidget]) -> QWidget:
     layout = QGridLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)
     for number, widget in enumerate(widgets):
-        layout.addWidget(widget, number // 2, number % 2)
+        # A wider check box would not react to a click beyond its text.
+        boxed = isinstance(widget, QCheckBox)
+        side = Qt.AlignmentFlag.AlignLeft if boxed else Qt.AlignmentFlag(0)
+        layout.addWidget(widget, number // 2, number % 2, side)
     return box
 
 
