@@ -78,6 +78,14 @@ def test_prompts_of_a_spreadsheet_made_on_windows_are_read(tmp_path):
     assert found.tolist() == [[3.5, 4]]
 
 
+def test_columns_and_images_of_prompts_are_found_in_any_case(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text("Image,Y,X\nA.PNG,1,2\nb.png,3,4\n")
+    found = read_prompts(path, POINTS)
+    assert found.of(tmp_path / "a.png", (9, 9)).tolist() == [[1, 2]]
+    assert found.of(tmp_path / "b.png", (9, 9)).tolist() == [[3, 4]]
+
+
 def test_prompts_of_other_images_are_named(tmp_path):
     (tmp_path / "p.csv").write_text("image,y,x\nother.png,1,2\n")
     prompts = read_prompts(tmp_path / "p.csv", POINTS)

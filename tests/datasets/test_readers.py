@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -151,13 +152,16 @@ VOC = """<annotation><object><name>{name}</name><bndbox><xmin>30</xmin><ymin>10<
     [
         ("JPEGImages/x.PNG", "Annotations/x.xml"),
         ("images/x.png", "annotations/X.XML"),
+        ("Images/x.JPG", "Annotations/x.xml"),
+        ("images/train/x.png", "annotations/train/x.xml"),
+        (normalize("NFD", "zelle_ü.png"), normalize("NFC", "zelle_ü.xml")),
         ("x.ome.tif", "x.xml"),
         ("x.ome.tif", "x.ome.xml"),
     ],
 )
 def test_label_files_are_found_in_every_layout_and_case(tmp_path, image, label):
     picture(tmp_path / image)
-    (tmp_path / label).parent.mkdir(exist_ok=True)
+    (tmp_path / label).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / label).write_text(VOC.format(name="Monocyte", last="<ymax>30</ymax>"))
     (sample,) = read(tmp_path)
     assert sample.names == ("monocyte",)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import roifile
 import tifffile
+import zarr
 from PIL import Image as Pictures
 
 from napari_wbc_nca.formats.files import read_cells
@@ -142,15 +143,32 @@ def test_all_columns_of_the_table_travel(tmp_path, labels, name):
     np.testing.assert_array_equal(found.cells["score"].astype(float), columns["score"])
 
 
-def test_picture_of_a_record_made_on_windows_is_found(tmp_path, labels):
-    tifffile.imwrite(tmp_path / "s_labels.tif", labels)
-    source = r"C:\Users\me\slides\s.jpg"
+@pytest.mark.parametrize(
+    ("source", "file"),
+    [
+        (r"C:\Users\me\slides\s.jpg", "in/s.JPG"),
+        (r"C:\Users\me\slides\s.svs", "in/s.svs"),
+        (r"C:\Users\me\slides\s.jpg", "s.jpg"),
+        (r"slides\s.jpg", "in/slides/s.jpg"),
+        (r"C:\Users\me\slides\s.ome.zarr", "in/s.ome.zarr"),
+    ],
+)
+def test_picture_of_a_record_made_on_windows_is_found(tmp_path, labels, source, file):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    place = tmp_path / "in" / "s_labels.tif"
+    place.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(place, labels)
     record = {"program": "napari-wbc-nca 0.1", "input": {"source": source}}
-    (tmp_path / "s.json").write_text(json.dumps(record))
-    done = export(tmp_path / "s_labels.tif", tmp_path / "a", "coco")
+    place.with_name("s.json").write_text(json.dumps(record))
+    done = export(place, tmp_path / "a", "coco")
     assert any(f"its image {source} is not found" in note for note in done.notes)
-    Pictures.fromarray(IMAGE.pixels).save(tmp_path / "s.JPG")
-    done = export(tmp_path / "s_labels.tif", tmp_path / "b", "coco")
+    if file.endswith(".zarr"):
+        zarr.create_array(str(tmp_path / file), data=IMAGE.pixels)
+    elif file.endswith(".svs"):
+        tifffile.imwrite(tmp_path / file, IMAGE.pixels, photometric="rgb")
+    else:
+        Pictures.fromarray(IMAGE.pixels).save(tmp_path / file)
+    done = export(place, tmp_path / "b", "coco")
     assert (done.folders["coco"] / "images/s.png").exists()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -32,6 +33,21 @@ def test_one_name_is_found_however_it_was_written():
         assert index.get(name) == entry
     assert index.get("cell 3.png") == 3
     assert index.get("004") is None
+
+
+def test_names_of_any_form_of_unicode_are_one():
+    composed, decomposed = (normalize(form, "Zelle_ü.png") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    assert NameIndex({decomposed: 1}).get(composed) == NameIndex({composed: 1}).get(decomposed) == 1
+    assert len({*_files.name_outputs([Path(composed), Path(decomposed)]).values()}) == 2
+    assert _files.name_outputs([Path(composed), Path("b.png")])[Path(composed)] == composed[:-4]
+
+
+def test_folders_are_found_in_any_case(tmp_path):
+    (tmp_path / "Train" / "Images").mkdir(parents=True)
+    found = _files.find_inside(tmp_path, "train/images")
+    assert found is not None and found.samefile(tmp_path / "Train" / "Images")
+    assert _files.find_inside(tmp_path, "train/labels") is None
 
 
 def test_suffix_decides_between_two_of_one_stem():

@@ -110,6 +110,36 @@ def test_cmyk_that_another_program_read_is_not_taken_for_alpha(tmp_path):
         prepare(lazy)
 
 
+@pytest.mark.parametrize("photometric", ["ycbcr", "miniswhite", "cielab"])
+def test_colours_of_other_kinds_are_never_taken_as_another_program_shows_them(
+    tmp_path, photometric
+):
+    shown = RGB[..., 0] if photometric == "miniswhite" else RGB
+    options = {"subsampling": (1, 1)} if photometric == "ycbcr" else {}
+    tifffile.imwrite(tmp_path / "a.tif", shown, photometric=photometric, **options)
+    image = Image(shown, source=str(tmp_path / "a.tif"))
+    if photometric == "cielab":
+        with pytest.raises(ImageError, match=r"a.tif: its colours are CIELAB; convert it to RGB"):
+            prepare(image)
+    else:
+        np.testing.assert_array_equal(to_rgb(prepare(image)), colours(tmp_path / "a.tif"))
+
+
+def test_samples_without_a_meaning_are_no_alpha(tmp_path):
+    five = np.dstack([RGB, RGB[..., :1] * 0, RGB[..., :1]])
+    for count in (1, 2):
+        kinds = ["unspecified"] * count
+        pixels = five[..., : 3 + count]
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=kinds)
+        np.testing.assert_array_equal(colours(tmp_path / "a.tif"), RGB)
+
+
+def test_transparent_colour_is_white(tmp_path):
+    Pictures.fromarray(RGB).save(tmp_path / "a.png", transparency=tuple(RGB[0, 0].tolist()))
+    marked = (RGB == RGB[0, 0]).all(-1, keepdims=True)
+    np.testing.assert_array_equal(colours(tmp_path / "a.png"), np.where(marked, 255, RGB))
+
+
 def test_ycbcr_tiff_becomes_rgb(tmp_path):
     ycbcr = np.asarray(Pictures.fromarray(RGB).convert("YCbCr"))
     tifffile.imwrite(tmp_path / "a.tif", ycbcr, photometric="ycbcr", subsampling=(1, 1))
@@ -157,10 +187,12 @@ def test_full_level_of_a_pyramid_is_read_lazily(tmp_path, name):
     np.testing.assert_array_equal(colours(tmp_path / name)[::8, ::8], RGB)
 
 
+@pytest.mark.parametrize("columns", [10, 5])  # the same aspect, and a square
 @pytest.mark.parametrize("flagged", [True, False])
-def test_thumbnail_before_the_picture_is_passed_over(tmp_path, flagged):
+def test_thumbnail_before_the_picture_is_passed_over(tmp_path, flagged, columns):
+    small = RGB[::5, ::5][:, :columns]
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
-        file.write(RGB[::5, ::5], photometric="rgb", subfiletype=int(flagged), metadata=None)
+        file.write(small, photometric="rgb", subfiletype=int(flagged), metadata=None)
         file.write(RGB, photometric="rgb", metadata=None)
     np.testing.assert_array_equal(colours(tmp_path / "a.tif"), RGB)
 
@@ -254,6 +286,7 @@ def test_size_by_imagej(tmp_path, resolution, unit, expected):
         ("352.8", "µm", None),
         ("0.08467", "mm", None),
         ("about 1", "µm", None),
+        ("1_0", "µm", None),
         ("", "µm", None),
         ("0.25", "reference frame", None),
         ("-1", "µm", None),
@@ -352,6 +385,18 @@ def test_four_channels_are_rgba_where_the_metadata_say_so(tmp_path):
     labels = [{"label": name} for name in ("red", "green", "blue", "alpha")]
     path = multiscales(tmp_path / "b.zarr", "0.4", axes, four, omero={"channels": labels})
     assert read(path).pixels.shape == (40, 50, 4)
+
+
+def test_level_is_found_however_its_path_is_written(tmp_path):
+    axes = [{"name": "c", "type": "channel"}, *SPACE]
+    path = multiscales(tmp_path / "a.zarr", "0.4", axes, {"0": (PLANES, [1, 0.25, 0.25])})
+    group = zarr.open_group(str(path))
+    image = {"axes": axes, "datasets": [{"path": "./0"}]}
+    group.attrs["multiscales"] = [image]
+    np.testing.assert_array_equal(read(path).pixels, RGB)
+    group.attrs["multiscales"] = [image | {"datasets": [{"path": "../0"}]}]
+    with pytest.raises(ImageError, match="multiscales metadata are not those of OME-Zarr"):
+        read(path)
 
 
 def test_first_listed_image_of_several(tmp_path):

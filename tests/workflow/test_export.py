@@ -489,6 +489,18 @@ def test_imported_labels_are_written_as_segment_does(tmp_path):
     assert table["area_px"].tolist() == [16, 21]
     with pytest.raises(ExportError, match=r"image_labels\.tif exists; choose another folder"):
         write_imported(items, tmp_path / "in", "x")
+    for path in written[:-1]:
+        path.unlink()
+    with pytest.raises(ExportError, match=r"image_reviewed\.png exists; choose another folder"):
+        write_imported(items, tmp_path / "in", "x")
+
+
+def test_record_never_replaces_the_file_that_is_imported(tmp_path):
+    labels, _ = two_halves()
+    (path,) = export(labels, tmp_path, "qupath").folders["qupath"].glob("*.geojson")
+    source = path.rename(tmp_path / "image.json")
+    with pytest.raises(ExportError, match=r"image\.json would be replaced by its record"):
+        write_imported(import_labels(source), tmp_path, source, force=True)
 
 
 # Formats that cannot be written

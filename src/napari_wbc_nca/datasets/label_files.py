@@ -211,17 +211,17 @@ def read_prompts(path: Path, forms: Sequence[Sequence[str]]) -> Prompts:
     LabelError for a missing file or column, or a row that cannot be read.
     """
     table = read_table(path)
-    columns = next((form for form in forms if set(form) <= set(table.columns)), None)
-    if columns is None or "axis-2" in table.columns:
+    names = [name.lower() for name in table.columns]
+    columns = next((form for form in forms if set(form) <= set(names)), None)
+    if columns is None or "axis-2" in names:
         expected = " or ".join(",".join(form) for form in forms)
         raise LabelError(
             f"{path} has the columns {','.join(table.columns)}; expected {expected}, and image "
             "where there are several images"
         )
-    values = [
-        _row(table.where(at), [row[name] for name in columns]) for at, row in enumerate(table.rows)
-    ]
-    images = tuple(row["image"] for row in table.rows) if "image" in table.columns else ()
+    rows = [dict(zip(names, row.values(), strict=True)) for row in table.rows]
+    values = [_row(table.where(at), [row[name] for name in columns]) for at, row in enumerate(rows)]
+    images = tuple(row["image"] for row in rows) if "image" in names else ()
     return Prompts(path, np.array(values, np.float64).reshape(-1, len(columns)), images)
 
 

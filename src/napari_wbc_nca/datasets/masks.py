@@ -15,6 +15,7 @@ from napari_wbc_nca.cell_types import NONE, WBC, canonical
 from napari_wbc_nca.datasets.label_files import CELL
 from napari_wbc_nca.datasets.samples import LabelError, Masks, Sample, as_label_errors, picture_size
 from napari_wbc_nca.formats.files import find_picture, read_cells
+from napari_wbc_nca.formats.yolo import swap_folder
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io._files import stem
 from napari_wbc_nca.io.results import TABLE
@@ -128,8 +129,8 @@ def label_file(picture: Path, end: str = LABELS) -> Path | None:
     """
     names = dict.fromkeys((picture.stem, stem(picture)))  # a.ome and a, of a.ome.tif
     found = [find_picture(picture.parent, f"{name}{end}") for name in names]
-    if picture.parent.name == "images":
-        folder = picture.parent.with_name(end.removeprefix("_"))
+    folder = swap_folder(picture, "images", end.removeprefix("_")).parent
+    if folder != picture.parent:
         found += [find_picture(folder, name) for name in names]
     return next((path for path in found if path is not None), None)
 

@@ -29,7 +29,7 @@ from napari_wbc_nca.datasets.samples import (
 )
 from napari_wbc_nca.datasets.sources import Kind, Source, group_names, read_toml, select_pictures
 from napari_wbc_nca.formats import yolo
-from napari_wbc_nca.io._files import NameIndex, stem
+from napari_wbc_nca.io._files import NameIndex, find_inside, fold, stem
 
 Reader = tuple[Sequence[Path], Callable[[Path], Sample]]
 """Labelled pictures of a source, and how the sample of one is read."""
@@ -61,10 +61,11 @@ def read_source(source: Source) -> list[Sample]:
     """Read the samples of one source, selected, grouped and typed as it says."""
     if not source.path.exists():
         raise LabelError(f"{source.path} does not exist; expected a folder, a CSV or a .toml")
-    for inner in ("train/images", "images", "JPEGImages"):  # other parts are for testing
-        if (source.path / inner).is_dir():
-            name = source.name or source.path.name
-            source = replace(source, path=source.path / inner, name=name)
+    for inner in ("train/images", "images/train", "images", "JPEGImages"):  # others are for testing
+        folder = find_inside(source.path, inner)
+        if folder is not None and folder.is_dir():
+            source = replace(source, path=folder, name=source.name or source.path.name)
+            break
     kind = _detect_kind(source.path) if source.kind == "auto" else source.kind
     if source.path.is_file() and kind in ("boxes", "folders", "masks", "stain"):
         raise LabelError(f"{source.path} is a file; {kind} are read from a folder")
@@ -109,7 +110,7 @@ def _pictures(folder: Path) -> list[Path]:
 def _label_files(picture: Path) -> list[Path]:
     """List the label files of a picture: beside it, or in the folder of labels of a data set."""
     folders = [picture.parent, *(yolo.swap_folder(picture, *pair).parent for pair in _FOLDERS)]
-    names = dict.fromkeys((picture.stem.casefold(), stem(picture).casefold()))  # a.ome, and a
+    names = dict.fromkeys((fold(picture.stem), fold(stem(picture))))  # a.ome, and a
     indices = [
         _index_labels(folder, folder.stat().st_mtime_ns)
         for folder in dict.fromkeys(folders)
@@ -127,7 +128,7 @@ _FOLDERS = (("images", "labels"), ("images", "annotations"), ("JPEGImages", "Ann
 @lru_cache(maxsize=16)
 def _index_labels(folder: Path, changed: int) -> dict[str, Path]:
     """Map the names of the files in a folder, whatever their case, to the files."""
-    return {file.name.casefold(): file for file in sorted(folder.iterdir())}
+    return {fold(file.name): file for file in sorted(folder.iterdir())}
 
 
 def _read_folders(source: Source) -> Reader:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from napari_wbc_nca.cell_types import colours, rgb
 from napari_wbc_nca.formats.items import ExportError, Item
 from napari_wbc_nca.io import images
-from napari_wbc_nca.io._files import NameIndex, replace_all, to_json, write_reason
+from napari_wbc_nca.io._files import SUFFIXES, NameIndex, replace_all, to_json, write_reason
 from napari_wbc_nca.io.pixels import contrast, to_rgb
 from napari_wbc_nca.io.tables import TableError, read_table, to_frame, to_label
 
@@ -32,6 +32,8 @@ RECORD = "provenance.json"
 """Name of the provenance in the folder of an export."""
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """What a picture's file name ends with, lower case."""
+_IMAGES = (*PICTURES, *(end for end in SUFFIXES if end not in PICTURES))
+"""The same of any image, in the order of preference."""
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 SPLITS |= {"training": "train", "valid": "val", "validation": "val"}
 """Names of training, validation and test, as folders and tables have them, to the split."""
@@ -169,7 +171,7 @@ def recorded_size(path: Path) -> tuple[int, int] | None:
 
 
 def find_picture(folder: Path | None, name: str) -> Path | None:
-    """Find a picture in `folder` by its base name, in the path of any system."""
+    """Find an image in `folder` by its base name, in the path of any system."""
     if folder is None or not folder.is_dir():
         return None
     return _index_pictures(folder, folder.stat().st_mtime_ns).get(name)
@@ -177,9 +179,9 @@ def find_picture(folder: Path | None, name: str) -> Path | None:
 
 @lru_cache(maxsize=16)
 def _index_pictures(folder: Path, changed: int) -> NameIndex[Path]:
-    """Index the pictures in a folder, which is listed once for each state that it is in."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
-    files.sort(key=lambda path: (PICTURES.index(path.suffix.lower()), path.name))
+    """Index the images in a folder, which is listed once for each state that it is in."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in _IMAGES]
+    files.sort(key=lambda path: (_IMAGES.index(path.suffix.lower()), path.name))
     return NameIndex({path: path for path in files})
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,11 +176,14 @@ def _pixel_size(run: dict[str, Any]) -> float | None:
 
 
 def find_source(labels: Path, source: Any) -> Path | None:
-    """Image of a record: where it was, or beside the labels, whatever system it was on."""
-    folder, place = labels.parent, Path(str(source))
+    """Find the image of a record of any system: where it was, beside the labels, or above them."""
+    if not isinstance(source, str) or not source:
+        return None
+    folder, place = labels.parent, Path(PureWindowsPath(source).as_posix())
     if place.is_absolute() and (place.is_file() or is_zarr(place)):
         return place
-    beside = files.find_picture(folder, str(source))
-    found = [folder / place, beside, place]
+    places = (folder, folder.resolve().parent)
+    beside, above = (files.find_picture(at, source) for at in places)
+    found = [folder / place, beside, place, above]
     usable = (one for one in found if one and one != labels and (one.is_file() or is_zarr(one)))
     return next(usable, None)

@@ -19,6 +19,7 @@ import yaml
 from napari_wbc_nca.formats import files
 from napari_wbc_nca.formats.geometry import CellShape, draw_cells
 from napari_wbc_nca.formats.items import ExportError, Item, row_image
+from napari_wbc_nca.io._files import find_inside, fold
 from napari_wbc_nca.io.tables import TableError, read_text
 from napari_wbc_nca.ops.outlines import join_rings, trace_outlines
 
@@ -170,11 +171,12 @@ def _find_picture(label: Path) -> Path | None:
 
 
 def swap_folder(path: Path, old: str, new: str) -> Path:
-    """Replace the last folder called `old` in a path by `new`."""
-    parts = list(path.parts)
-    if old in parts[:-1]:
-        parts[len(parts) - 2 - parts[-2::-1].index(old)] = new
-    return Path(*parts)
+    """Replace the last folder called `old` in a path by `new`, in whichever case they are."""
+    for folder in path.parents:
+        if fold(folder.name) == fold(old):
+            other = find_inside(folder.parent, new) or folder.with_name(new)
+            return other / path.relative_to(folder)
+    return path
 
 
 def _read(file: Path, classes: Mapping[int, str], pixels: Any) -> Item:

@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import shutil
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -60,9 +61,9 @@ def _suffix(name: str) -> str:
 class NameIndex(Generic[Entry]):
     r"""Find what a table, a record or a folder lists under the name of an image.
 
-    One rule for every file: the same base name, whichever slash and whichever case of the suffix it
-    was written with; else the same name without suffix; else the same but for its case. Of several
-    entries of one name, that whose folders agree furthest.
+    One rule for every file: the same base name, whichever slash, case of the suffix and form of
+    Unicode it was written with; else the same name without suffix; else the same but for its case.
+    Of several entries of one name, that whose folders agree furthest.
 
     Examples
     --------
@@ -86,7 +87,27 @@ class NameIndex(Generic[Entry]):
 
 
 def _keys(name: str | Path) -> list[tuple[int, str]]:
-    return [(0, base_name(name)), (1, stem(name)), (2, stem(name).casefold())]
+    text = unicodedata.normalize("NFC", str(name))
+    return [(0, base_name(text)), (1, stem(text)), (2, stem(text).casefold())]
+
+
+def fold(name: str) -> str:
+    """Return a name in the one form for all cases and, since macOS decomposes ``ü``, of Unicode."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def find_inside(folder: Path, path: str) -> Path | None:
+    """Find `path`, with slashes, below a folder, in whichever case its parts are written."""
+    for part in path.split("/"):
+        exact = folder / part
+        if not exact.exists():
+            listed = sorted(folder.iterdir()) if folder.is_dir() else []
+            found = next((one for one in listed if fold(one.name) == fold(part)), None)
+            if found is None:
+                return None
+            exact = found
+        folder = exact
+    return folder
 
 
 def _shared_folders(first: str | Path, second: str | Path) -> int:
@@ -109,8 +130,8 @@ def name_outputs(paths: Iterable[Path]) -> dict[Path, str]:
     for form in _FORMS:
         left = {path: form(path) for path in order if path not in found}
         # Folded, since some file systems take X.json and x.json for one.
-        counts = Counter(name.casefold() for name in (*left.values(), *found.values()))
-        found |= {path: name for path, name in left.items() if counts[name.casefold()] == 1}
+        counts = Counter(map(fold, (*left.values(), *found.values())))
+        found |= {path: name for path, name in left.items() if counts[fold(name)] == 1}
     return {path: found[path] for path in order}
 
 

@@ -6,6 +6,7 @@ import math
 import struct
 import threading
 from dataclasses import replace
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,12 +188,10 @@ def _decode_deep(path: Path) -> Any:
 def _decode(picture: PictureFile, indices: bool) -> Any:
     """Return the pixels of a picture in RGB, RGBA or grey; indices of a palette where asked."""
     mode = picture.mode
-    if mode in ("P", "PA") and not indices:
+    if mode in ("P", "PA", "RGB") and not indices:  # a colour, or an index, may be transparent
         mode = "RGBA" if mode == "PA" or "transparency" in picture.info else "RGB"
     elif mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
         mode = "RGB"
-    elif mode in ("RGBa", "La"):  # colours multiplied by their alpha
-        mode = mode.upper()
     elif mode == "1" and not indices:
         mode = "L"
     pixels = np.asarray(picture if mode == picture.mode else picture.convert(mode))
@@ -234,7 +233,7 @@ def prepare(image: Image) -> Image:
     if image.contrast is not None:
         return image
     try:
-        pixels = without_cmyk(channels_last(image.pixels), image.source)
+        pixels = from_other_colours(channels_last(image.pixels), image.source)
         check_type(pixels.dtype)
         if min(pixels.shape[:2]) < SMALLEST:
             raise ImageError(
@@ -257,27 +256,48 @@ def prepare(image: Image) -> Image:
     return replace(image, pixels=pixels, contrast=meaning)
 
 
-def without_cmyk(pixels: Any, source: str | None) -> Any:
-    """Convert pixels that another program read from a CMYK file to RGB; others are kept.
+def from_other_colours(pixels: Any, source: str | None) -> Any:
+    """Convert pixels as another program read them from `source` to RGB or grey; others are kept.
 
-    Such programs, napari's own reader among them, take the fourth ink for alpha. An ImageError is
-    raised where the pixels are lazy or not of 8 bits.
+    Such programs, napari's own reader among them, show CMYK, YCbCr, CIELAB and inverted grey as if
+    they were RGB and grey. An ImageError is raised where they cannot be converted.
     """
     from PIL import Image as Pictures
 
-    if pixels.shape[-1] != 4 or source is None or not Path(source).is_file():
+    path = None if source is None else Path(source)
+    if path is None or not path.is_file():
         return pixels
-    try:
-        with _open_picture(Path(source)) as picture:
-            mode = picture.mode
-    except (OSError, ValueError, SyntaxError):  # no picture that Pillow reads
-        return pixels
-    if mode != "CMYK":
+    kind = _other_colours(path, path.stat().st_mtime_ns)
+    if _CHANNELS.get(kind) != pixels.shape[-1] or (kind == _INVERTED and is_lazy(pixels)):
         return pixels
     if is_lazy(pixels) or pixels.dtype != np.uint8 or pixels.ndim != 3:
-        raise ImageError("its colours are CMYK, meant for printing; convert it to RGB")
-    converted = Pictures.frombytes("CMYK", pixels.shape[1::-1], pixels.tobytes()).convert("RGB")
-    return np.asarray(converted)
+        raise ImageError(f"its colours are {kind}; convert it to RGB")
+    if np.array_equal(channels_last(_read(path, indices=False, lazy=False)[0]), pixels):
+        return pixels  # read by us
+    if kind == _INVERTED:
+        return 255 - pixels
+    shown = Pictures.frombytes(kind, pixels.shape[1::-1], pixels.tobytes())
+    return np.asarray(shown.convert("RGB"))
+
+
+_INVERTED = "inverted grey"
+_CHANNELS = {"CMYK": 4, "YCbCr": 3, "LAB": 3, _INVERTED: 1}
+"""Numbers of a pixel in each kind of colours that are shown wrongly, by Pillow's name of it."""
+
+
+@lru_cache(maxsize=16)
+def _other_colours(path: Path, changed: int) -> str:
+    """Return the kind of a file's colours where others show it wrongly, else any other text."""
+    try:
+        with _open_picture(path) as picture:
+            tags = getattr(picture, "tag_v2", {})
+            return _INVERTED if tags.get(_PHOTOMETRIC) == 0 else picture.mode
+    except (OSError, ValueError, SyntaxError):  # no picture that Pillow reads
+        return ""
+
+
+_PHOTOMETRIC = 262
+"""Tag of TIFF that is 0 where 0 is white."""
 
 
 SAMPLES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def full_level(group: Any) -> tuple[Any, float | None]:
 
     try:
         image = attributes(group)["multiscales"][0]
-        levels = {level["path"]: level for level in image.get("datasets", [])}
+        levels = {posixpath.normpath(level["path"]): level for level in image.get("datasets", [])}
         if not levels:
             raise ImageError("its metadata list no resolution (no datasets); export it again")
         if absent := [path for path in levels if path not in group]:
@@ -81,7 +82,9 @@ def full_level(group: Any) -> tuple[Any, float | None]:
         path = max(levels, key=lambda path: group[path].size)
         array = da.from_zarr(group[path])
         letters, units = _axes(image, array.ndim)
-    except (KeyError, TypeError, AttributeError) as error:
+    except ImageError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ImageError(
             f"its multiscales metadata are not those of OME-Zarr: {error!r}; export it again"
         ) from error
@@ -103,7 +106,7 @@ def _axes(image: Mapping[str, Any], count: int) -> tuple[str, list[str | None]]:
     """Return a letter and the unit of each axis; those of versions 0.1 and 0.2 have no names."""
     axes = [
         axis if isinstance(axis, dict) else {"name": str(axis)}
-        for axis in image.get("axes", "tczyx"[-count:])
+        for axis in image.get("axes") or "tczyx"[-count:]
     ]
     letters = [_TYPES.get(axis.get("type", ""), axis["name"][:1].upper()) for axis in axes]
     if not {"Y", "X"} <= set(letters):  # named otherwise: the last two in space

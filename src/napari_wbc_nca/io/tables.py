@@ -137,6 +137,8 @@ def number(text: str) -> float:
     >>> number("0,25"), number("3e-2")
     (0.25, 0.03)
     """
+    if "_" in text:  # Python's own separator of thousands
+        raise ValueError(f"{text!r} is no number")
     return float(text.replace(",", ".") if "." not in text else text)
 
 

@@ -36,6 +36,8 @@ _TAG_LIMIT = 5.0
 _AUXILIARY = re.compile(r"\b(label|macro|overview|thumbnail)\b")
 """Names of what scanners store beside the image of a slide."""
 _SAME_ASPECT = 0.05
+_THUMBNAIL = 256
+"""Longest side in pixels of a picture that shows what a larger one shows, in any aspect."""
 _BLACK_AND_WHITE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 """ReferenceBlackWhite of YCbCr that uses the full range."""
 
@@ -94,17 +96,18 @@ def _full_series(file: Any) -> Any:
         and not _AUXILIARY.search(series.name.lower())
     ]
     first = (full or file.series)[0]
-    alike = [
+    height, width = first.keyframe.imagelength, first.keyframe.imagewidth
+    larger = [
         series
         for series in full
-        if math.isclose(
-            series.keyframe.imagewidth * first.keyframe.imagelength,
-            series.keyframe.imagelength * first.keyframe.imagewidth,
-            rel_tol=_SAME_ASPECT,
+        if (y := series.keyframe.imagelength) >= 2 * height
+        and (x := series.keyframe.imagewidth) >= 2 * width
+        and (
+            math.isclose(x * height, y * width, rel_tol=_SAME_ASPECT)
+            or max(height, width) <= _THUMBNAIL
         )
-        and series.keyframe.imagewidth >= 2 * first.keyframe.imagewidth
     ]
-    return max(alike, key=lambda series: series.keyframe.imagewidth, default=first)
+    return max(larger, key=lambda series: series.keyframe.imagewidth, default=first)
 
 
 def _check_whole(series: Any) -> None:
@@ -136,8 +139,10 @@ def _pixels(path: Path, file: Any, series: Any, *, indices: bool, lazy: bool) ->
         pixels = _lazy(path, file, series)
     else:
         pixels = series.asarray()
-    if indices or decoded or kind in (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK):
-        return _over_white(pixels, series), axes
+    if indices:
+        return _colours_and_alpha(pixels, series), axes
+    if decoded or kind in (PHOTOMETRIC.RGB, PHOTOMETRIC.MINISBLACK):
+        return _over_white(_colours_and_alpha(pixels, series), series), axes
     if kind == PHOTOMETRIC.PALETTE:
         table = np.moveaxis(page.colormap, 0, -1)
         if not is_lazy(pixels):
@@ -155,6 +160,17 @@ def _pixels(path: Path, file: Any, series: Any, *, indices: bool, lazy: bool) ->
     named = {PHOTOMETRIC.SEPARATED: "CMYK, meant for printing"}
     name = named.get(kind, getattr(kind, "name", str(kind)))
     raise ImageError(f"its colours are {name}; convert it to RGB")
+
+
+def _colours_and_alpha(pixels: Any, series: Any) -> Any:
+    """Drop samples beside red, green and blue that are no alpha."""
+    from tifffile import EXTRASAMPLE
+
+    extra = series.keyframe.extrasamples
+    if len(extra) != series.keyframe.samplesperpixel - 3 or EXTRASAMPLE.UNSPECIFIED not in extra:
+        return pixels
+    known = [n for n, kind in enumerate(extra, start=3) if kind != EXTRASAMPLE.UNSPECIFIED]
+    return pixels[(slice(None),) * series.axes.index("S") + ([0, 1, 2, *known[:1]],)]
 
 
 def _over_white(pixels: Any, series: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import pint
 from napari.utils.transforms import Affine
 
-from napari_wbc_nca.io.images import without_cmyk
+from napari_wbc_nca.io.images import from_other_colours
 from napari_wbc_nca.io.pixels import as_array
 from napari_wbc_nca.types import Image
 
@@ -66,12 +66,13 @@ def source_of(layer: Layer) -> ImagePlanes:
     """Sort the axes of an image layer into leading axes, plane and channels.
 
     An axis of three or four before or after the plane holds channels: ``(3, Y, X)`` is an RGB
-    image, not a stack of three. A CMYK file that cannot be converted raises an ImageError.
+    image, not a stack of three. Colours that cannot be converted to RGB raise an ImageError.
     """
     # A zarr array becomes a dask array: indexing it would read it whole.
     pixels = as_array(layer.data[0] if layer.multiscale else layer.data)
     if layer.rgb:
-        return ImagePlanes(layer, without_cmyk(pixels, layer.source.path), pixels.shape[:-3], None)
+        pixels = from_other_colours(pixels, layer.source.path)
+        return ImagePlanes(layer, pixels, pixels.shape[:-3], None)
     if pixels.ndim >= 3 and pixels.shape[-1] in (3, 4):
         return ImagePlanes(layer, pixels, pixels.shape[:-3], -1)
     if pixels.ndim >= 3 and pixels.shape[-3] in (3, 4):

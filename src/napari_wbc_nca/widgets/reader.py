@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from napari.utils.notifications import show_warning
 from napari_wbc_nca.datasets.synthetic import KINDS, culture
 from napari_wbc_nca.formats.files import read_cells
 from napari_wbc_nca.formats.items import ExportError
+from napari_wbc_nca.formats.tiff import find_source
 from napari_wbc_nca.io import images
 from napari_wbc_nca.io.results import LABELS, MAPS, RECORD, SUFFIXES, TABLE, read_map_names
 from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap
@@ -77,7 +78,7 @@ def _whole(path: Path) -> list[LayerDataTuple]:
     known = isinstance(size, int | float) and size > 0
     place = {"scale": (size, size), "units": ("um", "um")} if known else {}
     layers: list[LayerDataTuple] = []
-    source = _source(path, image.get("source"))
+    source = find_source(path, image.get("source"))
     if source is not None:
         layers.append((images.read(source).pixels, {"name": source.stem}, "image"))
     if (file := _beside(path, MAPS)).exists():
@@ -94,7 +95,7 @@ def _labels(path: Path, name: str) -> LayerDataTuple:
     made: dict[str, Any] = {SHOWS: name, "source_id": str(found), NEW: True}
     if (run := record(found)) is not None:
         made["provenance"] = [run]
-        source = _source(found, _mapping(run, "input").get("source"))
+        source = find_source(found, _mapping(run, "input").get("source"))
         if source is not None:
             made["image_path"] = str(source.resolve())
     options: dict[str, Any] = {"name": path.stem, "opacity": 0.5, "metadata": {OURS: made}}
@@ -190,15 +191,6 @@ def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return part of a record; empty where somebody made it something else."""
     part = found.get(name)
     return part if isinstance(part, dict) else {}
-
-
-def _source(path: Path, source: Any) -> Path | None:
-    """Find the image of a record of any system: where it was, or beside the record, or above."""
-    if not isinstance(source, str) or not source:
-        return None
-    name = PureWindowsPath(source).name
-    places = (Path(source), path.with_name(name), path.parent.parent / name)
-    return next((place for place in places if place.is_file()), None)
 
 
 SAMPLE_SHAPE = (384, 512)

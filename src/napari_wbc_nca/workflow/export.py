@@ -297,21 +297,26 @@ def import_labels(path: str | Path, form: str = "auto", image: Any = None) -> li
     return [replace(found[0], pixel_size=size, record=record)]
 
 
+_REVIEWED = "_reviewed.png"
+"""What follows an image's name in the name of the picture of what was reviewed."""
+
+
 def write_imported(
     items: Sequence[Item], folder: str | Path, source: str | Path, *, force: bool = False
 ) -> list[Path]:
     """Write imported labels as ``segment`` writes its results, so that napari opens them alike.
 
     ``NAME_reviewed.png`` is added where pixels are unreviewed. `source`, what was imported, goes
-    into the record. An ExportError says when a name exists, unless `force` is set, and an
-    OutputError when a file cannot be written.
+    into the record. An ExportError says when a file exists, unless `force` is set, or is the one
+    that is imported, and an OutputError when a file cannot be written.
     """
-    target = Path(folder)
-    names, ends = unique_names(items), (results.LABELS["cell"], results.TABLE)
-    paths = (target / f"{name}{end}" for name in names for end in ends)
-    there = next((path for path in paths if path.exists()), None)
+    target, names = Path(folder), unique_names(items)
+    there = [path for name in names for path in results.existing_files(name, target)]
+    there += [path for name in names if (path := target / f"{name}{_REVIEWED}").exists()]
+    if any(path.resolve() == Path(source).resolve() for path in there):
+        raise ExportError(f"{source} would be replaced by its record; choose another folder")
     if there and not force:
-        raise ExportError(f"{there} exists; choose another folder, or replace it with --force")
+        raise ExportError(f"{there[0]} exists; choose another folder, or replace it with --force")
     written: list[Path] = []
     for name, one in zip(names, items, strict=True):
         pixels = (
@@ -328,6 +333,6 @@ def write_imported(
         found = Segmentation({"cell": one.labels, **nuclei}, cell_measurements(one), {}, entry)
         written += results.write(found, Image(pixels, name, one.pixel_size), target)
         if one.ignore is not None:
-            written.append(target / f"{name}_reviewed.png")
+            written.append(target / f"{name}{_REVIEWED}")
             files.write_png(written[-1], np.where(one.ignore, 0, 255).astype(np.uint8))
     return written
