@@ -47,5 +47,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Public names, for completion."""
+    """Return public names, for completion."""
     return [*__all__, "__version__"]

@@ -48,7 +48,7 @@ def _drop_small(boxes: Sequence[Sequence[float]], names: Sequence[str]) -> Label
 
 
 def _points(cells: Sequence[tuple[float, float, str]]) -> Labels:
-    """Labels of points, which are boxes without extent."""
+    """Return the labels of points, which are boxes without extent."""
     return _labels([(y, x, y, x) for y, x, _ in cells], [name for *_, name in cells])
 
 

@@ -121,7 +121,7 @@ def _splits_of_table(
     split_by: str,
     table: str,
 ) -> list[str]:
-    """Splits as the table has them, checked for groups on two sides."""
+    """Return the splits as the table has them, checked for groups on two sides."""
     found, sides = [], dict[str, str]()
     for names, group in zip(images, groups, strict=True):
         name = _row(names, listed, table).get("split", "").lower()
@@ -141,7 +141,7 @@ def _splits_of_table(
 def _count_classes(
     groups: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Names of the groups, each sample's among them, and ``(groups, classes)`` counts of cells."""
+    """Return the groups, the group of each sample, and ``(groups, classes)`` counts of cells."""
     names, group = np.unique(np.asarray(groups, object), return_inverse=True)
     kinds = sorted({name for some in classes for name in some})
     counts = np.zeros((len(names), len(kinds)))
@@ -238,7 +238,7 @@ def find_duplicates(
 
 
 def _grey_vectors(paths: Sequence[Path], size: int) -> npt.NDArray[np.float32]:
-    """``(len(paths), size²)`` grey values of mean 0 and norm 1; a flat picture is all 0."""
+    """Return ``(len(paths), size²)`` grey values of mean 0 and norm 1; a flat picture is all 0."""
     grey = np.stack([shrink_to_grey(path, size) for path in paths]).reshape(len(paths), -1)
     grey -= grey.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(grey, axis=1, keepdims=True)

@@ -40,7 +40,7 @@ def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
 
 
 def _gui(one: Item, classes: Sequence[str]) -> dict[str, Any]:
-    """Content of a file for cellpose's window, whose lists have an entry for each integer."""
+    """Make a file for cellpose's window, whose lists have an entry for each integer."""
     from skimage.segmentation import find_boundaries
 
     palette = files.class_rgb(classes)

@@ -107,7 +107,7 @@ def _describe(
 
 
 def _polygons(one: Item) -> list[Any]:
-    """Rings ``[x, y, x, y, …]`` of each cell."""
+    """Return rings ``[x, y, x, y, …]`` of each cell."""
     found = []
     for label, polygons in trace_outlines(one.labels).items():
         rings = [polygon[0] for polygon in polygons]
@@ -213,7 +213,7 @@ def _row(label: int, annotation: Mapping[str, Any], names: Mapping[str, str]) ->
 
 
 def _picture(path: Path, split: str, name: str) -> Any:
-    """Pixels of the picture called `name`: beside the file, or in a folder of the data set."""
+    """Read the picture called `name`, beside the file or in a folder of the data set."""
     place = path.resolve().parent
     root = place.parent if place.name == "annotations" else place
     part = path.stem.rpartition("_")[2]  # val2017 of instances_val2017

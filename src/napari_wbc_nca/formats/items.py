@@ -198,7 +198,7 @@ def _table(name: str, labels: npt.NDArray[Any], cells: pd.DataFrame | None) -> p
 
 
 def _texts(table: pd.DataFrame, column: str, default: npt.NDArray[Any]) -> list[str]:
-    """Texts of a column; `default` where it is missing, empty or NaN."""
+    """Return texts of a column; `default` where it is missing, empty or NaN."""
     from pandas import isna
 
     values = table[column] if column in table else [None] * len(table)
@@ -207,7 +207,7 @@ def _texts(table: pd.DataFrame, column: str, default: npt.NDArray[Any]) -> list[
 
 
 def _text(value: Any) -> str:
-    """Text of a class; a number that became a float by a missing one beside it has no point."""
+    """Convert a class to text; a number that is a float since one is missing has no point."""
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     return "" if text.strip() == "unknown" else text.strip()  # being corrected, no class yet
 

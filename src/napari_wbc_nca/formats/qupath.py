@@ -118,7 +118,7 @@ def _object_type(feature: Mapping[str, Any]) -> str:
 
 
 def _class_name(properties: Mapping[str, Any]) -> str:
-    """Class of an object, which QuPath writes as a text, a list of them, or with a colour."""
+    """Read the class of an object, which is a text, a list of them, or has a colour."""
     found = properties.get("classification")
     if isinstance(found, Mapping):
         found = found.get("names") or found.get("name")
@@ -127,7 +127,7 @@ def _class_name(properties: Mapping[str, Any]) -> str:
 
 
 def _columns(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata and measurements, which older versions list as pairs of name and value."""
+    """Read metadata and measurements, which older versions list as pairs."""
     measured, metadata = (properties.get(name) for name in ("measurements", "metadata"))
     if isinstance(measured, list):
         pairs = [pair for pair in measured if isinstance(pair, Mapping)]

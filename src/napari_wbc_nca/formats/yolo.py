@@ -122,7 +122,7 @@ def find_classes(folder: Path) -> Mapping[int, str]:
 
 
 def _read_classes(place: Path) -> Mapping[int, str]:
-    """Class names of ``data.yaml`` or another YAML file that has them, or of ``classes.txt``."""
+    """Read class names from ``data.yaml``, another YAML file, or ``classes.txt``."""
     configs = [*place.glob(CONFIG), *sorted(place.glob("*.yaml")), *sorted(place.glob("*.yml"))]
     for config in configs:
         try:
@@ -163,7 +163,7 @@ def _is_label_file(path: Path) -> bool:
 
 
 def _find_picture(label: Path) -> Path | None:
-    """Picture of a label file: in ``images`` where that is in ``labels``, else beside it."""
+    """Find the picture of a label file: in ``images`` for ``labels``, else beside it."""
     folders = (swap_folder(label, "labels", "images").parent, label.parent)
     names = (label.stem, f"{label.stem}.tif")  # a.ome.txt belongs to a.ome.tif
     found = (files.find_picture(folder, name) for folder in folders for name in names)

@@ -58,6 +58,6 @@ def _recognised(image: Image) -> RecognisedOrder:
 
 
 def _stained(checkpoint: Checkpoint) -> bool:
-    """Whether a model is one of stained cells at a known scale."""
+    """Return whether a model is one of stained cells at a known scale."""
     scale, name = checkpoint.card.get("scale", "cells"), checkpoint.normalisation.get("name")
     return bool(scale == "cells" and name != "maximum")

@@ -243,7 +243,7 @@ def _span(middle: float, side: int, size: int) -> range:
 
 
 def _robust_statistics(pixels: Pixels) -> Statistics:
-    """Median, and the deviation that the median distance from it would have in normal noise."""
+    """Compute the median, and the standard deviation by the median distance from it."""
     middle = np.median(pixels, axis=(1, 2))
     spread = np.median(np.abs(pixels - middle[:, None, None]), axis=(1, 2))
     return Statistics(middle, np.maximum(_NORMAL * spread, _MIN_DEVIATION))

@@ -138,7 +138,7 @@ def training_params(method: str, values: Mapping[str, Any]) -> Any:
 
 
 def _of_recipe(method: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Parameters that the paper of a method states, where `values` ask for its recipe."""
+    """Return what the paper of a method states, where `values` ask for its recipe."""
     return RECIPES[method] if values.get("recipe") == PAPER else {}
 
 
@@ -166,7 +166,7 @@ def continue_params(method: str, model: Checkpoint, values: Mapping[str, Any]) -
 
 
 def _recorded(model: Checkpoint) -> dict[str, Any]:
-    """Training parameters that the model's card and fields record."""
+    """Return the training parameters that the model's card and fields record."""
     trained = model.card.get("params")
     card = trained if isinstance(trained, Mapping) else {}
     method = get(model.method)

@@ -153,7 +153,7 @@ def _paint_pca(cell: Cell, number: int, owner: Any) -> None:
 
 
 def _extent(cell: Cell) -> tuple[slice, slice]:
-    """Rows and columns of the image that a cell's arrays span."""
+    """Return the rows and columns of the image that a cell's arrays span."""
     y, x = (slice(at, at + size) for at, size in zip(cell.origin, cell.mask.shape, strict=True))
     return y, x
 
@@ -174,7 +174,7 @@ def _table(
 def _maps(
     cells: Sequence[Cell], numbers: Sequence[int], image: Image, with_response: bool
 ) -> dict[str, Any]:
-    """Response of all cells in one map where it is wanted, and maps of the first cells."""
+    """Draw the response of all cells where it is wanted, and maps of the first cells."""
     maps = {"response": blank(image, "float32")} if with_response else {}
     for cell in cells if with_response else ():
         part = mask_box(cell)

@@ -104,7 +104,7 @@ class GuidedUNet:
 
 
 def _folded(block: Any) -> list[torch.Tensor]:
-    """Weights of a block's convolutions, each times the factor of the normalisation behind it."""
+    """Multiply a block's convolutions by the factors of the normalisations behind them."""
     weights = []
     for convolution, norm in ((block[0], block[1]), (block[3], block[4])):
         factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
@@ -114,7 +114,7 @@ def _folded(block: Any) -> list[torch.Tensor]:
 
 
 def _largest(values: torch.Tensor) -> torch.Tensor:
-    """``(h, w, C)`` bytes: the pixel that a pool of 2×2 takes of ``(1, C, h, w)``."""
+    """Return ``(h, w, C)`` bytes: the pixel that a pool of 2×2 takes of ``(1, C, h, w)``."""
     _, index = F.max_pool2d(values, 2, return_indices=True)
     mask = torch.zeros(values[0].shape, dtype=torch.bool, device=values.device)
     mask.flatten(1).scatter_(1, index[0].flatten(1), True)
@@ -122,14 +122,14 @@ def _largest(values: torch.Tensor) -> torch.Tensor:
 
 
 def _bytes(mask: torch.Tensor) -> torch.Tensor:
-    """``(h, w, C)`` bytes of a ``(C, h, w)`` mask."""
+    """Return ``(h, w, C)`` bytes of a ``(C, h, w)`` mask."""
     return mask.permute(1, 2, 0).to(torch.uint8, memory_format=torch.contiguous_format)
 
 
 def _through_block(
     patches: GradientPatches, weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
 ) -> GradientPatches:
-    """Backward through both convolutions of a block; patches grow by two pixels on each side."""
+    """Pass back through both convolutions of a block; patches grow by two pixels."""
     for weight, mask in zip(reversed(weights), reversed(masks), strict=True):
         patches.values.relu_()
         _gate(patches, mask)
@@ -139,7 +139,7 @@ def _through_block(
 
 
 def _through_pool(patches: GradientPatches, largest: torch.Tensor) -> GradientPatches:
-    """Backward through a pool, to the pixel of each four that was the largest."""
+    """Pass back through a pool, to the pixel of each four that was the largest."""
     finer = F.interpolate(patches.values, scale_factor=2, mode="nearest")
     result = GradientPatches(finer, [(2 * y, 2 * x) for y, x in patches.corners])
     _gate(result, largest)
@@ -149,7 +149,7 @@ def _through_pool(patches: GradientPatches, largest: torch.Tensor) -> GradientPa
 def _through_upsampling(
     patches: GradientPatches, size: Sequence[int], align_corners: bool
 ) -> GradientPatches:
-    """Backward through bilinear upsampling of an image of `size` by two: transposed matrices."""
+    """Pass back through bilinear upsampling of an image of `size` by two."""
     corners = [((y - 1) // 2, (x - 1) // 2) for y, x in patches.corners]
     down, across = (
         torch.stack(
@@ -167,7 +167,7 @@ def _through_upsampling(
 def _interpolation(
     corner: int, length: int, start: int, size: int, align_corners: bool
 ) -> torch.Tensor:
-    """``(length, coarse)`` weights of coarse pixels from `start` on in fine ones from `corner`."""
+    """Return ``(length, coarse)`` weights of coarse pixels from `start` in fine ones."""
     fine = torch.arange(corner, corner + length, dtype=torch.float64)[:, None]
     count = length // 2 + (3 if align_corners else 2)
     coarse = torch.arange(start, start + count, dtype=torch.float64)

@@ -296,7 +296,7 @@ class _Rollout(torch.autograd.Function):
 
 
 def _each(job: Callable[[slice], Any], cut: Sequence[slice]) -> list[Any]:
-    """Results of `job` for each slice, in order, computed in parallel without a graph."""
+    """Return results of `job` for each slice, in order, computed in parallel without a graph."""
 
     def alone(part: slice) -> Any:
         # A new thread would record gradients.

@@ -112,7 +112,7 @@ def _block(before: int, after: int) -> nn.Sequential:
 
 
 def _receptive_field(low: int, high: int, coarser: int, align_corners: bool) -> Interval:
-    """Pixels of a level's input, with `coarser` ones below, that a result's pixels depend on."""
+    """Return the pixels of a level's input, with `coarser` levels, that a result needs."""
     low, high = low - _CONVOLUTIONS, high + _CONVOLUTIONS
     if not coarser:
         return low, high

@@ -96,7 +96,7 @@ def find_peaks(
 
 
 def _middles(highest: npt.NDArray[np.bool_]) -> Points:
-    """Pixel of each connected region that is nearest to its centre of mass."""
+    """Return the pixel of each connected region that is nearest to its centre of mass."""
     regions, count = ndi.label(highest, np.ones((3, 3)))
     pixels = np.argwhere(regions)
     region = regions[tuple(pixels.T)] - 1
@@ -108,7 +108,7 @@ def _middles(highest: npt.NDArray[np.bool_]) -> Points:
 
 
 def _spaced(points: Points, min_distance: float) -> npt.NDArray[np.bool_]:
-    """Non-maximum suppression: each point, in their order, removes the later ones near it."""
+    """Suppress points that are no maxima: each one removes the later ones near it."""
     keep = np.ones(len(points), bool)
     pairs = cKDTree(points).query_pairs(min_distance, output_type="ndarray")
     for first, second in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
@@ -148,7 +148,7 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
 
 
 def _bright_blobs(scaled: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float64]:
-    """``(N, 3)`` y, x and σ of bright blobs with σ from `low` to `high`."""
+    """Return ``(N, 3)`` y, x and σ of bright blobs with σ from `low` to `high`."""
     found = blob_log(
         scaled, low, high, _SCALES, threshold=0.1, overlap=_OVERLAP, exclude_border=False
     )

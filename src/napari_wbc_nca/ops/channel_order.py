@@ -94,7 +94,7 @@ def channel_evidence(sample: npt.NDArray[Any]) -> Float:
 
 
 def _dense_hues(density: Float, relative: Float) -> list[float]:
-    """Hue of the matter in each bin of density; 0 where there is too little."""
+    """Return the hue of the matter in each bin of density; 0 where there is too little."""
     hues = []
     for low, high in zip(_DENSE, (*_DENSE[1:], np.inf), strict=True):
         own = density[(relative >= low) & (relative < high)]
@@ -104,7 +104,7 @@ def _dense_hues(density: Float, relative: Float) -> list[float]:
 
 
 def _hue_by_green(density: Float, relative: Float) -> float:
-    """Covariance in hundredths of hue and share of green in stained matter, weighed by density."""
+    """Compute the covariance of hue and share of green in stained matter, in hundredths."""
     stained = relative > _STAINED
     if stained.sum() < _LEAST:
         return 0.0

@@ -34,13 +34,13 @@ def crop_side(cells: pd.DataFrame) -> int:
 
 
 def crop_window(cell: Row, side: int) -> tuple[int, int]:
-    """Row and column, which may lie outside of the image, of the first pixel of a cell's crop."""
+    """Return row and column, perhaps outside of the image, of a crop's first pixel."""
     y = round((cell["box_y0"] + cell["box_y1"] - side) / 2)
     return y, round((cell["box_x0"] + cell["box_x1"] - side) / 2)
 
 
 def overlap(shape: Sequence[int], origin: tuple[int, int], side: int) -> tuple[Slices, Slices]:
-    """Part of a plane of `shape` that a crop shows, and where it lies in the crop."""
+    """Return the part of a plane of `shape` that a crop shows, and where it lies in the crop."""
     parts, targets = [], []
     for first, size in zip(origin, shape, strict=False):
         start = max(first, 0)
@@ -51,5 +51,5 @@ def overlap(shape: Sequence[int], origin: tuple[int, int], side: int) -> tuple[S
 
 
 def plane_index(cell: Row, lead: Sequence[int]) -> tuple[int, ...]:
-    """Position of a cell's plane on leading axes of lengths `lead`."""
+    """Return the position of a cell's plane on leading axes of lengths `lead`."""
     return tuple(min(int(cell.get(f"axis_{axis}", 0)), n - 1) for axis, n in enumerate(lead))

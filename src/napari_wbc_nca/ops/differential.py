@@ -94,7 +94,7 @@ def wilson_interval(
 
 
 def _column(cells: pd.DataFrame, name: str, default: object) -> pd.Series:
-    """Values of a column; `default` where the column, or a value, is missing."""
+    """Return values of a column; `default` where the column, or a value, is missing."""
     if name not in cells:
         return pd.Series(default, cells.index)
     return cells[name].where(cells[name].notna(), default)

@@ -87,12 +87,12 @@ def remove_small(mask: Mask, fill: float, smallest: float) -> Mask:
 
 
 def _below_disk(diameter: float) -> int:
-    """Largest number of pixels that is below the area of a disk."""
+    """Return the largest number of pixels that is below the area of a disk."""
     return max(ceil(np.pi / 4 * diameter**2) - 1, 0)
 
 
 def _unit(image: npt.NDArray[Any]) -> Float:
-    """``(Y, X, C)`` float32, with 1 for the largest value of an integer type."""
+    """Return ``(Y, X, C)`` float32, with 1 for the largest value of an integer type."""
     if image.ndim not in (2, 3):
         raise ValueError(f"the image's shape is {image.shape}; expected (Y, X) or (Y, X, C)")
     array = image[..., None] if image.ndim == 2 else image[..., :3]
@@ -101,7 +101,7 @@ def _unit(image: npt.NDArray[Any]) -> Float:
 
 
 def _contrast(image: Float) -> Float:
-    """Distance from the most frequent brightness, which is the background's."""
+    """Return the distance from the most frequent brightness, which is the background's."""
     counts, edges = np.histogram(image, 256)
     peak = ndi.gaussian_filter1d(counts.astype(float), 2).argmax()
     return np.asarray(np.abs(image - (edges[peak] + edges[peak + 1]) / 2), np.float32)

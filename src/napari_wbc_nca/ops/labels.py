@@ -96,7 +96,7 @@ def _floats(values: Sequence[float]) -> npt.NDArray[np.float64]:
 def _ranges(
     at: npt.NDArray[np.intp], codes: npt.NDArray[np.intp], count: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Smallest of `at`, and one above its largest, for each code."""
+    """Return the smallest of `at`, and one above its largest, for each code."""
     low = np.full(count, np.iinfo(np.int64).max)
     high = np.zeros(count, np.int64)
     np.minimum.at(low, codes, at)

@@ -64,7 +64,7 @@ def fit_saliency(name: SaliencyName, sample: npt.NDArray[Any]) -> Saliency:
 
 
 def _distance(name: SaliencyName, density: npt.NDArray[Any]) -> Float:
-    """Distance of each pixel's density from that of the background, which is 0."""
+    """Return the distance of each pixel's density from that of the background, which is 0."""
     values = np.asarray(density, np.float64)
     if name == "stain":
         return np.asarray(np.clip(values.sum(-1), 0, None))
@@ -165,7 +165,7 @@ def _seeded(
 
 @lru_cache(maxsize=64)
 def _neighbours(shape: tuple[int, int]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Flat indices of pixels and of those below, then of pixels and of those to the right."""
+    """Return flat indices of pixels and those below, and of pixels and those to the right."""
     index = np.arange(shape[0] * shape[1]).reshape(shape)
     first = np.concatenate((index[:-1], index[:, :-1]), axis=None)
     return first, np.concatenate((index[1:], index[:, 1:]), axis=None)

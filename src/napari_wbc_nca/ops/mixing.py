@@ -68,7 +68,7 @@ def mix(
 
 
 def _weighted(pixels: Pixels, share: float, statistics: Statistics | None) -> Pixels:
-    """`share` of the standardised picture, in one multiplication and one addition."""
+    """Return `share` of the standardised picture, in one multiplication and one addition."""
     if statistics is None:
         return np.asarray(np.float32(share) * pixels)
     slope = (np.float32(share) / statistics.std)[:, None, None]

@@ -115,7 +115,7 @@ def _rings(pieces: npt.NDArray[Any]) -> tuple[list[Ring], list[int]]:
 
 
 def _walk(follower: list[int], heads: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Edges ring by ring, and where each ring ends; each begins at one of the first `heads`."""
+    """Order edges ring by ring; return where each ring ends, too."""
     order: list[int] = []
     ends: list[int] = []
     visited = bytearray(len(follower))

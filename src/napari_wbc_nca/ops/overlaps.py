@@ -79,7 +79,7 @@ def _clip(cell: Cell, shape: tuple[int, int]) -> Cell:
 
 
 def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
-    """Pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
+    """Return pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
     spans = [(y.start, x.start, y.stop, x.stop) for y, x in map(mask_box, cells)]
     boxes: npt.NDArray[np.intp] = np.array(spans).reshape(-1, 4)
     order = np.argsort(boxes[:, 0], kind="stable")
@@ -93,7 +93,7 @@ def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
 
 
 def _common(a: Cell, b: Cell) -> Slices:
-    """Part of the image that the boxes of two neighbours share."""
+    """Return the part of the image that the boxes of two neighbours share."""
     y, x = (
         slice(max(p.start, q.start), min(p.stop, q.stop))
         for p, q in zip(mask_box(a), mask_box(b), strict=True)
@@ -110,7 +110,7 @@ def _shared(a: Cell, b: Cell) -> int:
 def _without_duplicates(
     cells: Sequence[Cell], shared: Mapping[Pair, int], duplicate: float
 ) -> set[int]:
-    """Indices of the cells that no more confident one duplicates."""
+    """Return the indices of the cells that no more confident one duplicates."""
     area = [np.count_nonzero(cell.mask) for cell in cells]
     rivals: list[list[int]] = [[] for _ in cells]
     for (i, j), pixels in shared.items():
@@ -139,7 +139,7 @@ def _divide(a: Cell, b: Cell, mask_a: npt.NDArray[np.bool_], mask_b: npt.NDArray
 
 
 def _one_component(cell: Cell, mask: npt.NDArray[np.bool_]) -> Cell:
-    """Cell with the component of `mask` at its centre, else the largest; its nucleus cut to it."""
+    """Reduce a cell to the component of `mask` at its centre, else the largest."""
     components, count = ndi.label(mask)
     if count > 1:
         y, x = (round(at - start) for at, start in zip(cell.centre, cell.origin, strict=True))

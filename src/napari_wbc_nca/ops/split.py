@@ -121,7 +121,7 @@ def _inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
 
 
 def _extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
-    """Extend a line straight on by `reach` at both ends; a single point stays one."""
+    """Return the extend a line straight on by `reach` at both ends; a single point stays one."""
     # The chord's direction: the ends of a line drawn by hand wobble.
     chord = points[-1] - points[0]
     length = float(np.linalg.norm(chord))
@@ -130,7 +130,7 @@ def _extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[n
 
 
 def _values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
-    """Labels at `pixels`; only the box around them is read."""
+    """Return the labels at `pixels`; only the box around them is read."""
     if not len(pixels):
         return np.zeros(0, int)
     low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
@@ -139,7 +139,7 @@ def _values_at(labels: Any, pixels: Pixels) -> npt.NDArray[Any]:
 
 
 def _distinct(values: npt.NDArray[Any]) -> list[int]:
-    """Distinct labels in their order, without the background."""
+    """Return distinct labels in their order, without the background."""
     return [int(label) for label in dict.fromkeys(values.tolist()) if label != 0]
 
 
@@ -172,7 +172,7 @@ def _split(
 
 
 def _flood(mask: Mask, seeds: Pixels) -> npt.NDArray[np.int32]:
-    """Pieces of a cell, one a seed, by a watershed of the distance to its outline."""
+    """Return the pieces of a cell, one a seed, by a watershed of the distance to its outline."""
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
     depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
@@ -180,7 +180,7 @@ def _flood(mask: Mask, seeds: Pixels) -> npt.NDArray[np.int32]:
 
 
 def _pieces(mask: Mask, path: Pixels) -> npt.NDArray[np.int32]:
-    """Pieces of each component of a cell after a cut along a path; 0 where it divides nothing."""
+    """Number the pieces of a cell after a cut along a path; 0 where it divides nothing."""
     cut = np.zeros(mask.shape, bool)
     cut[tuple(path.T)] = True
     before, count = ndi.label(mask)

@@ -37,7 +37,7 @@ class Polynomial:
     def __call__(
         self, rgb: npt.NDArray[Any], origin: tuple[int, int], shape: tuple[int, int]
     ) -> Float:
-        """Optical density ``log(background + 1) - log(rgb + 1)``, 0 in the background."""
+        """Compute the density ``log(background + 1) - log(rgb + 1)``, 0 in the background."""
         y = (origin[0] + np.arange(rgb.shape[0])) / shape[0] * 2 - 1
         x = (origin[1] + np.arange(rgb.shape[1])) / shape[1] * 2 - 1
         terms = _terms(y[:, None] + 0 * x, x[None] + 0 * y[:, None], len(self.coefficients))
@@ -99,7 +99,7 @@ def _standard(sample: npt.NDArray[Any], _: Mapping[str, Any]) -> Affine:
 
 
 def _maximum(sample: npt.NDArray[Any], constants: Mapping[str, Any]) -> Affine:
-    """By the field's largest value, where it is known; else by the sample's."""
+    """Return the field's largest value, where it is known, else the sample's."""
     largest = max(float(constants.get("maximum", np.max(sample, initial=0))), 1.0) / 255
     return Affine((0.0,) * 3, (largest,) * 3)
 

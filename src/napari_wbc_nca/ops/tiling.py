@@ -99,7 +99,7 @@ def resample(
 def _resampling_weights(
     output: range, factor: float, size: int, origin: int
 ) -> tuple[sparse.csr_array, int, int]:
-    """Matrix from the source pixels ``first`` to ``last`` to the output pixels."""
+    """Return the matrix from the source pixels ``first`` to ``last`` to the output pixels."""
     reach = max(factor, 1.0)
     centres = (np.arange(output.start, output.stop) + 0.5) * factor - 0.5 - origin
     taps = np.floor(centres - reach).astype(int)[:, None] + np.arange(ceil(2 * reach) + 2)

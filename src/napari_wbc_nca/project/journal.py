@@ -224,7 +224,7 @@ class Journal:
         self._database.submit(lambda c: _set_head(c, self.layer, action, head, self._tip))
 
     def _ancestors(self, number: int) -> Iterator[int]:
-        """`number` and the edits before it, from the last to the first."""
+        """Return `number` and the edits before it, from the last to the first."""
         while number:
             yield number
             number = self._parents[number]

@@ -185,7 +185,7 @@ class Project:
         return Journal(self.database, layer)
 
     def _relative(self, path: Path) -> str:
-        """Path as it is stored: relative where the project may be moved together with it."""
+        """Return a path as it is stored: relative where both may be moved together."""
         try:
             return Path(os.path.relpath(path.resolve(), self.folder.resolve())).as_posix()
         except ValueError:  # on another drive

@@ -136,7 +136,7 @@ def write_snapshot(
 
 
 def _is_current(files: list[Path], record: Mapping[str, Any]) -> bool:
-    """Whether files that were written before show a layer as it is now."""
+    """Return whether files that were written before show a layer as it is now."""
     if not all(file.exists() for file in files):
         return False
     try:

@@ -132,7 +132,7 @@ class CellmixerPreview(Controls):
             self._mix(self._folder)
 
     def _mixed(self) -> tuple[Image, Labels] | None:
-        """Layers of the mixtures, while both are in the viewer."""
+        """Return the layers of the mixtures, while both are in the viewer."""
         layers = self.host.viewer.layers
         return self._pair if self._pair and all(one in layers for one in self._pair) else None
 

@@ -188,7 +188,7 @@ def table(values: pd.DataFrame) -> QTableWidget:
 
 
 def _text(value: object) -> str:
-    """Three decimals of a share, none of a count: no figure but counts is above one."""
+    """Format a share with three decimals, and a count, which is above one, with none."""
     if not isinstance(value, float):
         return str(value)
     if isnan(value):

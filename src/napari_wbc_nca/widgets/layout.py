@@ -131,7 +131,7 @@ def share_place(widget: QWidget, *kinds: type[QWidget]) -> None:
 
 
 def _dock_of(widget: QWidget) -> QDockWidget | None:
-    """Dock that a widget lies in."""
+    """Return the dock that a widget lies in."""
     parent: QObject | None = widget
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parent()

@@ -119,7 +119,7 @@ class Circle(TemporaryLayer):
         self.draw("image", ring(SIDE), place, rgb=True, name=CIRCLE, metadata={OURS: {}})
 
     def _centre(self, source: ImagePlanes) -> npt.NDArray[np.float64]:
-        """Middle of the view in pixels of `source`, or the pixel nearest to it."""
+        """Return the middle of the view in pixels of `source`, or the pixel nearest to it."""
         world = np.zeros(source.layer.ndim)
         # The camera moved with napari 0.9.
         camera = getattr(self.viewer, "scene", self.viewer).camera

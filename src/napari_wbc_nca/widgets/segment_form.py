@@ -127,7 +127,7 @@ class SegmentForm(Form):
             self.rows.addWidget(part)
 
     def _page(self, method: str) -> MethodPage:
-        """Rows of a method; made when they are first needed, and kept."""
+        """Return the rows of a method; made when they are first needed, and kept."""
         if method not in self._pages:
             page = self._pages[method] = MethodPage(method)
             for place, part in zip(self._places, page.parts, strict=True):

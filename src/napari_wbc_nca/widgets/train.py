@@ -92,7 +92,7 @@ class TrainForm(KnownCellsForm):
         self.rows.addWidget(Section("Advanced", details))
 
     def _show_params(self, index: int = 0) -> None:
-        """Rows for the parameters of the method that is chosen, at what suits the beginning."""
+        """Show the parameters of the chosen method, at values that suit the beginning."""
         cls = registry.get(self.method).train_params
         names = [field.name for field in fields(cls)]
         self.form = ParamsForm(cls, names, RECIPE_TEXTS)
@@ -120,7 +120,7 @@ class TrainForm(KnownCellsForm):
             self._set_params(self._suggested())
 
     def _suggested(self) -> Any:
-        """Parameters that suit what is begun with."""
+        """Return the parameters that suit what is begun with."""
         if self.start_model:
             try:
                 return finetune_params(model_store.resolve(self.start_model))

@@ -112,7 +112,7 @@ def _sources(place: Path, opened: Mapping[Path, Project]) -> Iterator[CellSource
 
 
 def _project_of(table: Path) -> Path | None:
-    """Folder of the project that keeps the corrections of the image of a table, if there is one."""
+    """Find the project that keeps the corrections of the image of a table."""
     source = _record(table).get("input", {}).get("source")
     image = find_source(table, source) if source else None
     folder = None if image is None else default_folder(image.resolve())
@@ -124,7 +124,7 @@ def _record(table: Path) -> Mapping[str, Any]:
 
 
 def _corrected(project: Project, known: set[str]) -> Iterator[CellSource]:
-    """Sources of the corrected layers of a project; `known` takes the hashes of their images."""
+    """Iterate over a project's corrected layers; `known` takes hashes of their images."""
     found = list(project.images())
     names = name_outputs(image.path for image in found)
     for image in found:

@@ -67,7 +67,7 @@ def count_cells(folder: str | Path, opened: Mapping[Path, Project] | None = None
 
 
 def _count(cells: pd.DataFrame) -> pd.DataFrame:
-    """Differential of rated cells by the class by which they are counted, *unsure* included."""
+    """Count rated cells by class, *unsure* included."""
     from napari_wbc_nca.ops.differential import differential
 
     return differential(cells.assign(**{"class": cells["group"]}))

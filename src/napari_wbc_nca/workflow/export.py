@@ -224,7 +224,7 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def _check_items(items: Sequence[Item], names: Sequence[str], params: ExportParams) -> list[Item]:
-    """Items under different names, when they and the named formats go together."""
+    """Return the items under different names, when they and the named formats go together."""
     if not names:
         raise ExportError(f"no format is named; choose from {', '.join(registry.FORMATS)}")
     if not items:

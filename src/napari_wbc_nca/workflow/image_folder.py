@@ -93,7 +93,7 @@ class ImageFolder:
     projects: Mapping[Path, Path] = field(default_factory=dict)
 
     def table(self, image: Path) -> Path:
-        """File of the table of cells of an image."""
+        """Return the file of the table of cells of an image."""
         return self.results / f"{self.files[image]}{TABLE}"
 
 

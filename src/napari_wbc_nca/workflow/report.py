@@ -224,7 +224,7 @@ def _reported(found: ImageCells, params: ReportParams, *, whole: bool) -> Report
 
 
 def _groups(cells: pd.DataFrame, most: int) -> tuple[dict[str, list[int]], dict[str, int]]:
-    """Labels of each type that are shown, the most doubtful first, and how many are not."""
+    """List the labels of each type that are shown, and count those that are not."""
     shown, left_out = {}, {}
     for row in _counts(cells):
         name = str(row["class"])
@@ -246,7 +246,7 @@ def _cell(
 
 
 def _missed(record: Mapping[str, Any], pictures: Pictures) -> Iterator[tuple[float, str, Picture]]:
-    """Likely missed places on which there is still no cell."""
+    """Return the likely missed places on which there is still no cell."""
     for place in record.get("likely_missed", ()):
         y, x = float(place["y"]), float(place["x"])
         if not pictures.is_cell(y, x):
@@ -254,7 +254,7 @@ def _missed(record: Mapping[str, Any], pictures: Pictures) -> Iterator[tuple[flo
 
 
 def _counts(cells: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the differential, by the class by which cells are counted."""
+    """Return the rows of the differential, by the class by which cells are counted."""
     from napari_wbc_nca.ops.differential import differential
 
     rows = differential(cells.assign(**{"class": cells["group"]})).to_dict("records")
@@ -274,7 +274,7 @@ def _with_hash(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _card(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model's card says; empty where it is not installed, or is another one by now."""
+    """Read a model's card; empty where it is not installed, or has changed."""
     try:
         card = model_store.info(str(model.get("name", "")))
     except ValueError:
@@ -285,7 +285,7 @@ def _card(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _models(images: Sequence[ReportedImage]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Models that found the cells, each once, with their cards."""
+    """Return the models that found the cells, each once, with their cards."""
     known = {}
     for image in images:
         model = image.record.get("model", {})

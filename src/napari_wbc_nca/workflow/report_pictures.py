@@ -90,13 +90,13 @@ class Pictures:
         return self._crop(self._indices()[0], inside, target, ())
 
     def is_cell(self, y: float, x: float) -> bool:
-        """Whether a place of a single plane lies on a cell."""
+        """Return whether a place of a single plane lies on a cell."""
         plane = self._labels[self._indices()[0]]
         height, width = plane.shape
         return bool(plane[min(max(round(y), 0), height - 1), min(max(round(x), 0), width - 1)])
 
     def field(self, colours: Mapping[int, str]) -> Picture | None:
-        """Picture of the whole image with all outlines; None of a stack."""
+        """Return the picture of the whole image with all outlines; None of a stack."""
         if any(n > 1 for n in self._labels.shape[:-2]):
             return None
         index = self._indices()[0]
@@ -147,7 +147,7 @@ def svg_path(mask: npt.NDArray[np.bool_]) -> str:
 
 
 def _path(rings: list[npt.NDArray[Any]]) -> str:
-    """Path of rings that turn at right angles."""
+    """Return the path of rings that turn at right angles."""
     parts = []
     for ring in rings:
         start = ring[0]

@@ -98,7 +98,7 @@ def assemble(
 
 
 def _prompt_positions(*places: npt.NDArray[Any] | None) -> dict[str, Any]:
-    """Points and boxes that came with a call, as JSON has them."""
+    """Return the points and boxes that came with a call, as JSON has them."""
     named = zip(("points", "boxes"), places, strict=True)
     return {name: np.asarray(given).tolist() for name, given in named if given is not None}
 

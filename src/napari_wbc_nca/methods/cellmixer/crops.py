@@ -191,7 +191,7 @@ def around_box(box: Any, shape: tuple[int, ...], side: int) -> Part:
 
 
 def _radius(shape: tuple[int, ...], box: Any) -> npt.NDArray[np.float64]:
-    """Distance of each pixel from the box's middle, in half axes of the ellipse that fits it."""
+    """Compute the distance of each pixel from a box's middle, in half axes of its ellipse."""
     middle, half = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) / 2, 0.5)
     y, x = ((np.arange(size) + 0.5 - m) / h for size, m, h in zip(shape, middle, half, strict=True))
     return np.asarray(np.hypot(y[:, None], x[None]))
@@ -210,7 +210,7 @@ def _free(shape: tuple[int, ...], boxes: Boxes, narrowest: float) -> list[Part]:
 
 
 def _without(rectangle: Rectangle, taken: Rectangle) -> list[Rectangle]:
-    """Parts of a rectangle above, below, left and right of another."""
+    """Return parts of a rectangle above, below, left and right of another."""
     y0, x0, y1, x1 = rectangle
     top, left, bottom, right = taken
     if top >= y1 or bottom <= y0 or left >= x1 or right <= x0:

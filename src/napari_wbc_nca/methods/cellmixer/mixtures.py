@@ -107,7 +107,7 @@ class _Smooth(RandGaussianSmooth):
 
 @contextmanager
 def _without_meta() -> Iterator[None]:
-    """Plain tensors, which MONAI works on twice as fast as on those that keep their history."""
+    """Strip tensors of their history, without which MONAI works twice as fast."""
     before = get_track_meta()
     set_track_meta(False)
     try:
@@ -149,7 +149,7 @@ class MixtureDataset(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         self.augment = Augment(params, contrast_of(pictures)) if augment else None
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Image, classes present and known pixels as tensors."""
+        """Return the image, classes present and known pixels as tensors."""
         made = self.draw(index)
         return tuple(map(torch.from_numpy, (made.image, made.present, made.known)))  # type: ignore[return-value]
 
@@ -226,6 +226,6 @@ def contrast_of(pictures: Sequence[HomogeneousPicture]) -> float:
 
 
 def _span(size: int, side: int, random: np.random.Generator) -> slice:
-    """`side` pixels of `size`, or all where there are too few."""
+    """Return `side` pixels of `size`, or all where there are too few."""
     start = int(random.integers(max(1, size - side + 1)))
     return slice(start, start + min(side, size))

@@ -97,6 +97,6 @@ def _few(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _stretched(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Values as brightness, the few extreme ones saturated."""
+    """Return values as brightness, the few extreme ones saturated."""
     low, high = np.percentile(values, (_SPREAD, 100 - _SPREAD))
     return np.asarray(((values - low) / max(high - low, 1e-6)).clip(0, 1) * 255, np.uint8)

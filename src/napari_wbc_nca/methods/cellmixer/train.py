@@ -134,7 +134,7 @@ class CellmixerTrainer(Trainer[HomogeneousPicture, MixtureBatch]):
     def _load(
         self, mixtures: MixtureDataset, first: int, batches: int, workers: int = 0
     ) -> Iterator[MixtureBatch]:
-        """Batches of the mixtures from number `first` on."""
+        """Return the batches of the mixtures from number `first` on."""
         size = self.params.batch_size
         numbers = range(first, first + batches * size)
         for batch in DataLoader(mixtures, size, sampler=numbers, num_workers=workers):

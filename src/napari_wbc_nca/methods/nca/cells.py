@@ -246,7 +246,7 @@ class CellSegmenter:
         return np.asarray(types)[found[:, types].argmax(1)], lead
 
     def _probabilities(self, states: torch.Tensor) -> Probabilities:
-        """``(N, classes)`` probabilities of ``(N, h, w, C)`` states, the same however many."""
+        """Classify ``(N, h, w, C)`` states: ``(N, classes)``, the same however many there are."""
         with torch.inference_mode():
             found = torch.cat([self.network.classify(state[None]) for state in states])
         sigmoid = self.checkpoint.card.get("activation") == "sigmoid"
@@ -266,7 +266,7 @@ class CellSegmenter:
         return [centre for centre, own in zip(centres, empty, strict=True) if not own]
 
     def _progress(self, first: int, count: int, share: float) -> Progress:
-        """Progress within the batch that begins with centre `first` of `count`."""
+        """Return progress within the batch that begins with centre `first` of `count`."""
         batch = min(self.params.batch_size, count - first)
         return Progress(first + int(share * batch), count, "Segmenting cells")
 
@@ -335,12 +335,12 @@ class CellSegmenter:
         return measures
 
     def _pca_otsu(self, window: WindowPrediction, box: Part) -> Map:
-        """Plain mask of a window by its features, at the resolution of the model."""
+        """Return plain mask of a window by its features, at the resolution of the model."""
         plain = pca_otsu(window.state.cpu().numpy()).astype(np.float32)
         return np.asarray(self.view.enlarge(plain, window.part, box))
 
     def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
-        """Response of a window at the fine pixels `around`, by the projection that is chosen."""
+        """Compute the response of a window at the fine pixels `around`, by the projection."""
         asked = self.params.projection
         chosen = self.checkpoint.card.get("projection", "pca") if asked == "model" else asked
         response = self._project(PROJECTIONS[chosen], state, part, around)
@@ -351,7 +351,7 @@ class CellSegmenter:
     def _project(
         self, projection: Projection, state: torch.Tensor, part: Part, around: Part
     ) -> Map:
-        """Projection of a window's state, at the fine pixels `around`."""
+        """Return the projection of a window's state, at the fine pixels `around`."""
         with torch.inference_mode():
             coarse = projection(self.network, state[None])[0].cpu().numpy()
         return self.view.interpolate(coarse, part, self.fine.factor, around)
@@ -370,7 +370,7 @@ class CellSegmenter:
         return "" if np.quantile(values, _MOST) >= _CERTAIN else "it has no certain nucleus"
 
     def _maps(self, window: WindowPrediction, name: str, box: Part) -> dict[str, Map]:
-        """Most relevant channels for class `name`, in their order, scaled to 0–1."""
+        """Return the most relevant channels for class `name`, in their order, scaled to 0–1."""
         network, target = self.network, self.checkpoint.classes.index(name)
         layers = (network.fc2, network.fc3)
         weights = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
@@ -388,7 +388,7 @@ class CellSegmenter:
 
 
 def _report_step(report: Report, rotation: int, count: int, step: tuple[int, int]) -> Progress:
-    """Progress of one rotation of several."""
+    """Return progress of one rotation of several."""
     done, total = step
     return report((rotation + done / total) / count)
 
@@ -396,7 +396,7 @@ def _report_step(report: Report, rotation: int, count: int, step: tuple[int, int
 def _nearest(
     shape: tuple[int, ...], middle: Centre, centres: Sequence[Centre], corner: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:
-    """Pixels of a window to which no other centre is nearer: touching cells are parted there."""
+    """Find the pixels of a window to which no other centre is nearer."""
     y, x = np.ogrid[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]]
     own = (y - middle[0]) ** 2 + (x - middle[1]) ** 2
     result = np.ones(shape, bool)
@@ -408,7 +408,7 @@ def _nearest(
 
 
 def _contrast(response: Map, mask: npt.NDArray[np.bool_]) -> float:
-    """Mean response within a mask less that around it: 1 for a sharp and certain outline."""
+    """Subtract the mean response around a mask from that in it: 1 for a sharp outline."""
     width = max(1, min(mask.shape) * _RING // 30)
     ring = ndi.binary_dilation(mask, iterations=width) & ~mask
     around = float(response[ring].mean()) if ring.any() else 0.0

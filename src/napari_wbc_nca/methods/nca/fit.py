@@ -62,7 +62,7 @@ def readout_loss(readout: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def _cell_and_nucleus(target: torch.Tensor) -> torch.Tensor:
-    """``(..., 2)`` bool: whether a pixel is cell, and whether nucleus."""
+    """Return ``(..., 2)`` bool: whether a pixel is cell, and whether nucleus."""
     return torch.stack([target != OUTSIDE, target == NUCLEUS], -1)
 
 

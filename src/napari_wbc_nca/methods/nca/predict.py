@@ -101,7 +101,7 @@ def part_progress(
 
 
 def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) -> list[Peak]:
-    """Centres and heights of the peaks that lie in the tile's core, in the field's coordinates."""
+    """Find centres and heights of the peaks in a tile's core, in the field's coordinates."""
     smooth = ndi.gaussian_filter(probability, diameter * _SMOOTH, truncate=4, mode="nearest")
     side = 2 * int(diameter * _APART) + 1
     peak = (smooth == ndi.maximum_filter(smooth, side)) & (smooth > _CANDIDATE)
@@ -120,7 +120,7 @@ def _peaks(probability: npt.NDArray[np.float32], diameter: float, tile: Tile) ->
 
 
 def _offset(smooth: npt.NDArray[np.float32], peak: tuple[int, int], radius: int) -> Centre:
-    """From a peak to the centre of the probability above one half around it."""
+    """Compute the offset of a peak to the centre of the probability above one half."""
     spans = [
         np.arange(max(-radius, -p), min(radius + 1, size - p))
         for p, size in zip(peak, smooth.shape, strict=True)

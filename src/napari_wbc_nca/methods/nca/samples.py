@@ -314,7 +314,7 @@ class WindowSampler:
 
 
 def _balance(cells: Sequence[tuple[PreparedSample, CellLocation]]) -> npt.NDArray[np.float64]:
-    """Probability of each cell: a source counts by the square root of its number of cells."""
+    """Weight the cells so that a source counts by the square root of its number of cells."""
     counts = Counter(sample.source for sample, _ in cells)
     weights = np.asarray([sample.weight for sample, _ in cells])
     weights = weights / np.sqrt([counts[sample.source] for sample, _ in cells])

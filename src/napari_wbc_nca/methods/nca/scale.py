@@ -80,7 +80,7 @@ def _detected_diameter(field: Field, params: NcaParams) -> Generator[Progress, N
 def _measure(
     field: Field, guess: float, network: NCA, checkpoint: Checkpoint, params: NcaParams, number: int
 ) -> Generator[Progress, None, tuple[float, float] | None]:
-    """Typical marked and grown diameter in round `number`, which takes cells to be `guess` wide."""
+    """Measure marked and grown diameters in round `number`, for cells `guess` wide."""
     view = field.rescaled(guess / checkpoint.diameter)
     fine = view.fine_density()
     found = [np.empty((0, 3))]
@@ -103,7 +103,7 @@ def _measure(
 def _regions(
     response: npt.NDArray[Any], density: npt.NDArray[Any], central: bool
 ) -> npt.NDArray[np.float64]:
-    """``(N, 3)`` marked and grown diameter in fine pixels, and weight, of each grown region."""
+    """Measure grown regions: ``(N, 3)`` marked and grown diameter, and weight."""
     regions, count = ndi.label(ndi.binary_fill_holes(grow_region(response, density)))
     index = np.arange(1, count + 1)
     area = ndi.sum(regions > 0, regions, index)

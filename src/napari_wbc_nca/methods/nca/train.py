@@ -159,7 +159,7 @@ class NcaTrainer(Trainer[PreparedSample, WindowBatch]):
         return self._run(batch, seed)[0]
 
     def _run(self, batch: WindowBatch, seed: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Losses, and class logits ``(B, classes)``."""
+        """Return losses, and class logits ``(B, classes)``."""
         images, targets, allowed = map(
             self.fabric.to_device, (batch.images, batch.targets, batch.allowed)
         )
@@ -282,7 +282,7 @@ def best_projection(
 
 
 def _white_labels(sample: Sample) -> list[int]:
-    """Labels of the sample's white blood cells."""
+    """Return the labels of the sample's white blood cells."""
     labels = () if sample.masks is None else sample.masks.labels
     return [n for n, name in zip(labels, sample.names, strict=True) if name != NONE]
 

@@ -176,7 +176,7 @@ def _holds(tile: Tile, pixel: tuple[int, int]) -> bool:
 
 
 def _boxes(parts: Sequence[Part]) -> npt.NDArray[np.int_]:
-    """``(N, 4)`` first row and column, and those after the last."""
+    """Return ``(N, 4)`` first row and column, and those after the last."""
     corners = [(y.start, x.start, y.stop, x.stop) for y, x in parts]
     return np.asarray(corners, int).reshape(-1, 4)
 

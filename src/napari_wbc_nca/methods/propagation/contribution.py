@@ -210,7 +210,7 @@ def _component(values: Float, middle: int, least: float) -> npt.NDArray[np.bool_
 
 
 def _around(traced: ForwardPass, kind: int, corner: Corner, side: int) -> Float:
-    """``(side, side)`` likelihood of a square of the field; NaN outside the part."""
+    """Return ``(side, side)`` likelihood of a square of the field; NaN outside the part."""
     square = np.full((side, side), np.nan, np.float32)
     plane = traced.likelihood[kind]
     y, x = (start - first for start, first in zip(corner, traced.corner, strict=True))

@@ -161,7 +161,7 @@ def _least(checkpoint: Checkpoint, params: PropagationParams, name: str) -> floa
 
 
 def _min_distance(checkpoint: Checkpoint, params: PropagationParams) -> float:
-    """Least distance of two peaks of a kind in model pixels; 2 as published where unknown."""
+    """Return the minimum distance of peaks of a kind in model pixels; 2 where unknown."""
     return max(params.min_distance, float(checkpoint.card.get("apart", 2.0)))
 
 

@@ -138,7 +138,7 @@ def _cut(window: CutWindow, costs: Any) -> Mask:
 
 
 def _seeds(window: CutWindow, params: PropagationParams) -> tuple[Mask, Mask]:
-    """Seeds of the cell and of the others by contributions; a cut at the rim would cost nothing."""
+    """Find seeds of the cell and of the others; a cut at the rim would cost nothing."""
     own = (window.own > window.rival) & (window.own > params.foreground_seed)
     other = (window.rival > window.own) & (window.rival > params.background_seed)
     own, other = _whole(window, own, other)
@@ -147,7 +147,7 @@ def _seeds(window: CutWindow, params: PropagationParams) -> tuple[Mask, Mask]:
 
 
 def _whole(window: CutWindow, own: Mask, other: Mask) -> tuple[Mask, Mask]:
-    """Seeds without holes and specks; the centroid's pixel where the cell has none."""
+    """Return the seeds without holes and specks; the centroid's pixel where the cell has none."""
     own, other = ndi.binary_fill_holes(own), ndi.binary_fill_holes(other)
     own = remove_small_objects(own, max_size=_SPECK - 1, connectivity=2)
     if not (own & ~other).any():
@@ -249,7 +249,7 @@ class GraphCutter:
         return rows, columns
 
     def _finer(self, part: Part) -> Part:
-        """Pixels of the grid that a window covers."""
+        """Return the pixels of the grid that a window covers."""
         ratio = self.view.factor / self.grid.factor
         rows, columns = (
             range(floor(span.start * ratio), min(ceil(span.stop * ratio), size))
@@ -272,14 +272,14 @@ class GraphCutter:
         return y, x
 
     def _on_image(self, mask: Mask, target: Part, box: Part) -> Mask:
-        """Mask of a window of the grid, at the image's pixels."""
+        """Return the mask of a window of the grid, at the image's pixels."""
         if self.grid.factor == 1:
             return mask
         return self.grid.interpolate(mask.astype(np.float32), target, 1, box) > 0.5
 
 
 def _pasted(contributions: Sequence[Contribution], part: Part) -> Float:
-    """Largest of several contributions in a window; 0 where there are none."""
+    """Return the largest of several contributions in a window; 0 where there are none."""
     result = np.zeros((len(part[0]), len(part[1])), np.float32)
     for contribution in contributions:
         (top, left), (height, width) = contribution.corner, contribution.values.shape

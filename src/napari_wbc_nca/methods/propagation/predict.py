@@ -270,6 +270,6 @@ def _add(found: Instances, centroids: Sequence[Centroid]) -> set[int]:
 
 
 def _sharing(found: Instances, numbers: set[int], sigma: float) -> set[int]:
-    """Other cells that share pixels with the regions of some; their signals change with them."""
+    """Find other cells that share pixels with the regions of some, and change with them."""
     near = rivals(found.centroids, sigma)
     return {other for n in numbers for other in near[n]} - numbers

@@ -54,7 +54,7 @@ def search_diameter(
 
 
 def _guesses(shape: tuple[int, int], diameter: float) -> Iterator[float]:
-    """Diameters in image pixels that are tried, from large to small."""
+    """Return diameters in image pixels that are tried, from large to small."""
     yield max(diameter * min(shape) / _SHORT[0], FINEST)
     for short in _SHORT[1:]:
         guess = diameter * min(shape) / short

@@ -160,7 +160,7 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
         )
 
     def _thresholds(self, maps: Sequence[npt.NDArray[np.float32]]) -> list[float]:
-        """Likelihood threshold of each class with the best F-measure on the fields held out."""
+        """Find each class's threshold of best F-measure on the fields held out."""
         if not maps:
             return [PUBLISHED_MIN_LIKELIHOOD] * len(self.classes)
         tried = [f_measures(maps, self.held, self.params, float(least)) for least in _THRESHOLDS]
@@ -174,7 +174,7 @@ class PropagationTrainer(Trainer[AnnotatedField, PatchBatch]):
 
     @torch.no_grad()
     def _likelihood(self, field: AnnotatedField) -> npt.NDArray[np.float32]:
-        """``(classes, h, w)`` likelihood of a field at the model's scale."""
+        """Return ``(classes, h, w)`` likelihood of a field at the model's scale."""
         params = self.params
         image = network_input(field.pixels.float(), {"name": params.normalisation}, params.colour)
         logits = self.network(self.fabric.to_device(image[None]))

@@ -334,7 +334,7 @@ class ImagesWidget(RunWidget):
             self.images.images.set_state(path, read_state(folder, path))
 
     def _settings(self) -> tuple[str, Any]:
-        """Model and parameters of the Segment dock where it is open, else the defaults."""
+        """Return model and parameters of an open Segment dock, else the defaults."""
         window = self.window()
         found = window.findChildren(SegmentWidget) if isinstance(window, QMainWindow) else []
         for widget in found:

@@ -107,7 +107,7 @@ class ImageOpener(QObject):
         self.path = self.layer = None
 
     def _is_made(self, layer: Layer) -> bool:
-        """Whether a layer was made of the open image."""
+        """Return whether a layer was made of the open image."""
         source = None if self.layer is None else str(self.layer.unique_id)
         return source is not None and layer.metadata.get(OURS, {}).get("source_id") == source
 

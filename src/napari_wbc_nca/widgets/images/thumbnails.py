@@ -82,7 +82,7 @@ def _make(path: Path, done: Callable[[Path, npt.NDArray[np.uint8]], None]) -> No
 
 
 def _small(path: Path) -> npt.NDArray[np.uint8]:
-    """``(Y, X, 3)`` colours of about twice the size of a thumbnail."""
+    """Return ``(Y, X, 3)`` colours of about twice the size of a thumbnail."""
     if path.suffix.lower() in _DRAFTED:
         from PIL import Image
 

@@ -123,7 +123,7 @@ class ReviewCanvas:
         return label if label in self.model.table.index else 0
 
     def _listens(self) -> bool:
-        """Whether a click on the canvas is meant for the review: no tool is in use."""
+        """Return whether a click on the canvas is meant for the review: no tool is in use."""
         active = self.viewer.layers.selection.active
         mode = str(getattr(active, "mode", "pan_zoom"))
         return self._stroke is None and self._dock.isVisible() and mode in ("pan_zoom", "pick")
@@ -146,7 +146,7 @@ class ReviewCanvas:
         self.model.select([label, *before])
 
     def _on_double_click(self, viewer: Viewer, event: Any) -> None:
-        """Zoom to the cell that is double-clicked."""
+        """Return the zoom to the cell that is double-clicked."""
         if self._listens() and (label := self._label_at(event.position)):
             self.zoom_to(label)
 
@@ -197,7 +197,7 @@ class ReviewCanvas:
 
 
 def canvas_size(viewer: Viewer) -> tuple[int, int]:
-    """Height and width of the canvas in screen pixels."""
+    """Return the height and width of the canvas in screen pixels."""
     canvas = getattr(viewer, "canvas", None)
     height, width = viewer._canvas_size if canvas is None else canvas.size
     return int(height), int(width)

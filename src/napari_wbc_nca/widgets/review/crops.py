@@ -61,7 +61,7 @@ class CropSource:
             del self._pixmaps[key]
 
     def crop(self, row: pd.Series) -> npt.NDArray[np.uint8]:
-        """``(side, side, 3)`` colours around a cell; white beyond the image."""
+        """Return ``(side, side, 3)`` colours around a cell; white beyond the image."""
         index, where, target = self._place(row)
         at = image_index(self._layer, index)
         if at not in self._images:
@@ -72,21 +72,21 @@ class CropSource:
         return out
 
     def mask(self, label: int, row: pd.Series) -> npt.NDArray[np.bool_]:
-        """``(side, side)`` pixels of a cell in its crop."""
+        """Return ``(side, side)`` pixels of a cell in its crop."""
         index, where, target = self._place(row)
         out = np.zeros((self.side, self.side), bool)
         out[target] = np.asarray(self._layer.data[(*index, *where)]) == label
         return out
 
     def _place(self, row: pd.Series) -> tuple[Index, tuple[slice, slice], tuple[slice, slice]]:
-        """Plane of a cell, its part of the plane, and where that lies in the crop."""
+        """Return the plane of a cell, its part of the plane, and where that lies in the crop."""
         shape = self._layer.data.shape[-2:]
         where, target = overlap(shape, crop_window(row, self.side), self.side)
         return plane_of(self._layer, row), where, target
 
 
 def image_index(layer: Labels, index: Index) -> Index:
-    """Plane of the image that a plane of its Labels layer was made from.
+    """Return the plane of the image that a plane of its Labels layer was made from.
 
     They differ where one plane of a stack was segmented, and the layer holds it alone.
     """
@@ -97,7 +97,7 @@ def image_index(layer: Labels, index: Index) -> Index:
 
 
 def _outlined(pixels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Pixels with the border of a mask drawn in white on black."""
+    """Return the pixels with the border of a mask drawn in white on black."""
     from scipy import ndimage as ndi
 
     outside = ndi.binary_dilation(mask) & ~mask

@@ -170,7 +170,7 @@ def _table() -> QTableWidget:
 
 
 def _count(cells: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """Differential of cells by the class by which they are counted."""
+    """Return the differential of cells by the class by which they are counted."""
     return differential(cells.assign(**{"class": cells["group"]}), classes)
 
 

@@ -330,7 +330,7 @@ class ReviewWidget(ViewerWidget):
         report(error)
 
     def _tables_of(self, scope: str) -> Mapping[str, pd.DataFrame]:
-        """Rated tables by image: of the open images, or of the folder in the Images dock."""
+        """Rate the tables of the open images, or of the folder in the Images dock."""
         images = IMAGES.get(self.viewer)
         if scope == FOLDER and images is not None:
             if images is not self._images:
@@ -343,7 +343,7 @@ class ReviewWidget(ViewerWidget):
         return {name: self._table_of(one) for name, one in self._layers_by_image().items()}
 
     def _layers_by_image(self) -> dict[str, Labels]:
-        """One layer of cells of each open image, by image."""
+        """Return one layer of cells of each open image, by image."""
         found: dict[str, Labels] = {}
         current = None if self.model is None else self.model.layer
         # The reviewed layer first, then those that are seen: an image counts once.

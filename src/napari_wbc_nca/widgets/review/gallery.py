@@ -248,7 +248,7 @@ class Gallery(QAbstractScrollArea):
         return above[-1] if above else None
 
     def _between(self, first: int, last: int) -> list[int]:
-        """Cells from one to another in the order of the gallery, the first stays first."""
+        """List the cells from one to another in the order of the gallery."""
         listed = self.labels()
         if first not in listed:
             return [last]

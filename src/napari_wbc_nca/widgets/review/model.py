@@ -186,7 +186,7 @@ class ReviewModel(QObject):
         self.refresh()
 
     def _rated(self) -> pd.DataFrame:
-        """Table of the layer's cells with their doubt."""
+        """Return the table of the layer's cells with their doubt."""
         features = self.layer.features
         if "index" not in features or not len(features):
             features = self._follower.table

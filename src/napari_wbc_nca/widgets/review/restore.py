@@ -182,7 +182,7 @@ def offers_of(viewer: Viewer) -> Offers:
 
 
 def _plane(record: LayerRecord, labels: LabelArray) -> Index | None:
-    """Position of the one plane of a stack that labels belong to; None where they have all."""
+    """Find the one plane of a stack that labels belong to; None where they have all."""
     planes = record.run.get("planes", ())
     if labels.ndim == 2 or len(planes) != 1:
         return None
