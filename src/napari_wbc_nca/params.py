@@ -34,7 +34,7 @@ def bounded(
     unit: str = "",
     advanced: bool = False,
 ) -> V:
-    """Return the declare a field with its default and :class:`Bounds`."""
+    """Declare a field with its default and :class:`Bounds`."""
     bounds = Bounds(help, low, high, unit, advanced)
     made: V = dataclasses.field(default=default, metadata={"bounds": bounds})
     return made

@@ -37,7 +37,7 @@ class EvaluateParams:
     projections: str = bounded(
         "", "Projections to compare, comma-separated; the model's own where empty"
     )
-    overlap: float = bounded(0.5, "Smallest IoU at which a cell counts as found", 0.01, 1)
+    overlap: float = bounded(0.5, "Minimum IoU at which a cell counts as found", 0.01, 1)
     centre_distance: float = bounded(
         10.0,
         "Distance up to which a found centre is that of a true cell, one to one, as the paper of "

@@ -205,7 +205,7 @@ def _reach(path: Path, rings: Sequence[npt.NDArray[Any]]) -> tuple[int, int]:
 
 
 def _area(polygons: Sequence[Polygon]) -> float:
-    """Return the area of the outer rings, by the shoelace formula."""
+    """Compute the area of the outer rings, by the shoelace formula."""
     rings = (np.asarray(polygon[0], float).T for polygon in polygons)
     return sum(abs(float(y @ np.roll(x, 1) - x @ np.roll(y, 1))) / 2 for y, x in rings)
 

@@ -56,7 +56,7 @@ def write(items: Sequence[Item], classes: Sequence[str], folder: Path) -> None:
 
 
 def _line(value: Any, forbidden: str = "\n") -> Any:
-    """Return value without what would end a key or a line of a ROI's properties."""
+    """Return a value without what would end a key or a line of a ROI's properties."""
     return " ".join(value.replace(forbidden, " ").split()) if isinstance(value, str) else value
 
 

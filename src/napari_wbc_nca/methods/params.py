@@ -40,7 +40,7 @@ class TrainParams:
         "Where parameters that are not given come from: the defaults here, or the numbers and the "
         "form of data of the method's 'paper'",
     )
-    epochs: int = bounded(128, "Epochs at most", 0, 100_000)
+    epochs: int = bounded(128, "Maximum number of epochs", 0, 100_000)
     samples_per_epoch: int = bounded(0, "Windows drawn per epoch; 0 takes one a picture", 0)
     batch_size: int = bounded(16, "Windows per optimiser step", 1, 1024)
     learning_rate: float = bounded(1e-3, "Step size of the optimiser", 0, 1)
@@ -50,5 +50,5 @@ class TrainParams:
         0.1, "Share of the groups (slides, patients) kept for validation", 0, 0.9
     )
     patience: int = bounded(0, "Epochs without improvement before stopping; 0 never stops", 0)
-    seed: int = bounded(0, "Seed of everything random", 0)
+    seed: int = bounded(0, "Seed of all random numbers", 0)
     device: Device = bounded("auto", "Where the network trains")

@@ -168,7 +168,7 @@ class NCA(nn.Module):
         return torch.stack([self._pooled_parts(window) for window in state])
 
     def _pooled_parts(self, window: Tensor) -> Tensor:
-        """Return ``(6 C,)`` features of one ``(H, W, C)`` window."""
+        """Pool the ``(6 C,)`` features of one ``(H, W, C)`` window."""
         flat = window.reshape(-1, self.channels)
         # Detached: the loss of classes must not change the outlines.
         cell, nucleus = self.readout(window).detach().sigmoid().reshape(len(flat), -1).T[:2]

@@ -96,7 +96,7 @@ class _Rollout(torch.autograd.Function):
 
 
 def _of_weights(gradient: Tensor, source: Tensor, kernel: Tensor, bias: bool) -> list[Tensor]:
-    """Return gradients of a convolution's kernel, and of its bias where it has one."""
+    """Compute the gradients of a convolution's kernel, and of its bias where it has one."""
     sizes = [len(kernel)] if bias else None
     plain = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1)
     found = _weight_gradients(gradient, source, kernel, sizes, *plain, [False, True, bias])

@@ -148,7 +148,7 @@ def detect_blobs(values: npt.NDArray[Any], diameter: float = 0.0) -> npt.NDArray
 
 
 def _bright_blobs(scaled: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float64]:
-    """Return ``(N, 3)`` y, x and σ of bright blobs with σ from `low` to `high`."""
+    """Find bright blobs: ``(N, 3)`` y, x and σ, with σ from `low` to `high`."""
     found = blob_log(
         scaled, low, high, _SCALES, threshold=0.1, overlap=_OVERLAP, exclude_border=False
     )

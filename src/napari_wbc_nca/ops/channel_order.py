@@ -94,7 +94,7 @@ def channel_evidence(sample: npt.NDArray[Any]) -> Float:
 
 
 def _dense_hues(density: Float, relative: Float) -> list[float]:
-    """Return the hue of the matter in each bin of density; 0 where there is too little."""
+    """Compute the hue of the matter in each bin of density; 0 where there is too little."""
     hues = []
     for low, high in zip(_DENSE, (*_DENSE[1:], np.inf), strict=True):
         own = density[(relative >= low) & (relative < high)]

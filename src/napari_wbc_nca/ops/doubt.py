@@ -109,7 +109,7 @@ def doubt(
 
 
 def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, list[str]]:
-    r"""Return the calibrate the probabilities of the types, without *none*, by a temperature.
+    r"""Calibrate the probabilities of the types, without *none*, by a temperature.
 
     :math:`p_i^{1/T} / \sum_j p_j^{1/T}`, which is the softmax of the logits over T (Guo et al.,
     ICML 2017). Returns ``(N, types)`` probabilities that sum to 1, and the types' names.

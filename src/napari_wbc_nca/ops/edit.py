@@ -105,7 +105,7 @@ def smooth(labels: Any, label: int, sigma: float = 2.0, boxes: Boxes | None = No
 
 
 def dilate(labels: Any, label: int, pixels: int = 1, boxes: Boxes | None = None) -> Edit:
-    """Return the dilate a cell into the background by `pixels`, counted along rows and columns."""
+    """Dilate a cell into the background by `pixels`, counted along rows and columns."""
     change = partial(ndi.binary_dilation, iterations=_checked_width(pixels))
     return _replace_mask(labels, label, boxes, pixels, change)
 

@@ -101,7 +101,7 @@ def _unit(image: npt.NDArray[Any]) -> Float:
 
 
 def _contrast(image: Float) -> Float:
-    """Return the distance from the most frequent brightness, which is the background's."""
+    """Compute the distance from the most frequent brightness, which is the background's."""
     counts, edges = np.histogram(image, 256)
     peak = ndi.gaussian_filter1d(counts.astype(float), 2).argmax()
     return np.asarray(np.abs(image - (edges[peak] + edges[peak + 1]) / 2), np.float32)

@@ -33,7 +33,7 @@ class ForegroundParams:
     level: float = bounded(0.02, "Threshold where it is fixed", 0, 10, "of full brightness")
     block: int = bounded(101, "Surroundings of the adaptive threshold", 3, 9999, "px")
     offset: float = bounded(
-        0.01, "How far a pixel exceeds its surroundings, adaptive", -1, 1, "of full brightness"
+        0.01, "Offset of the adaptive threshold from the surroundings", -1, 1, "of full brightness"
     )
     fill: float = bounded(30.0, "Diameter up to which holes are filled", 0, 10_000, "px")
     smallest: float = bounded(8.0, "Diameter below which pieces are dropped", 0, 10_000, "px")

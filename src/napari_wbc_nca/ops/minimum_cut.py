@@ -64,7 +64,7 @@ def fit_saliency(name: SaliencyName, sample: npt.NDArray[Any]) -> Saliency:
 
 
 def _distance(name: SaliencyName, density: npt.NDArray[Any]) -> Float:
-    """Return the distance of each pixel's density from that of the background, which is 0."""
+    """Compute the distance of each pixel's density from that of the background, which is 0."""
     values = np.asarray(density, np.float64)
     if name == "stain":
         return np.asarray(np.clip(values.sum(-1), 0, None))

@@ -79,7 +79,7 @@ def _clip(cell: Cell, shape: tuple[int, int]) -> Cell:
 
 
 def _neighbours(cells: Sequence[Cell]) -> Iterator[Pair]:
-    """Return pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
+    """Find pairs ``i < j`` whose boxes overlap, by a sweep down the image."""
     spans = [(y.start, x.start, y.stop, x.stop) for y, x in map(mask_box, cells)]
     boxes: npt.NDArray[np.intp] = np.array(spans).reshape(-1, 4)
     order = np.argsort(boxes[:, 0], kind="stable")

@@ -121,7 +121,7 @@ def _inside(pixels: Pixels, shape: Sequence[int]) -> Pixels:
 
 
 def _extend_line(points: npt.NDArray[np.float64], reach: float) -> npt.NDArray[np.float64]:
-    """Return the extend a line straight on by `reach` at both ends; a single point stays one."""
+    """Extend a line straight on by `reach` at both ends; a single point stays one."""
     # The chord's direction: the ends of a line drawn by hand wobble.
     chord = points[-1] - points[0]
     length = float(np.linalg.norm(chord))
@@ -172,7 +172,7 @@ def _split(
 
 
 def _flood(mask: Mask, seeds: Pixels) -> npt.NDArray[np.int32]:
-    """Return the pieces of a cell, one a seed, by a watershed of the distance to its outline."""
+    """Divide a cell into pieces, one a seed, by a watershed of the distance to its outline."""
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
     depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]

@@ -278,7 +278,7 @@ class RunWidget(ViewerWidget):
         self._finish(self.on_failed)
 
     def _finish(self, deed: Callable[[], str]) -> None:
-        """Return the end the run by `deed`; whatever happens in it, another can be started."""
+        """End the run by `deed`; whatever happens in it, another can be started."""
         text = ""
         try:
             text = deed()

@@ -40,7 +40,7 @@ class CellmixerParams(PredictParams):
     """How each pixel of a field gets a class."""
 
     overlap: float = bounded(0.5, "Share of a window that the next one sees too", 0, 0.9)
-    min_area: float = bounded(0.05, "Least area of a cell, as a share of a typical one's", 0, 1)
+    min_area: float = bounded(0.05, "Minimum area of a cell, as a share of a typical one's", 0, 1)
     fill_holes: bool = bounded(True, "Fill the holes of cells")
 
 
@@ -63,8 +63,8 @@ class CellmixerTrainParams(TrainParams, ForegroundParams):
         1.0, "Share of crops that are mixtures of two; 0 is the baseline", 0, 1
     )
     same_class_share: float = bounded(0.25, "Share of mixtures that are of one class", 0, 1)
-    min_lambda: float = bounded(0.5, "Least share λ of the first picture in a mixture", 0, 1)
-    max_lambda: float = bounded(0.5, "Greatest share λ of the first picture in a mixture", 0, 1)
+    min_lambda: float = bounded(0.5, "Minimum share λ of the first picture in a mixture", 0, 1)
+    max_lambda: float = bounded(0.5, "Maximum share λ of the first picture in a mixture", 0, 1)
     rescale: bool = bounded(True, "Bring the background of a mixture back to a deviation of 1")
     overlap_label: Literal["second", "both"] = bounded(
         "second", "Where cells overlap: the class of the 'second' picture, or 'both' classes"
@@ -109,14 +109,12 @@ class CellmixerTrainParams(TrainParams, ForegroundParams):
         -1,
         10,
     )
-    scale_augmentation: float = bounded(0.0, "Greatest change of size, as a share", 0, 0.9)
+    scale_augmentation: float = bounded(0.0, "Maximum change of size, as a share", 0, 0.9)
     quarter_turns: bool = bounded(True, "Turn crops by multiples of 90° too, beside flips")
-    contrast: float = bounded(0.3, "Greatest change of contrast, as a share", 0, 0.9)
-    brightness: float = bounded(
-        0.1, "Greatest change of brightness", 0, 2, "of the cells' contrast"
-    )
-    tint: float = bounded(0.0, "Greatest change of each colour by itself, as a share", 0, 0.9)
-    blur: float = bounded(1.0, "Greatest Gaussian blur", 0, 20, "model px")
+    contrast: float = bounded(0.3, "Maximum change of contrast, as a share", 0, 0.9)
+    brightness: float = bounded(0.1, "Maximum change of brightness", 0, 2, "of the cells' contrast")
+    tint: float = bounded(0.0, "Maximum change of each colour by itself, as a share", 0, 0.9)
+    blur: float = bounded(1.0, "Maximum Gaussian blur", 0, 20, "model px")
     noise: float = bounded(0.05, "Standard deviation of the noise", 0, 2, "of the cells' contrast")
     workers: int = bounded(0, "Processes that mix; 0 mixes in this one", 0, 64)
 

@@ -102,7 +102,7 @@ def blending_weights(found: Sequence[range], size: int) -> list[Weights]:
 def _run(
     network: nn.Module, field: Field, parts: Sequence[tuple[range, range]], several: bool
 ) -> npt.NDArray[np.float32]:
-    """Return the probabilities ``(B, classes, h, w)`` of some windows."""
+    """Compute the probabilities ``(B, classes, h, w)`` of some windows."""
     device = next(network.parameters()).device
     images = torch.stack([field.read(part) for part in parts]).to(device)
     return np.asarray(probabilities(network(images), several).float().cpu().numpy())

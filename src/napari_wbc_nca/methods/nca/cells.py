@@ -335,7 +335,7 @@ class CellSegmenter:
         return measures
 
     def _pca_otsu(self, window: WindowPrediction, box: Part) -> Map:
-        """Return plain mask of a window by its features, at the resolution of the model."""
+        """Segment a window by the PCA and Otsu of its features, at the resolution of the model."""
         plain = pca_otsu(window.state.cpu().numpy()).astype(np.float32)
         return np.asarray(self.view.enlarge(plain, window.part, box))
 

@@ -47,7 +47,7 @@ def relative_to_nucleus_density(density: Tensor) -> Tensor:
 
 
 def _densest(density: Tensor) -> Tensor:
-    """Return ``(B, C, 1, 1)`` percentile of every other pixel of each window, at least 0.05."""
+    """Compute the ``(B, C, 1, 1)`` percentile of every other pixel of windows, at least 0.05."""
     values = density[:, :, ::2, ::2].flatten(2)
     found = values.kthvalue(int(0.97 * values.shape[2]), 2).values
     return found[:, :, None, None].clamp(min=0.05)
@@ -130,7 +130,7 @@ class TypeClassifier:
     def _probabilities(
         self, densities: torch.Tensor, progress: Progress
     ) -> Generator[Progress, None, npt.NDArray[np.float64]]:
-        """Return ``(N, passes, classes)`` probabilities of ``(N, 3, h, w)`` densities."""
+        """Compute ``(N, passes, classes)`` probabilities of ``(N, 3, h, w)`` densities."""
         names = self.checkpoint.normalisation["treatments"]
         count = max(self.params.tta_rotations, len(names))
         passes = []

@@ -37,7 +37,7 @@ class NcaParams(PredictParams):
     seed: int = bounded(0, "Seed of the firing cells", 0, advanced=True)
     agreement_seeds: int = bounded(
         0,
-        "Further seeds by which cells of two nearly equal types are classified, to rate the doubt",
+        "Additional seeds by which cells of two nearly equal types are classified, to rate the doubt",
         0,
         16,
         advanced=True,
@@ -63,7 +63,7 @@ class NcaTrainParams(TrainParams):
         "the papers",
     )
     update_init: Literal["small", "zero"] = bounded(
-        "small", "First weights of the update's last layer: drawn 'small', or 'zero' as published"
+        "small", "Initial weights of the update's last layer: drawn 'small', or 'zero' as published"
     )
     pooling: Literal["method", "parts"] = bounded(
         "method",
@@ -95,7 +95,7 @@ class NcaTrainParams(TrainParams):
         0, "Windows that the readout of pixels is fitted to first; 0 does not", 0
     )
     stain_augmentation: float = bounded(
-        1.0, "How far stains are varied; little for one laboratory", 0, 1
+        1.0, "Strength of the stain augmentation; small for one laboratory", 0, 1
     )
     exclude_border_cells: bool = bounded(False, "Learn nothing from cells that the border cuts")
     classifier_fit_windows: int = bounded(

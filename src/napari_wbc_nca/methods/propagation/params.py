@@ -22,9 +22,11 @@ class PropagationParams(PredictParams):
         "all", "Detected kinds to segment, joined by commas; 'all' takes every one"
     )
     min_likelihood: float = bounded(
-        0.0, "Least likelihood of a cell; 0 takes the model's own", 0, 1
+        0.0, "Minimum likelihood of a cell; 0 takes the model's own", 0, 1
     )
-    min_distance: float = bounded(2.0, "Least distance of two cells of a kind", 0, 512, "model px")
+    min_distance: float = bounded(
+        2.0, "Minimum distance of two cells of a kind", 0, 512, "model px"
+    )
     region: Literal["gaussian", "component"] = bounded(
         "gaussian",
         "Pixels a cell's signal starts from: nearest to its peak, as in the published code, or the "
@@ -32,10 +34,10 @@ class PropagationParams(PredictParams):
         advanced=True,
     )
     signal: Literal["likelihood", "one"] = bounded(
-        "likelihood", "What is sent back from there: the likelihood, or 1", advanced=True
+        "likelihood", "Backward signal in the region: the likelihood, or 1", advanced=True
     )
     derivative: bool = bounded(
-        False, "Send the signal back through the sigmoid, too", advanced=True
+        False, "Include the derivative of the sigmoid in the backward signal", advanced=True
     )
     saliency: Saliency = bounded(
         "model", "Map that separates a cell from the background; 'model' takes the model's"
@@ -89,7 +91,7 @@ class PropagationTrainParams(TrainParams):
         "How patches are varied: in stain, focus, noise, flips and quarter turns, or by quarter "
         "turns alone, as in the paper",
     )
-    max_scale_factor: float = bounded(1.8, "Greatest factor by which patches are scaled", 1, 4)
+    max_scale_factor: float = bounded(1.8, "Maximum factor by which patches are scaled", 1, 4)
     match_distance: float = bounded(
         10.0, "Distance up to which a peak is a centroid's, in validation", 0, unit="model px"
     )

@@ -146,7 +146,7 @@ class ReviewCanvas:
         self.model.select([label, *before])
 
     def _on_double_click(self, viewer: Viewer, event: Any) -> None:
-        """Return the zoom to the cell that is double-clicked."""
+        """Zoom to the cell that is double-clicked."""
         if self._listens() and (label := self._label_at(event.position)):
             self.zoom_to(label)
 
