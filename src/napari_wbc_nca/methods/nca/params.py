@@ -37,7 +37,7 @@ class NcaParams(PredictParams):
     seed: int = bounded(0, "Seed of the firing cells", 0, advanced=True)
     agreement_seeds: int = bounded(
         0,
-        "Additional seeds by which cells of two nearly equal types are classified, to rate the doubt",
+        "Additional seeds to classify cells of two nearly equal types by, to rate the doubt",
         0,
         16,
         advanced=True,
