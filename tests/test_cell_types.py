@@ -30,5 +30,5 @@ def test_colours_of_known_classes_are_fixed_and_others_are_free_ones():
 
 
 def test_counts_of_cells_are_written_with_plurals():
-    written = [cells.count(n, name) for n, name in [(1, "wbc"), (2, "rbc"), (3, "none")]]
+    written = [cells.format_count(n, name) for n, name in [(1, "wbc"), (2, "rbc"), (3, "none")]]
     assert [text.replace("\xa0", " ") for text in written] == ["1 WBC", "2 RBCs", "3 none"]

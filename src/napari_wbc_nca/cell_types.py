@@ -165,12 +165,12 @@ def plural(name: str) -> str:
     return name + "s" if name.endswith(_PLURAL_WITH_S) else name
 
 
-def count(number: int, name: str) -> str:
+def format_count(number: int, name: str) -> str:
     r"""Format number and name of cells, joined by a no-break space.
 
     Examples
     --------
-    >>> count(1, "lymphocyte"), count(2, "neutrophil")
+    >>> format_count(1, "lymphocyte"), format_count(2, "neutrophil")
     ('1\xa0lymphocyte', '2\xa0neutrophils')
     """
     text = name.upper() if name in (WBC, RBC) else name

@@ -31,7 +31,7 @@ def _bundled() -> Iterator[Path]:
         yield folder
 
 
-def user_folder() -> Path:
+def user_models_folder() -> Path:
     """Return the folder of the user's own models; it need not exist."""
     from platformdirs import user_data_path
 
@@ -43,7 +43,7 @@ def names() -> list[str]:
     """List the names of all available models, the bundled ones first."""
     with _bundled() as folder:
         bundled = _stems(folder)
-    return bundled + [name for name in _stems(user_folder()) if name not in bundled]
+    return bundled + [name for name in _stems(user_models_folder()) if name not in bundled]
 
 
 def _stems(folder: Path) -> list[str]:
@@ -65,7 +65,7 @@ def resolve(model: str | Path) -> Checkpoint:
     with _bundled() as folder:
         if str(model) in _stems(folder):
             return _load_bundled(folder / f"{model}{SUFFIX}")
-    own = user_folder() / f"{model}{SUFFIX}"
+    own = user_models_folder() / f"{model}{SUFFIX}"
     if str(model) in _stems(own.parent):
         return load(own)
     path = Path(model).expanduser()
@@ -111,7 +111,7 @@ def register(checkpoint: Checkpoint, name: str) -> Path:
     A WeightsError says when the name is taken or cannot be a file's, or nothing can be written.
     """
     check_name(name)
-    path = user_folder() / f"{name}{SUFFIX}"
+    path = user_models_folder() / f"{name}{SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

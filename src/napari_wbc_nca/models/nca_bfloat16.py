@@ -31,7 +31,7 @@ def rollout(image: Tensor, weights: Weights, steps: int, fire_rate: float) -> Te
     kernel, bias = _compose(weights)
     # The update leaves the image's channels as they are.
     outer = F.pad(weights.outer[IMAGE_CHANNELS:], (0, 0, IMAGE_CHANNELS, 0))
-    apply: Any = _Rollout.apply  # torch declares no types for it
+    apply: Any = _Bfloat16Rollout.apply  # torch declares no types for it
     state: Tensor = apply(image, kernel, bias, outer, steps, fire_rate)
     return state
 
@@ -45,7 +45,7 @@ def _compose(weights: Weights) -> tuple[Tensor, Tensor]:
     return kernel, weights.inner_bias + first @ weights.bias0 + second @ weights.bias1
 
 
-class _Rollout(torch.autograd.Function):
+class _Bfloat16Rollout(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,

@@ -19,7 +19,7 @@ from napari_wbc_nca.cell_types import (
     UNSURE,
     UNSURE_COLOUR,
     colours,
-    count,
+    format_count,
 )
 from napari_wbc_nca.widgets.features_table import UNKNOWN
 from napari_wbc_nca.widgets.planes import OURS
@@ -80,8 +80,8 @@ def count_summary(names: Iterable[str], nothing: str = "No white blood cell foun
     total = sum(counts.values())
     if not total:
         return nothing
-    kinds = ", ".join(count(number, name) for name, number in counts.items())
-    return f"{count(total, 'cell')}: {kinds}"
+    kinds = ", ".join(format_count(number, name) for name, number in counts.items())
+    return f"{format_count(total, 'cell')}: {kinds}"
 
 
 def legend(
@@ -93,7 +93,7 @@ def legend(
     """
     return "<br>".join(
         f'<span style="color: {classes[name]}">■</span> '
-        f"{name if name in uncounted else count(number, name)}"
+        f"{name if name in uncounted else format_count(number, name)}"
         for name, number in count_classes(names).items()
     )
 

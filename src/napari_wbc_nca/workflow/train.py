@@ -155,7 +155,7 @@ def data_notes(samples: Sequence[Sample], params: Any) -> list[str]:
 
 def state_file_of(name: str) -> Path:
     """Return the file in which the state of the training of model `name` is kept."""
-    return model_store.user_folder().parent / "trainings" / f"{name}.state"
+    return model_store.user_models_folder().parent / "trainings" / f"{name}.state"
 
 
 def stopped_trainings() -> list[str]:

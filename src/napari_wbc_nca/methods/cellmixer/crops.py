@@ -34,7 +34,7 @@ _PARTS = 4  # homogeneous parts of a field at most
 _OUTER, _INNER = 1.05, 0.85  # ellipses of a box that its cell does not leave, and fills
 
 
-class Crop(NamedTuple):
+class LabelledCrop(NamedTuple):
     """A part of a field, its labels, and the number of its class."""
 
     part: Part
@@ -102,7 +102,7 @@ class Cropper:
         """``(N, 4)`` boxes in model pixels."""
         return np.asarray(self.sample.boxes, float) / self.factor
 
-    def box_crops(self, mask: Mask) -> Iterator[Crop]:
+    def box_crops(self, mask: Mask) -> Iterator[LabelledCrop]:
         """Crop by boxes; `mask` is the ``(Y, X)`` foreground in model pixels."""
         boxes, kinds = self.boxes, np.asarray(self.sample.kinds, dtype=object)
         labels = np.where(mask, np.uint8(IGNORED), np.uint8(0))
@@ -115,7 +115,7 @@ class Cropper:
                 inside[inside > 0] = IGNORED
             for part in _free(mask.shape, boxes[single], _NARROWEST * self.side):
                 if (own[part] == number).any():
-                    yield Crop(part, own[part].copy(), number)
+                    yield LabelledCrop(part, own[part].copy(), number)
         for index in np.flatnonzero(single):
             others = np.delete(boxes, index, 0)
             yield _single(labels, boxes[index], others, self.numbers[kinds[index]], self.side)
@@ -137,16 +137,16 @@ class Cropper:
         )
         return np.asarray(found[np.ix_(rows, columns)])
 
-    def mask_crops(self, labels: Labels) -> Iterator[Crop]:
+    def mask_crops(self, labels: Labels) -> Iterator[LabelledCrop]:
         """Crop by masks: all pixels are known, so that cells of other classes keep theirs."""
         if self.common:
-            yield Crop((slice(None), slice(None)), labels, self.numbers[self.common])
+            yield LabelledCrop((slice(None), slice(None)), labels, self.numbers[self.common])
         for box, kind in zip(self.boxes, self.sample.kinds, strict=True):
             if self.numbers.get(kind) and kind != self.common:
                 part = around_box(box, labels.shape, self.side)
-                yield Crop(part, labels[part].copy(), self.numbers[kind])
+                yield LabelledCrop(part, labels[part].copy(), self.numbers[kind])
 
-    def without_ignored(self, crop: Crop) -> Crop:
+    def without_ignored(self, crop: LabelledCrop) -> LabelledCrop:
         """Ignore the boxes that the sample says to ignore."""
         if self.sample.ignored is None:
             return crop
@@ -167,7 +167,7 @@ def _painted(labels: Labels, boxes: Boxes, number: int) -> Labels:
     return found
 
 
-def _single(labels: Labels, box: Any, neighbours: Boxes, number: int, side: int) -> Crop:
+def _single(labels: Labels, box: Any, neighbours: Boxes, number: int, side: int) -> LabelledCrop:
     """Crop the surroundings of one cell; only foreground inside its box has its class."""
     # The box's corners are others', and so may be its overlap with another, but not its middle.
     radius = _radius(labels.shape, box)
@@ -180,7 +180,7 @@ def _single(labels: Labels, box: Any, neighbours: Boxes, number: int, side: int)
     own = inside & (radius < _OUTER) & (core | ~taken) & (labels == IGNORED)
     found = np.where(own, np.uint8(number), labels)
     part = around_box(box, labels.shape, side)
-    return Crop(part, found[part].copy(), number)
+    return LabelledCrop(part, found[part].copy(), number)
 
 
 def around_box(box: Any, shape: tuple[int, ...], side: int) -> Part:

@@ -159,7 +159,7 @@ def predict(
     view = field.rescaled(diameter / checkpoint.diameter)
     candidates: list[Candidate] = []
     if prompts is None:
-        centres, candidates = yield from _locate(network, view, checkpoint, params)
+        centres, candidates = yield from _locate_unprompted(network, view, checkpoint, params)
     else:
         centres = [view.from_image((y, x)) for y, x in prompts.tolist()]
     classifier = load_classifier(chosen, params, field)
@@ -190,7 +190,7 @@ def complete_params(params: NcaParams, checkpoint: Checkpoint) -> tuple[NcaParam
     return replace(params, locate="detector"), [note]
 
 
-def _locate(
+def _locate_unprompted(
     network: NCA, view: Field, checkpoint: Checkpoint, params: NcaParams
 ) -> Generator[Progress, None, tuple[list[Centre], list[Candidate]]]:
     """Find the centres of cells without prompts, in raster order, and places that just missed."""

@@ -32,7 +32,7 @@ _VALIDATION_BATCHES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
+class TypedCrop:
     """A crop of one cell, as large as the window, and its class."""
 
     pixels: torch.Tensor  # (3, side, side) float16: brightness in 0–1, or stain-normalised
@@ -47,7 +47,7 @@ class CropBatch:
     classes: torch.Tensor  # (B,) int64
 
 
-def crops_of(sample: Sample, side: int, normalisation: str) -> list[Crop]:
+def crops_of(sample: Sample, side: int, normalisation: str) -> list[TypedCrop]:
     """Cut the crops of a sample that have a type, at `side` pixels.
 
     A picture of one cell is scaled so that its shorter side fills the window. Around a box, the
@@ -72,7 +72,7 @@ def crops_of(sample: Sample, side: int, normalisation: str) -> list[Crop]:
                 "or crops of one cell"
             )
         centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
-        crops.append(Crop(_cut(rgb, factor, centre, side, normalisation), name))
+        crops.append(TypedCrop(_cut(rgb, factor, centre, side, normalisation), name))
     return crops
 
 
@@ -106,7 +106,7 @@ class CropSampler:
 
     def __init__(
         self,
-        crops: Sequence[Crop],
+        crops: Sequence[TypedCrop],
         classes: Sequence[str],
         normalisation: dict[str, Any],
         augment: bool = True,
@@ -161,7 +161,7 @@ class Classifier(nn.Module):
         return self.network.classify(state)
 
 
-class CropTrainer(Trainer[Crop, CropBatch]):
+class CropTrainer(Trainer[TypedCrop, CropBatch]):
     """Training of an automaton on the classes of whole crops; no *none*, no pixels."""
 
     compatible = ("nca_wss", "nca_max")
@@ -211,11 +211,11 @@ class CropTrainer(Trainer[Crop, CropBatch]):
         """List the types of a sample's cells."""
         return [name for name in sample.names if name not in (NONE, WBC)]
 
-    def prepare(self, sample: Sample, held: bool) -> list[Crop]:
+    def prepare(self, sample: Sample, held: bool) -> list[TypedCrop]:
         """Cut the crops of a sample."""
         return crops_of(sample, self.params.window, self.params.normalisation)
 
-    def set_items(self, learn: list[Crop], held: list[Crop]) -> None:
+    def set_items(self, learn: list[TypedCrop], held: list[TypedCrop]) -> None:
         """Draw crops, normalised by the means and deviations of those that train."""
         self.normalisation: dict[str, Any] = {"name": self.params.normalisation}
         if self.init is not None:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QPoint, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import QAbstractScrollArea, QWidget
 
-from napari_wbc_nca.cell_types import REJECTED, count
+from napari_wbc_nca.cell_types import REJECTED, format_count
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QEvent
@@ -158,7 +158,7 @@ class Gallery(QAbstractScrollArea):
             if group.name and -HEADER < top < height:
                 painter.setPen(QColor(known[group.name]))
                 box = QRect(GAP, top, self.viewport().width(), HEADER)
-                text = count(len(group.labels), group.name) + digits.get(group.name, "")
+                text = format_count(len(group.labels), group.name) + digits.get(group.name, "")
                 painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, text)
             top += HEADER * bool(group.name)
             first = max(0, -top // _STEP) * self._columns
