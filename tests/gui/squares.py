@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +103,7 @@ class Workflow:
     slow: bool = False
     stuck: threading.Event | None = None
     go: threading.Event = field(default_factory=threading.Event)
+    missed: list[dict[str, Any]] = field(default_factory=list)
 
     def run(
         self,
@@ -124,7 +125,10 @@ class Workflow:
                 self.stuck.wait(20)
             if self.error is not None:
                 raise self.error
-        return assemble(cells, image, checkpoint, params, points, boxes)
+        found = assemble(cells, image, checkpoint, params, points, boxes)
+        if self.missed:
+            found = replace(found, provenance={**found.provenance, "likely_missed": self.missed})
+        return found
 
     def estimate(self, *_: Any) -> Generator[Progress, None, float]:
         """Diameter of the squares; takes as long as a test wants."""

@@ -20,6 +20,7 @@ from napari_wbc_nca.cell_types import EDITED
 from napari_wbc_nca.project.project import Project, is_project
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.review.layer_journal import LayerJournal, journal_of
+from napari_wbc_nca.widgets.review.model import ReviewModel
 from napari_wbc_nca.widgets.review.open_projects import Place, close_all, open_project
 from napari_wbc_nca.widgets.review.restore import offers_of
 
@@ -107,6 +108,27 @@ def test_corrections_are_restored_when_the_image_is_opened_again(viewer, image, 
     assert restored.features.set_index("index")["origin"][2] == EDITED
     kinds = [kind for (kind,) in edits(image)]
     assert kinds == ["paint", "paint", "classify", "paint"]
+
+
+def test_places_of_missed_cells_are_shown_and_stay_dismissed(
+    viewer, image, segmented, workflow, qtbot
+):
+    places = ((70, 20), (20, 100))
+    workflow.missed = [{"y": y, "x": x, "score": 0.9, "reason": "nearly"} for y, x in places]
+    layer = segmented(image)
+    points = viewer.layers["smear likely missed"]
+    np.testing.assert_array_equal(points.data, places)
+    assert not points.face_color[:, 3].any()
+    assert points.size.tolist() == [20, 20]
+    ReviewModel(layer).accept([-2])
+    assert points.shown.tolist() == [True, False]
+    _, restored = reopened(viewer, qtbot, image)
+    points = viewer.layers[f"{restored.name} likely missed"]
+    assert points.shown.tolist() == [True, False]
+    restored.undo()
+    assert points.shown.tolist() == [True, True]
+    paint(viewer, restored, (65, 20), (75, 20), label=9)
+    assert points.shown.tolist() == [False, True]
 
 
 def edits(image):

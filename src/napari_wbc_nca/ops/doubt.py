@@ -108,6 +108,11 @@ def doubt(
     return out.join(parts.add_prefix("doubt_"))
 
 
+def missed_doubt(score: float, reason: str) -> float:
+    """Rate how likely a cell is missed at a place, 0–1, from the score of the model there."""
+    return float(np.clip(score, 0, 1))
+
+
 def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, list[str]]:
     r"""Calibrate the probabilities of the types, without *none*, by a temperature.
 

@@ -61,6 +61,7 @@ class Correction:
         What changed of the pixels, in order.
     rows
         Label to its row of the table of cells before and after; None where it had, or has, none.
+        Numbers below 0 are places where a cell was likely missed, with what was decided.
     reviewer
         Who did it.
     time
@@ -104,6 +105,11 @@ def apply_rows(
             rows.pop(label, None)
         else:
             rows[label] = row
+
+
+def cell_rows(rows: Mapping[int, Row]) -> dict[int, Row]:
+    """Return the rows of cells: numbers below 0 are places where a cell was likely missed."""
+    return {label: row for label, row in rows.items() if label > 0}
 
 
 def difference(

@@ -14,6 +14,7 @@ import numpy as np
 from napari_wbc_nca.cell_types import REJECTED
 from napari_wbc_nca.io._files import to_json, write_files
 from napari_wbc_nca.io.results import LABELS, RECORD, TABLE, write_json, write_labels
+from napari_wbc_nca.project.journal import cell_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -120,6 +121,7 @@ def write_snapshot(
     if _is_current(files, record):
         return files
     labels, rows = journal.restore()
+    rows = cell_rows(rows)
     rejected = [label for label, row in rows.items() if row.get("status") == REJECTED]
     labels[np.isin(labels, rejected)] = 0
     rows = {label: row for label, row in rows.items() if label not in rejected}

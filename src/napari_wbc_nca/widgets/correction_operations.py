@@ -14,7 +14,15 @@ from napari_wbc_nca.io.pixels import as_array
 from napari_wbc_nca.ops import edit
 from napari_wbc_nca.ops.split import labels_along, labels_at, split_by_line, split_by_seeds
 from napari_wbc_nca.widgets.features_sync import Follower, follow
-from napari_wbc_nca.widgets.planes import Index, current_index, labels_source, on_plane, to_plane
+from napari_wbc_nca.widgets.missed_places import MISSED
+from napari_wbc_nca.widgets.planes import (
+    Index,
+    content_of,
+    current_index,
+    labels_source,
+    on_plane,
+    to_plane,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,7 +82,8 @@ def to_pixel(layer: Layer, position: Any) -> tuple[int, int]:
 
 def seeds(viewer: Viewer, plane: Plane) -> npt.NDArray[np.float64]:
     """Return the topmost visible points on `plane`: ``(N, 2)`` y, x in pixels."""
-    layers = [layer for layer in viewer.layers if isinstance(layer, Points) and layer.visible]
+    points = [layer for layer in viewer.layers if isinstance(layer, Points) and layer.visible]
+    layers = [layer for layer in points if content_of(layer) != MISSED]
     if not layers:
         raise ValueError(
             "there are no points; add a Points layer, set a point in each part of the cell, "

@@ -60,11 +60,16 @@ class Recorded:
 
 
 class Follower:
-    """Keep one row a label in a layer's features, and write edits; made by :func:`follow`."""
+    """Keep one row a label in a layer's features, and write edits; made by :func:`follow`.
+
+    `places` are rows of numbers below 0: decisions on places where a cell was likely missed. They
+    are annotated, undone and written into journals as those of cells.
+    """
 
     def __init__(self, layer: Labels, *, fresh: bool) -> None:
         self._layer = ref(layer)
         self._steps: dict[int, Recorded] = {}
+        self.places: dict[int, Row] = {}
         self._edit: Edit | None = None
         self._annotated: dict[int, Mapping[str, Any]] = {}
         self.operation = ""
@@ -143,7 +148,8 @@ class Follower:
         self, values: Mapping[int, Mapping[str, Any]]
     ) -> dict[int, Mapping[str, Any]]:
         """Return `values`, after columns that the table lacks were added to it."""
-        new = {name: "" for row in values.values() for name in row if name not in self.table}
+        rows = (row for label, row in values.items() if label > 0)
+        new = {name: "" for row in rows for name in row if name not in self.table}
         if new:
             self.layer.features = self.table.assign(**new)
         return dict(values)
@@ -176,6 +182,12 @@ class Follower:
             self.measure_all(AUTO)
         table: pd.DataFrame = self.layer.features
         return table
+
+    def _rows(self, labels: Iterable[int]) -> dict[int, Row | None]:
+        """Return the rows of cells and of places."""
+        wanted = list(labels)
+        places = {label: self.places.get(label) for label in wanted if label < 0}
+        return rows_by_label(self.table, [label for label in wanted if label > 0]) | places
 
     def _is_right(self, row: Row | None) -> bool:
         if row is None:
@@ -213,12 +225,14 @@ class Follower:
         self._largest = max(self._largest, *change.gain, 0)
         if self._stale:
             self.measure_all(ADDED)
-        before = rows_by_label(self.table, [*change.gain, *self._annotated])
+        before = self._rows([*change.gain, *self._annotated])
         after = self._measured(change, before)
         if self._edit is not None:
             after = _inherited(after, before, self._edit)
         for label, values in self._annotated.items():
-            if (row := after.get(label) or before[label]) is not None:
+            if label < 0:
+                after[label] = {**(before[label] or {"index": label}), **values}
+            elif (row := after.get(label) or before[label]) is not None:
                 named = _named(row, values["class"]) if "class" in values else row
                 after[label] = {**named, **values}
         record = self._steps[history.step_id(step)] = Recorded(step, before, after)
@@ -232,7 +246,7 @@ class Follower:
         if here is None or there is None:
             self.measure_all(ADDED)
         else:
-            now = rows_by_label(self.table, there)
+            now = self._rows(there)
             wanted = {k: transfer_row(now[k], here.get(k), row) for k, row in there.items()}
             self._show(now, wanted)
         self._notify("undo" if back else "redo", record)
@@ -245,7 +259,7 @@ class Follower:
         """Measure the labels that a step changed."""
         if change.part is None:
             return {}
-        boxes = [_box(row) for row in before.values() if row is not None]
+        boxes = [_box(row) for label, row in before.items() if label > 0 and row is not None]
         area = history.around([change.part[-2:], *boxes])
         labels = np.asarray(self.layer.data[(..., *area)])
         found = measure_cells(labels, change.gain, [side.start for side in area])
@@ -273,13 +287,22 @@ class Follower:
         layer = self.layer
         if not changes:
             return
+        for number, row in changes.items():
+            if number < 0 and row is None:
+                self.places.pop(number, None)
+            elif number < 0 and row is not None:
+                self.places[number] = row
+        cells = {label: row for label, row in changes.items() if label > 0}
+        if not cells:
+            layer.events.features()  # who follows the features follows the places too
+            return
         classes = {
             label: row["class"]
-            for label, row in changes.items()
+            for label, row in cells.items()
             if row is not None and row["class"] != (old.get(label) or {}).get("class")
         }
         recolour(layer, classes)  # first: who follows the features sees the colours too
-        layer.features = replace_rows(layer.features, changes)
+        layer.features = replace_rows(layer.features, cells)
 
 
 def _box(row: Row) -> tuple[slice, slice]:

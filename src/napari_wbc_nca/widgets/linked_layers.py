@@ -12,6 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_wbc_nca.widgets.class_colours import HIDDEN, NEW, as_hex, layer_colours
 from napari_wbc_nca.widgets.features_table import UNKNOWN, with_index
+from napari_wbc_nca.widgets.missed_places import MISSED, update_places
 from napari_wbc_nca.widgets.planes import content_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def link_layers(cells: Labels, others: Iterable[Layer]) -> None:
     """Have other layers of a result follow the classes and colours of `cells` from now on.
 
     Of `others`, labels take the class of the cell that they lie in, and points that of the cell in
-    the column ``index`` of their features. Those of deleted cells are hidden until it is undone.
+    the column ``index`` of their features. Those of deleted cells are hidden until it is undone,
+    and points of likely missed cells while a cell lies there or somebody dismissed them.
     """
     cells = getattr(cells, "__wrapped__", cells)  # plugins get proxies
     known = cells in _LINKS
@@ -54,7 +56,8 @@ def _on_features(event: Any) -> None:
 
 def _follower(cells: Labels, layer: Layer) -> Callable[[], None]:
     """Return the function that brings `layer` up to date; it keeps neither layer alive."""
-    update = _LabelsUpdate(layer) if isinstance(layer, Labels) else _update_points
+    points = update_places if content_of(layer) == MISSED else _update_points
+    update = _LabelsUpdate(layer) if isinstance(layer, Labels) else points
     known, target = ref(cells), ref(layer)
 
     def run() -> None:

@@ -18,6 +18,7 @@ from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.class_colours import class_colours, class_rows, colormap, layer_colours
 from napari_wbc_nca.widgets.correction_keys import make_correctable
 from napari_wbc_nca.widgets.linked_layers import link_layers
+from napari_wbc_nca.widgets.missed_places import MISSED, TITLE, draw_places, list_places
 from napari_wbc_nca.widgets.planes import OURS, SHOWS, Index, placement
 from napari_wbc_nca.widgets.review.layer_journal import keep_journal
 
@@ -146,6 +147,8 @@ def update_result(viewer: Viewer, result: Result, request: Request, found: Found
         for attribute, value in drawing.look.items():
             setattr(layer, attribute, value)
         layer.metadata = {OURS: own}
+    if "cell" in layers and layers.keys() - result.layers.keys():
+        link_layers(layers["cell"], layers.values())
     if active in viewer.layers:
         viewer.layers.selection.active = active
     return _result(request, table, layers)
@@ -187,7 +190,18 @@ def drawings(request: Request, found: Found, table: pd.DataFrame) -> Drawings:
         for item in reversed(request.display.outputs):
             if item.kind == kind and item.name in request.outputs:
                 made |= DRAW[kind](item, request, found, table)
+    if "cell" in made:
+        made |= _missed(request, found)
     return made
+
+
+def _missed(request: Request, found: Found) -> Drawings:
+    """Draw hollow points where a cell is likely missed; none where no place is."""
+    listed = list_places(found, len(request.planes) == 1)
+    if not listed:
+        return {}
+    positions, look, first = draw_places(listed)
+    return {MISSED: Drawing("points", positions, look, _named(request, TITLE, first))}
 
 
 def _maps(item: OptionalLayer, request: Request, found: Found, _: pd.DataFrame) -> Drawings:
@@ -355,4 +369,5 @@ def _metadata(request: Request, found: Found) -> dict[str, Any]:
         "model": request.model,
         "params": as_dict(request.params),
         "provenance": [dict(segmentation.provenance) for segmentation in found.values()],
+        MISSED: list_places(found, len(request.planes) == 1),
     }

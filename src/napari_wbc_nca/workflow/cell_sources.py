@@ -18,6 +18,7 @@ from napari_wbc_nca.io.tables import TableError, read_table, to_frame
 from napari_wbc_nca.ops.labels import measure_cells
 from napari_wbc_nca.ops.review_table import calibration, rate
 from napari_wbc_nca.project.database import FILE, ProjectError
+from napari_wbc_nca.project.journal import cell_rows
 from napari_wbc_nca.project.project import ENDING, Project, default_folder, is_project
 from napari_wbc_nca.project.snapshot import ImageRecord, LayerRecord, layer_record
 from napari_wbc_nca.types import Image
@@ -170,7 +171,7 @@ def read_layer(project: Project, image: ImageRecord, layer: LayerRecord, name: s
     import pandas as pd
 
     journal = project.journal(layer.id)
-    rows, (height, width) = journal.rows(), journal.shape[-2:]
+    rows, (height, width) = cell_rows(journal.rows()), journal.shape[-2:]
     table = pd.DataFrame(
         [{"label": label, **rows[label], "index": label} for label in sorted(rows)]
     )

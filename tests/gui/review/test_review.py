@@ -8,8 +8,11 @@ from hands import Hands
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
-from reviewing import add_cells, open_dock, press, settle
+from reviewing import add_cells, close_dock, open_dock, press, settle
 
+from napari_wbc_nca.widgets.linked_layers import link_layers
+from napari_wbc_nca.widgets.missed_places import MISSED
+from napari_wbc_nca.widgets.planes import OURS, SHOWS
 from napari_wbc_nca.widgets.review import prompts
 from napari_wbc_nca.widgets.review.canvas import canvas_size
 from napari_wbc_nca.widgets.review.prompts import Found
@@ -249,3 +252,56 @@ def test_a_click_after_a_adds_a_cell_and_after_r_redraws_it(
     settle()
     assert 5 not in dock.model.table.index
     assert column("area_px")[1] == 400
+
+
+def test_likely_missed_cells_take_part_in_the_queue(viewer, layer, column, monkeypatch, qtbot):
+    def find(source, index, prompt, model):
+        yield None
+        assert prompt.centre.tolist() == [70, 20]
+        mask = np.ones((10, 10), bool)
+        return Found((65, 15), mask, {"class": "lymphocyte"}, np.eye(10, dtype=bool))
+
+    monkeypatch.setattr(prompts, "find", find)
+    monkeypatch.setattr(prompts, "model_of", lambda layer: ("squares", {}, 20.0))
+    places = [(70, 20, 0.3), (40, 100, 0.99)]
+    layer.metadata[OURS] |= {
+        "run": "1",
+        MISSED: [
+            {"plane": [], "y": y, "x": x, "score": score, "reason": "nearly", "diameter": 20.0}
+            for y, x, score in places
+        ],
+    }
+    made = {OURS: {"run": "1", SHOWS: "nucleus"}}
+    nuclei = viewer.add_labels(np.zeros_like(layer.data), metadata=made, colormap=layer.colormap)
+    link_layers(layer, [nuclei])
+    viewer.layers.selection.active = layer
+    dock = open_dock(viewer)
+    try:
+        press(dock.gallery, "n")
+        assert dock.model.selection == (-2,)
+        assert "Likely missed cell" in dock.card.text.text()
+        press(dock.gallery, " ")
+        assert -2 not in dock.model.queue()
+        assert -1 in dock.model.queue()
+        layer.undo()
+        settle()
+        assert dock.model.queue()[0] == -2
+        dock.model.select([-1])
+        press(dock.gallery, "1")
+        assert "Enter adds it" in dock.status.text()
+        dock.reviewer.setFocus()
+        QTest.keyClick(dock.reviewer, Qt.Key.Key_Return)
+        assert "Segmenting" not in dock.status.text()
+        dock.gallery.setFocus()
+        QTest.keyClick(dock.gallery, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: 5 in dock.model.table.index, timeout=20_000)
+        assert dock.model.cell(5)["status"] == "added"
+        assert column("class")[5] == "lymphocyte"
+        assert dock.model.places.index.tolist() == [-2]
+        assert (nuclei.data == 5).sum() == 10
+        layer.undo()
+        settle()
+        assert dock.model.places.index.tolist() == [-1, -2]
+        assert nuclei.get_color(5)[3] == 0
+    finally:
+        close_dock(viewer, dock)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from qtpy.compat import isalive
 
 from napari_wbc_nca.widgets.canvas_lines import Pixels, Stroke
 from napari_wbc_nca.widgets.correction_operations import shown_plane, to_pixel
-from napari_wbc_nca.widgets.planes import ImagePlanes, current_index, labels_source, source_of
+from napari_wbc_nca.widgets.planes import (
+    OURS,
+    ImagePlanes,
+    Index,
+    content_of,
+    current_index,
+    labels_source,
+    source_of,
+)
 from napari_wbc_nca.widgets.review import prompts
 from napari_wbc_nca.widgets.review.crops import image_index
 from napari_wbc_nca.widgets.review.model import ReviewModel, plane_of
@@ -102,6 +110,14 @@ class ReviewCanvas:
         )
         self._say(f"{text}; the key again, or Esc, cancels.")
 
+    def add_at(self, place: int) -> None:
+        """Segment the cell at a place where it was likely missed."""
+        if self.model is None:
+            return
+        row = self.model.cell(place)
+        line = np.array([[row["y"], row["x"]]], float)
+        self._find(line, plane_of(self.model.layer, row), place=place)
+
     def stop_waiting(self) -> bool:
         """Stop waiting for a click; False where nobody waited."""
         stroke, self._stroke = self._stroke, None
@@ -155,8 +171,10 @@ class ReviewCanvas:
         if isalive(self._dock):
             self._say("")
 
-    def _find(self, line: Pixels, *, redraw: bool) -> None:
-        """Segment the cell that was pointed at, in a thread."""
+    def _find(
+        self, line: Pixels, index: Index | None = None, *, redraw: bool = False, place: int = 0
+    ) -> None:
+        """Segment the cell that was pointed at, in a thread; on the plane shown, or at `index`."""
         if self.model is None or (self._job is not None and self._job.running):
             return
         layer = self.model.layer
@@ -164,17 +182,22 @@ class ReviewCanvas:
         if image is None:
             self._say("The image of these cells is not open; open it first.")
             return
-        index = current_index(labels_source(layer), self.viewer.dims.point)
+        at = current_index(labels_source(layer), self.viewer.dims.point) if index is None else index
         prompt = prompts.Prompt(np.array(line, float))
-        old = prompt.label(layer.data[index]) if redraw else 0
-        steps = prompts.find(image, image_index(layer, index), prompt, prompts.model_of(layer))
+        old = prompt.label(layer.data[at]) if redraw else 0
+        try:
+            model = prompts.model_of(layer)
+        except ValueError as error:
+            report(error)
+            return
+        steps = prompts.find(image, image_index(layer, at), prompt, model)
         self._job = job = Job(steps, self._dock)
-        job.returned.connect(lambda found: self._on_found(layer, index, found, old))
+        job.returned.connect(lambda found: self._on_found(layer, at, found, old, place))
         job.failed.connect(self._on_failed)
         self._say("Segmenting the cell…")
         job.start()
 
-    def _on_found(self, layer: Labels, index: tuple[int, ...], found: Any, old: int) -> None:
+    def _on_found(self, layer: Labels, index: Index, found: Any, old: int, place: int) -> None:
         if not isalive(self._dock) or layer not in self.viewer.layers:
             return
         if found is None:
@@ -182,14 +205,26 @@ class ReviewCanvas:
             return
         stamp = {} if self.model is None else self.model.stamp()
         try:
-            label = prompts.write_cell(layer, index, found, stamp, old)
+            label = prompts.write_cell(layer, index, found, stamp, old, place)
         except ValueError as error:
             self._on_failed(error)
             return
+        nuclei = None if old else self._nuclei_of(layer)
+        if nuclei is not None:
+            prompts.write_nucleus(nuclei, index, found, label)
         self._say(f"{'Redrew' if old else 'Added'} cell {label}.")
         if self.model is not None and self.model.layer is layer:
             self.model.refresh()
             self.model.select([label])
+
+    def _nuclei_of(self, layer: Labels) -> Labels | None:
+        """Find the layer of nuclei of the run that made a layer of cells."""
+        run = layer.metadata.get(OURS, {}).get("run")
+        for other in self.viewer.layers if run else ():
+            same = other.metadata.get(OURS, {}).get("run") == run
+            if same and content_of(other) == "nucleus" and other.data.shape == layer.data.shape:
+                return cast("Labels", other)
+        return None
 
     def _on_failed(self, error: Exception) -> None:
         self._say("")

@@ -63,7 +63,10 @@ class CellCard(QWidget):
             return
         label = self._model.selection[0]
         cell = self._model.cell(label)
-        self.picture.setPixmap(self._crops.pixmap(label, cell, SIZE, outline=True))
+        self.picture.setPixmap(self._crops.pixmap(label, cell, SIZE, outline=label > 0))
+        if label < 0:
+            self.text.setText(describe_place(cell))
+            return
         self.text.setText(describe_cell(label, cell, len(self._model.selection)))
         known = self._model.colours()
         for name, probability in probabilities(cell)[:BARS]:
@@ -87,6 +90,12 @@ def describe_cell(label: int, cell: pd.Series, selected: int = 1) -> str:
     lines.append(f"Doubt {cell['doubt']:.2f}" + (": " if reasons else ""))
     lines += [f"· {REASONS[name]} ({parts[name]:.2f})" for name in reasons]
     return "<br>".join(lines)
+
+
+def describe_place(place: pd.Series) -> str:
+    """Describe a place where a cell is likely missed in rich text."""
+    lines = ["<b>Likely missed cell</b>", f"Doubt {place['doubt']:.2f}: {place['reason']}"]
+    return "<br>".join([*lines, "Enter adds the cell, Space or D dismisses the place."])
 
 
 def probabilities(cell: pd.Series) -> list[tuple[str, float]]:

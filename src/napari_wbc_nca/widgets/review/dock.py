@@ -113,8 +113,19 @@ class ReviewWidget(ViewerWidget):
         """Delete the selected cells, and go on."""
         self._decide(lambda model: model.delete(model.selection))
 
+    def add_here(self) -> None:
+        """Add a cell at the selected place by the model that made the layer."""
+        place = 0 if self.model is None else min(self.model.selection, default=0)
+        if place < 0:
+            self.canvas.add_at(place)
+        else:
+            self._say("Select a likely missed cell first: press N until one comes.")
+
     def add_cell(self) -> None:
-        """Wait for a click, and add the cell there by the model that made the layer."""
+        """Add a cell at the selected place, or wait for a click and add the one there."""
+        if self.model is not None and min(self.model.selection, default=0) < 0:
+            self.add_here()
+            return
         self.canvas.wait("Click a cell to add it, or draw around it", redraw=False)
 
     def redraw(self) -> None:
@@ -172,7 +183,11 @@ class ReviewWidget(ViewerWidget):
             self._button("Confirm (Space)", "The type is right; go on", self.confirm),
             self._button("Unsure (U)", "The type cannot be decided; go on", self.unsure),
             self._button("Delete (D)", "Delete the selected cells; go on", self.delete),
-            self._button("Add (A)", "Add the cell that you click next", self.add_cell),
+            self._button(
+                "Add (A)",
+                "Add the likely missed cell that is shown, or the one you click next",
+                self.add_cell,
+            ),
             self._button("Redraw (R)", "Segment a cell again: click or draw around", self.redraw),
             self._button("Keys (?)", "List all keys", self.show_keys),
         ]
@@ -218,6 +233,8 @@ class ReviewWidget(ViewerWidget):
         text = plain_text(event)
         if event.key() == Qt.Key.Key_Escape:
             return self.canvas.stop_waiting()
+        if isinstance(self.focusWidget(), QLineEdit):  # which passes Enter on
+            return False
         if text in PLAIN:
             getattr(self, PLAIN[text])()
         elif text.isdigit() and text != "0":
@@ -244,7 +261,7 @@ class ReviewWidget(ViewerWidget):
         try:
             decide(self.model)
         except ValueError as error:
-            report(error)
+            self._say(str(error))
             return
         if following is not None and following in self.model.queue():
             self.model.select([following])

@@ -46,17 +46,19 @@ class ReviewKey:
 KEYS = (
     ReviewKey("n", "next_doubtful", "Alt-N", "Next doubtful cell"),
     ReviewKey("p", "previous_doubtful", "Alt-Shift-N", "Previous doubtful cell"),
-    ReviewKey(" ", "confirm", "Alt-Enter", "Confirm the cell and go on"),
+    ReviewKey(" ", "confirm", "Alt-Enter", "Confirm the cell, or that none is there, and go on"),
     ReviewKey("u", "unsure", "Alt-U", "The type is unsure, go on"),
     ReviewKey("x", "reject", "Alt-X", "Leave the cell out of the count, go on"),
     ReviewKey("d", "delete", "", "Delete the cell and go on"),
-    ReviewKey("a", "add_cell", "Alt-A", "Add the cell that is clicked next"),
+    ReviewKey("\r", "add_here", "", "Add the likely missed cell that is shown"),
+    ReviewKey("a", "add_cell", "Alt-A", "Add the likely missed cell, or the one clicked next"),
     ReviewKey("r", "redraw", "Alt-R", "Redraw the cell that is clicked, or drawn around, next"),
     ReviewKey("?", "show_keys", "", "Show or hide this list"),
 )
 PLAIN = {item.key: item.name for item in KEYS}
 """Text of a plain key to the method of the dock."""
 
+_NAMED = {" ": "Space", "\r": "Enter"}
 _FREE = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 
 
@@ -96,7 +98,7 @@ def cheat_sheet(classes: Sequence[str]) -> str:
     """List all keys as rich text, those of the canvas in brackets."""
     lines = []
     for item in KEYS:
-        plain = "Space" if item.key == " " else item.key.upper()
+        plain = _NAMED.get(item.key, item.key.upper())
         name = f"review_{item.name}" if item.canvas else item.name
         canvas = keys_of(name) if item.canvas or item.name == "delete" else ""
         lines.append(f"<b>{plain}</b>{f' [{canvas}]' if canvas else ''} {item.tip}")

@@ -15,11 +15,13 @@ from napari_wbc_nca.project.journal import (
     RegionChange,
     Row,
     apply_edit,
+    cell_rows,
     difference,
 )
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.class_colours import recolour
 from napari_wbc_nca.widgets.features_sync import Recorded, follow
+from napari_wbc_nca.widgets.missed_places import MISSED
 from napari_wbc_nca.widgets.planes import OURS
 from napari_wbc_nca.widgets.review.open_projects import Place, place_of
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 _JOURNALS: WeakKeyDictionary[Labels, LayerJournal] = WeakKeyDictionary()
 _REVIEW = {"class": "classify", "status": "review"}
 """Column that an annotation changes to the kind of its edit."""
-_KEPT = ("source", "planes", "model", "params", "provenance", "shows")
+_KEPT = ("source", "planes", "model", "params", "provenance", "shows", MISSED)
 """What is kept of the metadata of a layer."""
 
 
@@ -112,13 +114,14 @@ class LayerJournal:
         edit = self._write(lambda journal: getattr(journal, action)()).result()
         if edit is None:
             return False
-        layer, rows = self.layer, rows_of(self.layer.features)
+        layer, rows = self.layer, all_rows(self.layer)
         self._applying = True
         try:
             apply_edit(layer.data, rows, edit, forward=action == "redo")
-            layer.features = table_of(rows, layer.features)
+            show_rows(layer, rows)
             layer.refresh()
-            recolour(layer, {n: str(row["class"]) for n, row in rows.items() if n in edit.rows})
+            changed = {n: row for n, row in cell_rows(rows).items() if n in edit.rows}
+            recolour(layer, {n: str(row["class"]) for n, row in changed.items()})
         finally:
             self._applying = False
         return True
@@ -151,7 +154,7 @@ class LayerJournal:
     def _write_difference(self, kind: str) -> None:
         """Write as one edit what the layer shows over what the journal holds."""
         self._done, self._undone, self._deep = [], [], 0
-        labels, rows = np.array(self.layer.data), rows_of(self.layer.features)
+        labels, rows = np.array(self.layer.data), all_rows(self.layer)
 
         def write(journal: Journal) -> None:
             regions, changes = difference(*journal.restore(), labels, rows)
@@ -202,7 +205,7 @@ class LayerJournal:
             return
         self._done, self._undone, self._begun = [], [], True
         layer, place = self.layer, self._place
-        labels, rows = np.array(layer.data), rows_of(layer.features)
+        labels, rows = np.array(layer.data), all_rows(layer)
         apply_edit(labels, rows, edit, forward=False)
         name, made = layer.name, layer.metadata.get(OURS, {})
         kept = {key: made[key] for key in _KEPT if key in made}
@@ -250,6 +253,17 @@ def rows_of(table: pd.DataFrame) -> dict[int, Row]:
         int(row["index"]): {str(name): value for name, value in row.items()}
         for row in table.to_dict("records")
     }
+
+
+def all_rows(layer: Labels) -> dict[int, Row]:
+    """Return the rows of the cells of a layer, and of the places that somebody decided about."""
+    return rows_of(layer.features) | follow(layer).places
+
+
+def show_rows(layer: Labels, rows: Mapping[int, Row]) -> None:
+    """Give a layer rows of cells and of places."""
+    follow(layer).places = {number: dict(row) for number, row in rows.items() if number < 0}
+    layer.features = table_of(cell_rows(rows), layer.features)
 
 
 def table_of(rows: Mapping[int, Row], like: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from napari_wbc_nca.ops.review_table import calibration, rate
 from napari_wbc_nca.project.journal import now
 from napari_wbc_nca.widgets.class_colours import layer_classes, layer_colours, recolour
 from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets.missed_places import DISMISSED, places_of
 from napari_wbc_nca.widgets.planes import OURS, Index
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class ReviewModel(QObject):
         self._grey: set[int] = set()
         self._classes: list[str] | None = None
         self._colours: dict[str, str] | None = None
-        self.table = self._rated()
+        self.table, self.places = self._rated(), places_of(layer)
         self._shade()
 
     def close(self) -> None:
@@ -84,8 +85,8 @@ class ReviewModel(QObject):
         self.layer.events.selected_label.disconnect(self._on_selected_label)
 
     def cell(self, label: int) -> pd.Series:
-        """Return the row of a cell."""
-        row = self.table.loc[label]
+        """Return the row of a cell, or of a place."""
+        row = (self.table if label > 0 else self.places).loc[label]
         assert isinstance(row, pd.Series)  # labels are unique
         return row
 
@@ -106,13 +107,17 @@ class ReviewModel(QObject):
         return self._colours
 
     def queue(self) -> list[int]:
-        """List the labels of doubtful cells that nobody reviewed, the most doubtful first."""
+        """List what waits for a review, the most doubtful first.
+
+        These are the labels of doubtful cells that nobody reviewed, and the numbers of places.
+        """
         table = self.table
         waiting = table[table["doubtful"] & (table["status"] == AUTO)]
-        return [int(n) for n in waiting.sort_values("doubt", ascending=False).index]
+        doubts = pd.concat([waiting["doubt"], self.places["doubt"].astype(float)])
+        return [int(n) for n in doubts.sort_values(ascending=False, kind="stable").index]
 
     def next_doubtful(self, step: int = 1) -> int | None:
-        """Label of the next cell of the queue after the selected one; None where it is empty."""
+        """Return what follows the selected cell or place in the queue; None where it is empty."""
         queue = self.queue()
         if not queue:
             return None
@@ -123,17 +128,25 @@ class ReviewModel(QObject):
 
     def select(self, labels: Iterable[int]) -> None:
         """Select cells; the first of them becomes the layer's selected label."""
-        known = [int(n) for n in labels if n in self.table.index]
-        if tuple(known) == self.selection:
+        known = self._known(labels)
+        if known == self.selection:
             return
-        self.selection = tuple(known)
-        if known and self.layer.selected_label != known[0]:
+        self.selection = known
+        if known and known[0] > 0 and self.layer.selected_label != known[0]:
             with self.layer.events.selected_label.blocker(self._on_selected_label):
                 self.layer.selected_label = known[0]
         self.selection_changed.emit()
 
     def classify(self, labels: Sequence[int], name: str) -> None:
-        """Give cells a class, as one step of undo; they count as edited."""
+        """Give cells a class, as one step of undo; they count as edited.
+
+        Raises
+        ------
+        ValueError
+            Where a place is among them, which has no cell yet.
+        """
+        if any(label < 0 for label in labels):
+            raise ValueError("no cell is there yet: Enter adds it, Space dismisses the place")
         changes = {}
         for label in labels:
             cell = self.cell(label)
@@ -143,16 +156,19 @@ class ReviewModel(QObject):
         self._annotate(changes)
 
     def accept(self, labels: Sequence[int]) -> None:
-        """Confirm cells as they are."""
+        """Confirm cells as they are, and that no cell is at a place."""
+        labels = self._without_places(labels)
         status = {label: str(self.cell(label)["status"]) for label in labels}
         self._annotate({n: {"status": ACCEPTED if s == AUTO else s} for n, s in status.items()})
 
     def reject(self, labels: Sequence[int]) -> None:
-        """Leave cells out of the count, without deleting their pixels."""
+        """Leave cells out of the count, without deleting their pixels; dismiss places."""
+        labels = self._without_places(labels)
         self._annotate({int(label): {"status": REJECTED} for label in labels})
 
     def delete(self, labels: Sequence[int]) -> None:
-        """Delete cells, those of a plane in one step of undo."""
+        """Delete cells, those of a plane in one step of undo; dismiss places."""
+        labels = self._without_places(labels)
         planes: dict[Index, list[int]] = {}
         for label in labels:
             planes.setdefault(plane_of(self.layer, self.cell(label)), []).append(label)
@@ -161,7 +177,8 @@ class ReviewModel(QObject):
             values = np.array(self.layer.data[(*index, *part)])
             values[np.isin(values, own)] = 0
             self._follower.write(Edit(part, values), index, "delete")
-        self.refresh()
+        if labels:
+            self.refresh()
 
     def stamp(self) -> dict[str, str]:
         """Return the columns that say who decided, and when."""
@@ -171,16 +188,29 @@ class ReviewModel(QObject):
         """Rate the cells now, not when the window is idle."""
         self._pending.stop()
         self._classes = self._colours = None
-        self.table = self._rated()
+        self.table, self.places = self._rated(), places_of(self.layer)
         self._shade()
-        left = tuple(label for label in self.selection if label in self.table.index)
+        left = self._known(self.selection)
         moved = left != self.selection
         self.selection = left
         self.changed.emit()
         if moved:
             self.selection_changed.emit()
 
+    def _known(self, labels: Iterable[int]) -> tuple[int, ...]:
+        """Those of `labels` that are cells or open places."""
+        return tuple(int(n) for n in labels if n in self.table.index or n in self.places.index)
+
+    def _without_places(self, labels: Sequence[int]) -> list[int]:
+        """Dismiss the places among `labels`, and return the cells."""
+        places = [label for label in labels if label < 0]
+        if places:
+            self._annotate({number: {"status": DISMISSED} for number in places})
+        return [label for label in labels if label > 0]
+
     def _annotate(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
+        if not changes:
+            return
         by = self.stamp()
         self._follower.annotate({label: {**values, **by} for label, values in changes.items()})
         self.refresh()

@@ -116,7 +116,7 @@ class CellsPlot(Column):
             return
         names = table["group"].astype(str)
         axes.scatter(table[x], table[y], s=14, c=[known[name] for name in names])
-        chosen = table.loc[list(self._model.selection if self._model else ())]
+        chosen = table[table.index.isin(self._model.selection if self._model else ())]
         axes.scatter(chosen[x], chosen[y], s=60, facecolors="none", edgecolors="white")
         axes.set_ylabel(y)
         points = table[[x, y]].to_numpy(float)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.cell_types import ADDED
 from napari_wbc_nca.io.images import prepare
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.ops.edit import Edit
@@ -69,11 +70,14 @@ class Found:
         ``(h, w)`` pixels of the cell.
     row
         What the model says of it, by column of the table.
+    nucleus
+        Those of its pixels that are nucleus; None where the model gives none.
     """
 
     corner: tuple[int, int]
     mask: npt.NDArray[np.bool_]
     row: Mapping[str, Any]
+    nucleus: npt.NDArray[np.bool_] | None = None
 
 
 def model_of(layer: Labels) -> tuple[str, Mapping[str, Any], float]:
@@ -138,17 +142,24 @@ def find(
     if not mask.any():
         return None
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    nuclei = found.labels.get("nucleus")
     kept = [n for n in row.index if n in _COLUMNS or str(n).startswith(("p_", "nucleus_area"))]
     return Found(
         (int(corner[0] + rows[0]), int(corner[1] + columns[0])),
-        tight,
+        mask[box],
         {str(n): row[n] for n in kept},
+        None if nuclei is None else np.asarray(nuclei)[box] == row["label"],
     )
 
 
 def write_cell(
-    layer: Labels, index: Index, found: Found, values: Mapping[str, Any], old: int = 0
+    layer: Labels,
+    index: Index,
+    found: Found,
+    values: Mapping[str, Any],
+    old: int = 0,
+    place: int = 0,
 ) -> int:
     """Write a cell into a layer as one step of undo, and return its label.
 
@@ -162,6 +173,8 @@ def write_cell(
         Further columns of its row.
     old
         Label of the cell whose pixels it replaces; 0 adds a new label.
+    place
+        Number of the place where it was likely missed, which is decided by that; 0 for none.
 
     Raises
     ------
@@ -193,6 +206,20 @@ def write_cell(
         Edit(part, plane),
         index,
         "redraw" if old else "add",
-        values={label: {**row, **values}},
+        values={label: {**row, **values}} | ({place: {"status": ADDED, **values}} if place else {}),
     )
     return label
+
+
+def write_nucleus(nuclei: Labels, index: Index, found: Found, label: int) -> None:
+    """Write the nucleus of an added cell into the layer of nuclei of the same result.
+
+    Undo of the cell hides it, as those of all cells that are gone.
+    """
+    if found.nucleus is None:
+        return
+    y, x = (slice(at, at + n) for at, n in zip(found.corner, found.mask.shape, strict=True))
+    inside = np.nonzero(found.nucleus & (np.asarray(nuclei.data[(*index, y, x)]) == 0))
+    if inside[0].size:
+        lead = [np.full(inside[0].size, at) for at in index]
+        nuclei.data_setitem((*lead, inside[0] + y.start, inside[1] + x.start), label)

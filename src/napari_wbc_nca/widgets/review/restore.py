@@ -15,12 +15,15 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QPushButton
 
+from napari_wbc_nca.project.journal import cell_rows
 from napari_wbc_nca.project.project import is_project, user_folder
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.class_colours import class_colours, colormap
 from napari_wbc_nca.widgets.correction_keys import make_correctable
-from napari_wbc_nca.widgets.planes import OURS, Index, placement, source_of
-from napari_wbc_nca.widgets.review.layer_journal import LayerJournal, table_of
+from napari_wbc_nca.widgets.linked_layers import link_layers
+from napari_wbc_nca.widgets.missed_places import MISSED, TITLE, draw_places
+from napari_wbc_nca.widgets.planes import OURS, SHOWS, Index, placement, source_of
+from napari_wbc_nca.widgets.review.layer_journal import LayerJournal, show_rows, table_of
 from napari_wbc_nca.widgets.review.open_projects import Place, place_of
 
 if TYPE_CHECKING:
@@ -130,17 +133,25 @@ class Offers(QObject):
     ) -> None:
         """Add a layer as its project holds it; its corrections go on in the same journal."""
         labels, rows = state
-        table = table_of(rows, pd.DataFrame({"index": [], "label": [], "class": []}))
+        table = table_of(cell_rows(rows), pd.DataFrame({"index": [], "label": [], "class": []}))
+        made = {**record.run, "source_id": str(offer.image.unique_id)}
+        place = placement(source_of(offer.image), _plane(record, labels))
         layer = self.viewer.add_labels(
             labels,
             name=record.name,
             opacity=0.5,
             features=table,
             colormap=colormap(table, class_colours(table)),
-            metadata={OURS: {**record.run, "source_id": str(offer.image.unique_id)}},
-            **placement(source_of(offer.image), _plane(record, labels)),
+            metadata={OURS: made},
+            **place,
         )
         make_correctable(layer)
+        if record.run.get(MISSED):
+            positions, look, first = draw_places(record.run[MISSED])
+            about = {"name": f"{record.name} {TITLE}", "metadata": {OURS: made | {SHOWS: MISSED}}}
+            points = self.viewer.add_points(positions, **look, **first, **about, **place)
+            link_layers(layer, [points])
+        show_rows(layer, rows)
         outline_selection(self.viewer)
         self.viewer.layers.selection.active = layer
         LayerJournal(layer, offer.place, journal)
