@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_wbc_nca.ops.doubt import REASONS, DoubtParams, calibrated, doubt, unusual
+from napari_wbc_nca.ops.doubt import (
+    REASONS,
+    SMALL,
+    DoubtParams,
+    calibrated,
+    doubt,
+    missed_doubt,
+    unusual,
+)
 
 
 def cells(**columns):
@@ -26,7 +34,13 @@ def cells(**columns):
     [
         ({"p_neutrophil": [0.5] + [0.95] * 5, "p_monocyte": [0.48] + [0.03] * 5}, "margin"),
         ({"rotation_agreement": [0.25] + [1] * 5}, "agreement"),
+        ({"outline_agreement": [0.7] + [0.97] * 5}, "outline_agreement"),
         ({"contrast": [0.0] + [0.9] * 5}, "contrast"),
+        ({"roundness": [0.6] + [0.9] * 5}, "roundness"),
+        ({"centre_offset": [0.3] + [0.02] * 5}, "offset"),
+        ({"surroundings": [0.5] + [0.1] * 5}, "surroundings"),
+        ({"density": [0.05] + [0.6] * 5}, "pale"),
+        ({"relative_diameter": [0.5] + [1.0] * 5}, "diameter"),
         ({"box_y0": [0] + [10] * 5}, "border"),
         ({"area_px": [900, 101, 99, 100, 102, 98]}, "size"),
         ({"nucleus_area_px": [99, 50, 51, 49, 50, 50]}, "nc_ratio"),
@@ -58,6 +72,18 @@ def test_temperature_divides_logits():
     assert names == ["neutrophil", "monocyte"]
     assert found == pytest.approx(soft / soft.sum(1, keepdims=True))
     assert doubt(table, temperature=20, params=DoubtParams(unsure_below=0.6))["unsure"].all()
+
+
+def test_doubt_is_the_probability_that_one_of_the_signs_is_right():
+    only = dict.fromkeys(REASONS, 0.0) | {"roundness": 0.5, "contrast": 0.4}
+    table = pd.DataFrame({"class": ["wbc"], "roundness": [0.2], "contrast": [0.0]})
+    found = doubt(table, params=DoubtParams(**only))
+    assert found["doubt"][0] == pytest.approx(1 - 0.5 * 0.6)
+    assert found["reason"][0] == REASONS["roundness"]
+
+
+def test_a_small_cell_that_was_rejected_is_likelier_missed_than_a_weak_peak():
+    assert missed_doubt(0.99, SMALL) > missed_doubt(0.44, "nearly") > missed_doubt(0.21, "nearly")
 
 
 def test_few_values_are_never_unusual():

@@ -12,7 +12,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from napari_wbc_nca.ops.outlines import (
     fill_polygons,
     join_rings,
+    outline_contrast,
     rings_without_holes,
+    roundness,
     trace_outlines,
 )
 
@@ -107,3 +109,23 @@ def test_later_polygons_lie_on_top():
 def test_polygon_outside_of_the_image_leaves_nothing(shift):
     square = np.array([[0, 0], [0, 2], [2, 2], [2, 0]]) + shift
     assert not fill_polygons([[square]], [1], (3, 3)).any()
+
+
+def test_contrast_falls_with_the_share_of_the_outline_that_nothing_shows():
+    y, x = np.ogrid[-24:24, -24:24]
+    disk = y**2 + x**2 <= 15**2
+    clear = np.where(disk, 0.9, 0.1)
+    half = np.where(disk | (x + 0 * y > 0), 0.9, 0.1)
+    assert outline_contrast(clear, disk, 3) == pytest.approx(0.8, abs=0.01)
+    assert outline_contrast(half, disk, 3) == pytest.approx(0.4, abs=0.05)
+    assert outline_contrast(np.full(disk.shape, 0.5), disk, 3) == pytest.approx(0, abs=1e-9)
+    assert np.isnan(outline_contrast(clear, np.zeros_like(disk), 3))
+
+
+def test_a_disk_is_rounder_than_a_square_and_that_than_a_bar():
+    y, x = np.ogrid[-24:24, -24:24]
+    shapes = (y**2 + x**2 <= 400, (abs(y) < 15) & (abs(x) < 15), (abs(y) < 3) & (abs(x) < 20))
+    found = [roundness(shape) for shape in shapes]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.88
+    assert found[2] < 0.5

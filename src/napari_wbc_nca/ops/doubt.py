@@ -16,28 +16,51 @@ from napari_wbc_nca.params import bounded
 Values = npt.NDArray[np.float64]
 
 REASONS = {
-    "margin": "two types are nearly as likely",
     "probability": "no type is likely",
+    "margin": "two types are nearly as likely",
     "agreement": "the type changes when the cell is rotated",
+    "outline_agreement": "the outline changes when the cell is rotated",
     "contrast": "the outline is faint",
-    "border": "the image's border cuts the cell",
-    "size": "its size is unusual here",
+    "roundness": "the outline is not round",
+    "offset": "the outline lies to one side of where the cell was found",
+    "surroundings": "the model sees more of the cell outside of the outline",
+    "pale": "the cell is pale",
+    "diameter": "it is smaller or larger than cells of this image should be",
+    "size": "its size is unusual among the cells here",
     "nc_ratio": "its N:C ratio is unusual for its type here",
+    "border": "the image's border cuts the cell",
 }
 """Part of the doubt to the reason that a reviewer reads."""
+
+_RAMPS = {
+    "outline_agreement": ("outline_agreement", 0.96, 0.80),
+    "contrast": ("contrast", 0.42, 0.15),
+    "roundness": ("roundness", 0.86, 0.66),
+    "offset": ("centre_offset", 0.05, 0.20),
+    "surroundings": ("surroundings", 0.25, 0.40),
+    "pale": ("density", 0.25, 0.10),
+}
+"""Part to the column it is made of, the value up to which that is usual, and from which extreme."""
+_DIAMETER = 0.1, 0.5  # logarithm of a usual and of an extreme diameter over that of the run
 
 
 @dataclass(frozen=True)
 class DoubtParams:
     """How the parts of the doubt are weighted, and when a type is unsure."""
 
-    margin: float = bounded(1.0, "Weight of a small margin between two types", 0)
-    probability: float = bounded(1.0, "Weight of a low probability", 0)
-    agreement: float = bounded(1.0, "Weight of types that change on rotation", 0)
-    contrast: float = bounded(0.5, "Weight of a faint outline", 0)
-    border: float = bounded(0.25, "Weight of a cell that the border cuts", 0)
-    size: float = bounded(0.5, "Weight of an unusual size", 0)
-    nc_ratio: float = bounded(0.25, "Weight of an unusual N:C ratio", 0)
+    probability: float = bounded(1.0, "Weight of a low probability", 0, 1)
+    margin: float = bounded(0.6, "Weight of a small margin between two types", 0, 1)
+    agreement: float = bounded(0.5, "Weight of types that change on rotation", 0, 1)
+    outline_agreement: float = bounded(0.5, "Weight of outlines that change on rotation", 0, 1)
+    contrast: float = bounded(0.5, "Weight of a faint outline", 0, 1)
+    roundness: float = bounded(0.7, "Weight of an outline that is not round", 0, 1)
+    offset: float = bounded(0.5, "Weight of an outline beside where the cell was found", 0, 1)
+    surroundings: float = bounded(0.5, "Weight of signs of the cell around its outline", 0, 1)
+    pale: float = bounded(0.5, "Weight of a pale cell", 0, 1)
+    diameter: float = bounded(0.7, "Weight of a diameter unlike that of the run", 0, 1)
+    size: float = bounded(0.3, "Weight of a size unlike the other cells'", 0, 1)
+    nc_ratio: float = bounded(0.2, "Weight of an unusual N:C ratio", 0, 1)
+    border: float = bounded(0.1, "Weight of a cell that the border cuts", 0, 1)
     unsure_below: float = bounded(
         0.5, "Calibrated probability below which a type is 'unsure'", 0, 1
     )
@@ -50,7 +73,13 @@ def doubt(
     params: DoubtParams | None = None,
     temperature: float = 1.0,
 ) -> pd.DataFrame:
-    """Rate how doubtful each cell is.
+    r"""Rate how doubtful each cell is.
+
+    .. math:: d = 1 - \prod_i (1 - w_i x_i)
+
+    with the parts :math:`x_i`, 0 where usual and 1 where extreme, and their weights: the
+    probability that something is wrong if each part, where extreme, is a sign of it by itself with
+    probability :math:`w_i`.
 
     Parameters
     ----------
@@ -67,10 +96,10 @@ def doubt(
     Returns
     -------
     DataFrame
-        By the index of `cells`: ``doubt`` in 0–1 (the weighted mean of the parts), ``reason``
-        (that of the part that contributes most), ``doubtful``, ``touches_border``, ``probability``
-        (calibrated, of the likeliest type), ``second`` and ``second_probability``, ``unsure``, and
-        each part in 0–1 under its name in `REASONS` with the prefix ``doubt_``.
+        By the index of `cells`: ``doubt`` in 0–1, ``reason`` (that of the part that contributes
+        most), ``doubtful``, ``touches_border``, ``probability`` (calibrated, of the likeliest
+        type), ``second`` and ``second_probability``, ``unsure``, and each part in 0–1 under its
+        name in `REASONS` with the prefix ``doubt_``.
     """
     weights = params or DoubtParams()
     probabilities, names = calibrated(cells, temperature)
@@ -80,23 +109,21 @@ def doubt(
     several = len(names) > 1
     second = probabilities[rows, order[:, 1]] if several else np.full(len(cells), np.nan)
     border = touches_border(cells, shape)
-    parts = pd.DataFrame(
-        {
-            "margin": 1 - (best - second),
-            "probability": 1 - best,
-            "agreement": 1 - _numbers(cells, "rotation_agreement"),
-            "contrast": 1 - _numbers(cells, "contrast"),
-            "border": border.astype(float),
-            "size": unusual(np.log(_numbers(cells, "area_px").clip(min=1))),
-            "nc_ratio": _unusual_by_class(cells),
-        },
-        index=cells.index,
-    ).clip(0, 1)
+    known: dict[str, Values] = {
+        "probability": 1 - best,
+        "margin": 1 - (best - second),
+        "agreement": 1 - _numbers(cells, "rotation_agreement"),
+        **{part: _ramp(_numbers(cells, name), *ends) for part, (name, *ends) in _RAMPS.items()},
+        "diameter": _ramp(np.abs(np.log(_numbers(cells, "relative_diameter"))), *_DIAMETER),
+        "size": unusual(np.log(_numbers(cells, "area_px").clip(min=1))),
+        "nc_ratio": _unusual_by_class(cells),
+        "border": border.astype(float),
+    }
+    parts = pd.DataFrame({name: known[name] for name in REASONS}, index=cells.index).clip(0, 1)
     weight = np.array([getattr(weights, name) for name in REASONS])
-    weighted = parts.to_numpy() * weight
-    known = np.where(parts.notna(), weight, 0).sum(1)
-    total = np.nansum(weighted, 1) / np.where(known > 0, known, 1)
-    strongest = np.nan_to_num(weighted, nan=-1).argmax(1) if len(cells) else np.zeros(0, int)
+    weighted = np.nan_to_num(parts.to_numpy() * weight)
+    total = 1 - np.prod(1 - weighted, axis=1)
+    strongest = weighted.argmax(1) if len(cells) else np.zeros(0, int)
     out = pd.DataFrame({"doubt": total}, index=cells.index)
     out["reason"] = [list(REASONS.values())[n] for n in strongest]
     out["doubtful"] = total > weights.doubtful_above
@@ -108,9 +135,20 @@ def doubt(
     return out.join(parts.add_prefix("doubt_"))
 
 
+def _ramp(values: Values, usual: float, extreme: float) -> Values:
+    """Rise from 0 at a usual value to 1 at an extreme one; NaN stays."""
+    return np.asarray(((values - usual) / (extreme - usual)).clip(0, 1))
+
+
+SMALL = "it is small for a white cell"
+"""Reason by which a place that the model takes for a cell is none of the result."""
+_MISSED = 0.2  # doubt at such a place
+_NEARLY = 0.1  # doubt at any other place, per score
+
+
 def missed_doubt(score: float, reason: str) -> float:
-    """Rate how likely a cell is missed at a place, 0–1, from the score of the model there."""
-    return float(np.clip(score, 0, 1))
+    """Rate how likely a cell is missed at a place, 0–1, from its score and why it is no cell."""
+    return _MISSED if reason == SMALL else _NEARLY * float(np.clip(score, 0, 1))
 
 
 def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, list[str]]:

@@ -82,8 +82,11 @@ def to_pixel(layer: Layer, position: Any) -> tuple[int, int]:
 
 def seeds(viewer: Viewer, plane: Plane) -> npt.NDArray[np.float64]:
     """Return the topmost visible points on `plane`: ``(N, 2)`` y, x in pixels."""
-    points = [layer for layer in viewer.layers if isinstance(layer, Points) and layer.visible]
-    layers = [layer for layer in points if content_of(layer) != MISSED]
+    layers = [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Points) and layer.visible and content_of(layer) != MISSED
+    ]
     if not layers:
         raise ValueError(
             "there are no points; add a Points layer, set a point in each part of the cell, "

@@ -19,8 +19,10 @@ from napari_wbc_nca.methods.prompts import COVERED, EMPTY, on_background, prompt
 from napari_wbc_nca.methods.result import PCA
 from napari_wbc_nca.models.lrp import relevance
 from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.ops.doubt import SMALL
 from napari_wbc_nca.ops.growth import grow_region
-from napari_wbc_nca.ops.outlines import outline_contrast
+from napari_wbc_nca.ops.metrics import iou
+from napari_wbc_nca.ops.outlines import outline_contrast, roundness
 from napari_wbc_nca.ops.regions import nucleus_region
 from napari_wbc_nca.ops.response import (
     mask_from_response,
@@ -113,7 +115,7 @@ _SMALLEST = 0.5  # least diameter of a cell that the network found, in typical d
 _MOST = 0.9  # quantile of the likelihoods in a mask that is taken for the cell's
 _CERTAIN = 0.7  # probability of nucleus that a tenth of such a cell has at least
 _RING = 3  # width of the surroundings a mask is compared with, in thirtieths of its window
-_BAND = 0.1  # width of the bands on both sides of an outline that are compared, in diameters
+_BAND = 0.05  # width of the bands on both sides of an outline that are compared, in diameters
 _NARROW = 0.5  # difference of the two best types from which on no further seeds are tried
 _PROMPT = 1 / 6  # radius around a prompt that is searched for stained matter, in diameters
 
@@ -123,12 +125,14 @@ class WindowPrediction:
     """Window around a centre, last state ``(h, w, C)`` and probabilities ``(classes,)``.
 
     `agreement` has the share of the rotations, and of further seeds, that name the likeliest type.
+    `turned` is the response ``(h, w)`` of a rotation, turned back; None without rotations.
     """
 
     part: Part
     state: torch.Tensor
     probabilities: Probabilities
     agreement: dict[str, float]
+    turned: Map | None
 
 
 class SegmentedCells(NamedTuple):
@@ -194,6 +198,7 @@ class CellSegmenter:
         images = images.to(next(self.network.parameters()).device)
         origin = torch.tensor([[rows.start, columns.start] for rows, columns in parts])
         first, rotations = images, []
+        turned_back: Sequence[Map | None] = [None] * len(centres)
         for rotation in range(count):
             turned = torch.rot90(images, rotation, (2, 3)).contiguous()
             steps = self.network.rollout_steps(
@@ -201,10 +206,19 @@ class CellSegmenter:
             )
             states = yield from map_progress(steps, partial(_report_step, report, rotation, count))
             first = states if rotation == 0 else first
+            if rotation == 1:
+                turned_back = self._turned_back(states)
             rotations.append(self._probabilities(states))
         mean = np.mean(rotations, axis=0)
         agreement = yield from self._agreement(images, origin, rotations, report)
-        return [WindowPrediction(*one) for one in zip(parts, first, mean, agreement, strict=True)]
+        found = zip(parts, first, mean, agreement, turned_back, strict=True)
+        return [WindowPrediction(*one) for one in found]
+
+    def _turned_back(self, states: torch.Tensor) -> list[Map]:
+        """Compute the responses of windows that were turned by 90°, turned back."""
+        with torch.inference_mode():
+            found = torch.cat([self._projection(self.network, state[None]) for state in states])
+        return list(torch.rot90(found, -1, (1, 2)).cpu().numpy())
 
     def _agreement(
         self,
@@ -284,7 +298,7 @@ class CellSegmenter:
         name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
         around = fine_part(part, self.fine.shape)
         density = self.fine.read_pixels(around)
-        response = self._response(state, part, around, density)
+        response = self._response(self._coarse(self._projection, state), part, around, density)
         box = self.fine.image_part(around)
         corner = (box[0].start, box[1].start)
         sharp = self.fine.interpolate(response, around, 1, box)
@@ -310,7 +324,11 @@ class CellSegmenter:
                 **(self._maps(prediction, name, box) if self.params.maps else {}),
                 **({PCA: self._pca_otsu(prediction, box) * own} if self.params.pca else {}),
             },
-            measures=self._measures(prediction, around, box, mask, density) | prediction.agreement,
+            measures={
+                **self._measures(prediction, around, box, mask, own, density),
+                "centre_offset": self._offset(mask, at),
+                **prediction.agreement,
+            },
         )
 
     def _measures(
@@ -319,32 +337,67 @@ class CellSegmenter:
         around: Part,
         box: Part,
         mask: npt.NDArray[np.bool_],
+        own: npt.NDArray[np.bool_],
         density: Map,
     ) -> dict[str, float]:
-        """Measure, at fine pixels, how sure a cell and its outline are."""
+        """Measure, at fine pixels, how sure a cell and its outline are.
+
+        `mask` and `own`, the pixels to which no other centre is nearer, are those of the image.
+        """
         rows, columns = (
             np.clip(np.rint((np.asarray(span) + 0.5) * self.fine.factor - 0.5 - at), 0, size - 1)
             for span, at, size in zip(around, (box[0].start, box[1].start), mask.shape, strict=True)
         )
-        own = mask[np.ix_(rows.astype(int), columns.astype(int))]
-        width = round(_BAND * FINE * self.checkpoint.diameter)
-        measures = {"contrast": outline_contrast(density.mean(-1).clip(0), own, max(1, width))}
-        for name, projection in _LIKELIHOODS.items() if own.any() else ():
-            found = self._project(projection, window.state, window.part, around)[own]
-            measures[name] = float(np.quantile(found, _MOST))
+        at_fine = np.ix_(rows.astype(int), columns.astype(int))
+        cell = mask[at_fine]
+        if not cell.any():
+            return {}
+        diameter = FINE * self.checkpoint.diameter
+        width = max(1, round(_BAND * diameter))
+        measures = {
+            "contrast": outline_contrast(density.mean(-1).clip(0), cell, width),
+            "roundness": roundness(cell),
+            "density": float(density[cell].mean()),
+            "relative_diameter": 2 * float(np.sqrt(cell.sum() / np.pi)) / diameter,
+        }
+        for name, projection in _LIKELIHOODS.items():
+            found = self._project(projection, window.state, window.part, around)
+            measures[name] = float(np.quantile(found[cell], _MOST))
+            ring = ndi.binary_dilation(cell, iterations=2 * width) & ~cell
+            if projection is cell_or_evidence and ring.any():
+                measures["surroundings"] = float(found[ring].mean())
+        if window.turned is not None:
+            response = self._response(window.turned, window.part, around, density)
+            centre = tuple(float(np.mean(side)) for side in np.nonzero(cell))
+            response = np.where(own[at_fine], response, 0)
+            other = mask_from_response(response, otsu_threshold(response), (centre[0], centre[1]))
+            measures["outline_agreement"] = iou(cell, other)
         return measures
+
+    def _offset(self, mask: npt.NDArray[np.bool_], centre: Centre) -> float:
+        """Measure how far the middle of a mask is from where it was found, in diameters."""
+        middle = np.argwhere(mask).mean(0)
+        return float(np.hypot(*(middle - centre)) / self.checkpoint.diameter / self.view.factor)
 
     def _pca_otsu(self, window: WindowPrediction, box: Part) -> Map:
         """Segment a window by the PCA and Otsu of its features, at the resolution of the model."""
         plain = pca_otsu(window.state.cpu().numpy()).astype(np.float32)
         return np.asarray(self.view.enlarge(plain, window.part, box))
 
-    def _response(self, state: torch.Tensor, part: Part, around: Part, density: Map) -> Map:
-        """Compute the response of a window at the fine pixels `around`, by the projection."""
+    @cached_property
+    def _chosen(self) -> str:
+        """Return the name of the projection that is chosen."""
         asked = self.params.projection
-        chosen = self.checkpoint.card.get("projection", "pca") if asked == "model" else asked
-        response = self._project(PROJECTIONS[chosen], state, part, around)
-        if chosen != GROWN:
+        return str(self.checkpoint.card.get("projection", "pca") if asked == "model" else asked)
+
+    @property
+    def _projection(self) -> Projection:
+        return PROJECTIONS[self._chosen]
+
+    def _response(self, coarse: Map, part: Part, around: Part, density: Map) -> Map:
+        """Compute the response of a window at the fine pixels `around`, from its projection."""
+        response = self.view.interpolate(coarse, part, self.fine.factor, around)
+        if self._chosen != GROWN:
             return response
         return np.asarray(ndi.gaussian_filter(grow_region(response, density).astype(np.float32), 1))
 
@@ -352,9 +405,13 @@ class CellSegmenter:
         self, projection: Projection, state: torch.Tensor, part: Part, around: Part
     ) -> Map:
         """Return the projection of a window's state, at the fine pixels `around`."""
-        with torch.inference_mode():
-            coarse = projection(self.network, state[None])[0].cpu().numpy()
+        coarse = self._coarse(projection, state)
         return self.view.interpolate(coarse, part, self.fine.factor, around)
+
+    def _coarse(self, projection: Projection, state: torch.Tensor) -> Map:
+        """Compute the projection ``(h, w)`` of a window's state, at its own pixels."""
+        with torch.inference_mode():
+            return np.asarray(projection(self.network, state[None])[0].cpu().numpy())
 
     def _uncertain(
         self, state: torch.Tensor, part: Part, around: Part, box: Part, mask: npt.NDArray[np.bool_]
@@ -366,7 +423,7 @@ class CellSegmenter:
         values = self.fine.interpolate(dark, around, 1, box)[mask]
         width = 2 * np.sqrt(mask.sum() / np.pi) / self.view.factor
         if width < _SMALLEST * self.checkpoint.diameter:
-            return "it is small for a white cell"
+            return SMALL
         return "" if np.quantile(values, _MOST) >= _CERTAIN else "it has no certain nucleus"
 
     def _maps(self, window: WindowPrediction, name: str, box: Part) -> dict[str, Map]:

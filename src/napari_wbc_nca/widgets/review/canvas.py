@@ -115,7 +115,7 @@ class ReviewCanvas:
         if self.model is None:
             return
         row = self.model.cell(place)
-        line = np.array([[row["y"], row["x"]]], float)
+        line = [(round(row["y"]), round(row["x"]))]
         self._find(line, plane_of(self.model.layer, row), place=place)
 
     def stop_waiting(self) -> bool:
