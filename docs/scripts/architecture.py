@@ -1,6 +1,6 @@
-"""Draw who imports whom, from the code: ``python docs/scripts/architecture.py [BEFORE]``.
+"""Draw who imports whom, and all modules: ``python docs/scripts/architecture.py [BEFORE]``.
 
-BEFORE is a git revision whose picture is drawn beside that of the working tree. Every import
+BEFORE is a git revision whose packages are drawn beside those of the working tree. Every import
 counts, those inside of functions and those for type checking only included.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "napari_wbc_nca"
-PICTURE = ROOT / "docs" / "images" / "architecture.png"
+IMAGES = ROOT / "docs" / "images"
 Graph = dict[str, set[str]]
 
 
@@ -139,8 +140,37 @@ def _places(graph: Graph, below: Mapping[str, set[str]]) -> dict[str, tuple[floa
     return places
 
 
+def draw_modules(modules: Mapping[str, str]) -> None:
+    """List all modules, package by package in the order of their layers, in columns."""
+    from matplotlib.figure import Figure
+
+    folders: dict[str, list[str]] = {}
+    for name in sorted(modules):
+        _, *folder, module = name.split(".") if "." in name else (name, name)
+        if not any(other.startswith(f"{name}.") for other in modules):
+            folders.setdefault("/".join(folder) or "beside the packages", []).append(module)
+    graph = by_package(imports(modules))
+    depth = {name: len(_reachable(graph, name)) for name in graph}
+    order = sorted(folders, key=lambda name: (-depth.get(name.split("/")[0], -1), name))
+    blocks = {name: textwrap.wrap(", ".join(folders[name]), 46) for name in order}
+    columns = 3
+    height = sum(len(lines) + 2 for lines in blocks.values()) / columns + 2
+    figure = Figure(figsize=(12, height * 0.19))
+    x = y = 0.0
+    for name, lines in blocks.items():
+        if y + len(lines) > height:
+            x, y = x + 1, 0.0
+        at = (0.01 + x / columns, 1 - (y + 0.5) / (height + 2))
+        figure.text(*at, f"{name}  ({len(folders[name])})", weight="bold", fontsize=10, va="top")
+        text = "\n".join(lines)
+        down = at[1] - 1.3 / (height + 2)
+        figure.text(at[0], down, text, fontsize=9, va="top", linespacing=1.25, family="monospace")
+        y += len(lines) + 2
+    figure.savefig(IMAGES / "modules.png", metadata={"Date": None})
+
+
 def main(revisions: Iterable[str]) -> None:
-    """Draw the given revisions, and the working tree."""
+    """Draw the given revisions, and the working tree with its modules."""
     from matplotlib.figure import Figure
 
     states = [("before", sources(revision)) for revision in revisions]
@@ -152,7 +182,8 @@ def main(revisions: Iterable[str]) -> None:
         draw(axes, modules, title)
         for group in circles(imports(modules)):
             print(f"{title}: circle of {', '.join(group)}")
-    figure.savefig(PICTURE, metadata={"Date": None})
+    figure.savefig(IMAGES / "architecture.png", metadata={"Date": None})
+    draw_modules(sources())
 
 
 if __name__ == "__main__":
