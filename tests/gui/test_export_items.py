@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels, Points, Shapes
 from squares import smear
 
 from napari_wbc_nca.formats.items import ExportError
 from napari_wbc_nca.widgets.export_items import all_items, image_of, items_of
+from napari_wbc_nca.widgets.known_cells import samples_of_points
 from napari_wbc_nca.widgets.planes import OURS, SHOWS, grid_of, source_of
 
 PIXELS = smear((10, 10), (50, 70))
@@ -127,6 +128,22 @@ def test_labels_without_a_record_belong_to_the_image_on_whose_pixels_they_lie(tm
         image_of(drawn, [whole, half, twin])
     twin.visible = False
     assert image_of(drawn, [whole, half, twin]) is whole
+
+
+def test_points_teach_the_image_they_were_made_from_not_the_topmost():
+    first, second = Image(PIXELS, name="first"), Image(255 - PIXELS, name="second")
+    points = Points([[20, 20], [60, 80]], name="seen", features={"class": ["a", "b"]})
+    with pytest.raises(ExportError, match="seen may have been drawn on any of first, second; hide"):
+        samples_of_points(points, [first, second])
+    points.metadata = made_from(first)
+    (sample,) = samples_of_points(points, [first, second])
+    np.testing.assert_array_equal(sample.pixels, PIXELS)
+    assert sample.kinds == ("a", "b") and sample.boxes[1].tolist() == [60.5, 80.5, 60.5, 80.5]
+    small = Image(PIXELS[:50], name="small")
+    points.metadata = {}
+    assert image_of(points, [first, small]) is first
+    with pytest.raises(ValueError, match="1 points of seen lie outside of small"):
+        samples_of_points(points, [small])
 
 
 def test_nuclei_are_those_of_the_same_run():

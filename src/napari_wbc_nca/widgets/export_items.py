@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels, Points, Shapes
 
 from napari_wbc_nca.formats.files import to_colours
 from napari_wbc_nca.formats.geometry import region_mask
@@ -31,6 +31,7 @@ from napari_wbc_nca.widgets.planes import (
     content_of,
     current_index,
     grid_of,
+    inside,
     on_plane,
     pixel_size,
     placement,
@@ -48,10 +49,10 @@ _ROUND = 72
 """Corners of the polygon that an ellipse becomes."""
 
 
-def image_of(labels: Labels, layers: Sequence[Layer]) -> Image | None:
-    """Find the image layer that labels belong to; None where there is none.
+def image_of(labels: Labels | Points, layers: Sequence[Layer]) -> Image | None:
+    """Find the image layer that labels or points belong to; None where there is none.
 
-    That which they were made from, by the layer, file or name that their metadata hold; for labels
+    That which they were made from, by the layer, file or name that their metadata hold; for those
     that say nothing the image on whose pixels they lie, else the only one. Where several are
     equally likely, an ExportError says so.
     """
@@ -92,9 +93,11 @@ def _image_path(record: Mapping[str, Any]) -> str | None:
     return str(Path(path).resolve()) if isinstance(path, str) else None
 
 
-def _lies_on(labels: Labels, image: Image) -> bool:
-    """Return whether each pixel of a plane of labels is one of the image."""
+def _lies_on(labels: Labels | Points, image: Image) -> bool:
+    """Return whether each point, or each pixel of a plane of labels, is on one of the image."""
     source = source_of(image)
+    if isinstance(labels, Points):
+        return bool(inside(source, to_plane(source, labels, np.asarray(labels.data, float))).all())
     return grid_of(source, (0,) * len(source.lead), labels).fits(labels.data.shape[-2:])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Labels, Layer, Points
 from qtpy.QtWidgets import QWidget
 
 from napari_wbc_nca.cell_types import WBC, canonical
@@ -14,10 +14,10 @@ from napari_wbc_nca.datasets.samples import Sample
 from napari_wbc_nca.formats.files import to_colours
 from napari_wbc_nca.formats.items import item
 from napari_wbc_nca.widgets.base import Form, require
-from napari_wbc_nca.widgets.export_items import all_items
+from napari_wbc_nca.widgets.export_items import all_items, image_of
 from napari_wbc_nca.widgets.layer_boxes import LayerList, ReviewedBox
 from napari_wbc_nca.widgets.layout import PathRow, choice_box, form_layout
-from napari_wbc_nca.widgets.planes import OURS, on_plane, source_of, to_plane
+from napari_wbc_nca.widgets.planes import inside, on_plane, source_of, to_plane
 from napari_wbc_nca.workflow.export import training_sample
 
 LABELS, POINTS, FOLDER = "Labels layers", "Points layers", "a folder"
@@ -78,15 +78,21 @@ class KnownCellsForm(Form):
 
 
 def samples_of_points(points: Points, layers: Sequence[Layer]) -> list[Sample]:
-    """Make samples of a Points layer: one for each plane of the topmost image with a point.
+    """Make samples of a Points layer: one for each plane of its image with a point.
 
-    The class of a point stands among the layer's features, under ``class``.
+    The class of a point stands among the layer's features, under ``class``. A ValueError says
+    where there is no image, where any of several may be the one, and which points lie outside.
     """
-    images = [la for la in layers if isinstance(la, Image) and OURS not in la.metadata]
-    if not images:
+    image = image_of(points, layers)
+    if image is None:
         raise ValueError(f"There is no image under {points.name}. Open the one it belongs to.")
-    source = source_of(images[-1])
+    source = source_of(image)
     places = to_plane(source, points, np.asarray(points.data, float))
+    if outside := np.count_nonzero(~inside(source, places)):
+        raise ValueError(
+            f"{outside} points of {points.name} lie outside of {image.name}. Remove them, or open "
+            "the image that they belong to."
+        )
     classes = points.features["class"] if "class" in points.features else [WBC] * len(places)
     samples = []
     for index in source.planes():

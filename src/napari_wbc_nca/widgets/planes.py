@@ -165,6 +165,12 @@ def on_plane(positions: npt.NDArray[np.float64], index: Index) -> npt.NDArray[np
     return np.asarray(inside.all(axis=1), bool)
 
 
+def inside(source: ImagePlanes, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which positions of :func:`to_plane` lie on a pixel of their plane."""
+    pixels = np.floor(positions[:, len(source.lead) :] + _HALF)
+    return np.asarray(((pixels >= 0) & (pixels < source.shape)).all(axis=1), bool)
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The pixels of an image's plane as places on a plane of another layer.
