@@ -267,7 +267,7 @@ def from_other_colours(pixels: Any, source: str | None) -> Any:
     path = None if source is None else Path(source)
     if path is None or not path.is_file():
         return pixels
-    kind = _other_colours(path, path.stat().st_mtime_ns)
+    kind, _ = _header(path, path.stat().st_mtime_ns)
     if _CHANNELS.get(kind) != pixels.shape[-1] or (kind == _INVERTED and is_lazy(pixels)):
         return pixels
     if is_lazy(pixels) or pixels.dtype != np.uint8 or pixels.ndim != 3:
@@ -285,15 +285,35 @@ _CHANNELS = {"CMYK": 4, "YCbCr": 3, "LAB": 3, _INVERTED: 1}
 """Numbers of a pixel in each kind of colours that are shown wrongly, by Pillow's name of it."""
 
 
+def turn_as_stated(pixels: Any, source: str | None) -> npt.NDArray[Any] | None:
+    """Turn pixels as another program read them from `source` as the file states.
+
+    Such programs, napari's own reader among them, show pictures of phones as they are stored. None
+    where the file states no orientation, or `pixels` are not what it stores.
+    """
+    path = None if source is None else Path(source)
+    if path is None or not path.is_file():
+        return None
+    _, orientation = _header(path, path.stat().st_mtime_ns)
+    if orientation not in range(2, 9) or is_lazy(pixels):
+        return None
+    try:
+        found = np.asarray(_read(path, indices=False, lazy=False)[0])
+    except (ImageError, OSError):
+        return None
+    return found if np.array_equal(oriented(pixels, orientation), found) else None
+
+
 @lru_cache(maxsize=16)
-def _other_colours(path: Path, changed: int) -> str:
-    """Return the kind of a file's colours where others show it wrongly, else any other text."""
+def _header(path: Path, changed: int) -> tuple[str, int]:
+    """Read the kind of a file's colours, Pillow's mode or inverted grey, and its orientation."""
     try:
         with _open_picture(path) as picture:
             tags = getattr(picture, "tag_v2", {})
-            return _INVERTED if tags.get(_PHOTOMETRIC) == 0 else picture.mode
+            kind = _INVERTED if tags.get(_PHOTOMETRIC) == 0 else picture.mode
+            return kind, _orientation(picture)
     except (OSError, ValueError, SyntaxError):  # no picture that Pillow reads
-        return ""
+        return "", 1
 
 
 _PHOTOMETRIC = 262

@@ -6,11 +6,13 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari.layers import Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFormLayout, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_wbc_nca.widgets.layout import Column, ProgressRow, add_row, text_label
+from napari_wbc_nca.widgets.planes import turn_layer
 from napari_wbc_nca.widgets.review.restore import offers_of
 from napari_wbc_nca.widgets.worker import Clock, Job, report
 
@@ -53,6 +55,10 @@ class ViewerWidget(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        if not any(isinstance(layer, Labels) for layer in napari_viewer.layers):
+            for layer in napari_viewer.layers:
+                turn_layer(layer)
+        napari_viewer.layers.events.inserted.connect(_turn_inserted)
         for name in ("inserted", "removed", "reordered", "renamed"):
             getattr(napari_viewer.layers.events, name).connect(self._layers_event)
         napari_viewer.layers.selection.events.active.connect(self._active_event)
@@ -94,6 +100,10 @@ class ViewerWidget(QScrollArea):
     def _active_event(self, event: Any) -> None:
         if isalive(self) and event.value is not None:
             self.on_active(event.value)
+
+
+def _turn_inserted(event: Any) -> None:
+    turn_layer(event.value)
 
 
 class TemporaryLayer:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pint
+from napari.layers import Image as ImageLayer
+from napari.utils.notifications import show_info
 from napari.utils.transforms import Affine
 
-from napari_wbc_nca.io.images import from_other_colours
+from napari_wbc_nca.io.images import from_other_colours, turn_as_stated
 from napari_wbc_nca.io.pixels import as_array
 from napari_wbc_nca.types import Image
 
@@ -78,6 +80,15 @@ def source_of(layer: Layer) -> ImagePlanes:
     if pixels.ndim >= 3 and pixels.shape[-3] in (3, 4):
         return ImagePlanes(layer, np.moveaxis(pixels, -3, -1), pixels.shape[:-3], -3)
     return ImagePlanes(layer, pixels, pixels.shape[:-2], None)
+
+
+def turn_layer(layer: Layer) -> None:
+    """Turn an image as its file states, which napari shows as it is stored."""
+    if isinstance(layer, ImageLayer) and not layer.multiscale:
+        turned = turn_as_stated(layer.data, layer.source.path)
+        if turned is not None:
+            layer.data = turned
+            show_info(f"{layer.name} is turned as its file states")
 
 
 def current_index(source: ImagePlanes, point: Sequence[float]) -> Index:
