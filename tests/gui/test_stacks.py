@@ -177,9 +177,9 @@ def test_current_index_follows_scale_and_stays_inside():
 
 @pytest.mark.parametrize(
     ("unit", "scale", "size"),
-    [("um", 0.25, 0.25), ("nm", 250, 0.25), ("pixel", 0.25, None)],
+    [("um", 0.25, 0.25), ("nm", 250, 0.25), ("pixel", 0.25, None), ("mm", 25.4 / 300, None)],
 )
-def test_pixel_size_is_known_in_units_of_length_only(unit, scale, size):
+def test_pixel_size_is_known_in_units_of_length_only_and_is_no_printers(unit, scale, size):
     layer = Image(smear(), rgb=True, scale=(scale, scale), units=(unit, unit))
     found = pixel_size(source_of(layer))
     assert found == (size if size is None else pytest.approx(size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from napari.utils.notifications import show_info
 from napari.utils.transforms import Affine
 
 from napari_wbc_nca.io.images import from_other_colours, turn_as_stated
-from napari_wbc_nca.io.pixels import as_array
+from napari_wbc_nca.io.pixels import as_array, side
 from napari_wbc_nca.types import Image
 
 if TYPE_CHECKING:
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 Index = tuple[int, ...]
 """Position of a plane along the leading axes of a layer; empty for a single plane."""
-
-ANISOTROPY = 0.01
-"""Relative difference of a pixel's sides above which it has no one size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +97,7 @@ def current_index(source: ImagePlanes, point: Sequence[float]) -> Index:
 
 
 def pixel_size(source: ImagePlanes) -> float | None:
-    """Return the side of a pixel in µm; None without a unit of length, or for oblong pixels."""
+    """Return the side of a pixel in µm; None without a unit of length, or for no microscope's."""
     layer = source.layer
     try:
         sides = [
@@ -110,9 +106,7 @@ def pixel_size(source: ImagePlanes) -> float | None:
         ]
     except pint.DimensionalityError:
         return None
-    if math.isclose(*sides, rel_tol=ANISOTROPY):
-        return math.sqrt(sides[0] * sides[1])
-    return None
+    return side(*sides)
 
 
 OURS = "napari_wbc_nca"
