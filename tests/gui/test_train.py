@@ -177,7 +177,7 @@ def test_a_name_that_was_taken_meanwhile_costs_no_model(
     assert "'my-model-2' is ready" in widget.status.text()
 
 
-def test_starting_anew_forgets_the_stopped_training(widget, training, click, finish, qtbot):
+def test_starting_again_forgets_the_stopped_training(widget, training, click, finish, qtbot):
     training.error = OSError("No space left on device")
     click(widget.button)
     finish(widget)
@@ -222,7 +222,7 @@ def test_points_teach(viewer, widget, training, click, finish):
         (lambda form: form.reviewed.mode.setCurrentIndex(1), "but there are none. Draw around"),
     ],
 )
-def test_what_is_missing_is_told_before_anything_starts(
+def test_what_is_missing_is_said_before_anything_starts(
     widget, training, click, notes, prepare, words
 ):
     prepare(widget.form)
