@@ -371,6 +371,7 @@ def test_masks_find_their_pictures(fields):
     for name in ("a_1", "b_1"):
         picture(fields / f"{name}_mask.png", mode="L")
     (fields / "classes.csv").write_text("image,class\na_1,neutrophil\nb_1,\n")
+    (fields / "a_1.txt").rename(fields / "A_1.TXT")
     first, second = read_masks(fields)
     assert (first.path.name, first.mask.name) == ("a_1.png", "a_1_mask.png")
     assert (first.label_class, second.label_class) == ("neutrophil", None)

@@ -9,7 +9,12 @@ from PIL import Image as Picture
 from napari_wbc_nca.datasets.samples import image_id
 from napari_wbc_nca.evaluation import cells as module
 from napari_wbc_nca.evaluation.evaluate import evaluate
-from napari_wbc_nca.evaluation.ground_truth import label_components, read_images
+from napari_wbc_nca.evaluation.ground_truth import (
+    label_components,
+    read_grey,
+    read_ignored,
+    read_images,
+)
 from napari_wbc_nca.evaluation.params import EvaluateParams
 from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.overlaps import resolve_overlaps
@@ -206,9 +211,28 @@ def test_projections_are_compared(tmp_path, answers):
         evaluate(MODEL, tmp_path, projections="pcx")
 
 
-def test_pictures_are_chosen_by_list_and_type(tmp_path, answers):
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "I;16"])
+def test_masks_are_read_however_they_were_saved(tmp_path, mode):
+    grey = np.repeat(np.uint8([[0, 128, 255]]), 9, axis=0)
+    picture = Picture.fromarray(grey)
+    deep = Picture.fromarray(grey.astype(np.uint16) * 257)
+    saved = {"I;16": deep, "P": picture.convert("RGB").quantize(3)}.get(mode, picture.convert(mode))
+    saved.save(tmp_path / "a_mask.png")
+    np.testing.assert_array_equal(read_grey(tmp_path / "a_mask.png"), grey)
+
+
+def test_index_of_a_palette_decides_what_was_annotated(tmp_path):
+    ignored = np.uint8([[0, 1, 1]])
+    picture = Picture.fromarray(ignored)
+    picture.putpalette([250, 250, 250, 0, 0, 0])
+    picture.save(tmp_path / "a_ignore.png")
+    assert read_ignored(tmp_path / "a_ignore.png", (1, 3)).tolist() == [[False, True, True]]
+
+
+@pytest.mark.parametrize("name", ["b.png", "B.PNG", "D:\\smears\\b.png"])
+def test_pictures_are_chosen_by_list_and_type(tmp_path, answers, name):
     labelled(tmp_path, answers)
-    (tmp_path / "list.tsv").write_text("b.png\n")
+    (tmp_path / "list.tsv").write_text(f"{name}\n")
     assert evaluate(MODEL, tmp_path, include=str(tmp_path / "list.tsv")).summary.cells[0] == 1
     figures = evaluate(MODEL, tmp_path, types="neutrophil").summary.iloc[0]
     assert (figures.cells, figures.typed_cells) == (2, 1)

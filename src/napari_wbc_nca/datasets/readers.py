@@ -261,9 +261,11 @@ def read_masks(
         picture = pictures.get(mask.stem.removesuffix("_mask"))
         if picture is None:
             raise LabelError(f"{mask} has no picture beside it")
-        label = picture.with_suffix(".txt")
+        label = next(
+            (file for file in _label_files(picture) if file.suffix.lower() == ".txt"), None
+        )
         boxes = None
-        if label.exists():
+        if label is not None:
             found, kinds = read_yolo(label, picture_size(picture), classes)
             boxes = found[[canonical(kind) != NONE for kind in kinds]]
         samples.append(MaskedSample(picture, mask, types.get(picture), boxes))

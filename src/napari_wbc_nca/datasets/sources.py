@@ -69,7 +69,7 @@ def read_toml(path: Path) -> list[Source]:
     read, or a field is unknown or has a wrong type.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LabelError(f"{path} cannot be read as TOML: {error}") from error
     tables = document.get("source")

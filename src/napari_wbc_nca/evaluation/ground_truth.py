@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as Picture
 from scipy import ndimage
 from skimage.util import map_array
 
@@ -18,6 +17,8 @@ from napari_wbc_nca.datasets.label_files import read_names
 from napari_wbc_nca.datasets.masks import IGNORE, label_file, read_mask_arrays
 from napari_wbc_nca.datasets.readers import read, read_masks
 from napari_wbc_nca.datasets.samples import MaskedSample, Sample, picture_size
+from napari_wbc_nca.io import images
+from napari_wbc_nca.io._files import NameIndex
 from napari_wbc_nca.params import split_names
 from napari_wbc_nca.workflow.projects import training_data
 
@@ -74,16 +75,16 @@ def read_images(data: str | Path, params: EvaluateParams) -> list[EvaluationImag
     path, classes = training_data(Path(data)), split_names(params.classes)
     masked = path.is_dir() and any(path.glob("*_mask.png"))
     if params.kind == "labels" or (params.kind == "auto" and not masked):
-        images = [EvaluationImage(s, None, s.boxes is None) for s in read(path, classes)]
+        found = [EvaluationImage(s, None, s.boxes is None) for s in read(path, classes)]
     else:
         samples = read_masks(path, classes) if classes else read_masks(path)
-        images = [_with_mask(sample, params.kind) for sample in samples]
-    images = _select(images, params.include)
+        found = [_with_mask(sample, params.kind) for sample in samples]
+    found = _select(found, params.include)
     types = set(split_names(params.types))
-    images = [i for i in images if not types or types & {*i.sample.names, i.masked_class}]
-    if not images:
+    found = [i for i in found if not types or types & {*i.sample.names, i.masked_class}]
+    if not found:
         raise ValueError(f"{data} holds no cell of the types {params.types}; choose other types")
-    return images
+    return found
 
 
 def _with_mask(sample: MaskedSample, kind: str) -> EvaluationImage:
@@ -95,19 +96,21 @@ def _with_mask(sample: MaskedSample, kind: str) -> EvaluationImage:
     return EvaluationImage(weak, sample.mask, whole, known)
 
 
-def _select(images: list[EvaluationImage], include: str) -> list[EvaluationImage]:
+def _select(found: list[EvaluationImage], include: str) -> list[EvaluationImage]:
     """Select the images that the file `include` lists; all where it is empty."""
     if not include:
-        return images
-    selected = set(read_names(Path(include)))
-    names = [{image.sample.path.name, image.sample.path.stem} for image in images]
-    absent = sorted(selected.difference(*names))
-    if absent:
+        return found
+    listed = read_names(Path(include))
+    index, present = (
+        NameIndex(dict.fromkeys(names, True))
+        for names in (listed, [image.sample.path for image in found])
+    )
+    if absent := sorted(name for name in listed if present.get(name) is None):
         raise ValueError(
             f"{include} lists {', '.join(absent[:5])}, which the data does not hold; give names "
             "of its images, with or without suffix, one a line"
         )
-    return [image for image, own in zip(images, names, strict=True) if own & selected]
+    return [image for image in found if index.get(image.sample.path)]
 
 
 def read_ground_truth(image: EvaluationImage) -> GroundTruth:
@@ -147,8 +150,8 @@ def read_ground_truth(image: EvaluationImage) -> GroundTruth:
 
 def read_grey(mask: Path) -> npt.NDArray[np.uint8]:
     """Read an expert's mask: ``(Y, X)``, 0 background, 128 cytoplasm, 255 nucleus."""
-    with Picture.open(mask) as picture:
-        return np.asarray(picture.convert("L"))
+    brightness = images.to_rgb(images.read(mask))[..., 0]
+    return np.asarray(np.round(brightness), np.uint8)
 
 
 def read_ignored(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -156,7 +159,7 @@ def read_ignored(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 
     A ValueError says when the file is of another size.
     """
-    ignored = read_grey(path) > 0
+    ignored = images.read_labels(path)[0] > 0
     if ignored.shape != tuple(shape):
         raise ValueError(
             f"{path} is {ignored.shape} pixels and its picture {tuple(shape)} (height, width); "

@@ -161,7 +161,7 @@ def find_cells(cells: str | Path | pd.DataFrame | None) -> pd.DataFrame | None:
 def read_record(path: Path) -> dict[str, Any]:
     """Record of a run; empty where there is none of ours."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}
     if not (isinstance(found, dict) and "program" in found):
