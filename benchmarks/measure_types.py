@@ -66,14 +66,22 @@ def _crop(path: Path, kind: str) -> EvaluationImage:
 
 
 def find(folder: Path, data: Path, sets: list[str]) -> None:
-    """Keep the windows of the true cells of each image; goes on where it was interrupted."""
+    """Keep the windows of the true cells of each image; goes on where it was interrupted.
+
+    The images of a set come in a random order, and the sets by turns: interrupted, it has kept a
+    random part of each.
+    """
     finder = model_store.resolve("wbc-smear")
+    order = []
     for name in sets:
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for number, image in enumerate(images_of(name, data)):
-            path = folder / name / f"{number:05d}.npz"
-            if not path.exists():
-                np.savez_compressed(path, **windows_of(image, finder))
+        images = images_of(name, data)
+        shuffled = np.random.default_rng(0).permutation(len(images)).tolist()
+        order += [(turn, name, number, images[number]) for turn, number in enumerate(shuffled)]
+    for _, name, number, image in sorted(order, key=lambda one: one[0]):
+        path = folder / name / f"{number:05d}.npz"
+        if not path.exists():
+            np.savez_compressed(path, **windows_of(image, finder))
 
 
 def windows_of(image: EvaluationImage, finder: Checkpoint) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SOURCE, CELL = 128, 64  # pixels of a crop, and of the box of the cell in it
-OUTER, WINDOW, DIAMETER = 48, 36, 29  # model pixels: of the density, of the window, of the box
+OUTER, DIAMETER = 48, 29  # model pixels: of the window, of the box in it
 
 
 def turn(crops: Tensor, varied: bool, scale: float = 0.2, shift: float = 0.06) -> Tensor:
@@ -60,8 +60,8 @@ def stain(densities: Tensor, strength: float = 1.0) -> Tensor:
     gain = 0.35 * torch.randn(count, 1, 1) + 0.2 * torch.randn(count, 3, 1)
     matrix = matrix * (strength * gain).exp()
     found = torch.matmul(matrix, densities.flatten(2)).view_as(densities)
-    gamma = (0.2 * strength * torch.randn(count, 1, 1, 1)).exp()
-    found = found.sign() * found.abs().clamp(min=1e-6) ** gamma
+    gamma = 0.2 * torch.randn(count, 1, 1, 1) + 0.1 * torch.randn(count, 3, 1, 1)
+    found = found.sign() * found.abs().clamp(min=1e-6) ** (strength * gamma).exp()
     found = found + _light(count, height, width, strength)
     found = _focus(found)
     noise = 0.06 * strength * torch.rand(count, 1, 1, 1)

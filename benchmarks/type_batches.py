@@ -17,24 +17,32 @@ HELD_OUT = {"B-30", "B-57", "E-12", "E-13", "E-14", "L-9", "N-2B"}
 """Slides of `typed` that measure; also in ``splits/typed_heldout.txt``."""
 MEASURED = 2000
 """Cells of `pbc` that measure, drawn with seed 7."""
-SHARES = {"pbc": 0.5, "typed": 0.3, "fields": 0.2, "smears": 0.08}
+SHARES = {"pbc": 0.5, "typed": 0.3, "fields": 0.2, "smears": 0.35}
 """Share of each set in a batch, before those of the sets that take part are normalised."""
+UNKNOWN = 0.8
+"""Share of the white cells of `smears`, whose types are unknown, among the cells of `smears`."""
+_SAME = {"366": "360", "640": "416"}
+"""Widths of pictures of `smears`, of a laboratory whose others are as wide as the second."""
 ATTRIBUTES = (
     *("cell_size", "cell_shape", "nucleus_shape", "nuclear_cytoplasmic_ratio", "chromatin_density"),
     *("cytoplasm_vacuole", "cytoplasm_texture", "cytoplasm_colour", "granule_type"),
     *("granule_colour", "granularity"),
 )
-_NAMES = {"neutrophil_segmented": FINE[0], "neutrophil_band": FINE[1], "platelet": NONE}
+NAMES = {"neutrophil_segmented": FINE[0], "neutrophil_band": FINE[1], "platelet": NONE}
 _SETS = {"neutrophil": FINE[:2], WBC: FINE[:-1]}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops ``(B, 128, 128, 3)``, allowed classes ``(B, 11)``, attributes ``(B, 11)`` or -1."""
+    """Crops ``(B, 128, 128, 3)``, allowed classes ``(B, 11)``, attributes ``(B, 11)`` or -1.
+
+    `unknown` is the number of a cell among those of unknown type, or -1.
+    """
 
     crops: Tensor
     allowed: Tensor
     attributes: Tensor
+    unknown: Tensor
 
 
 class Batches:
@@ -47,14 +55,15 @@ class Batches:
         for name in names:
             kept = np.load(folder / f"{name}.npz")
             self.crops[name] = torch.from_numpy(kept["x"])
-            self.names[name] = np.array([_NAMES.get(c, c) for c in kept["y"].tolist()])
+            self.names[name] = np.array([NAMES.get(c, c) for c in kept["y"].tolist()])
             used = training_cells(name, kept["g"])
-            if name == "smears":  # of which no type is known
-                used = used[self.names[name][used] == NONE]
             own = self.names[name][used]
             self.cells[name] = {c: used[own == c] for c in np.unique(own).tolist()}
             if name == "pbc":
                 self.known, self.sizes = read_attributes(attributes, kept["g"])
+        self.unknown = self.cells["smears"][WBC]
+        widths = [kept["g"][cell].split("/")[0] for cell in self.unknown]
+        self.laboratories = np.array([_SAME.get(width, width) for width in widths])
         self.shares = np.array([SHARES[name] for name in names])
         self.shares /= self.shares.sum()
 
@@ -70,7 +79,13 @@ class Batches:
             at = np.array([self.rng.choice(cells[c]) for c in chosen.tolist()], int)
             known = self.known[at] if name == "pbc" else torch.full((own, len(ATTRIBUTES)), -1)
             allowed = torch.tensor([allowed_classes(c) for c in chosen.tolist()])
-            parts.append((self.crops[name][at], allowed.reshape(own, len(FINE)), known))
+            unknown = torch.full((own,), -1)
+            if name == "smears":
+                mine = chosen == WBC
+                unknown[torch.from_numpy(mine)] = torch.from_numpy(
+                    np.searchsorted(self.unknown, at[mine])
+                )
+            parts.append((self.crops[name][at], allowed.reshape(own, len(FINE)), known, unknown))
         return Batch(*map(torch.cat, zip(*parts, strict=True)))
 
     def counts(self) -> dict[str, int]:
@@ -91,6 +106,8 @@ def class_weight(name: str, label: str, count: int) -> float:
     """Weight of a class in its set; of small sets, classes of few cells count less."""
     if name in ("typed", "fields"):
         return min(1.0, count / 20) * (2 if label == "neutrophil" else 1)
+    if name == "smears":
+        return UNKNOWN if label == WBC else 1 - UNKNOWN
     if label == NONE:
         return 0.5
     return 1.6 if label in ("eosinophil", "basophil", "lymphocyte", "monocyte") else 1.2

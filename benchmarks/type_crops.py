@@ -3,8 +3,9 @@
     python benchmarks/type_crops.py DATA OUTPUT
 
 writes ``OUTPUT/SET.npz`` of each set: ``x`` ``(N, 128, 128, 3)`` uint8, in which the cell's box is
-64 pixels wide, ``y`` its class, and ``g`` what may not be split, slide or picture. Pictures of
-which a copy measures something are left out of ``smears``.
+64 pixels wide, ``y`` its class, and ``g`` what may not be split, slide or picture; in ``smears`` the
+picture's width, which tells its laboratory, stands before it. Pictures of which a copy measures
+something are left out of ``smears``.
 """
 
 from __future__ import annotations
@@ -105,17 +106,18 @@ def smears(data: Path) -> Iterator[Row]:
         if path.stem in _copies():
             continue
         picture = Image.open(path.with_suffix(".jpg")).convert("RGB")
+        group = f"{picture.width}/{path.stem}"
         every = list(boxes(path, *picture.size))
         white = [box for box in every if box[0] == 0 and whole(box, picture.size)]
         for _, cy, cx, h, w in white:
-            yield crop(picture, cy, cx, (h * w) ** 0.5), WBC, path.stem
+            yield crop(picture, cy, cx, (h * w) ** 0.5), WBC, group
         other = [box for box in every if box[0] != 0 and min(box[3:]) > 1] if white else []
         typical = np.median([(h * w) ** 0.5 for *_, h, w in white]) if white else 0.0
         for number in rng.permutation(len(other))[:2]:
             _, cy, cx, h, w = other[number]
             own = (h * w) ** 0.5
             size = own * max(1.0, typical / own) ** rng.random()
-            yield crop(picture, cy, cx, size), NONE, path.stem
+            yield crop(picture, cy, cx, size), NONE, group
 
 
 def _copies() -> set[str]:

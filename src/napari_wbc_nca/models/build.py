@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.weights import WeightsError
 from napari_wbc_nca.models import segmenter
 from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.models.residual import ResidualClassifier
 from napari_wbc_nca.models.unet import UNet
 from napari_wbc_nca.params import integers
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 # Smallest and largest value of each size: a card from anywhere must not ask for all of the memory.
 _NCA = {"channels": (4, 512), "hidden": (1, 1024), "steps": (1, 1024)}
 _NCA_OPTIONAL = {"head": (1, 4096), "readouts": (0, 64)}
-_UNET_LEVELS, _UNET_WIDTH = (2, 7), (1, 1024)
+_LEVELS, _WIDTH = (2, 7), (1, 1024)  # of U-Nets and residual networks
 _DINOV2 = {
     "hidden_size": (4, 4096),
     "num_hidden_layers": (1, 64),
@@ -41,7 +42,8 @@ def build_network(method: str, architecture: Mapping[str, Any], classes: int) ->
 
     The architecture is that of a checkpoint's card: arguments of
     :class:`~napari_wbc_nca.models.nca.NCA` or :class:`~napari_wbc_nca.models.unet.UNet`, whose
-    widths are a text joined by ``-``; of `cellmixer` with ``network``, ``unet`` or ``dinov2``.
+    widths are a text joined by ``-``; of `cellmixer` with ``network``, ``unet`` or ``dinov2``; of a
+    classifier of cells that an automaton finds with ``network`` ``residual``.
 
     Raises
     ------
@@ -56,14 +58,12 @@ def build_network(method: str, architecture: Mapping[str, Any], classes: int) ->
     torch.Size([64, 96])
     """
     sizes = dict(architecture)
-    builder = _unet if method == "propagation" else _nca
-    if method == "cellmixer":
-        builders, network = {"unet": _unet, "dinov2": _dinov2}, sizes.pop("network", None)
-        if network not in builders:
-            raise ValueError(f"network is {network!r}; expected one of {', '.join(builders)}")
-        builder = builders[network]
+    builders, network = _BUILDERS[method], sizes.pop("network", None)
+    if network not in builders:
+        names = ", ".join(filter(None, builders)) or "none"
+        raise ValueError(f"network is {network!r}; expected one of {names}")
     try:
-        return builder(sizes, classes)
+        return builders[network](sizes, classes)
     except TypeError as error:  # an argument that the network does not have
         raise ValueError(f"the architecture is that of another network: {error}") from error
 
@@ -76,12 +76,7 @@ def _nca(sizes: Mapping[str, Any], classes: int) -> nn.Module:
 
 
 def _unet(sizes: Mapping[str, Any], classes: int) -> nn.Module:
-    (fewest, most), (low, high) = _UNET_LEVELS, _UNET_WIDTH
-    widths = integers(str(sizes.get("widths")))
-    if not fewest <= len(widths) <= most or not all(low <= width <= high for width in widths):
-        raise ValueError(
-            f"widths are {sizes.get('widths')!r}; expected {fewest}-{most} numbers in {low}-{high}"
-        )
+    widths = _widths(sizes)
     channels = sizes.get("channels_in")
     if channels not in (1, 3) or isinstance(channels, bool):
         raise ValueError(f"channels_in is {channels!r}; expected 1 (grey) or 3 (colours)")
@@ -91,10 +86,33 @@ def _unet(sizes: Mapping[str, Any], classes: int) -> nn.Module:
     return UNet(**{**sizes, "widths": widths})
 
 
+def _residual(sizes: Mapping[str, Any], classes: int) -> nn.Module:
+    return ResidualClassifier(**{**sizes, "widths": _widths(sizes)}, classes=classes)
+
+
+def _widths(sizes: Mapping[str, Any]) -> tuple[int, ...]:
+    (fewest, most), (low, high) = _LEVELS, _WIDTH
+    widths = integers(str(sizes.get("widths")))
+    if not fewest <= len(widths) <= most or not all(low <= width <= high for width in widths):
+        raise ValueError(
+            f"widths are {sizes.get('widths')!r}; expected {fewest}-{most} numbers in {low}-{high}"
+        )
+    return widths
+
+
 def _dinov2(sizes: Mapping[str, Any], classes: int) -> nn.Module:
     _check_sizes(sizes, _DINOV2)
     _check_count("outputs is {!r}", sizes["outputs"], classes)
     return segmenter.Segmenter(segmenter.dinov2(sizes), sizes["outputs"], sizes["layers"])
+
+
+_BUILDERS: dict[str, dict[str | None, Callable[[Mapping[str, Any], int], nn.Module]]] = {
+    "nca_wss": {None: _nca, "residual": _residual},
+    "nca_max": {None: _nca, "residual": _residual},
+    "propagation": {None: _unet},
+    "cellmixer": {"unet": _unet, "dinov2": _dinov2},
+}
+"""Builders of the networks that a method may have; by None where the card need not say."""
 
 
 def _check_sizes(sizes: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:

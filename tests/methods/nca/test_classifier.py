@@ -11,19 +11,19 @@ from napari_wbc_nca.cell_types import FINE, NONE, TYPES
 from napari_wbc_nca.methods.field import BRIGHTNESS, Field
 from napari_wbc_nca.methods.nca.classifier import TypeClassifier, load_classifier
 from napari_wbc_nca.methods.nca.params import NcaParams
-from napari_wbc_nca.models.nca import NCA
+from napari_wbc_nca.models.residual import ResidualClassifier
 from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint
 
-SIZES = {"channels": 8, "hidden": 8, "steps": 2, "pool": "mean_max", "head": 8, "readouts": 0}
+SIZES = {"network": "residual", "widths": "4-8-8"}
 TREATED = {"name": "window", "treatments": ["nucleus_density", "nucleus_colour"]}
 PARAMS = NcaParams(device="cpu")
 
 
 def checkpoint(**card) -> Checkpoint:
     torch.manual_seed(0)
-    network = NCA(**SIZES, classes=len(FINE))
-    weights = {name: value.numpy() * 3 for name, value in network.state_dict().items()}
+    network = ResidualClassifier((4, 8, 8), len(FINE))
+    weights = {name: value.numpy() * 2 for name, value in network.state_dict().items()}
     card = {"density_window": 24, "finder": "wbc-smear", **card}
     return Checkpoint("nca_max", SIZES, weights, FINE, 14.0, 0.45, 20, TREATED, card, "fine")
 

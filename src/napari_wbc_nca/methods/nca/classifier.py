@@ -1,15 +1,16 @@
-"""Types of segmented cells, by an automaton that looks at each cell at a scale of its own."""
+"""Types of segmented cells, by a network that looks at each cell at a scale of its own."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_wbc_nca.cell_types import NONE, TYPES, five_types
 from napari_wbc_nca.io import model_store
@@ -17,13 +18,12 @@ from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.overlaps import mask_box
 from napari_wbc_nca.ops.stain import window_density
 from napari_wbc_nca.ops.tiling import resample, resampled_shape
-from napari_wbc_nca.progress import Progress, map_progress
+from napari_wbc_nca.progress import Progress
 from napari_wbc_nca.types import Cell, Checkpoint
 
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field
     from napari_wbc_nca.methods.nca.params import NcaParams
-    from napari_wbc_nca.models.nca import NCA
 
 Window = npt.NDArray[np.float32]
 
@@ -53,23 +53,32 @@ def _densest(density: Tensor) -> Tensor:
     return found[:, :, None, None].clamp(min=0.05)
 
 
+def saturated(density: Tensor) -> Tensor:
+    """Return the absorptance ``1 - exp(-2 d)`` of ``(B, 3, h, w)`` densities d.
+
+    The one treatment by the background alone: how dark a nucleus is remains visible.
+    """
+    return 1 - (-2 * density.clamp(min=-0.2)).exp()
+
+
 TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "nucleus_colour": relative_to_nucleus_colour,
     "nucleus_density": relative_to_nucleus_density,
+    "saturated": saturated,
 }
 """Treatments of the densities of windows by the names that a classifier's card lists."""
 
 
 @dataclass(frozen=True, eq=False)
 class TypeClassifier:
-    """Classifies segmented cells of a field, whatever automaton found them.
+    """Classifies segmented cells of a field that an automaton found.
 
     Each cell is read from the image around the middle of its box, scaled until the box is as wide
-    as in training. Passes differ in rotation, stain treatment and firing cells, and their
-    probabilities are averaged: none of the treatments suits all laboratories.
+    as in training. Passes differ in rotation and stain treatment, and their probabilities are
+    averaged: none of the treatments suits all laboratories.
     """
 
-    network: NCA
+    network: nn.Module
     checkpoint: Checkpoint
     params: NcaParams
     field: Field
@@ -128,25 +137,28 @@ class TypeClassifier:
         return np.asarray(self.field.rgb[rows, columns])
 
     def _probabilities(
-        self, densities: torch.Tensor, progress: Progress
+        self, densities: Tensor, progress: Progress
     ) -> Generator[Progress, None, npt.NDArray[np.float64]]:
         """Compute ``(N, passes, classes)`` probabilities of ``(N, 3, h, w)`` densities."""
-        names = self.checkpoint.normalisation["treatments"]
-        count = max(self.params.tta_rotations, len(names))
-        passes = []
-        for number in range(count):
-            treated = TREATMENTS[names[number % len(names)]](densities)
-            turned = torch.rot90(treated, number % 4, (2, 3)).contiguous()
-            steps = self.network.rollout_steps(
-                turned.to(next(self.network.parameters()).device),
-                self.params.seed + number,
-                fire_rate=self.params.fire_rate,
-            )
-            states = yield from map_progress(steps, lambda _: progress)
+        found = []
+        # Cell by cell: sums over a batch are cut differently with its size.
+        for density in densities.to(next(self.network.parameters()).device):
             with torch.inference_mode():
-                found = torch.cat([self.network.classify(state[None]) for state in states])
-            passes.append(found.cpu().double().softmax(1).numpy())
-        return np.stack(passes, 1)
+                logits = self.network(self._passes(density[None]))
+            found.append(logits.cpu().double().softmax(1).numpy())
+            yield progress
+        return np.stack(found)
+
+    def _passes(self, density: Tensor) -> Tensor:
+        """Make ``(passes, 3, h, w)`` views of a ``(1, 3, h, w)`` window, as many of each treatment."""
+        names = self.checkpoint.normalisation["treatments"]
+        count = math.ceil(self.params.tta_rotations / len(names)) * len(names)
+        return torch.cat(
+            [
+                torch.rot90(TREATMENTS[names[number % len(names)]](density), number, (2, 3))
+                for number in range(count)
+            ]
+        )
 
     def _typed(self, cell: Cell, passes: npt.NDArray[np.float64]) -> Cell:
         """Return `cell` with the mean of the ``(passes, classes)`` probabilities."""
@@ -191,4 +203,4 @@ def load_classifier(
             )
         return None
     own = checkpoint if "finder" in checkpoint.card else model_store.resolve(name)
-    return TypeClassifier(cast("NCA", load_network(own, params.device)), own, params, field)
+    return TypeClassifier(load_network(own, params.device), own, params, field)
