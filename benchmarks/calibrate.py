@@ -1,12 +1,12 @@
 """Calibrate a classifier of types on a laboratory that did not train it, and measure how well.
 
-    python benchmarks/calibrate.py TYPES.csv OUTPUT.json
+    python benchmarks/calibrate.py TYPES.csv OUTPUT
 
 ``TYPES.csv`` is what ``measure_types.py`` wrote of a model that `fields` did not train: each cell
 as the program finds, outlines and types it. The temperature, and the threshold of *unsure*, the
-least above which 95 % of the cells are typed right, are fitted on ``fields``; ``OUTPUT.json`` has
-them, and for each set the expected calibration error, the accuracy of the cells above the
-threshold, and their share.
+least above which 95 % of the cells are typed right, are fitted on ``fields``;
+``OUTPUT/calibration.json`` has them, and for each set the expected calibration error, the accuracy
+of the cells above the threshold, and their share; ``OUTPUT/types.md`` is the table of the docs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from measure_types import balanced, five
 from scipy.optimize import minimize_scalar
 
-from napari_wbc_nca.cell_types import TYPES
+from napari_wbc_nca.cell_types import FINE, NONE, TYPES
+from napari_wbc_nca.evaluation.scores import MISSED
 
 Values = npt.NDArray[np.float64]
 
@@ -33,7 +35,7 @@ BINS, DRAWS = 10, 1000
 def main(predictions: Path, output: Path) -> None:
     """Fit on one set and measure on all, from the table that ``measure_types.py`` wrote."""
     table = pd.read_csv(predictions)
-    sets = {str(name): part for name, part in table.groupby("data")}
+    sets = {str(name): five(part) for name, part in table.groupby("data")}
     temperature = fit_temperature(*probabilities(sets[FITTED]))
     own, right = confidence(sets[FITTED], temperature)
     threshold = unsure_threshold(own, right)
@@ -44,14 +46,48 @@ def main(predictions: Path, output: Path) -> None:
         low, high = error_interval(own, right)
         found["sets"][name] = {
             "cells": len(part),
+            "balanced": balanced(part),
             "calibration_error": calibration_error(own, right),
             "interval": [low, high],
             "accuracy_above": float(right[kept].mean()) if kept.any() else None,
             "share_above": float(kept.mean()),
             "coverage": coverage(own, right),
         }
-    output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=2))
+    text = json.dumps(found, indent=2) + "\n"
+    (output / "calibration.json").write_text(text, encoding="utf-8")
+    every = table[table["data"] == "pbc"].replace("platelet", NONE)
+    rows = "\n".join([*_table(sets, found["sets"]), "", *_confusion(every), ""])
+    (output / "types.md").write_text(rows, encoding="utf-8")
+    print(text, rows)
+
+
+def _table(sets: dict[str, pd.DataFrame], found: dict[str, Any]) -> list[str]:
+    """Rows of Markdown, one a set."""
+    rows = [
+        "| set | cells | balanced | by `wbc-smear` itself | calibration error | right above the "
+        "threshold | share above |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, part in sets.items():
+        own = found[name]
+        low, high = own["interval"]
+        rows.append(
+            f"| `{name}` | {len(part)} | {balanced(part):.3f} | {balanced(part, 'before'):.3f} | "
+            f"{own['calibration_error']:.3f} ({low:.3f} to {high:.3f}) | "
+            f"{own['accuracy_above']:.3f} | {own['share_above']:.2f} |"
+        )
+    return rows
+
+
+def _confusion(cells: pd.DataFrame) -> list[str]:
+    """Rows of Markdown: cells of each class of `pbc` by the class that was found."""
+    counts = pd.crosstab(cells["true"], cells["fine"])
+    names = [name for name in (*FINE, MISSED) if name in counts]
+    rows = [f"| true, found | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for name in FINE:
+        if name in counts.index:
+            rows.append(f"| {name} | {' | '.join(str(counts.loc[name, n]) for n in names)} |")
+    return rows
 
 
 def probabilities(part: pd.DataFrame) -> tuple[Values, npt.NDArray[np.intp]]:

@@ -3,8 +3,8 @@
     python benchmarks/type_crops.py DATA OUTPUT
 
 writes ``OUTPUT/SET.npz`` of each set: ``x`` ``(N, 128, 128, 3)`` uint8, in which the cell's box is
-64 pixels wide, ``y`` its class, and ``g`` what may not be split, slide or picture; in ``smears`` the
-picture's width, which tells its laboratory, stands before it. Pictures of which a copy measures
+64 pixels wide, ``y`` its class, and ``g`` what may not be split, slide or picture; in ``smears``
+the picture's width, which tells its laboratory, stands before it. Pictures of which a copy measures
 something are left out of ``smears``.
 """
 

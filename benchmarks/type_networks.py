@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from type_augmentation import DIAMETER, OUTER
@@ -14,7 +15,7 @@ from napari_wbc_nca.methods.nca.classifier import TREATMENTS
 from napari_wbc_nca.models.residual import ResidualClassifier
 from napari_wbc_nca.types import Checkpoint
 
-WIDTHS = (24, 48, 72, 96)
+WIDTHS = (32, 64, 96)
 PIXEL_SIZE = 0.43  # µm of a model pixel, where a cell is 12.5 µm wide
 DROPPED = 0.2  # share of the features that are left out of a step
 
@@ -24,7 +25,8 @@ class Learner(nn.Module):
 
     def __init__(self, attributes: int) -> None:
         super().__init__()
-        self.network = _replaced(ResidualClassifier(WIDTHS, len(FINE)), _normalised)
+        network = _replaced(ResidualClassifier(WIDTHS, len(FINE)), _normalised)
+        self.network = network.to(memory_format=torch.channels_last)
         self.attributes = nn.Linear(self.network.head.in_features, attributes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,9 @@ class Block(nn.Module):
 class ResidualClassifier(nn.Module):
     """Residual network with a linear classifier over mean and maximum of its last features.
 
+    The first convolution and each block halve the resolution.
+
+
     Parameters
     ----------
     widths
@@ -37,7 +40,7 @@ class ResidualClassifier(nn.Module):
 
     def __init__(self, widths: Sequence[int], classes: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, widths[0], 3, 1, 1)
+        self.stem = nn.Conv2d(3, widths[0], 5, 2, 2)
         self.blocks = nn.Sequential(*(Block(*pair) for pair in pairwise(widths)))
         self.head = nn.Linear(2 * widths[-1], classes)
 
