@@ -4,8 +4,7 @@ python benchmarks/bundle.py MODELS
 
 ``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in
 it is what ``measure.py`` found, and ``calibration.json`` what ``calibrate.py`` fitted to
-``wbc-fine``. The card of ``wbc-smear`` names it as the classifier of its cells. The SHA-256 of
-every bundled model is listed in ``weights/index.json``.
+``wbc-fine``. The SHA-256 of every bundled model is listed in ``weights/index.json``.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_wbc_nca.io.weights import load, save
 
@@ -22,15 +22,13 @@ _TYPED = (
     "BSD-3-Clause. Trained on TXL-PBC (BCCD, BCD, PBC, Raabin; MIT), WBC_Dataset (Chulalongkorn; "
     "MIT) and boxes and types of BCCD (MIT); no mask was trained on."
 )
-CLASSIFIERS = {"wbc-smear": "wbc-fine"}
-"""Models to the classifier of the cells that they find."""
 NEVER_SEEN = "blasts, atypical lymphocytes, smudge cells, plasma cells; bone marrow"
 """What the classifier must not be asked about."""
 LICENCES = {
     "wbc-fine": (
         "BSD-3-Clause. Trained on PBC (Acevedo et al. 2020; CC BY 4.0), the attributes of WBCAtt "
-        "(MIT), WBC_Dataset (Chulalongkorn; MIT), types of BCCD (MIT) and red cells and platelets "
-        "of TXL-PBC (MIT)."
+        "(MIT), WBC_Dataset (Chulalongkorn; MIT), and white cells without their types, red cells "
+        "and platelets of TXL-PBC (BCCD, BCD, PBC, Raabin; MIT)."
     ),
     "wbc-smear": _TYPED,
     "wbc-types": _TYPED,
@@ -50,9 +48,7 @@ def main(models: Path) -> None:
         if path.exists():
             trained = load(path)
             card = {**trained.card, "licence": licence, "metrics": metrics.get(name, {})}
-            if name in CLASSIFIERS:
-                card["classifier"] = CLASSIFIERS[name]
-            if name in CLASSIFIERS.values():
+            if name == "wbc-fine":
                 card |= _calibration(models / "calibration.json") | {"never_seen": NEVER_SEEN}
             save(replace(trained, name=name, card=card), WEIGHTS / f"{name}.safetensors")
     hashes = {path.stem: load(path).sha256 for path in sorted(WEIGHTS.glob("*.safetensors"))}
@@ -60,10 +56,13 @@ def main(models: Path) -> None:
     print(json.dumps(hashes, indent=2))
 
 
-def _calibration(path: Path) -> dict[str, float]:
-    """Read what a card says about the probabilities of its types; nothing without the file."""
+def _calibration(path: Path) -> dict[str, Any]:
+    """Read what a card says about the types and their probabilities; nothing without the file."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {name: found[name] for name in ("temperature", "unsure_threshold") if name in found}
+    names = ("temperature", "unsure_threshold", "confusion")
+    return {name: found[name] for name in names if name in found} | {
+        "metrics": found.get("sets", {})
+    }
 
 
 if __name__ == "__main__":

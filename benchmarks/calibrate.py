@@ -5,6 +5,7 @@
 ``TYPES.csv`` is what ``measure_types.py`` wrote of a model that `fields` did not train: each cell
 as the program finds, outlines and types it. The temperature, and the threshold of *unsure*, the
 least above which 95 % of the cells are typed right, are fitted on ``fields``;
+the temperature is 1 or more, since to be surer in one laboratory does not make it right in another.
 ``OUTPUT/calibration.json`` has them, and for each set the expected calibration error, the accuracy
 of the cells above the threshold, and their share; ``OUTPUT/types.md`` is the table of the docs.
 """
@@ -22,7 +23,7 @@ import pandas as pd
 from measure_types import balanced, five
 from scipy.optimize import minimize_scalar
 
-from napari_wbc_nca.cell_types import FINE, NONE, TYPES
+from napari_wbc_nca.cell_types import FINE, PLATELET, TYPES
 from napari_wbc_nca.evaluation.scores import MISSED
 
 Values = npt.NDArray[np.float64]
@@ -36,7 +37,7 @@ def main(predictions: Path, output: Path) -> None:
     """Fit on one set and measure on all, from the table that ``measure_types.py`` wrote."""
     table = pd.read_csv(predictions)
     sets = {str(name): five(part) for name, part in table.groupby("data")}
-    temperature = fit_temperature(*probabilities(sets[FITTED]))
+    temperature = max(1.0, fit_temperature(*probabilities(sets[FITTED])))
     own, right = confidence(sets[FITTED], temperature)
     threshold = unsure_threshold(own, right)
     found: dict[str, Any] = {"temperature": temperature, "unsure_threshold": threshold, "sets": {}}
@@ -51,14 +52,18 @@ def main(predictions: Path, output: Path) -> None:
             "interval": [low, high],
             "accuracy_above": float(right[kept].mean()) if kept.any() else None,
             "share_above": float(kept.mean()),
-            "coverage": coverage(own, right),
+            "coverage": [[round(v, 3) for v in pair] for pair in coverage(own, right)],
         }
+    every = table[(table["data"] == "pbc") & (table["true"] != PLATELET)]
+    counts = pd.crosstab(every["true"], every["fine"])
+    found["confusion"] = {
+        str(true): {k: n for k, n in row.items() if n} for true, row in counts.T.items()
+    }
     text = json.dumps(found, indent=2) + "\n"
     (output / "calibration.json").write_text(text, encoding="utf-8")
-    every = table[table["data"] == "pbc"].replace("platelet", NONE)
-    rows = "\n".join([*_table(sets, found["sets"]), "", *_confusion(every), ""])
+    rows = "\n".join([*_table(sets, found["sets"]), "", *_confusion(counts), ""])
     (output / "types.md").write_text(rows, encoding="utf-8")
-    print(text, rows)
+    print(rows)
 
 
 def _table(sets: dict[str, pd.DataFrame], found: dict[str, Any]) -> list[str]:
@@ -79,9 +84,8 @@ def _table(sets: dict[str, pd.DataFrame], found: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _confusion(cells: pd.DataFrame) -> list[str]:
+def _confusion(counts: pd.DataFrame) -> list[str]:
     """Rows of Markdown: cells of each class of `pbc` by the class that was found."""
-    counts = pd.crosstab(cells["true"], cells["fine"])
     names = [name for name in (*FINE, MISSED) if name in counts]
     rows = [f"| true, found | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for name in FINE:

@@ -20,7 +20,7 @@ class Block(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1, 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, inputs, H, W)`` to ``(B, outputs, ⌈H/2⌉, ⌈W/2⌉)``."""
+        """Convert ``(B, inputs, H, W)`` to ``(B, outputs, ⌈H/2⌉, ⌈W/2⌉)``."""
         return F.relu(self.second(F.relu(self.first(x))) + self.skip(x))
 
 
@@ -45,11 +45,11 @@ class ResidualClassifier(nn.Module):
         self.head = nn.Linear(2 * widths[-1], classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Mean and maximum of the last features of ``(B, 3, H, W)`` windows, ``(B, F)``."""
+        """Pool mean and maximum of the last features of ``(B, 3, H, W)`` windows, ``(B, F)``."""
         x = self.blocks(F.relu(self.stem(x.contiguous(memory_format=torch.channels_last))))
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of ``(B, 3, H, W)`` windows, ``(B, classes)``."""
+        """Classify ``(B, 3, H, W)`` windows: ``(B, classes)`` logits."""
         logits: Tensor = self.head(self.features(x))
         return logits

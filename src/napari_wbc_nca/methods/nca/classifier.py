@@ -150,7 +150,7 @@ class TypeClassifier:
         return np.stack(found)
 
     def _passes(self, density: Tensor) -> Tensor:
-        """Make ``(passes, 3, h, w)`` views of a ``(1, 3, h, w)`` window, as many of each treatment."""
+        """Make ``(passes, 3, h, w)`` views of a window, as many of each treatment."""
         names = self.checkpoint.normalisation["treatments"]
         count = math.ceil(self.params.tta_rotations / len(names)) * len(names)
         return torch.cat(
@@ -198,8 +198,8 @@ def load_classifier(
     if params.differential == "model" or not name:
         if params.differential == "fine":
             raise ValueError(
-                f"model {checkpoint.name!r} has no classifier of the fine types; choose "
-                "'wbc-smear' or 'wbc-fine', or the differential 'five'"
+                f"model {checkpoint.name!r} has no classifier of the fine types; choose the model "
+                "'wbc-fine', or the differential 'five'"
             )
         return None
     own = checkpoint if "finder" in checkpoint.card else model_store.resolve(name)
