@@ -83,7 +83,7 @@ def outline_contrast(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_], widt
 def _mean_around(
     values: npt.NDArray[Any], band: npt.NDArray[np.bool_], side: int
 ) -> npt.NDArray[np.float64]:
-    """Mean of the values of a band in the square around each pixel; 0 where the band is away."""
+    """Average the values of a band in the square around each pixel; 0 where the band is away."""
     from scipy import ndimage as ndi
 
     share = ndi.uniform_filter(band.astype(float), side, mode="constant")
