@@ -3,8 +3,9 @@
 python benchmarks/bundle.py MODELS
 
 ``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in
-it is what ``measure.py`` found, and ``calibration.json`` what ``calibrate.py`` fitted to
-``wbc-fine``. The SHA-256 of every bundled model is listed in ``weights/index.json``.
+it is what ``measure.py`` found. Beside ``wbc-fine`` stand ``calibration.json`` by ``calibrate.py``
+and ``confusion.json`` by ``measure_type_crops.py``. The SHA-256 of every bundled model is listed in
+``weights/index.json``.
 """
 
 from __future__ import annotations
@@ -49,19 +50,24 @@ def main(models: Path) -> None:
             trained = load(path)
             card = {**trained.card, "licence": licence, "metrics": metrics.get(name, {})}
             if name == "wbc-fine":
-                card |= _calibration(models / "calibration.json") | {"never_seen": NEVER_SEEN}
+                card |= _calibration(models) | {"never_seen": NEVER_SEEN}
             save(replace(trained, name=name, card=card), WEIGHTS / f"{name}.safetensors")
     hashes = {path.stem: load(path).sha256 for path in sorted(WEIGHTS.glob("*.safetensors"))}
     (WEIGHTS / "index.json").write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(hashes, indent=2))
 
 
-def _calibration(path: Path) -> dict[str, Any]:
-    """Read what a card says about the types and their probabilities; nothing without the file."""
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    names = ("temperature", "unsure_threshold", "confusion")
-    return {name: found[name] for name in names if name in found} | {
-        "metrics": found.get("sets", {})
+def _calibration(models: Path) -> dict[str, Any]:
+    """Read what a card says about the types and their probabilities."""
+    found, confusion = (
+        json.loads((models / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("calibration", "confusion")
+    )
+    return {
+        "temperature": found["temperature"],
+        "unsure_threshold": found["unsure_threshold"],
+        "metrics": found["sets"],
+        "confusion": confusion,
     }
 
 

@@ -23,8 +23,7 @@ import pandas as pd
 from measure_types import balanced, five
 from scipy.optimize import minimize_scalar
 
-from napari_wbc_nca.cell_types import FINE, PLATELET, TYPES
-from napari_wbc_nca.evaluation.scores import MISSED
+from napari_wbc_nca.cell_types import TYPES
 
 Values = npt.NDArray[np.float64]
 
@@ -54,14 +53,9 @@ def main(predictions: Path, output: Path) -> None:
             "share_above": float(kept.mean()),
             "coverage": [[round(v, 3) for v in pair] for pair in coverage(own, right)],
         }
-    every = table[(table["data"] == "pbc") & (table["true"] != PLATELET)]
-    counts = pd.crosstab(every["true"], every["fine"])
-    found["confusion"] = {
-        str(true): {k: n for k, n in row.items() if n} for true, row in counts.T.items()
-    }
     text = json.dumps(found, indent=2) + "\n"
     (output / "calibration.json").write_text(text, encoding="utf-8")
-    rows = "\n".join([*_table(sets, found["sets"]), "", *_confusion(counts), ""])
+    rows = "\n".join([*_table(sets, found["sets"]), ""])
     (output / "types.md").write_text(rows, encoding="utf-8")
     print(rows)
 
@@ -81,16 +75,6 @@ def _table(sets: dict[str, pd.DataFrame], found: dict[str, Any]) -> list[str]:
             f"{own['calibration_error']:.3f} ({low:.3f} to {high:.3f}) | "
             f"{own['accuracy_above']:.3f} | {own['share_above']:.2f} |"
         )
-    return rows
-
-
-def _confusion(counts: pd.DataFrame) -> list[str]:
-    """Rows of Markdown: cells of each class of `pbc` by the class that was found."""
-    names = [name for name in (*FINE, MISSED) if name in counts]
-    rows = [f"| true, found | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for name in FINE:
-        if name in counts.index:
-            rows.append(f"| {name} | {' | '.join(str(counts.loc[name, n]) for n in names)} |")
     return rows
 
 

@@ -4,12 +4,15 @@
 
 Prints balanced accuracies of each ``OUTPUT/STAGE.safetensors`` that ``train_types.py`` made: over
 five types of the 2,000 cells of `pbc`, over all its classes, over the slides of `typed` held out,
-and over `fields`. Choices among ablations are made by these, and not by the sets that test.
+and over `fields`. ``OUTPUT/STAGE.confusion.json`` counts the cells of each class of `pbc` by the
+class that was found. Choices among ablations are made by these, and not by the sets that test.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +49,10 @@ def main(crops: Path, output: Path, stages: list[str]) -> None:
             line = f"{stage} {name}: {balanced(coarse[some], _named(found)[some]):.3f}"
             line += f", all classes {balanced(own, fine):.3f}" if name == "pbc" else ""
             print(line, flush=True)
+            if name == "pbc":
+                counts = {c: Counter(fine[own == c].tolist()) for c in FINE}
+                path = output / f"{stage}.confusion.json"
+                path.write_text(json.dumps(counts, indent=2), encoding="utf-8")
 
 
 def _others(used: np.ndarray, count: int) -> np.ndarray:
