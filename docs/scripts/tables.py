@@ -84,9 +84,15 @@ def _card(model: Checkpoint) -> Iterator[str]:
 def _inline(value: Any) -> str:
     """`value` of a card in one cell of a table."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_inline(item)}" for name, item in value.items())
+        return ", ".join(f"{name}: {_part(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_inline(item) for item in value)
+        return ", ".join(_part(item) for item in value)
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def _part(value: Any) -> str:
+    """Write a value inside another; brackets hold what has parts of its own."""
+    nested = isinstance(value, Mapping | list | tuple)
+    return f"({_inline(value)})" if nested else _inline(value)
