@@ -49,11 +49,11 @@ def main(cells: int = 5000) -> None:
     print(f"rows: {len(layer.features)}")
 
 
-def add_cells(viewer: napari.Viewer, cells: int) -> napari.layers.Labels:
-    """Add squares of random types and probabilities on a noisy image."""
+def add_cells(viewer: napari.Viewer, cells: int, pixels: int = 0) -> napari.layers.Labels:
+    """Add squares of random types and probabilities on a noisy image of at least `pixels`²."""
     rng = np.random.default_rng(0)
     side = int(np.ceil(np.sqrt(cells)))
-    shape = (side * STEP, side * STEP)
+    shape = (max(side * STEP, pixels),) * 2
     image = viewer.add_image(rng.integers(120, 255, (*shape, 3), np.uint8), name="smear")
     data = np.zeros(shape, np.uint32)
     for label in range(1, cells + 1):

@@ -22,7 +22,12 @@ LIKELY = (0.95, 0.62, 0.45, 0.9)
 
 def add_cells(viewer: Any, name: str = "smear", **options: Any) -> Any:
     """Add an image with four cells and their layer, as the Segment widget makes it."""
-    image = viewer.add_image(smear(*CORNERS), name=name, **options)
+    return cells_on(viewer, viewer.add_image(smear(*CORNERS), name=name, **options), **options)
+
+
+def cells_on(viewer: Any, image: Any, **options: Any) -> Any:
+    """Add the layer of four cells of an image that is open."""
+    name = image.name
     data = np.zeros(image.data.shape[:2], np.uint32)
     for label, (y, x) in enumerate(CORNERS, start=1):
         data[y : y + 20, x : x + 20] = label

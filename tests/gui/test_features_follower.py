@@ -201,7 +201,7 @@ def test_napari_keeps_its_history_as_this_plugin_reads_it():
         layer.data_setitem((np.array([0]), np.array([0])), 4)
         layer.paint((13, 15), 6)
     (step,) = history.undo_steps(layer)
-    change = history.change_of(step)
+    change = history.change_of(layer, step)
     assert change.gain[4] == 1
     assert change.gain[6] == (layer.data == 6).sum()
     assert change.part is not None
@@ -211,4 +211,4 @@ def test_napari_keeps_its_history_as_this_plugin_reads_it():
     (again,) = history.redo_steps(layer)
     assert history.step_id(again) == history.step_id(step)
     history.add_empty_step(layer)
-    assert history.change_of(next(history.undo_steps(layer))).part is None
+    assert history.change_of(layer, next(history.undo_steps(layer))).part is None

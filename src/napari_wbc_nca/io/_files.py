@@ -58,6 +58,18 @@ def _suffix(name: str) -> str:
     return found if len(found) < len(name) else ""
 
 
+HOME = "NAPARI_WBC_NCA_HOME"
+"""Environment variable that names the folder of the user's own files, if it is not the usual."""
+
+
+def user_data() -> Path:
+    """Return the folder of the user's own models, projects and settings; it need not exist."""
+    from platformdirs import user_data_path
+
+    home = os.environ.get(HOME)
+    return Path(home) if home else user_data_path("napari-wbc-nca", appauthor=False)
+
+
 class NameIndex(Generic[Entry]):
     r"""Find what a table, a record or a folder lists under the name of an image.
 

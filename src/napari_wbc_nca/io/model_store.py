@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wbc_nca.io._files import HOME, user_data
 from napari_wbc_nca.io.weights import IMPORT, WeightsError, check_finite, load, load_torch, save
 from napari_wbc_nca.types import Checkpoint
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SUFFIX = ".safetensors"
-HOME = "NAPARI_WBC_NCA_HOME"
-"""Environment variable that names the folder of the user's models, where it is not the usual."""
 
 
 @contextmanager
@@ -33,10 +31,7 @@ def _bundled() -> Iterator[Path]:
 
 def user_models_folder() -> Path:
     """Return the folder of the user's own models; it need not exist."""
-    from platformdirs import user_data_path
-
-    home = os.environ.get(HOME)
-    return (Path(home) if home else user_data_path("napari-wbc-nca", appauthor=False)) / "models"
+    return user_data() / "models"
 
 
 def names() -> list[str]:

@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_wbc_nca.cell_types import BACKGROUND, NONE, PLATELET, RBC, REJECTED, TYPES, UNSURE
+from napari_wbc_nca.cell_types import (
+    AUTO,
+    BACKGROUND,
+    NONE,
+    PLATELET,
+    RBC,
+    REJECTED,
+    TYPES,
+    UNSURE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    Cells = pd.DataFrame | Mapping[str, np.ndarray]
 
 NOT_WHITE = frozenset({NONE, RBC, PLATELET, BACKGROUND, "erythroblast"})
 """Classes that are not part of a differential of white cells."""
 TOTAL = "all white cells"
 
 
-def differential(cells: pd.DataFrame, classes: Iterable[str] = TYPES) -> pd.DataFrame:
+def differential(cells: Cells, classes: Iterable[str] = TYPES) -> pd.DataFrame:
     """Count cells by class.
 
     Percentages are shares of all white cells, unsure ones included; red cells, platelets and
@@ -27,8 +38,9 @@ def differential(cells: pd.DataFrame, classes: Iterable[str] = TYPES) -> pd.Data
     Parameters
     ----------
     cells
-        One row a cell with ``class``; where they are there, ``status`` (``rejected`` leaves a
-        cell out, ``auto`` is not reviewed), ``doubtful`` and ``touches_border`` are counted.
+        One row a cell, or an array a column, with ``class``; where they are there, ``status``
+        (``rejected`` leaves a cell out, ``auto`` is not reviewed), ``doubtful`` and
+        ``touches_border`` are counted.
     classes
         Classes that are listed even where no cell has them, in this order; others follow by name,
         `UNSURE` and the total come last.
@@ -45,29 +57,30 @@ def differential(cells: pd.DataFrame, classes: Iterable[str] = TYPES) -> pd.Data
     >>> differential(cells, ["neutrophil"])[["class", "n", "percent"]].values.tolist()
     [['neutrophil', 3, 75.0], ['monocyte', 1, 25.0], ['all white cells', 4, 100.0]]
     """
-    status = _column(cells, "status", "auto").astype(str)
-    names = _column(cells, "class", NONE).astype(str)
-    counted = ~names.isin(NOT_WHITE) & (status != REJECTED)
-    table = pd.DataFrame(
-        {
-            "class": names,
-            "reviewed": status != "auto",
-            "doubtful": _column(cells, "doubtful", False).astype(bool),
-            "border": _column(cells, "touches_border", False).astype(bool),
-        }
-    )[counted]
-    found = set(table["class"])
+    status = _column(cells, "status", AUTO)
+    names = _column(cells, "class", NONE)
+    codes, found = pd.factorize(names)  # by numbers: grouping takes ten times as long
+    counted = ~np.isin(found, list(NOT_WHITE))[codes] & (status != REJECTED)
+    present = {str(found[code]) for code in np.unique(codes[counted])}
     order = list(dict.fromkeys(name for name in classes if name != UNSURE))
-    order += sorted(found - {*order, UNSURE}) + [UNSURE] * (UNSURE in found)
-    sums = table.groupby("class").sum().reindex(order, fill_value=0)
-    sums.insert(0, "n", table["class"].value_counts().reindex(order, fill_value=0))
-    sums.loc[TOTAL] = sums.sum()
-    low, high = wilson_interval(sums["n"].to_numpy(), len(table))
-    share = sums["n"] / max(len(table), 1)
-    percent = pd.DataFrame({"percent": share, "low": low, "high": high}, sums.index) * 100
-    out = pd.concat([sums[["n"]], percent, sums[["reviewed", "doubtful", "border"]]], axis=1)
-    whole = ["n", "reviewed", "doubtful", "border"]
-    return out.astype(dict.fromkeys(whole, int)).rename_axis("class").reset_index()
+    order += sorted(present - {*order, UNSURE}) + [UNSURE] * (UNSURE in present)
+    at = {str(name): number for number, name in enumerate(found)}
+    marks = {
+        "n": counted,
+        "reviewed": counted & (status != AUTO),
+        "doubtful": counted & _column(cells, "doubtful", False).astype(bool),
+        "border": counted & _column(cells, "touches_border", False).astype(bool),
+    }
+    sums = {}
+    for name, mark in marks.items():
+        known = np.append(np.bincount(codes[mark], minlength=len(found)), 0)
+        numbers = known[[at.get(kind, -1) for kind in order]]
+        sums[name] = np.append(numbers, numbers.sum()).astype(int)
+    total = int(sums["n"][-1])
+    low, high = wilson_interval(sums["n"], total)
+    shares = {"percent": sums["n"] / max(total, 1), "low": low, "high": high}
+    columns = {"n": sums.pop("n"), **{name: 100 * share for name, share in shares.items()}, **sums}
+    return pd.DataFrame({"class": [*order, TOTAL], **columns})
 
 
 def wilson_interval(
@@ -93,8 +106,10 @@ def wilson_interval(
     return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
-def _column(cells: pd.DataFrame, name: str, default: object) -> pd.Series:
-    """Return values of a column; `default` where the column, or a value, is missing."""
+def _column(cells: Cells, name: str, default: object) -> np.ndarray:
+    """Return values of a column ``(N,)``; `default` where the column, or a value, is missing."""
     if name not in cells:
-        return pd.Series(default, cells.index)
-    return cells[name].where(cells[name].notna(), default)
+        size = len(cells) if isinstance(cells, pd.DataFrame) else len(cells["class"])
+        return np.full(size, default, object)
+    values = np.asarray(cells[name], object)
+    return np.where(pd.isna(values), default, values)

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from napari_wbc_nca.io._files import write_reason
+
 T = TypeVar("T")
 
 FILE = "project.sqlite"
@@ -84,6 +86,8 @@ _POLL, _RETRY = 0.1, 2.0
 """Seconds between looks at a job, and between tries to write on a full disk."""
 _PASSING = ("SQLITE_FULL",)
 """Errors of SQLite that pass without the project being opened again."""
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+"""Errors of SQLite that say that the file is no database, or not a whole one."""
 
 
 class ProjectError(ValueError):
@@ -131,13 +135,23 @@ class Database:
             raise ProjectError(
                 f"{self.path} is open in another napari or command; close it there first"
             ) from None
+        except OSError as error:
+            raise ProjectError(
+                f"{self.path} cannot be written: {write_reason(error, folder)}"
+            ) from error
         try:
             self._reader = self._connect()
             self._prepare()
             ((last,),) = self.query("SELECT coalesce(max(id), 0) FROM edits")
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise self._unwritten(error) from error
         except BaseException:
             self._lock.release()
             raise
+        self._status = self.path.stat()
+        self._handle = os.open(folder, os.O_RDONLY) if os.name == "posix" else None
+        self._moved = False
         self._numbers = count(last + 1)
         self._jobs: SimpleQueue[tuple[Callable[[Any], Any], Future[Any]] | None] = SimpleQueue()
         self.failure: BaseException | None = None
@@ -193,6 +207,15 @@ class Database:
             self._thread.join()
             self._reader.close()
             self._lock.release()
+            if self._handle is not None:
+                os.close(self._handle)
+
+    def in_place(self) -> bool:
+        """Return whether the database lies where it was opened."""
+        try:
+            return os.path.samestat(self.path.stat(), self._status)
+        except OSError:
+            return False
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -202,7 +225,7 @@ class Database:
             connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.DatabaseError as error:
             connection.close()
-            raise self._damaged(error) from error
+            raise self._unopened(error) from error
         return connection
 
     def _prepare(self) -> None:
@@ -213,7 +236,7 @@ class Database:
             tables = self.query("SELECT name FROM sqlite_master")
             ((state,),) = self.query("PRAGMA quick_check(1)")
         except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
+            raise self._unopened(error) from error
         if state != "ok":
             raise self._damaged(state)
         if tables and application != APPLICATION_ID:
@@ -240,6 +263,11 @@ class Database:
             self._reader.backup(copy)
         copy.close()
 
+    def _unopened(self, error: sqlite3.DatabaseError) -> BaseException:
+        """Say why it cannot be opened: damaged, unless its disk is full and the like."""
+        damaged = getattr(error, "sqlite_errorname", "") in _DAMAGED
+        return self._damaged(error) if damaged else self._unwritten(error)
+
     def _damaged(self, why: object) -> ProjectError:
         return ProjectError(
             f"{self.path} is damaged ({why}); put back a copy of the project's folder from a "
@@ -265,6 +293,7 @@ class Database:
             if self.failure is not None and not self._waiting:
                 raise self.failure
             try:
+                self._check_place()
                 connection.execute("BEGIN IMMEDIATE")
                 result = job(connection)
                 connection.execute("COMMIT")
@@ -280,6 +309,26 @@ class Database:
             else:
                 self.failure, self._waiting = None, False
                 return result
+
+    def _check_place(self) -> None:
+        """Report that the project was moved, which SQLite writes to there; fail if it is gone."""
+        moved, was_moved = not self.in_place(), self._moved
+        self._moved = moved
+        if not moved or was_moved:
+            return
+        if self._handle is None or not os.fstat(self._handle).st_nlink:
+            raise ProjectError(
+                f"{self.folder} was deleted, or moved to another disk, while it was open; save the "
+                "layer (File ▸ Save Selected Layers), close the image, put the folder back, and "
+                "open the image again"
+            )
+        self.on_failure(
+            ProjectError(
+                f"{self.folder} was moved while it was open; corrections are written to where it "
+                "is now. Put it back beside its image, or open it there later by Review the "
+                "images of a folder ▸ Open project…"
+            )
+        )
 
     def _unwritten(self, error: BaseException) -> BaseException:
         if not isinstance(error, sqlite3.Error):

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wbc_nca.io._files import file_sha256, name_outputs
+from napari_wbc_nca.io._files import file_sha256, name_outputs, user_data, write_reason
 from napari_wbc_nca.project.database import FILE, Database, ProjectError
 from napari_wbc_nca.project.journal import Journal, Labels, Row, insert_layer
+from napari_wbc_nca.project.settings import load_settings
 from napari_wbc_nca.project.snapshot import ImageRecord, LayerRecord, write_snapshot
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ class Project:
     def __init__(self, folder: str | Path, create: bool = False) -> None:
         self.folder = Path(folder)
         if create:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = write_reason(error, self.folder.parent)
+                raise ProjectError(f"{self.folder} cannot be made: {why}") from error
         self.database = Database(self.folder, create)
 
     def __enter__(self) -> Project:
@@ -163,13 +168,16 @@ class Project:
 
         ``NAME_labels.tif``, ``NAME_cells.csv`` and ``NAME.json``, as ``segment`` writes them, of
         each image with corrections; they replace older ones when they are complete. Those of an
-        image that did not change since are left as they are.
+        image that did not change since are left as they are. None of a project that was moved
+        while it is open.
 
         Raises
         ------
         OutputError
             When one cannot be written.
         """
+        if not self.database.in_place():  # no second folder where it lay
+            return []
         names = name_outputs(image.path for image in self.images())
         return [
             path
@@ -196,16 +204,21 @@ class Project:
 
 
 def default_folder(image: Path) -> Path:
-    """Choose the folder of an image's project: beside it if writable, else the user's.
+    """Choose the folder of an image's project.
 
-    The one project of all images of a folder is taken where there is one, and none of the image.
+    The first of these that exists: the image's own project beside it, the one of all images of its
+    folder, and one among the user's files. Else a new one where the settings want it, but among
+    the user's files where nothing can be written beside the image.
     """
     beside = image.with_name(image.stem + ENDING)
-    if not beside.exists() and is_project(together := folder_project(image.parent)):
-        return together
-    if beside.exists() or os.access(image.parent, os.W_OK):
+    own = user_folder(f"{image.resolve().parent.name} {image.stem}")
+    if beside.exists():
         return beside
-    return user_folder(image.stem)
+    known = next(filter(is_project, (folder_project(image.parent), own)), None)
+    if known is not None:
+        return known
+    wanted = load_settings().beside and os.access(image.parent, os.W_OK)
+    return beside if wanted else own
 
 
 def folder_project(folder: Path) -> Path:
@@ -221,10 +234,8 @@ def folder_project(folder: Path) -> Path:
 
 def user_folder(name: str) -> Path:
     """Return the folder of a project among the user's own files."""
-    from platformdirs import user_data_path
-
     file_name = re.sub(r'[\\/:*?"<>|\0]', "_", name)
-    return user_data_path("napari-wbc-nca") / "projects" / f"{file_name}{ENDING}"
+    return user_data() / "projects" / f"{file_name}{ENDING}"
 
 
 def is_project(path: Path) -> bool:

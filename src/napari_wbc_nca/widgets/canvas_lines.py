@@ -178,10 +178,11 @@ def selected_outline(viewer: Viewer, layer: Labels | None) -> Outline:
         return _no_outline()
     if viewer.dims.ndisplay != 2 or viewer.dims.displayed[-1] != viewer.dims.ndim - 1:
         return _no_outline()
-    row = layer.features[layer.features["index"] == layer.selected_label]
-    if not len(row):
+    (found,) = np.nonzero(layer.features["index"].to_numpy() == layer.selected_label)
+    if not found.size:
         return _no_outline()
-    y0, x0, y1, x1 = (int(row[f"box_{side}"].iloc[0]) for side in ("y0", "x0", "y1", "x1"))
+    boxes = (layer.features[f"box_{side}"].array for side in ("y0", "x0", "y1", "x1"))
+    y0, x0, y1, x1 = (int(side[found[0]]) for side in boxes)
     index = current_index(labels_source(layer), viewer.dims.point)
     mask = np.asarray(layer.data[(*index, slice(y0, y1), slice(x0, x1))]) == layer.selected_label
     wide = ndimage.binary_dilation(np.pad(mask, _MARGIN + 1), iterations=_MARGIN)

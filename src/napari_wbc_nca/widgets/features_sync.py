@@ -22,7 +22,9 @@ from napari_wbc_nca.widgets.features_table import (
     pixel_area,
     replace_rows,
     rows_by_label,
+    show_same_rows,
     transfer_row,
+    with_changed_values,
 )
 from napari_wbc_nca.widgets.planes import Index, labels_source, pixel_size
 
@@ -51,12 +53,16 @@ def follow(layer: Labels, *, fresh: bool = False) -> Follower:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """Rows of the table before and after a step of the history; None where they are unknown."""
+    """Rows of the table before and after a step of the history; None where they are unknown.
+
+    `change` are its pixels, known when it is done for the first time.
+    """
 
     step: history.Step  # kept, since its id identifies it
     before: Rows | None
     after: Rows | None
     done: bool = True
+    change: history.PixelChange | None = None
 
 
 class Follower:
@@ -75,6 +81,7 @@ class Follower:
         self.operation = ""
         self.listeners: list[Callable[[str, Recorded], None]] = []
         self._stale = False
+        self._seen: tuple[int, ...] = ()
         self._largest = 0
         if fresh and "origin" not in layer.features:
             layer.features = layer.features.assign(origin=AUTO)
@@ -203,6 +210,9 @@ class Follower:
         layer = self._layer()
         if layer is None:
             return
+        state = history.state_of(layer)
+        if state == self._seen:  # napari announces each move of the mouse
+            return
         undone, done = list(history.redo_steps(layer)), list(history.undo_steps(layer))
         for step in undone:
             record = self._steps.get(history.step_id(step))
@@ -218,10 +228,11 @@ class Follower:
                 self._travel(record, back=False)
         known = {history.step_id(step) for step in (*undone, *done)}
         self._steps = {key: record for key, record in self._steps.items() if key in known}
+        self._seen = state
 
     def _record(self, step: history.Step) -> None:
         """Apply a step that was done for the first time."""
-        change = history.change_of(step)
+        change = history.change_of(self.layer, step)
         self._largest = max(self._largest, *change.gain, 0)
         if self._stale:
             self.measure_all(ADDED)
@@ -237,7 +248,7 @@ class Follower:
                 after[label] = {**named, **values}
         record = self._steps[history.step_id(step)] = Recorded(step, before, after)
         self._show(before, after)
-        self._notify("edit", record)
+        self._notify("edit", replace(record, change=change))  # whose pixels are not kept
 
     def _travel(self, record: Recorded, *, back: bool) -> None:
         """Undo or redo a step in the table; values changed since stay."""
@@ -302,7 +313,9 @@ class Follower:
             if row is not None and row["class"] != (old.get(label) or {}).get("class")
         }
         recolour(layer, classes)  # first: who follows the features sees the colours too
-        layer.features = replace_rows(layer.features, cells)
+        table = with_changed_values(layer.features, old, cells)
+        if table is None or not show_same_rows(layer, table):
+            layer.features = replace_rows(layer.features, cells)
 
 
 def _box(row: Row) -> tuple[slice, slice]:

@@ -20,6 +20,8 @@ from napari_wbc_nca.ops.labels import COLUMNS
 UNKNOWN = "unknown"
 """Class of a cell that nobody named yet."""
 
+_FEW = 10
+"""Values of a column that are written one by one."""
 Row = dict[str, Any]
 Rows = Mapping[int, Row | None]
 """Label to its row; None where it has none."""
@@ -87,6 +89,60 @@ def replace_rows(table: pd.DataFrame, changes: Rows) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def with_changed_values(table: pd.DataFrame, old: Rows, new: Rows) -> pd.DataFrame | None:
+    """Change values of some rows; None where rows come or go, or values are of another type.
+
+    The table that is given stays as it is; what both have in common is in memory once.
+    """
+    changes: dict[str, dict[int, Any]] = {}
+    for label, row in new.items():
+        before = old.get(label)
+        if row is None or before is None:
+            return None
+        for name, value in row.items():
+            if not same_value(before.get(name), value):
+                changes.setdefault(name, {})[label] = value
+    return write_values(table, table["index"].to_numpy(), changes)
+
+
+def write_values(
+    table: pd.DataFrame, labels: Any, changes: Mapping[str, Mapping[int, Any]]
+) -> pd.DataFrame | None:
+    """Return a table with other values, by column and label; None where a type does not fit.
+
+    `labels` ``(N,)`` are those of its rows. The table that is given stays as it is.
+    """
+    out, numbers = table.copy(deep=False), {str(name): n for n, name in enumerate(table)}
+    wanted = {label for values in changes.values() for label in values}
+    try:
+        places = {label: int(np.flatnonzero(labels == label)[0]) for label in wanted}
+        for name, values in changes.items():
+            if len(values) > _FEW:
+                at = [places[label] for label in values]
+                out.iloc[at, numbers[name]] = list(values.values())
+                continue
+            for label, value in values.items():
+                out.iat[places[label], numbers[name]] = value
+    except (TypeError, ValueError, KeyError, IndexError):
+        return None
+    return out
+
+
+def show_same_rows(layer: Labels, table: pd.DataFrame) -> bool:
+    """Set features with the rows and columns that a layer has; False where that cannot be helped.
+
+    napari checks a new table column by column and lists its labels again, which takes longer than
+    the correction of a cell.
+    """
+    known = getattr(layer, "_feature_table", None)
+    if not hasattr(known, "_values"):
+        return False
+    known._values = table
+    layer.events.properties()
+    layer.events.features()
+    return True
+
+
 def _joined(old: Any, added: list[Any]) -> Any:
     """Append values to a column."""
     if old.dtype.kind in "iuf":
@@ -110,7 +166,7 @@ def transfer_row(current: Row | None, here: Row | None, there: Row | None) -> Ro
     if current is None or here is None or there is None:
         return there
     return {
-        name: there.get(name, value) if _same(value, here.get(name)) else value
+        name: there.get(name, value) if same_value(value, here.get(name)) else value
         for name, value in current.items()
     }
 
@@ -122,7 +178,8 @@ def pixel_area(table: pd.DataFrame) -> float:
     return float((table["area_um2"] / table["area_px"]).median())
 
 
-def _same(a: Any, b: Any) -> bool:
+def same_value(a: Any, b: Any) -> bool:
+    """Return whether two values of a table are the same; missing ones are."""
     return bool(a == b or (pd.isna(a) and pd.isna(b)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -89,38 +89,49 @@ class _LabelsUpdate:
     """Gives nuclei the class and colour of the cells that they lie in, other labels by number."""
 
     def __init__(self, layer: Labels) -> None:
-        self._pixels: dict[int, int] | None = None
+        self._pixels: tuple[Any, Any] | None = None
+        self._shown: tuple[Any, ...] | None = None
         for name in ("paint", "set_data"):
             getattr(layer.events, name).connect(self._forget)
 
     def __call__(self, cells: Labels, layer: Labels) -> None:
         """Bring the features and the colours of `layer` up to date."""
+        places, pixels = self._places(layer)
+        nuclei = content_of(layer) == "nucleus"
+        under = cells.data.reshape(-1)[pixels] if nuclei else places
+        labels, names = (cells.features[name].to_numpy() for name in ("index", "class"))
+        shown = (under, labels, names, cells.colormap, layer.colormap, layer.features)
+        if self._shown is not None and all(map(_equal, shown, self._shown)):
+            return
         colours = layer_colours(cells)
         if not colours or not isinstance(layer.colormap, DirectLabelColormap):
             return
-        classes = self._classes(cells, layer)
+        known = dict(zip(labels.tolist(), names.tolist(), strict=True))
+        pairs = zip(places.tolist(), under.tolist(), strict=True)
+        classes = {label: known[cell] for label, cell in pairs if cell in known}
+        self._show(layer, places.tolist(), classes, colours)
+        self._shown = (*shown[:4], layer.colormap, layer.features)
+
+    def _show(
+        self,
+        layer: Labels,
+        places: list[int],
+        classes: Mapping[int, str],
+        colours: Mapping[str, str],
+    ) -> None:
+        """Give the labels at `places` the class of their cell, and hide those without one."""
         table = with_index(layer.features)
         names = [classes.get(label, UNKNOWN) for label in table["index"].tolist()]
         if "class" not in table or names != table["class"].tolist():
             layer.features = table.assign(**{"class": names})
         shown = {label: colours.get(name, NEW) for label, name in classes.items()}
-        wanted = dict.fromkeys(self._places(layer), HIDDEN) | shown
+        wanted = dict.fromkeys(places, HIDDEN) | shown
         known = {label: as_hex(colour) for label, colour in layer.colormap.color_dict.items()}
         if any(known.get(label) != colour for label, colour in wanted.items()):
             rest: dict[int | None, str] = {None: NEW, 0: HIDDEN}
             layer.colormap = DirectLabelColormap(color_dict=rest | wanted)
 
-    def _classes(self, cells: Labels, layer: Labels) -> dict[int, str]:
-        """Return label to class, for the labels of `layer` whose cell is there."""
-        known = dict(zip(cells.features["index"], cells.features["class"], strict=True))
-        places = self._places(layer)
-        under = list(places)
-        if content_of(layer) == "nucleus":
-            under = cells.data.reshape(-1)[list(places.values())].tolist()
-        pairs = zip(places, under, strict=True)
-        return {label: known[cell] for label, cell in pairs if cell in known}
-
-    def _places(self, layer: Labels) -> dict[int, int]:
+    def _places(self, layer: Labels) -> tuple[Any, Any]:
         """Return each label and one of its pixels, counted row by row: the middle one."""
         if self._pixels is None:
             values = layer.data.reshape(-1)
@@ -129,9 +140,15 @@ class _LabelsUpdate:
             labels, first, count = np.unique(
                 values[pixels][order], return_index=True, return_counts=True
             )
-            middle = pixels[order][first + count // 2]
-            self._pixels = dict(zip(labels.tolist(), middle.tolist(), strict=True))
+            self._pixels = labels, pixels[order][first + count // 2]
         return self._pixels
 
     def _forget(self, event: Any = None) -> None:
-        self._pixels = None
+        self._pixels = self._shown = None
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Whether two arrays have the same values, or two other things are one."""
+    if isinstance(first, np.ndarray):
+        return isinstance(second, np.ndarray) and np.array_equal(first, second)
+    return first is second

@@ -24,10 +24,22 @@ Part = tuple[slice, ...]
 
 @dataclass(frozen=True, eq=False)
 class PixelChange:
-    """Pixels that each label touched gains by a step, less those it loses; the box around all."""
+    """Pixels that a step changes.
+
+    Attributes
+    ----------
+    gain
+        Pixels that each label touched gains, less those it loses.
+    part
+        Box around all; None where there is none.
+    planes
+        Of each plane touched its part, leading axes of length 1, and its labels ``(h, w)`` before
+        and after.
+    """
 
     gain: Counter[int]
     part: Part | None
+    planes: tuple[tuple[Part, Any, Any], ...]
 
 
 def undo_steps(layer: Labels) -> Iterator[Step]:
@@ -51,39 +63,58 @@ def add_empty_step(layer: Labels) -> None:
     layer._save_history(((nothing,) * layer.ndim, nothing.astype(layer.dtype), 0))
 
 
-def change_of(step: Step) -> PixelChange:
-    """Return what `step` changes."""
+def state_of(layer: Labels) -> tuple[int, ...]:
+    """Return numbers that are others after each edit, undo or redo."""
+    found = []
+    for steps in (layer._undo_history, layer._redo_history):
+        found += [len(steps), step_id(steps[-1]) if steps else 0]
+    return tuple(found)
+
+
+def change_of(layer: Labels, step: Step) -> PixelChange:
+    """Return what a step of a layer's history, just done, has changed."""
     gain: Counter[int] = Counter()
-    parts = []
-    for atom in step:
-        old, new = np.asarray(_old(atom)), _new(atom)
-        if old.size:
-            gain.subtract(_count(old))
-            gain.update(_count(np.broadcast_to(new, old.shape)))
-            parts.append(_part(atom))
-    gain.pop(0, None)
-    return PixelChange(gain, around(parts) if parts else None)
-
-
-def pixels(layer: Labels, step: Step) -> list[tuple[Part, Any, Any]]:
-    """Return the pixels of a layer that a step of its history, just done, has changed.
-
-    For each plane touched: its part, leading axes of length 1, and labels ``(h, w)`` before, after.
-    """
-    box = change_of(step).part
+    box = _box(step)
     if box is None:
-        return []
+        return PixelChange(gain, None, ())
     after = np.asarray(layer.data[box]).copy()
     before, corner = after.copy(), [side.start for side in box]
-    for atom in reversed(step):
-        _write_old(before, atom, corner)
+    _write_all_old(before, step, corner)
     found = []
     for place in np.ndindex(after.shape[:-2]):
-        if (before[place] != after[place]).any():
+        changed = before[place] != after[place]
+        if changed.any():
             start = [at + first for at, first in zip(place, corner, strict=False)]
             part = (*(slice(at, at + 1) for at in start), *box[-2:])
             found.append((part, before[place], after[place]))
-    return found
+            gain.subtract(_count(before[place][changed]))
+            gain.update(_count(after[place][changed]))
+    gain.pop(0, None)
+    return PixelChange(gain, box, tuple(found))
+
+
+def _box(step: Step) -> Part | None:
+    """Return the box around all pixels of a step; None where it touches none."""
+    parts = [tuple(atom.slice_key) for atom in step if _is_masked(atom) and np.size(_old(atom))]
+    lists = [_indices(atom) for atom in step if not _is_masked(atom) and np.size(_old(atom))]
+    if lists:
+        axes = [np.concatenate(axis) for axis in zip(*lists, strict=True)]
+        parts.append(tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in axes))
+    return around(parts) if parts else None
+
+
+def _write_all_old(values: Any, step: Step, corner: list[int]) -> None:
+    """Write what a step has overwritten into `values`, whose first pixel is `corner`."""
+    backwards = [atom for atom in reversed(step) if np.size(_old(atom))]
+    if any(map(_is_masked, backwards)):
+        for atom in backwards:
+            _write_old(values, atom, corner)
+        return
+    # At once, since a stroke has dozens of parts: of a pixel in several, the oldest comes last.
+    lists = (_indices(atom) for atom in backwards)
+    axes = [np.concatenate(axis) for axis in zip(*lists, strict=True)]
+    inside = tuple(axis - start for axis, start in zip(axes, corner, strict=True))
+    values[inside] = np.concatenate([np.asarray(_old(atom)).reshape(-1) for atom in backwards])
 
 
 def _write_old(values: Any, atom: Atom, origin: list[int]) -> None:
@@ -122,12 +153,6 @@ def _old(atom: Atom) -> Any:
 
 def _new(atom: Atom) -> Any:
     return atom.new_value if _is_masked(atom) else atom[2]
-
-
-def _part(atom: Atom) -> Part:
-    if _is_masked(atom):
-        return tuple(atom.slice_key)
-    return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in _indices(atom))
 
 
 def _first(atom: Atom) -> tuple[Any, ...]:

@@ -50,10 +50,11 @@ class CellCard(QWidget):
         self._model, self._crops = model, crops
         if model is not None:
             model.changed.connect(self._update)
+            model.cells_changed.connect(self._update)
             model.selection_changed.connect(self._update)
         self._update()
 
-    def _update(self) -> None:
+    def _update(self, labels: object = None) -> None:
         while (item := self.bars.takeAt(0)) is not None:
             if (bar := item.widget()) is not None:
                 bar.deleteLater()

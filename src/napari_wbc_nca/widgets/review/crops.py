@@ -55,7 +55,7 @@ class CropSource:
         self._pixmaps.move_to_end(key)
         return self._pixmaps[key]
 
-    def forget_outlines(self) -> None:
+    def forget_outlines(self, labels: object = None) -> None:
         """Draw outlines again when they are shown next, and crops of boxes that have changed."""
         for key in [key for key in self._pixmaps if key[2]]:
             del self._pixmaps[key]

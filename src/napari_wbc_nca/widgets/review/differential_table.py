@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QGuiApplication
@@ -80,6 +81,7 @@ class DifferentialTable(Column):
         self._model = model
         if model is not None:
             model.changed.connect(self.update_counts)
+            model.cells_changed.connect(lambda _: self.update_counts())
         self.update_counts()
 
     def update_counts(self) -> None:
@@ -90,7 +92,7 @@ class DifferentialTable(Column):
             self.summary.setText("")
             return
         tables = self._tables()
-        self.counts = _count(pd.concat(tables.values()), self._model.classes)
+        self.counts = _count(list(tables.values()), self._model.classes)
         self._fill(self._model.colours())
         suffix = f", {len(tables)} images" if len(tables) > 1 else ""
         self.summary.setText(review_progress(self.counts) + suffix)
@@ -100,7 +102,7 @@ class DifferentialTable(Column):
         tables = self._tables() if self._model is not None else {}
         if self._model is None or len(tables) < 2:
             return str(self.counts.to_csv(sep=separator, index=False))
-        parts = {name: _count(cells, self._model.classes) for name, cells in tables.items()}
+        parts = {name: _count([cells], self._model.classes) for name, cells in tables.items()}
         parts["all images"] = self.counts
         rows = pd.concat(parts, names=["image", ""]).reset_index("image")
         return str(rows.to_csv(sep=separator, index=False))
@@ -123,14 +125,16 @@ class DifferentialTable(Column):
                 str(line.border),
             )
             for column, text in enumerate(texts):
-                item = QTableWidgetItem(text)
-                if column:
-                    item.setTextAlignment(
-                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    )
-                elif line[0] in colours:
+                item = self.table.item(number, column)
+                if item is None:
+                    item = QTableWidgetItem()
+                    side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+                    item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+                    self.table.setItem(number, column, item)
+                if item.text() != text:  # each change is drawn
+                    item.setText(text)
+                if not column and line[0] in colours:
                     item.setForeground(QColor(colours[line[0]]))
-                self.table.setItem(number, column, item)
         height = self.table.horizontalHeader().sizeHint().height() + ROW * len(self.counts) + 4
         self.table.setFixedHeight(height)
 
@@ -169,9 +173,17 @@ def _table() -> QTableWidget:
     return table
 
 
-def _count(cells: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """Return the differential of cells by the class by which they are counted."""
-    return differential(cells.assign(**{"class": cells["group"]}), classes)
+def _count(tables: Sequence[pd.DataFrame], classes: list[str]) -> pd.DataFrame:
+    """Count the cells of some images by the class by which they are counted."""
+    wanted = {"class": "group", **{n: n for n in ("status", "doubtful", "touches_border")}}
+    columns = {
+        name: [
+            table[column].to_numpy(object) if column in table else np.full(len(table), None)
+            for table in tables
+        ]
+        for name, column in wanted.items()
+    }
+    return differential({n: np.concatenate(parts) for n, parts in columns.items()}, classes)
 
 
 def review_progress(counts: pd.DataFrame) -> str:
@@ -184,7 +196,7 @@ def review_progress(counts: pd.DataFrame) -> str:
     >>> review_progress(differential(cells))
     '1 of 2 white cells reviewed'
     """
-    total = counts[counts["class"] == TOTAL].iloc[0]
+    total = counts.iloc[-1]
     text = f"{total['reviewed']} of {total['n']} white cells reviewed"
     if total["doubtful"]:
         text += f", {total['doubtful']} doubtful"

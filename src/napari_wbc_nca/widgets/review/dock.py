@@ -295,6 +295,7 @@ class ReviewWidget(ViewerWidget):
             if image is not None:
                 crops = CropSource(image, layer, self.model.table)
                 self.model.changed.connect(crops.forget_outlines)
+                self.model.cells_changed.connect(crops.forget_outlines)
         self.canvas.model = self.model
         for part in (self.differential, self.table, self.plot):
             part.show_cells(self.model)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from qtpy.QtCore import QPoint, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import QAbstractScrollArea, QWidget
@@ -14,6 +15,9 @@ from qtpy.QtWidgets import QAbstractScrollArea, QWidget
 from napari_wbc_nca.cell_types import REJECTED, format_count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
     from qtpy.QtCore import QEvent
 
     from napari_wbc_nca.widgets.review.crops import CropSource
@@ -24,7 +28,7 @@ CROP, GAP, BAR, HEADER = 64, 6, 5, 22
 _STEP = CROP + BAR + GAP
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Cells below one headline.
 
@@ -39,7 +43,7 @@ class Group:
     """
 
     name: str
-    labels: tuple[int, ...]
+    labels: npt.NDArray[np.int64]
     top: int
 
 
@@ -59,8 +63,8 @@ class Gallery(QAbstractScrollArea):
         self._model: ReviewModel | None = None
         self._crops: CropSource | None = None
         self._groups: list[Group] = []
-        self._listed: Sequence[tuple[str, list[int]]] = []
-        self._places: dict[int, tuple[Group, int]] = {}
+        self._listed: Sequence[tuple[str, npt.NDArray[np.int64]]] = []
+        self._order = np.zeros(0, np.int64)
         self._hover = 0
         self._pressed: tuple[int, QPoint] | None = None
         self._dragging = False
@@ -75,6 +79,7 @@ class Gallery(QAbstractScrollArea):
         self._model, self._crops = model, crops
         if model is not None:
             model.changed.connect(self.rebuild)
+            model.cells_changed.connect(self._on_cells)
             model.selection_changed.connect(self._on_selection)
         self.rebuild()
 
@@ -90,7 +95,7 @@ class Gallery(QAbstractScrollArea):
 
     def labels(self) -> list[int]:
         """List the labels of the cells that are listed, in their order."""
-        return [label for group in self._groups for label in group.labels]
+        return [int(label) for label in self._order]
 
     def rebuild(self) -> None:
         """Sort the cells into groups again."""
@@ -102,13 +107,10 @@ class Gallery(QAbstractScrollArea):
         self._groups = []
         top = 0
         for name, labels in self._listed:
-            self._groups.append(Group(name, tuple(labels), top))
+            self._groups.append(Group(name, labels, top))
             top += HEADER * bool(name) + -(-len(labels) // self._columns) * _STEP
-        self._places = {
-            label: (group, number)
-            for group in self._groups
-            for number, label in enumerate(group.labels)
-        }
+        labels = [group.labels for group in self._groups]
+        self._order = np.concatenate([np.zeros(0, np.int64), *labels])
         bar = self.verticalScrollBar()
         bar.setRange(0, max(0, top - self.viewport().height()))
         bar.setPageStep(self.viewport().height())
@@ -117,9 +119,18 @@ class Gallery(QAbstractScrollArea):
 
     def rectangle(self, label: int) -> QRect | None:
         """Return where a cell lies in the viewport; None where it is not listed."""
-        if label not in self._places:
+        (found,) = np.nonzero(self._order == label)
+        if not found.size:
             return None
-        group, number = self._places[label]
+        number = int(found[0])
+        for group in self._groups:
+            if number < len(group.labels):
+                return self._rectangle(group, number)
+            number -= len(group.labels)
+        return None
+
+    def _rectangle(self, group: Group, number: int) -> QRect:
+        """Return where a cell of a group lies in the viewport."""
         row, column = divmod(number, self._columns)
         top = group.top + HEADER * bool(group.name) + row * _STEP
         left = GAP + column * (CROP + GAP)
@@ -134,7 +145,7 @@ class Gallery(QAbstractScrollArea):
         column, inside = divmod(point.x() - GAP, CROP + GAP)
         number = (y // _STEP) * self._columns + column
         within = y >= 0 and 0 <= column < self._columns and inside < CROP
-        return group.labels[number] if within and number < len(group.labels) else 0
+        return int(group.labels[number]) if within and number < len(group.labels) else 0
 
     def sizeHint(self) -> QSize:
         """Return a size that shows some rows of cells."""
@@ -163,8 +174,9 @@ class Gallery(QAbstractScrollArea):
             top += HEADER * bool(group.name)
             first = max(0, -top // _STEP) * self._columns
             last = ((height - top) // _STEP + 1) * self._columns
-            for label in group.labels[first : max(last, 0)]:
-                self._draw(painter, label, known, label in chosen)
+            for number in range(first, min(last, len(group.labels))):
+                label, box = int(group.labels[number]), self._rectangle(group, number)
+                self._draw(painter, label, box, known, label in chosen)
         painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -226,21 +238,26 @@ class Gallery(QAbstractScrollArea):
     def _columns(self) -> int:
         return max(1, (self.viewport().width() - GAP) // (CROP + GAP))
 
-    def _arranged(self) -> Sequence[tuple[str, list[int]]]:
+    def _arranged(self) -> Sequence[tuple[str, npt.NDArray[np.int64]]]:
         """Name and labels of each group, in their order."""
         if self._model is None:
             return []
         table = self._model.table
+        # In arrays: an edit of one of 5,000 cells is not to be felt.
+        doubt, labels = table["doubt"].to_numpy(float), table.index.to_numpy(np.int64)
+        codes, names = pd.factorize(table["group"].to_numpy(object))
+        order = np.argsort(-doubt, kind="stable")
         if self.only:
-            table = table[table["group"] == self.only]
-        table = table.sort_values("doubt", ascending=False, kind="stable")
+            order = order[np.append(names == self.only, False)[codes[order]]]
         if self.by_doubt:
-            return [("", [int(n) for n in table.index])]
-        names = table["group"].astype(str)
+            return [("", labels[order])]
         # Every class has a group, so that cells can be dragged to it.
         classes = [] if self.only else self._model.classes
-        listed = dict.fromkeys([*classes, *sorted({*names})])
-        return [(name, table.index[names == name].tolist()) for name in listed]
+        present = {str(name): code for code, name in enumerate(names)}
+        listed = dict.fromkeys([*classes, *sorted(present)])
+        if self.only:
+            listed = dict.fromkeys([self.only] if order.size else [])
+        return [(name, labels[order[codes[order] == present.get(name, -1)]]) for name in listed]
 
     def _group_at(self, point: QPoint) -> Group | None:
         y = point.y() + self.verticalScrollBar().value()
@@ -255,9 +272,10 @@ class Gallery(QAbstractScrollArea):
         a, b = listed.index(first), listed.index(last)
         return listed[a : b + 1] if a <= b else listed[b : a + 1][::-1]
 
-    def _draw(self, painter: QPainter, label: int, known: Mapping[str, str], chosen: bool) -> None:
-        box = self.rectangle(label)
-        if box is None or self._model is None or self._crops is None:
+    def _draw(
+        self, painter: QPainter, label: int, box: QRect, known: Mapping[str, str], chosen: bool
+    ) -> None:
+        if self._model is None or self._crops is None:
             return
         row = self._model.cell(label)
         outline = label == self._hover
@@ -274,6 +292,20 @@ class Gallery(QAbstractScrollArea):
         elif row["doubtful"]:
             painter.setPen(QPen(QColor("#f0a000"), 2, Qt.PenStyle.DotLine))
             painter.drawRect(QRect(box.left() + 1, box.top() + 1, CROP - 2, CROP - 2))
+
+    def _on_cells(self, labels: Iterable[int]) -> None:
+        """Move cells to their groups, or draw them again where they are."""
+        assert self._model is not None
+        groups = self._model.table["group"]
+        listed = dict(self._listed)
+        wanted = {label: "" if self.by_doubt else str(groups[label]) for label in labels}
+        if self.only or any(
+            name not in listed or not (listed[name] == label).any()
+            for label, name in wanted.items()
+        ):
+            self.rebuild()
+        else:
+            self.viewport().update()
 
     def _on_selection(self) -> None:
         if self._model is not None and self._model.selection and self._pressed is None:

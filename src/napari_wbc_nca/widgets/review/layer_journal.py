@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -15,14 +17,18 @@ from napari_wbc_nca.project.journal import (
     RegionChange,
     Row,
     apply_edit,
+    apply_rows,
     cell_rows,
     difference,
 )
+from napari_wbc_nca.project.journal import Labels as LabelArray
+from napari_wbc_nca.project.settings import load_settings
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.class_colours import recolour
 from napari_wbc_nca.widgets.features_sync import Recorded, follow
 from napari_wbc_nca.widgets.missed_places import MISSED
 from napari_wbc_nca.widgets.planes import OURS
+from napari_wbc_nca.widgets.review.first_state import FirstState
 from napari_wbc_nca.widgets.review.open_projects import Place, place_of
 
 if TYPE_CHECKING:
@@ -44,7 +50,8 @@ class LayerJournal:
 
     Writing happens in the thread of the project. A journal that does not exist yet begins with
     the first correction: segmenting alone leaves no file. One that cannot begin is tried again
-    with the next correction.
+    with the next correction. While the settings turn journals off, nothing is written; what was
+    corrected meanwhile is one edit once they are on again.
 
     Parameters
     ----------
@@ -66,6 +73,9 @@ class LayerJournal:
         self._undone: list[int] = []
         self._deep = 0
         self._applying = False
+        self._behind = False
+        self._first: FirstState | None = None
+        self._waiting: list[Callable[[Project], Any]] = []
         follow(layer).listeners.append(self._on_step)
         layer.events.data.connect(self._on_data)
         self._napari_undo, self._napari_redo = type(layer).undo, type(layer).redo
@@ -88,12 +98,14 @@ class LayerJournal:
         ProjectError
             When they could not be.
         """
+        self._finish_first()
         if self._begun:
             self._place.project.submit(lambda project: project.database.flush()).result()
 
     def undo(self) -> None:
         """Take back the last step: of napari's history, then of earlier sessions."""
         layer = self.layer
+        self._finish_first()
         if any(True for _ in history.undo_steps(layer)):
             self._napari_undo(layer)
         elif self._apply("undo"):
@@ -102,6 +114,7 @@ class LayerJournal:
     def redo(self) -> None:
         """Repeat the step that was taken back last."""
         layer = self.layer
+        self._finish_first()
         if not self._deep and any(True for _ in history.redo_steps(layer)):
             self._napari_redo(layer)
         elif self._apply("redo"):
@@ -109,9 +122,10 @@ class LayerJournal:
 
     def _apply(self, action: str) -> bool:
         """Undo or redo an edit of the journal in the layer; False where there is none."""
-        if not self._begun:
+        if not self._begun or self._is_off() or self._behind:
             return False
-        edit = self._write(lambda journal: getattr(journal, action)()).result()
+        written = self._write(lambda journal: getattr(journal, action)())
+        edit = None if written is None else written.result()
         if edit is None:
             return False
         layer, rows = self.layer, all_rows(self.layer)
@@ -129,7 +143,10 @@ class LayerJournal:
     def _on_step(self, action: str, record: Recorded) -> None:
         """Write what a step of napari's history did."""
         number = history.step_id(record.step)
-        if self._applying:
+        if self._applying or self._is_off():
+            return
+        if self._behind:
+            self._write_difference("replace")
             return
         if action == "edit":
             edit = self._edit(record)
@@ -148,12 +165,12 @@ class LayerJournal:
 
     def _on_data(self, event: Any = None) -> None:
         """Write that somebody replaced all pixels."""
-        if self._begun and not self._applying:
+        if self._begun and not self._applying and not self._is_off():
             self._write_difference("replace")
 
     def _write_difference(self, kind: str) -> None:
         """Write as one edit what the layer shows over what the journal holds."""
-        self._done, self._undone, self._deep = [], [], 0
+        self._done, self._undone, self._deep, self._behind = [], [], 0, False
         labels, rows = np.array(self.layer.data), all_rows(self.layer)
 
         def write(journal: Journal) -> None:
@@ -164,7 +181,6 @@ class LayerJournal:
         self._write(write)
 
     def _edit(self, record: Recorded) -> Correction:
-        layer = self.layer
         regions = tuple(
             RegionChange(
                 tuple(side.start for side in part[:-2]),
@@ -172,7 +188,7 @@ class LayerJournal:
                 before,
                 after,
             )
-            for part, before, after in history.pixels(layer, record.step)
+            for part, before, after in (record.change.planes if record.change else ())
         )
         before, after = record.before or {}, record.after or {}
         rows = {
@@ -201,32 +217,77 @@ class LayerJournal:
 
     def _begin_before(self, edit: Correction) -> None:
         """Begin the journal with the state before `edit`, unless it has begun."""
+        if self._first is not None:
+            for region in edit.regions:
+                self._first.changed(region)
         if self._begun:
             return
         self._done, self._undone, self._begun = [], [], True
-        layer, place = self.layer, self._place
-        labels, rows = np.array(layer.data), all_rows(layer)
-        apply_edit(labels, rows, edit, forward=False)
-        name, made = layer.name, layer.metadata.get(OURS, {})
-        kept = {key: made[key] for key in _KEPT if key in made}
+        layer, data = self.layer, self.layer.data
+        table, made = layer.features.copy(deep=False), layer.metadata.get(OURS, {})
+        run = {key: made[key] for key in _KEPT if key in made}
+        places = dict(follow(layer).places)
+        begin = partial(self._begin, edit, layer.name, table, places, run)
+        self._place.project.use(self._layer)
+        if isinstance(data, np.ndarray):
+            self._first = FirstState(data, begin)
+            for region in edit.regions:
+                self._first.changed(region)
+        else:  # on disk
+            labels = np.array(data)
+            apply_edit(labels, {}, replace(edit, rows={}), forward=False)
+            begin(labels)
+
+    def _begin(
+        self,
+        edit: Correction,
+        name: str,
+        table: pd.DataFrame,
+        places: Mapping[int, Row],
+        run: Row,
+        labels: LabelArray,
+    ) -> None:
+        """Begin the journal with labels of before `edit`, and rows of after it."""
+        place = self._place
+        self._first = None
 
         def begin_here(project: Project) -> None:
+            rows = rows_of(table) | places
+            apply_rows(rows, edit.rows, forward=False)
             image = project.add_image(place.path, place.pixel_size, place.sha256)
             unique = project.free_name(image, name)
-            self._journal = project.add_layer(image, unique, labels, rows, kept)
+            self._journal = project.add_layer(image, unique, labels, rows, run)
 
         def check(future: Future[None]) -> None:
             self._begun = future.exception() is None
 
-        place.project.use(self._layer)
         place.project.submit(begin_here).add_done_callback(check)
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            place.project.submit(job)
+        place.project.close_unused()  # where the layer was removed meanwhile
 
-    def _write(self, deed: Callable[[Journal], Any]) -> Any:
+    def _finish_first(self) -> None:
+        if self._first is not None:
+            self._first.finish()
+
+    def _is_off(self) -> bool:
+        """Whether the settings turn journals off; what is corrected then is written later."""
+        off = not load_settings().keep
+        self._behind = self._behind or (off and self._begun)
+        return off
+
+    def _write(self, deed: Callable[[Journal], Any]) -> Future[Any] | None:
+        """Do something with the journal, in its thread; None while it is about to begin."""
+
         def run(project: Project) -> Any:
             if self._journal is not None and self._begun:
                 return deed(self._journal)
             return None  # its beginning failed, which was reported
 
+        if self._first is not None:
+            self._waiting.append(run)
+            return None
         return self._place.project.submit(run)
 
 

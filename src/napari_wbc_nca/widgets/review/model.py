@@ -21,11 +21,12 @@ from napari_wbc_nca.cell_types import (
 from napari_wbc_nca.ops.crops import plane_index
 from napari_wbc_nca.ops.doubt import DoubtParams
 from napari_wbc_nca.ops.edit import Edit, union_box
-from napari_wbc_nca.ops.review_table import calibration, rate
+from napari_wbc_nca.ops.review_table import ADDED_COLUMNS, calibration, rate
 from napari_wbc_nca.project.journal import now
 from napari_wbc_nca.widgets.class_colours import layer_classes, layer_colours, recolour
-from napari_wbc_nca.widgets.features_sync import follow
-from napari_wbc_nca.widgets.missed_places import DISMISSED, places_of
+from napari_wbc_nca.widgets.features_sync import Recorded, follow
+from napari_wbc_nca.widgets.features_table import Row, same_value, write_values
+from napari_wbc_nca.widgets.missed_places import DISMISSED, MISSED, places_of
 from napari_wbc_nca.widgets.planes import OURS, Index
 
 if TYPE_CHECKING:
@@ -50,9 +51,13 @@ class ReviewModel(QObject):
         One row a cell by label: the layer's features, the columns of
         :func:`~napari_wbc_nca.ops.doubt.doubt`, ``nc_ratio``, ``status`` and ``type`` (the class
         as it is shown), ``group`` (the class by which it is counted: *unsure* where it is).
+
+    `changed` says that any of it is other than before, `cells_changed` that only the rows of the
+    cells are whose labels it passes on: reviewed ones, whose doubt counts no more.
     """
 
     changed = Signal()
+    cells_changed = Signal(object)
     selection_changed = Signal()
 
     def __init__(
@@ -70,7 +75,10 @@ class ReviewModel(QObject):
         self._follower = follow(layer)
         self._pending = QTimer(self, singleShot=True, interval=0)
         self._pending.timeout.connect(self.refresh)
+        self._unexplained = 0
+        self._touched: dict[int, tuple[Row, Row]] = {}
         layer.events.features.connect(self._on_features)
+        self._follower.listeners.append(self._on_step)
         layer.events.selected_label.connect(self._on_selected_label)
         self._grey: set[int] = set()
         self._classes: list[str] | None = None
@@ -82,6 +90,7 @@ class ReviewModel(QObject):
         """Disconnect from the layer."""
         self._pending.stop()
         self.layer.events.features.disconnect(self._on_features)
+        self._follower.listeners.remove(self._on_step)
         self.layer.events.selected_label.disconnect(self._on_selected_label)
 
     def cell(self, label: int) -> pd.Series:
@@ -187,6 +196,11 @@ class ReviewModel(QObject):
     def refresh(self) -> None:
         """Rate the cells now, not when the window is idle."""
         self._pending.stop()
+        explained, touched = not self._unexplained, self._touched
+        self._unexplained, self._touched = 0, {}
+        if explained and touched and self._rate_reviewed(touched):
+            self.cells_changed.emit(list(touched))
+            return
         self._classes = self._colours = None
         self.table, self.places = self._rated(), places_of(self.layer)
         self._shade()
@@ -222,6 +236,33 @@ class ReviewModel(QObject):
             features = self._follower.table
         return rate(features, self.layer.data.shape[-2:], self.params, self.temperature)
 
+    def _rate_reviewed(self, touched: Mapping[int, tuple[Row, Row]]) -> bool:
+        """Bring the rows of reviewed cells up to date; False where all must be rated again.
+
+        Their doubt stays what it was, as does that of the others: it hangs on medians of all cells.
+        """
+        at = self.table.index.get_indexer(pd.Index(list(touched)))
+        missed = self.layer.metadata.get(OURS, {}).get(MISSED)
+        if (at < 0).any() or (missed and not places_of(self.layer).equals(self.places)):
+            return False
+        changes: dict[str, dict[int, Any]] = {}
+        for (label, (row, changed)), place in zip(touched.items(), at.tolist(), strict=True):
+            derived = reviewed_values(row, self.layer.data.shape[-2:])
+            if derived["status"] == AUTO or derived["group"] not in self.classes:
+                return False
+            known = {n: self.table[n].array[place] for n in derived if n in self.table}
+            for name, value in (changed | derived).items():
+                if name in self.table and not (name in known and same_value(known[name], value)):
+                    changes.setdefault(name, {})[label] = value
+        table = write_values(self.table, self.table.index.to_numpy(), changes)
+        if table is None:
+            return False
+        self.table = table
+        grey = self._grey & set(touched)
+        self._grey -= grey
+        recolour(self.layer, {label: touched[label][0]["class"] for label in grey})
+        return True
+
     def _shade(self) -> None:
         """Show unsure cells in grey, and others in the colours of their classes."""
         unsure = {int(n) for n in self.table.index[self.table["unsure"]]}
@@ -231,7 +272,20 @@ class ReviewModel(QObject):
         recolour(self.layer, dict(zip(groups.index.tolist(), groups.tolist(), strict=True)))
 
     def _on_features(self, event: object = None) -> None:
+        self._unexplained += 1
         self._pending.start()
+
+    def _on_step(self, action: str, record: Recorded) -> None:
+        """Learn what a change of the features was about, which has just been announced."""
+        before, after = record.before or {}, record.after or {}
+        known = [label for label, row in after.items() if row is not None and before.get(label)]
+        if action != "edit" or not after or len(known) < len(after) or not self._unexplained:
+            return
+        self._unexplained -= 1
+        for label in known:
+            old, row = before[label] or {}, after[label] or {}
+            changed = {n: v for n, v in row.items() if not same_value(old.get(n), v)}
+            self._touched[label] = (row, self._touched.get(label, ({}, {}))[1] | changed)
 
     def _on_selected_label(self, event: object = None) -> None:
         label = int(self.layer.selected_label)
@@ -242,6 +296,27 @@ class ReviewModel(QObject):
 def plane_of(layer: Labels, row: pd.Series) -> Index:
     """Return the position of a cell's plane along the leading axes of its Labels layer."""
     return plane_index(row, layer.data.shape[:-2])
+
+
+def reviewed_values(row: Row, shape: Sequence[int]) -> Row:
+    """Derive what :func:`rate` does from the features of a cell that somebody decided on.
+
+    `shape` is height and width of the image.
+    """
+    found = {name: _text(row.get(name)) for name in ADDED_COLUMNS}
+    found["status"] = found["status"] or str(row.get("origin", AUTO))
+    low, high = ((row[f"box_y{end}"], row[f"box_x{end}"]) for end in (0, 1))
+    border = min(low) <= 0 or high[0] >= shape[0] or high[1] >= shape[1]
+    marks = {"unsure": False, "doubtful": False, "touches_border": bool(border)}
+    derived = {**found, **marks, "group": row["class"], "type": row["class"]}
+    area, nucleus = row.get("area_px"), row.get("nucleus_area_px")
+    if area is not None and nucleus is not None:
+        derived["nc_ratio"] = round(nucleus / max(area - nucleus, 1), 2)
+    return derived
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def calibration_of(layer: Labels) -> tuple[float, DoubtParams]:

@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_wbc_nca.io._files import array_sha256
 from napari_wbc_nca.project.project import Project, default_folder, user_folder
 from napari_wbc_nca.widgets.planes import pixel_size, source_of
+from napari_wbc_nca.widgets.review.first_state import finish_copies
 from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class OpenProject(QObject):
 
     def close(self) -> None:
         """Write what is waiting and the corrected label images, and let go of the project."""
+        finish_copies()
         _OPEN.pop(self.folder, None)
         self._pool.shutdown(wait=True)
         self._close()
@@ -170,6 +172,7 @@ def open_project(folder: Path) -> OpenProject:
 
 def close_all() -> None:
     """Close all projects that are open, with everything written."""
+    finish_copies()
     for project in list(_OPEN.values()):
         project.close()
 

@@ -52,6 +52,7 @@ class CellsPlot(Column):
         self._model = model
         if model is not None:
             model.changed.connect(self.draw)
+            model.cells_changed.connect(lambda _: self.draw())
             model.selection_changed.connect(self.draw)
             self._offer(model.table)
         self.draw()

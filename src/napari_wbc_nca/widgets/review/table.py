@@ -67,6 +67,15 @@ class CellsTableModel(QAbstractTableModel):
         self._arrange()
         self.endResetModel()
 
+    def change_cells(self, table: pd.DataFrame, colours: Mapping[str, str]) -> None:
+        """Show other values of the rows there are; they stay where they are until sorted again."""
+        if self._filter:
+            self.set_table(table, colours)
+            return
+        self._table, self._colours = table, colours
+        last = self.index(len(self.labels) - 1, len(self._columns))
+        self.dataChanged.emit(self.index(0, 0), last)
+
     def set_filter(self, text: str) -> None:
         """Show rows that hold a text in any column of words, or satisfy ``column > number``."""
         self.beginResetModel()
@@ -203,6 +212,7 @@ class CellsTable(QWidget):
         self._model = model
         if model is not None:
             model.changed.connect(self._on_changed)
+            model.cells_changed.connect(self._on_cells)
             model.selection_changed.connect(self._on_selection)
         self._on_changed()
 
@@ -210,6 +220,12 @@ class CellsTable(QWidget):
         if self._model is not None:
             self.rows.set_table(self._model.table, self._model.colours())
             self._on_selection()
+
+    def _on_cells(self, labels: object) -> None:
+        if self._model is not None:
+            self.rows.change_cells(self._model.table, self._model.colours())
+            if self.filter.text():
+                self._on_selection()
 
     def _on_rows(self) -> None:
         """Select the cells whose rows were selected."""

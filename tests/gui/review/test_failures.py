@@ -1,0 +1,404 @@
+"""What goes wrong around a journal in a real window, and that no correction is lost by it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hands import Hands
+from qtpy.QtTest import QTest
+from reviewing import CORNERS, cells_on, open_dock, press, settle
+from squares import smear
+
+from napari_wbc_nca.project import database
+from napari_wbc_nca.project.project import Project, is_project
+from napari_wbc_nca.widgets.review.layer_journal import journal_of, keep_journal
+from napari_wbc_nca.widgets.review.open_projects import close_all
+from napari_wbc_nca.widgets.review.restore import offers_of
+
+STROKES = (((40, 10), (40, 30)), ((80, 10), (80, 40)), ((5, 60), (5, 100)))
+"""Lines of the brush, each beside the cells."""
+
+
+class Person:
+    """Opens images, paints and presses keys, and remembers how the labels were."""
+
+    def __init__(self, viewer: Any, qtbot: Any) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        self.states: list[np.ndarray] = []
+
+    def open(self, path: Path, **look: Any) -> Any:
+        """Open an image, with a layer of cells whose corrections are written."""
+        (image,) = self.viewer.open(str(path), plugin="napari")
+        layer = cells_on(self.viewer, image, **look)
+        keep_journal(layer, image)
+        self.viewer.layers.selection.active = layer
+        self.viewer.reset_view()
+        settle()
+        self.states = [layer.data.copy()]
+        return layer
+
+    def paint(self, layer: Any, number: int, label: int = 1) -> None:
+        """Draw a line with the brush."""
+        self.viewer.layers.selection.active = layer
+        layer.selected_label, layer.brush_size = label, 4
+        hands = Hands(self.viewer)
+        hands.leave()
+        hands.key("2")
+        assert layer.mode == "paint"
+        hands.drag(*STROKES[number])
+        layer.mode = "pan_zoom"
+        self.states.append(layer.data.copy())
+
+    def undo_and_redo_all(self, layer: Any) -> None:
+        """Take back all corrections by Ctrl-Z and repeat them, comparing each state."""
+        hands = Hands(self.viewer)
+        hands.leave()
+        for expected in self.states[-2::-1]:
+            hands.key("Control-Z")
+            np.testing.assert_array_equal(layer.data, expected)
+        for expected in self.states[1:]:
+            hands.key("Control-Shift-Z")
+            np.testing.assert_array_equal(layer.data, expected)
+
+    def hears(self, notes: list[str], text: str) -> None:
+        """Wait for a message."""
+        self.qtbot.waitUntil(lambda: any(text in note for note in notes), timeout=20_000)
+
+    def reopen(self, path: Path) -> Any:
+        """Close everything, open the image again and take the offer to restore."""
+        self.viewer.layers.clear()
+        close_all()
+        self.viewer.open(str(path), plugin="napari")
+        offers = offers_of(self.viewer)
+        self.qtbot.waitUntil(lambda: bool(offers.open), timeout=20_000)
+        offers.take(offers.open[-1])
+        self.qtbot.waitUntil(lambda: len(self.viewer.layers) > 1, timeout=20_000)
+        return self.viewer.layers[-1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small(window: Any) -> None:
+    """Make the picture small, which is drawn several times a stroke."""
+    shown = window.window._qt_viewer
+    for dock in (shown.dockLayerControls, shown.dockLayerList):
+        dock.hide()
+    window.window._qt_window.resize(640, 320)
+    settle()
+
+
+@pytest.fixture
+def person(viewer: Any, qtbot: Any) -> Person:
+    return Person(viewer, qtbot)
+
+
+def write_smear(path: Path, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, smear(*CORNERS), photometric="rgb", **options)
+    return path
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return write_smear(tmp_path / "images" / "smear.tif")
+
+
+def folder_of(image: Path) -> Path:
+    return image.with_suffix(".wbcproject")
+
+
+def corrections(project: Path) -> list[str]:
+    """Kinds of the edits that a project holds."""
+    with Project(project) as opened:
+        return [kind for (kind,) in opened.database.query("SELECT kind FROM edits ORDER BY id")]
+
+
+def test_two_open_images_are_corrected_in_turn(person, viewer, image):
+    other = image.with_name("other.tif")
+    tifffile.imwrite(other, smear((20, 20)), photometric="rgb")
+    first, second = person.open(image), person.open(other)
+    dock = open_dock(viewer)
+    person.paint(first, 0)
+    person.paint(second, 1)
+    viewer.layers.selection.active = first
+    settle()
+    assert dock.model.layer is first
+    dock.model.select([2])
+    press(dock.gallery, "2")
+    viewer.layers.selection.active = second
+    Hands(viewer).key("Control-Z")
+    viewer.window.remove_dock_widget(dock)
+    assert not (second.data[79:82, 10:40] == 1).any()
+    expected = first.data.copy()
+    restored = person.reopen(image)
+    np.testing.assert_array_equal(restored.data, expected)
+    assert restored.features.set_index("index").loc[2, "class"] == "lymphocyte"
+    close_all()
+    assert corrections(folder_of(image)) == ["paint", "classify"]
+    assert corrections(folder_of(other)) == ["paint"]
+
+
+def test_a_renamed_layer_goes_on_in_its_journal(person, image):
+    layer = person.open(image)
+    person.paint(layer, 0)
+    layer.name = "by another name"
+    person.paint(layer, 1)
+    person.undo_and_redo_all(layer)
+    np.testing.assert_array_equal(person.reopen(image).data, person.states[-1])
+    close_all()
+    assert corrections(folder_of(image)) == ["paint", "paint"]
+
+
+def test_a_deleted_layer_comes_back_with_its_corrections(person, viewer, image):
+    layer = person.open(image)
+    person.paint(layer, 0)
+    person.paint(layer, 1)
+    dock = open_dock(viewer)
+    viewer.layers.selection.active = layer
+    viewer.layers.remove_selected()
+    settle()
+    assert dock.model is None
+    press(dock.gallery, "n 1ud")  # keys of a review without cells do nothing
+    viewer.window.remove_dock_widget(dock)
+    del layer
+    restored = person.reopen(image)
+    np.testing.assert_array_equal(restored.data, person.states[-1])
+    person.undo_and_redo_all(restored)
+
+
+def test_a_project_that_is_moved_while_it_is_open_keeps_all_corrections(person, image, notes):
+    layer = person.open(image)
+    person.paint(layer, 0)
+    journal_of(layer).flush()
+    moved = image.parent / "elsewhere" / "smear.wbcproject"
+    moved.parent.mkdir()
+    folder_of(image).rename(moved)
+    person.paint(layer, 1)
+    person.hears(notes, "was moved")
+    person.paint(layer, 2)
+    person.undo_and_redo_all(layer)
+    assert sum("was moved" in note for note in notes) == 1
+    journal_of(layer).flush()
+    person.viewer.layers.clear()
+    close_all()
+    assert not folder_of(image).exists()  # no other one in its place
+    moved.rename(folder_of(image))
+    np.testing.assert_array_equal(person.reopen(image).data, person.states[-1])
+
+
+def test_a_missing_image_is_named_and_its_corrections_are_written_when_it_is_back(
+    person, image, notes
+):
+    layer = person.open(image)
+    hidden = image.rename(image.with_name("hidden.tif"))
+    person.paint(layer, 0)
+    person.hears(notes, "is missing; put the image back")
+    hidden.rename(image)
+    person.paint(layer, 1)
+    journal_of(layer).flush()
+    image.rename(hidden)  # from now on its project needs it no more
+    person.paint(layer, 2)
+    journal_of(layer).flush()
+    assert len(notes) == 1
+    person.undo_and_redo_all(layer)
+    journal_of(layer).flush()
+    hidden.rename(image)
+    np.testing.assert_array_equal(person.reopen(image).data, person.states[-1])
+
+
+def test_corrections_on_a_full_disk_wait_until_there_is_room(
+    person, disk: Callable[[int], Path], notes, monkeypatch
+):
+    monkeypatch.setattr(database, "_RETRY", 0.05)
+    image = write_smear(disk(1024) / "smear.tif")
+    layer = person.open(image)
+    person.paint(layer, 0)
+    journal_of(layer).flush()
+    filler = fill(image.parent)
+    number = 1
+    while not notes and number < 200:
+        person.paint(layer, number % 3, label=number)
+        number += 1
+    person.hears(notes, "make room on its disk; corrections wait in memory")
+    person.paint(layer, 2, label=number)
+    person.undo_and_redo_all(layer)
+    filler.unlink()
+    wait_written(person, layer)
+    np.testing.assert_array_equal(person.reopen(image).data, person.states[-1])
+
+
+def test_a_project_that_finds_no_room_begins_when_there_is_some(
+    person, disk: Callable[[int], Path], notes
+):
+    image = write_smear(disk(512) / "smear.tif")
+    layer = person.open(image)
+    filler = fill(image.parent, leave=8)
+    person.paint(layer, 0)
+    person.hears(notes, "make room")
+    filler.unlink()
+    person.paint(layer, 1)
+    person.undo_and_redo_all(layer)
+    wait_written(person, layer)
+    np.testing.assert_array_equal(person.reopen(image).data, person.states[-1])
+
+
+def fill(place: Path, leave: int = 0) -> Path:
+    """Fill a disk but for some KiB."""
+    found = os.statvfs(place)
+    filler = place / "filler"
+    filler.write_bytes(bytes(max(0, found.f_bavail * found.f_frsize - leave * 1024)))
+    return filler
+
+
+def wait_written(person: Person, layer: Any) -> None:
+    def written() -> bool:
+        try:
+            journal_of(layer).flush()
+        except ValueError:
+            return False
+        return True
+
+    person.qtbot.waitUntil(written, timeout=20_000)
+
+
+HOLDER = """
+import sys
+from napari_wbc_nca.project.project import Project
+with Project(sys.argv[1], create=True):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def second_napari() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Start a process that has a project open until its input is closed."""
+    started = []
+
+    def start(folder: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", HOLDER, str(folder)]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+        assert started[-1].stdout.readline() == "open\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.communicate(timeout=20)
+
+
+def test_a_project_that_a_second_napari_holds_is_used_when_it_is_closed_there(
+    person, image, notes, second_napari
+):
+    layer = person.open(image)
+    person.paint(layer, 0)
+    journal_of(layer).flush()
+    person.viewer.layers.clear()
+    close_all()
+    other = second_napari(folder_of(image))
+    layer = person.open(image)
+    person.hears(notes, "is open in another napari or command; close it there")
+    person.paint(layer, 1)
+    person.paint(layer, 2)
+    person.undo_and_redo_all(layer)
+    assert sum("another napari" in note for note in notes) == 1
+    other.communicate(timeout=20)
+    person.paint(layer, 0, label=3)
+    journal_of(layer).flush()
+    np.testing.assert_array_equal(person.reopen(image).data, person.states[-1])
+
+
+def test_a_project_that_cannot_be_written_to_is_named(person, disk, notes):
+    image = write_smear(disk(1024) / "smear.tif")
+    layer = person.open(image)
+    person.paint(layer, 0)
+    journal_of(layer).flush()
+    person.viewer.layers.clear()
+    close_all()
+    before = (folder_of(image) / database.FILE).read_bytes()
+    read_only(image.parent)
+    layer = person.open(image)
+    person.hears(notes, "cannot be written to; ask for the right to write there, or copy")
+    person.paint(layer, 1)
+    person.paint(layer, 2)
+    person.undo_and_redo_all(layer)
+    assert (folder_of(image) / database.FILE).read_bytes() == before
+
+
+def read_only(place: Path) -> None:
+    """Take the right to write on a disk, which root has in any folder of another one."""
+    command = ["mount", "-o", "remount,ro", str(place)]
+    deadline = time.monotonic() + 10
+    while subprocess.run(command, capture_output=True).returncode:
+        assert time.monotonic() < deadline, "the disk is busy"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(True, "is damaged"), (False, "install the newest napari-wbc-nca")],
+)
+def test_a_damaged_or_newer_project_is_left_alone(person, image, notes, damage, message):
+    layer = person.open(image)
+    person.paint(layer, 0)
+    journal_of(layer).flush()
+    person.viewer.layers.clear()
+    close_all()
+    file = folder_of(image) / database.FILE
+    if damage:
+        content = bytearray(file.read_bytes())
+        content[4096 : 4096 + 512] = b"\xff" * 512
+        file.write_bytes(content)
+    else:
+        newer = sqlite3.connect(file)
+        newer.execute("PRAGMA user_version = 99")
+        newer.close()
+    before = file.read_bytes()
+    layer = person.open(image)
+    person.hears(notes, message)
+    person.paint(layer, 1)
+    person.undo_and_redo_all(layer)
+    assert file.read_bytes() == before
+    assert is_project(folder_of(image))
+
+
+def test_a_stroke_on_a_large_image_does_not_stall(person, viewer, tmp_path):
+    side = 8192
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(
+        path, shape=(side, side, 3), dtype=np.uint8, photometric="rgb", tile=(512, 512)
+    )
+    person.open(path)
+
+
+def test_a_plane_of_a_stack_is_painted_and_restored(person, viewer, tmp_path):
+    path = tmp_path / "stack.tif"
+    planes = np.stack([smear((10, 10)), smear((50, 40)), smear((30, 80))])
+    tifffile.imwrite(path, planes, photometric="rgb")
+    (image,) = viewer.open(str(path), plugin="napari")
+    layer = viewer.add_labels(np.zeros(planes.shape[:3], np.uint32), name="stack cells")
+    layer.data[1, 50:70, 40:60] = 1
+    keep_journal(layer, image)
+    viewer.dims.set_point(0, 1)
+    viewer.reset_view()
+    settle()
+    person.states = [layer.data.copy()]
+    person.paint(layer, 0, label=7)
+    viewer.dims.set_point(0, 2)
+    settle()
+    person.paint(layer, 1, label=8)
+    assert set(np.unique(layer.data[1])) == {0, 1, 7}
+    assert set(np.unique(layer.data[2])) == {0, 8}
+    person.undo_and_redo_all(layer)
+    restored = person.reopen(path)
+    np.testing.assert_array_equal(restored.data, person.states[-1])
+    QTest.qWait(0)
