@@ -111,5 +111,6 @@ def _column(cells: Cells, name: str, default: object) -> np.ndarray:
     if name not in cells:
         size = len(cells) if isinstance(cells, pd.DataFrame) else len(cells["class"])
         return np.full(size, default, object)
-    values = np.asarray(cells[name], object)
-    return np.where(pd.isna(values), default, values)
+    values = np.array(cells[name], object)
+    values[pd.isna(values)] = default
+    return values

@@ -134,7 +134,7 @@ def show_same_rows(layer: Labels, table: pd.DataFrame) -> bool:
     napari checks a new table column by column and lists its labels again, which takes longer than
     the correction of a cell.
     """
-    known = getattr(layer, "_feature_table", None)
+    known: Any = getattr(layer, "_feature_table", None)
     if not hasattr(known, "_values"):
         return False
     known._values = table

@@ -55,7 +55,7 @@ class FirstState(QObject):
             if (region.plane, row) in self._missing:
                 self._copy_piece(region.plane, row)
                 first, last = max(y, row), min(y + height, row + self._step)
-                here = (*region.plane, slice(first, last), slice(x, x + width))
+                here: tuple[Any, ...] = (*region.plane, slice(first, last), slice(x, x + width))
                 self._copy[here] = region.before[first - y : last - y]
 
     def finish(self) -> None:
@@ -64,7 +64,7 @@ class FirstState(QObject):
             self._copy_next()
 
     def _copy_piece(self, plane: tuple[int, ...], row: int) -> None:
-        where = (*plane, slice(row, row + self._step))
+        where: tuple[Any, ...] = (*plane, slice(row, row + self._step))
         self._copy[where] = self._data[where]
         self._missing.discard((plane, row))
 

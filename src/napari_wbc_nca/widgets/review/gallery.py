@@ -109,8 +109,8 @@ class Gallery(QAbstractScrollArea):
         for name, labels in self._listed:
             self._groups.append(Group(name, labels, top))
             top += HEADER * bool(name) + -(-len(labels) // self._columns) * _STEP
-        labels = [group.labels for group in self._groups]
-        self._order = np.concatenate([np.zeros(0, np.int64), *labels])
+        listed = [group.labels for group in self._groups]
+        self._order = np.concatenate([np.zeros(0, np.int64), *listed])
         bar = self.verticalScrollBar()
         bar.setRange(0, max(0, top - self.viewport().height()))
         bar.setPageStep(self.viewport().height())
