@@ -17,22 +17,19 @@ from qtpy.QtCore import Qt
 from squares import CHECKPOINT, MANIFEST, Workflow, assemble
 
 from napari_wbc_nca.io import model_store
+from napari_wbc_nca.io._files import HOME
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.widgets import method_form
-from napari_wbc_nca.widgets.review import open_projects, restore
+from napari_wbc_nca.widgets.review import open_projects
 from napari_wbc_nca.widgets.segment import SegmentWidget
 from napari_wbc_nca.workflow import segment
 
 
 @pytest.fixture(autouse=True)
 def projects(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep projects of arrays out of the user's own folder, and close all that were opened."""
+    """Keep projects and settings out of the user's own folder, and close all that were opened."""
 
-    def user_folder(name: str) -> Any:
-        return tmp_path / "projects" / f"{name}.wbcproject"
-
-    monkeypatch.setattr(open_projects, "user_folder", user_folder)
-    monkeypatch.setattr(restore, "user_folder", user_folder)
+    monkeypatch.setenv(HOME, str(tmp_path / "home"))
     yield
     open_projects.close_all()
 

@@ -272,3 +272,15 @@ def test_a_difference_leads_from_one_state_to_another():
     assert [(r.plane, r.origin, r.after.shape) for r in regions] == [((1,), (2, 3), (2, 1))]
     with pytest.raises(ValueError, match="add the new labels as a layer"):
         difference(before, rows, after[0], new)
+
+
+def test_an_image_of_many_files_is_known_by_what_describes_them(tmp_path):
+    path = tmp_path / "slide.zarr"
+    (path / "0").mkdir(parents=True)
+    (path / "zarr.json").write_text("{}")
+    (path / "0" / "c0").write_bytes(b"pixels")
+    with Project(tmp_path / "p", create=True) as project:
+        known = project.add_image(path)
+        assert project.find_image(path) == known
+        (path / "zarr.json").write_text('{"other": 1}')
+        assert project.find_image(path) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -95,7 +96,7 @@ class Project:
         if sha256 is None and not path.exists():
             raise ProjectError(f"{path} is missing; put the image back, or say where it is now")
         stored = self._relative(path) if sha256 is None else path.name
-        sha256 = sha256 or file_sha256(path)
+        sha256 = sha256 or _sha256(path)
 
         def insert(connection: sqlite3.Connection) -> int:
             connection.execute(
@@ -111,7 +112,7 @@ class Project:
 
     def find_image(self, path: Path, sha256: str | None = None) -> ImageRecord | None:
         """Find an image by its hash, of a file where none is given; None where it is unknown."""
-        sha256 = sha256 or file_sha256(path)
+        sha256 = sha256 or _sha256(path)
         return next((image for image in self.images() if image.sha256 == sha256), None)
 
     def layers(self, image: ImageRecord) -> Iterator[LayerRecord]:
@@ -201,6 +202,22 @@ class Project:
 
     def _absolute(self, stored: str) -> Path:
         return Path(os.path.normpath(self.folder.resolve() / stored))
+
+
+def _sha256(path: Path) -> str | None:
+    """Compute the hash by which an image is known.
+
+    Of a folder, such as an OME-Zarr, it is that of the names and sizes of its files, and of the
+    contents of those that describe it: its pixels may be more than can be read in a while.
+    """
+    if not path.is_dir():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for file in sorted(one for one in path.rglob("*") if one.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
+        if file.suffix == ".json" or file.name.startswith(".z"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def default_folder(image: Path) -> Path:

@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
 from hands import Hands
-from qtpy.QtTest import QTest
+from napari.layers._source import layer_source
 from reviewing import CORNERS, cells_on, open_dock, press, settle
 from squares import smear
 
 from napari_wbc_nca.project import database
 from napari_wbc_nca.project.project import Project, is_project
+from napari_wbc_nca.widgets.review import first_state
 from napari_wbc_nca.widgets.review.layer_journal import journal_of, keep_journal
 from napari_wbc_nca.widgets.review.open_projects import close_all
 from napari_wbc_nca.widgets.review.restore import offers_of
@@ -371,13 +374,42 @@ def test_a_damaged_or_newer_project_is_left_alone(person, image, notes, damage, 
     assert is_project(folder_of(image))
 
 
-def test_a_stroke_on_a_large_image_does_not_stall(person, viewer, tmp_path):
-    side = 8192
-    path = tmp_path / "large.tif"
-    tifffile.imwrite(
-        path, shape=(side, side, 3), dtype=np.uint8, photometric="rgb", tile=(512, 512)
-    )
-    person.open(path)
+def test_a_stroke_on_a_large_image_neither_stalls_nor_reads_it(person, viewer, tmp_path):
+    side, read = 8192, []
+
+    def block(number: int) -> np.ndarray:
+        read.append(number)
+        return np.full((1024, 1024), 200, np.uint8)
+
+    whole = da.block([[lazy(block, 8 * y + x) for x in range(8)] for y in range(8)])
+    path = tmp_path / "slide.svs"
+    path.write_bytes(b"known by its hash")
+    with layer_source(path=str(path)):
+        image = viewer.add_image([whole, np.full((1024, 1024), 200, np.uint8)], multiscale=True)
+    layer = viewer.add_labels(np.zeros((side, side), np.uint8), name="cells")
+    keep_journal(layer, image)
+    viewer.reset_view()
+    settle()
+    read.clear()
+    layer.selected_label, layer.brush_size, layer.mode = 3, 200, "paint"
+    Hands(viewer).drag((2000, 2000), (2000, 5000))
+    assert (layer.data[2000, 2000:5000] == 3).all()
+    assert first_state._UNFINISHED  # the labels of before are copied piece by piece, not at once
+    assert read == []
+    expected = layer.data[1500:2500:7, 1500:5500:7].copy()
+    layer.undo()
+    assert not layer.data[1500:2500:7, 1500:5500:7].any()
+    layer.redo()
+    journal_of(layer).flush()
+    close_all()
+    with Project(path.with_suffix(".wbcproject")) as project:
+        labels, _ = project.journal(1).restore()
+    np.testing.assert_array_equal(labels[1500:2500:7, 1500:5500:7], expected)
+    assert read == []
+
+
+def lazy(block: Callable[[int], np.ndarray], number: int) -> Any:
+    return da.from_delayed(dask.delayed(block)(number), (1024, 1024), np.uint8)
 
 
 def test_a_plane_of_a_stack_is_painted_and_restored(person, viewer, tmp_path):
@@ -401,4 +433,31 @@ def test_a_plane_of_a_stack_is_painted_and_restored(person, viewer, tmp_path):
     person.undo_and_redo_all(layer)
     restored = person.reopen(path)
     np.testing.assert_array_equal(restored.data, person.states[-1])
-    QTest.qWait(0)
+
+
+def test_a_journal_that_is_off_writes_nothing_until_it_is_on(person, viewer, image):
+    layer = person.open(image)
+    dock = open_dock(viewer)
+    dock.reviewer.setText("A. Meyer")
+    dock.reviewer.editingFinished.emit()
+    dock.journal.headline.click()
+    dock.journal.content.keep.click()
+    person.paint(layer, 0)
+    assert not folder_of(image).exists()
+    dock.journal.content.keep.click()
+    person.paint(layer, 1)
+    dock.journal.content.keep.click()
+    person.paint(layer, 2)
+    viewer.window.remove_dock_widget(dock)
+    settle()
+    dock = open_dock(viewer)
+    assert dock.reviewer.text() == "A. Meyer"
+    assert not dock.journal.content.keep.isChecked()
+    dock.journal.content.keep.setChecked(True)
+    viewer.window.remove_dock_widget(dock)
+    person.paint(layer, 0, label=2)
+    person.undo_and_redo_all(layer)
+    journal_of(layer).flush()
+    np.testing.assert_array_equal(person.reopen(image).data, person.states[-1])
+    close_all()
+    assert corrections(folder_of(image))[:2] == ["paint", "replace"]

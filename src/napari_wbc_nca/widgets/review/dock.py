@@ -13,11 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QTabWidget, QWid
 
 from napari_wbc_nca.cell_types import UNSURE
 from napari_wbc_nca.ops.review_table import rate
+from napari_wbc_nca.project.settings import load_settings
 from napari_wbc_nca.widgets.base import ViewerWidget
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.images.dock import IMAGES, ImagesWidget
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import (
+    Section,
     add_row,
     form_layout,
     row,
@@ -31,6 +33,7 @@ from napari_wbc_nca.widgets.review.card import CellCard
 from napari_wbc_nca.widgets.review.crops import CropSource
 from napari_wbc_nca.widgets.review.differential_table import FOLDER, THIS, DifferentialTable
 from napari_wbc_nca.widgets.review.gallery import Gallery
+from napari_wbc_nca.widgets.review.journal_form import JournalForm, change_settings
 from napari_wbc_nca.widgets.review.keys import (
     DOCKS,
     PLAIN,
@@ -160,6 +163,8 @@ class ReviewWidget(ViewerWidget):
     def _make_parts(self) -> None:
         self.layer = LayerBox(Labels, "Layer of cells to review")
         self.reviewer = QLineEdit(placeholderText="name, written beside each decision")
+        self.reviewer.setText(load_settings().reviewer)
+        self.journal = Section("Settings", JournalForm())
         self.differential = DifferentialTable()
         self.differential.others = self._tables_of
         self.order = QPushButton("Sort by doubt")
@@ -203,6 +208,7 @@ class ReviewWidget(ViewerWidget):
         self.add(RestoreButton(self.viewer), top, self.differential)
         self.add(row(self.order, self.all), self.tabs)
         self.add(row(*self.buttons[:3]), row(*self.buttons[3:]), self.status, self.card, self.keys)
+        self.add(self.journal)
         self.rows.setStretchFactor(self.tabs, 1)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
@@ -303,6 +309,7 @@ class ReviewWidget(ViewerWidget):
         self.card.show_cells(self.model, crops)
 
     def _on_reviewer(self) -> None:
+        change_settings(reviewer=self.reviewer.text().strip())
         if self.model is not None:
             self.model.reviewer = self.reviewer.text().strip()
 
