@@ -131,34 +131,40 @@ def recolour(layer: Labels, classes: Mapping[int, str]) -> None:
     colormap = layer.colormap
     if not classes or not isinstance(colormap, DirectLabelColormap) or OURS not in layer.metadata:
         return
-    # As text, which napari reads once a colour, not once a label.
-    known = {label: as_hex(colour) for label, colour in colormap.color_dict.items()}
-    if known.get(None) == NEW:  # labels that are not listed have this colour already
+    known = colormap.color_dict
+    if as_hex(known[None]) == NEW:  # labels that are not listed have this colour already
         classes = {k: name for k, name in classes.items() if name != UNKNOWN or k in known}
     chosen = layer_colours(layer, without=classes)
     for name in classes.values():
         if name not in chosen:
-            chosen[name] = _free_colour(name, set(known.values()))
-    changed = {k: chosen[name] for k, name in classes.items() if known.get(k) != chosen[name]}
-    if changed and not _recolour_in_place(layer, known, changed):
-        layer.colormap = DirectLabelColormap(color_dict=known | changed)
+            chosen[name] = _free_colour(name, {as_hex(colour) for colour in known.values()})
+    changed = {
+        k: chosen[name]
+        for k, name in classes.items()
+        if k not in known or as_hex(known[k]) != chosen[name]
+    }
+    if changed and not _recolour_in_place(layer, changed):
+        # As text, which napari reads once a colour, not once a label.
+        texts = {label: as_hex(colour) for label, colour in known.items()}
+        layer.colormap = DirectLabelColormap(color_dict=texts | changed)
 
 
-def _recolour_in_place(
-    layer: Labels, known: Mapping[int | None, str], changed: Mapping[int, str]
-) -> bool:
+def _recolour_in_place(layer: Labels, changed: Mapping[int, str]) -> bool:
     """Give a few cells colours that others have, and draw only these cells again.
 
     With a new colormap napari would translate and outline every pixel of the layer, seconds for
     4096² pixels. False where that cannot be helped.
     """
     colormap, table = layer.colormap, layer.features
-    twins = {colour: label for label, colour in known.items() if label and label not in changed}
-    few = len(changed) <= _FEW and set(changed.values()) <= set(twins)
     usual = layer.dtype.itemsize >= _WIDE and layer.visible and not layer.multiscale
     # Without outlines napari draws from its store of colours, not from the labels.
     usual = usual and layer.contour > 0 and layer._slice_input.ndisplay == 2
-    if not (few and usual and "box_y0" in table and hasattr(layer, "_partial_labels_refresh")):
+    if len(changed) > _FEW or not (
+        usual and "box_y0" in table and hasattr(layer, "_partial_labels_refresh")
+    ):
+        return False
+    twins = _twins(colormap, set(changed.values()), changed)
+    if len(twins) < len(set(changed.values())):
         return False
     for label, colour in changed.items():
         _extend(colormap, label, twins[colour])
@@ -168,6 +174,19 @@ def _recolour_in_place(
         layer._updated_slice = (*lead, slice(y0, y1), slice(x0, x1))
         layer._partial_labels_refresh()
     return True
+
+
+def _twins(
+    colormap: DirectLabelColormap, colours: Collection[str], without: Collection[int]
+) -> dict[str, int]:
+    """Return a label that has each of some colours, of those that have one."""
+    found: dict[str, int] = {}
+    for label, colour in colormap.color_dict.items():
+        if len(found) == len(colours):
+            break
+        if label and label not in without and (text := as_hex(colour)) in colours:
+            found.setdefault(text, label)
+    return found
 
 
 def layer_colours(layer: Labels, without: Collection[int] = ()) -> dict[str, str]:
