@@ -228,7 +228,7 @@ def test_corrections_on_a_full_disk_wait_until_there_is_room(
     journal_of(layer).flush()
     filler = fill(image.parent)
     number = 1
-    while not notes and number < 200:
+    while not notes and number < 20:
         person.paint(layer, number % 3, label=number)
         number += 1
     person.hears(notes, "make room on its disk; corrections wait in memory")

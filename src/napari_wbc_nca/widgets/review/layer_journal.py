@@ -252,7 +252,7 @@ class LayerJournal:
         self._first = None
 
         def begin_here(project: Project) -> None:
-            rows = rows_of(table) | places
+            rows = {**rows_of(table), **places}
             apply_rows(rows, edit.rows, forward=False)
             image = project.add_image(place.path, place.pixel_size, place.sha256)
             unique = project.free_name(image, name)
