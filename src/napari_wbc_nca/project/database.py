@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -86,6 +87,8 @@ _POLL, _RETRY = 0.1, 2.0
 """Seconds between looks at a job, and between tries to write on a full disk."""
 _PASSING = ("SQLITE_FULL",)
 """Errors of SQLite that pass without the project being opened again."""
+_ROOM = 2**16
+"""Bytes below which a disk counts as full: a new database takes as much."""
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """Errors of SQLite that say that the file is no database, or not a whole one."""
 
@@ -265,7 +268,7 @@ class Database:
 
     def _unopened(self, error: sqlite3.DatabaseError) -> BaseException:
         """Say why it cannot be opened: damaged, unless its disk is full and the like."""
-        damaged = getattr(error, "sqlite_errorname", "") in _DAMAGED
+        damaged = self._kind(error) in _DAMAGED
         return self._damaged(error) if damaged else self._unwritten(error)
 
     def _damaged(self, why: object) -> ProjectError:
@@ -301,7 +304,7 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 self.failure = self._unwritten(error)
-                self._waiting = getattr(error, "sqlite_errorname", "") in _PASSING
+                self._waiting = self._kind(error) in _PASSING
                 self.on_failure(self.failure)
                 if not self._waiting or self._closing.is_set():
                     raise self.failure from error
@@ -330,11 +333,19 @@ class Database:
             )
         )
 
+    def _kind(self, error: BaseException) -> str:
+        """Return SQLite's name of an error; on a full disk it does not always say so."""
+        name = str(getattr(error, "sqlite_errorname", ""))
+        full = name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and (
+            shutil.disk_usage(self.folder).free < _ROOM
+        )
+        return "SQLITE_FULL" if full else name
+
     def _unwritten(self, error: BaseException) -> BaseException:
         if not isinstance(error, sqlite3.Error):
             return error
         remedy = {
             "SQLITE_FULL": "make room on its disk; corrections wait in memory until there is room",
             "SQLITE_BUSY": "close the program that uses it, then open the project again",
-        }.get(getattr(error, "sqlite_errorname", ""), "check its disk, then open the project again")
+        }.get(self._kind(error), "check its disk, then open the project again")
         return ProjectError(f"{self.path} cannot be written: {error}; {remedy}")
