@@ -143,14 +143,17 @@ def holds(truth: GroundTruth, cell: int, y: float, x: float) -> bool:
 def measure(queue: pd.DataFrame) -> dict[str, Any]:
     """Count the wrong items in the first fifth of a queue, over the most that can be there.
 
-    Items without a doubt are in no queue; they count as wrong all the same.
+    Items without a doubt are in no queue; they count as wrong all the same, but not in the share
+    ``in the queue``.
     """
     order = queue.dropna(subset="doubt").sort_values("doubt", ascending=False, kind="stable")
     looked = order.head(round(FIRST * len(order)))
     wrong, found = int((queue["wrong"] != "").sum()), int((looked["wrong"] != "").sum())
-    most = min(wrong, len(looked))
     kinds = queue["wrong"].value_counts().drop("", errors="ignore").to_dict()
-    return {"items": len(order), "wrong": wrong, **kinds, "found": found, "share": found / most}
+    absent = int(queue["doubt"].isna().sum())
+    shares = [found / max(1, min(count, len(looked))) for count in (wrong, wrong - absent)]
+    counts = {"items": len(order), "wrong": wrong, **kinds, "not in the queue": absent}
+    return {**counts, "found": found, "share": shares[0], "share in the queue": shares[1]}
 
 
 def rank(folder: Path, sets: list[str]) -> None:
@@ -172,8 +175,8 @@ def rank(folder: Path, sets: list[str]) -> None:
 
 def line(found: dict[str, Any]) -> str:
     """Write a measurement in a line."""
-    counts = ", ".join(f"{key} {value}" for key, value in found.items() if key != "share")
-    return f"{found['share']:.2f} ({counts})"
+    counts = ", ".join(f"{key} {value}" for key, value in found.items() if "share" not in key)
+    return f"{found['share']:.2f}, in the queue {found['share in the queue']:.2f} ({counts})"
 
 
 def main() -> None:

@@ -39,7 +39,6 @@ def cells(**columns):
         ({"roundness": [0.6] + [0.9] * 5}, "roundness"),
         ({"centre_offset": [0.3] + [0.02] * 5}, "offset"),
         ({"surroundings": [0.5] + [0.1] * 5}, "surroundings"),
-        ({"density": [0.05] + [0.6] * 5}, "pale"),
         ({"relative_diameter": [0.5] + [1.0] * 5}, "diameter"),
         ({"box_y0": [0] + [10] * 5}, "border"),
         ({"area_px": [900, 101, 99, 100, 102, 98]}, "size"),

@@ -24,7 +24,6 @@ REASONS = {
     "roundness": "the outline is not round",
     "offset": "the outline lies to one side of where the cell was found",
     "surroundings": "the model sees more of the cell outside of the outline",
-    "pale": "the cell is pale",
     "diameter": "it is smaller or larger than cells of this image should be",
     "size": "its size is unusual among the cells here",
     "nc_ratio": "its N:C ratio is unusual for its type here",
@@ -33,15 +32,14 @@ REASONS = {
 """Part of the doubt to the reason that a reviewer reads."""
 
 _RAMPS = {
-    "outline_agreement": ("outline_agreement", 0.96, 0.80),
-    "contrast": ("contrast", 0.42, 0.15),
-    "roundness": ("roundness", 0.86, 0.66),
-    "offset": ("centre_offset", 0.05, 0.20),
-    "surroundings": ("surroundings", 0.25, 0.40),
-    "pale": ("density", 0.25, 0.10),
+    "outline_agreement": ("outline_agreement", 0.96, 0.89),
+    "contrast": ("contrast", 0.38, 0.11),
+    "roundness": ("roundness", 0.86, 0.65),
+    "offset": ("centre_offset", 0.04, 0.16),
+    "surroundings": ("surroundings", 0.23, 0.36),
 }
 """Part to the column it is made of, the value up to which that is usual, and from which extreme."""
-_DIAMETER = 0.1, 0.5  # logarithm of a usual and of an extreme diameter over that of the run
+_DIAMETER = 0.05, 0.3  # logarithm of a usual and of an extreme diameter over that of the run
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,11 @@ class DoubtParams:
     probability: float = bounded(1.0, "Weight of a low probability", 0, 1)
     margin: float = bounded(0.6, "Weight of a small margin between two types", 0, 1)
     agreement: float = bounded(0.5, "Weight of types that change on rotation", 0, 1)
-    outline_agreement: float = bounded(0.5, "Weight of outlines that change on rotation", 0, 1)
-    contrast: float = bounded(0.5, "Weight of a faint outline", 0, 1)
+    outline_agreement: float = bounded(0.7, "Weight of outlines that change on rotation", 0, 1)
+    contrast: float = bounded(0.7, "Weight of a faint outline", 0, 1)
     roundness: float = bounded(0.7, "Weight of an outline that is not round", 0, 1)
-    offset: float = bounded(0.5, "Weight of an outline beside where the cell was found", 0, 1)
-    surroundings: float = bounded(0.5, "Weight of signs of the cell around its outline", 0, 1)
-    pale: float = bounded(0.5, "Weight of a pale cell", 0, 1)
+    offset: float = bounded(0.7, "Weight of an outline beside where the cell was found", 0, 1)
+    surroundings: float = bounded(0.7, "Weight of signs of the cell around its outline", 0, 1)
     diameter: float = bounded(0.7, "Weight of a diameter unlike that of the run", 0, 1)
     size: float = bounded(0.3, "Weight of a size unlike the other cells'", 0, 1)
     nc_ratio: float = bounded(0.2, "Weight of an unusual N:C ratio", 0, 1)
@@ -64,7 +61,7 @@ class DoubtParams:
     unsure_below: float = bounded(
         0.5, "Calibrated probability below which a type is 'unsure'", 0, 1
     )
-    doubtful_above: float = bounded(0.25, "Doubt above which a cell is to be reviewed", 0, 1)
+    doubtful_above: float = bounded(0.5, "Doubt above which a cell is to be reviewed", 0, 1)
 
 
 def doubt(

@@ -357,7 +357,6 @@ class CellSegmenter:
         measures = {
             "contrast": outline_contrast(density.mean(-1).clip(0), cell, width),
             "roundness": roundness(cell),
-            "density": float(density[cell].mean()),
             "relative_diameter": 2 * float(np.sqrt(cell.sum() / np.pi)) / diameter,
         }
         for name, projection in _LIKELIHOODS.items():

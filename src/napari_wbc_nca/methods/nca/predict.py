@@ -45,6 +45,7 @@ _SMOOTH = 1 / 8  # σ of the smoothing that peaks are looked for in, in diameter
 _APART = 0.6  # least distance of two peaks, in diameters
 _LEAST = 0.45  # least probability of a peak
 _CANDIDATE = 0.2  # least probability of a place that a reviewer should check
+_RIM = 0.05  # width of the rim of a field where a weak peak is no such place, in diameters
 _SMALLEST_TILE = 16  # model pixels
 
 
@@ -212,6 +213,11 @@ def _locate_unprompted(
     missed = [
         Candidate(*view.to_image(centre), height, reason)
         for centre, height in peaks
-        if height <= _LEAST
+        if height <= _LEAST and _to_border(centre, view.shape) >= _RIM * checkpoint.diameter
     ]
     return [centre for centre, height in peaks if height > _LEAST], missed
+
+
+def _to_border(centre: Centre, shape: tuple[int, int]) -> float:
+    """Measure how far a position is from the nearest border of a field, in its pixels."""
+    return min(min(at, size - 1 - at) for at, size in zip(centre, shape, strict=True))
