@@ -123,7 +123,8 @@ def test_a_trained_checkpoint_segments(method, trained):
     assert isinstance(found, Segmentation)
     assert list(found.cells.columns[: len(COLUMNS)]) == COLUMNS
     rest = [f"p_{n}" for n in trained[1].classes]
-    rest += ["contrast", "cell_likelihood", "nucleus_likelihood", "rotation_agreement"]
+    rest += ["contrast", "roundness", "relative_diameter", "cell_likelihood", "surroundings"]
+    rest += ["nucleus_likelihood", "outline_agreement", "centre_offset", "rotation_agreement"]
     assert list(found.cells.columns[len(COLUMNS) :]) == rest
     cell, nucleus = found.labels["cell"], found.labels["nucleus"]
     assert cell.shape == nucleus.shape == image.shape
