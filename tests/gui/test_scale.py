@@ -111,6 +111,8 @@ def test_circle_goes_with_the_choice_and_with_the_widget(viewer, widget):
     widget.form.scale.set_diameter(25)
     viewer.window.remove_dock_widget(widget)
     assert CIRCLE not in [layer.name for layer in viewer.layers]
+    viewer.add_image(smear((60, 60)), scale=(0.2, 0.2), units=("um", "um"))
+    assert CIRCLE not in [layer.name for layer in viewer.layers]
 
 
 def test_circle_that_a_person_deleted_is_no_trouble(viewer, widget):

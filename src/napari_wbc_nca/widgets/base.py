@@ -26,6 +26,8 @@ WIDTH = 376
 """Width in pixels that every dock widget asks for, whatever it shows."""
 HEIGHT = 160
 """Least height in pixels; what does not fit is scrolled to."""
+EVENTS = ("inserted", "removed", "reordered", "renamed")
+"""Events of a list of layers that dock widgets follow."""
 
 
 T = TypeVar("T")
@@ -59,9 +61,12 @@ class ViewerWidget(QScrollArea):
             for layer in napari_viewer.layers:
                 turn_layer(layer)
         napari_viewer.layers.events.inserted.connect(_turn_inserted)
-        for name in ("inserted", "removed", "reordered", "renamed"):
-            getattr(napari_viewer.layers.events, name).connect(self._layers_event)
-        napari_viewer.layers.selection.events.active.connect(self._active_event)
+        self._followed = [
+            *((getattr(napari_viewer.layers.events, name), self._layers_event) for name in EVENTS),
+            (napari_viewer.layers.selection.events.active, self._active_event),
+        ]
+        for emitter, react in self._followed:
+            emitter.connect(react)
         offers_of(napari_viewer)
 
     def add(self, *parts: QWidget) -> None:
@@ -91,6 +96,8 @@ class ViewerWidget(QScrollArea):
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.on_close()
+            for emitter, react in self._followed:
+                emitter.disconnect(react)
 
     def _layers_event(self, event: Any = None) -> None:
         # The viewer's list of layers outlives its window.

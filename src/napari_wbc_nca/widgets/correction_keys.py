@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from napari import (
@@ -38,7 +38,7 @@ from napari_wbc_nca.widgets.correction_operations import (
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import adapt_features_widget
 
-_STROKES: WeakKeyDictionary[Viewer, tuple[str, Stroke]] = WeakKeyDictionary()
+_STROKES: WeakKeyDictionary[Viewer, tuple[str, ref[Stroke]]] = WeakKeyDictionary()
 """Operation and line that a viewer waits for."""
 
 
@@ -75,8 +75,8 @@ def start_classification(viewer: Viewer, number: int, layer: Labels | None = Non
 
 def _stop(viewer: Viewer) -> str:
     """Cancel the operation that waits for a line; return its name, or an empty text."""
-    name, stroke = _STROKES.get(viewer, ("", None))
-    if stroke is not None:
+    name, known = _STROKES.get(viewer, ("", None))
+    if known is not None and (stroke := known()) is not None:
         stroke.close()
     return name
 
@@ -95,7 +95,7 @@ def _wait(viewer: Viewer, layer: Labels, name: str) -> None:
         viewer.help = layer.help
 
     viewer.layers.selection.active = layer
-    _STROKES[viewer] = (name, Stroke(viewer, layer, draw, closed))
+    _STROKES[viewer] = (name, ref(Stroke(viewer, layer, draw, closed)))  # the layer keeps it
     viewer.help = f"{OPERATIONS[name].tip}; a click cancels"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+from weakref import WeakKeyDictionary, ref
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -27,6 +28,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 ACCENT = """
 QPushButton { background: #3d5fc4; color: white; font-weight: bold; font-size: 14px; }
 QPushButton:hover { background: #4f73dd; }
@@ -38,6 +42,27 @@ LABEL_WIDTH = 90
 
 
 W = TypeVar("W", bound=QWidget)
+
+
+class OpenDocks(Generic[W]):
+    """The open dock of one kind in each viewer; it keeps neither of them alive."""
+
+    def __init__(self) -> None:
+        self._docks: WeakKeyDictionary[Viewer, ref[W]] = WeakKeyDictionary()
+
+    def get(self, viewer: Viewer) -> W | None:
+        """Return the open dock of `viewer`; None where there is none."""
+        known = self._docks.get(viewer)
+        return None if known is None else known()
+
+    def add(self, viewer: Viewer, dock: W) -> None:
+        """Take `dock` for the open one of `viewer`."""
+        self._docks[viewer] = ref(dock)
+
+    def discard(self, viewer: Viewer, dock: W) -> None:
+        """Forget `dock`, unless another has been opened in `viewer` since."""
+        if self.get(viewer) is dock:
+            del self._docks[viewer]
 
 
 def with_tip(widget: W, tip: str) -> W:

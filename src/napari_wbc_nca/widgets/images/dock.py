@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer, Signal
@@ -20,6 +19,7 @@ from napari_wbc_nca.widgets.base import Computation, Form, RunWidget, require
 from napari_wbc_nca.widgets.images.image_list import ImageList
 from napari_wbc_nca.widgets.images.open_image import ImageOpener
 from napari_wbc_nca.widgets.layout import (
+    OpenDocks,
     PathRow,
     add_row,
     big_button,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 MODEL = "wbc-smear"
 """Model where the Segment dock is not open."""
 NEXT, PREVIOUS = "Alt+PgDown", "Alt+PgUp"
-IMAGES: WeakKeyDictionary[Viewer, ImagesWidget] = WeakKeyDictionary()
+IMAGES: OpenDocks[ImagesWidget] = OpenDocks()
 """The open dock of each viewer."""
 
 
@@ -76,7 +76,7 @@ class ImagesWidget(RunWidget):
         self._reading: Job | None = None
         self._make_parts()
         self._connect()
-        IMAGES[self.viewer] = self
+        IMAGES.add(self.viewer, self)
         self._show_folder()
         QTimer.singleShot(0, lambda: share_place(self, SegmentWidget))
 
@@ -189,8 +189,7 @@ class ImagesWidget(RunWidget):
     def on_close(self) -> None:
         """Save the open image, and let go of the projects."""
         super().on_close()
-        if IMAGES.get(self.viewer) is self:
-            del IMAGES[self.viewer]
+        IMAGES.discard(self.viewer, self)
         self.opener.close()
         self.images.images.thumbnails.close()
         self._let_go()

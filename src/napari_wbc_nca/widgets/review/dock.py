@@ -72,7 +72,7 @@ class ReviewWidget(ViewerWidget):
         self._connect()
         bind_review_keys()
         outline_selection(self.viewer)
-        DOCKS[self.viewer] = self
+        DOCKS.add(self.viewer, self)
         self._offer(self.viewer.layers.selection.active)
         self._on_layer()
         QTimer.singleShot(0, lambda: share_place(self, SegmentWidget))
@@ -153,8 +153,7 @@ class ReviewWidget(ViewerWidget):
 
     def on_close(self) -> None:
         """Disconnect from the layer and from the canvas."""
-        if DOCKS.get(self.viewer) is self:
-            del DOCKS[self.viewer]
+        DOCKS.discard(self.viewer, self)
         self.canvas.close()
         if self.model is not None:
             self.model.close()

@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from napari import current_viewer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTableView, QTableWidget, QWidget
 
 from napari_wbc_nca.widgets.correction_keys import bind_key, keys_of
+from napari_wbc_nca.widgets.layout import OpenDocks
 
 if TYPE_CHECKING:
-    from napari import Viewer
     from napari.layers import Labels
     from qtpy.QtGui import QKeyEvent
 
@@ -90,7 +89,7 @@ class KeysTableWidget(QTableWidget):
             super().keyPressEvent(event)
 
 
-DOCKS: WeakKeyDictionary[Viewer, QWidget] = WeakKeyDictionary()
+DOCKS: OpenDocks[QWidget] = OpenDocks()
 """Open Review dock of each viewer."""
 
 

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import pandas as pd
 from napari.layers import Image
@@ -73,7 +73,7 @@ class Offers(QObject):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self._viewer = ref(viewer)
         self.open: list[Offer] = []
         self.paused = False
         self._found.connect(self._on_found)
@@ -120,23 +120,33 @@ class Offers(QObject):
         place.project.close_unused()
 
     def _on_found(self, offer: Offer) -> None:
-        if offer.image not in self.viewer.layers:
+        viewer = self._viewer()
+        if viewer is None or offer.image not in viewer.layers:
             return
         self.open.append(offer)
         self.changed.emit()
         message = f"{offer.image.name}: {offer.text}?"
-        actions = (("Restore", lambda _: self.take(offer)),)
-        notification_manager.dispatch(Notification(message, "info", actions))
+        known, image = ref(self), ref(offer)  # napari keeps all notifications
+
+        def restore(_: Any) -> None:
+            offers, chosen = known(), image()
+            if offers is not None and chosen is not None:
+                offers.take(chosen)
+
+        notification_manager.dispatch(Notification(message, "info", (("Restore", restore),)))
 
     def _on_read(
         self, offer: Offer, record: LayerRecord, journal: Journal, state: tuple[Any, dict[int, Row]]
     ) -> None:
         """Add a layer as its project holds it; its corrections go on in the same journal."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
         labels, rows = state
         table = table_of(cell_rows(rows), pd.DataFrame({"index": [], "label": [], "class": []}))
         made = {**record.run, "source_id": str(offer.image.unique_id)}
         place = placement(source_of(offer.image), _plane(record, labels))
-        layer = self.viewer.add_labels(
+        layer = viewer.add_labels(
             labels,
             name=record.name,
             opacity=0.5,
@@ -149,11 +159,11 @@ class Offers(QObject):
         if record.run.get(MISSED):
             positions, look, first = draw_places(record.run[MISSED])
             about = {"name": f"{record.name} {TITLE}", "metadata": {OURS: made | {SHOWS: MISSED}}}
-            points = self.viewer.add_points(positions, **look, **first, **about, **place)
+            points = viewer.add_points(positions, **look, **first, **about, **place)
             link_layers(layer, [points])
         show_rows(layer, rows)
-        outline_selection(self.viewer)
-        self.viewer.layers.selection.active = layer
+        outline_selection(viewer)
+        viewer.layers.selection.active = layer
         LayerJournal(layer, offer.place, journal)
 
     def _drop(self, layer: Any) -> None:
