@@ -1,4 +1,4 @@
-"""Mouse and keyboard over napari's canvas, as a person moves them."""
+"""Docks as the menu opens them; mouse and keyboard over the canvas, as a person moves them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
+from napari import Viewer
+from napari.settings import get_settings
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import QCoreApplication, QEvent, QPoint, Qt
+from qtpy.QtGui import QCursor
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from squares import MANIFEST
 
 KEYS = {
     "Alt": Qt.KeyboardModifier.AltModifier,
@@ -16,6 +21,47 @@ KEYS = {
     "Control": Qt.KeyboardModifier.ControlModifier,
 }
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+
+
+SIZE = 1100, 700
+"""Width and height of a window in pixels; software draws a small one sooner."""
+
+
+def settle() -> None:
+    """Let Qt do what it has put off, such as layouts, and delete what is to be deleted."""
+    for _ in range(2):
+        QApplication.processEvents()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+
+
+def open_window() -> Viewer:
+    """Open napari with our manifest, installed or not."""
+    manager = PluginManager.instance()
+    manager.discover()
+    if "napari-wbc-nca" not in manager:
+        manager.register(PluginManifest.from_file(MANIFEST))
+    get_settings().reset()
+    viewer = Viewer(show=True, show_welcome_screen=False)
+    viewer.window.resize(*SIZE)
+    # The pointer of the screen is out of the way: tests have a mouse of their own.
+    QCursor.setPos(QApplication.primaryScreen().geometry().bottomRight())
+    assert QTest.qWaitForWindowExposed(viewer.window._qt_window)
+    return viewer
+
+
+def close_window(viewer: Viewer) -> None:
+    """Close napari as a person does, without writing its settings."""
+    viewer.window._qt_window._save_current_window_settings = dict
+    viewer.close()
+    settle()
+
+
+def open_dock(viewer: Any, title: str) -> Any:
+    """Open a widget as the menu does; the canvas has the size that is left to it."""
+    _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", title)
+    settle()
+    return docked
 
 
 class Hands:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from hands import Hands
-from napari import Viewer
-from napari._qt.qt_viewer import QtViewer
-from napari.settings import get_settings
+from hands import Hands, open_dock
 from napari.utils.key_bindings import coerce_keybinding
-from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from squares import MANIFEST
 
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
 from napari_wbc_nca.widgets.correct import CorrectWidget
@@ -49,48 +42,16 @@ def features():
     )
 
 
-@pytest.fixture(scope="module")
-def window(qapp):
-    """One window for all tests here: opening it takes longer than they do."""
-    manager = PluginManager.instance()
-    manager.discover()
-    if "napari-wbc-nca" not in manager:
-        manager.register(PluginManifest.from_file(MANIFEST))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
-        get_settings().reset()
-        viewer = Viewer(show=True, show_welcome_screen=False)
-        viewer.window.resize(1100, 700)
-        _, docked = viewer.window.add_plugin_dock_widget("napari-wbc-nca", "Correct cells")
-        assert isinstance(docked, CorrectWidget)
-        QTest.qWaitForWindowExposed(viewer.window._qt_window)
-        yield viewer, docked
-        patch.setattr(viewer.window._qt_window, "_save_current_window_settings", lambda: {})
-        viewer.close()
-    gc.collect()
-    QtViewer._instances.clear()
+@pytest.fixture
+def docked(viewer):
+    """The widget as the menu opens it."""
+    docked = open_dock(viewer, "Correct cells")
+    assert isinstance(docked, CorrectWidget)
+    return docked
 
 
 @pytest.fixture
-def viewer(window):
-    """The window's viewer, empty.
-
-    No test here adds points: software OpenGL crashes where labels are drawn after those went.
-    """
-    viewer, _ = window
-    viewer.layers.clear()
-    viewer.dims.ndisplay = 2
-    return viewer
-
-
-@pytest.fixture
-def docked(window, viewer):
-    """The widget as the menu opened it."""
-    return window[1]
-
-
-@pytest.fixture
-def layer(viewer):
+def layer(viewer, docked):
     labels = viewer.add_labels(squares(), features=features(), name="cells")
     viewer.reset_view()
     return labels

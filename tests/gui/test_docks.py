@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QApplication, QLabel
+from hands import settle
+from qtpy.QtWidgets import QLabel
 from squares import smear
 
 from napari_wbc_nca.widgets.base import RunWidget, ViewerWidget
@@ -13,11 +14,6 @@ TITLES = (
     "Evaluate models",
     "Images of a folder",
 )
-
-
-def settle():
-    for _ in range(3):
-        QApplication.processEvents()
 
 
 def test_docks_scroll_and_fit_small_windows(viewer, workflow):
