@@ -59,8 +59,8 @@ def test_layer_is_turned_as_its_file_states_once(turned):
     np.testing.assert_array_equal(turned.data, expected[:50])
 
 
-def test_pictures_are_turned_when_a_dock_or_they_are_opened(make_napari_viewer, turned):
-    viewer, expected = make_napari_viewer(), smear((10, 10))[::-1, ::-1]
+def test_pictures_are_turned_when_a_dock_or_they_are_opened(viewer, turned):
+    expected = smear((10, 10))[::-1, ::-1]
     viewer.add_layer(turned)
     dock = ViewerWidget(viewer)
     np.testing.assert_array_equal(turned.data, expected)
