@@ -20,7 +20,7 @@ def main() -> None:
     review.reviewer.setText("A. Reviewer")
     label = int(review.model.table.sort_values("doubt").index[-1])
     review.model.select([label])
-    review.zoom_to(label)
+    review.canvas.zoom_to(label)
     picture(viewer, "review")
     viewer.close()
 

@@ -15,6 +15,7 @@ from napari_wbc_nca.widgets.missed_places import MISSED
 from napari_wbc_nca.widgets.planes import OURS, SHOWS
 from napari_wbc_nca.widgets.review import prompts
 from napari_wbc_nca.widgets.review.canvas import canvas_size
+from napari_wbc_nca.widgets.review.plots import CellsPlot
 from napari_wbc_nca.widgets.review.prompts import Found
 
 LEFT = Qt.MouseButton.LeftButton
@@ -138,6 +139,15 @@ def test_cells_dragged_to_another_group_get_its_class(dock, column):
     QTest.mouseMove(viewport, end)
     QTest.mouseRelease(viewport, LEFT, NONE, end)
     assert column("class")[1] == "lymphocyte"
+
+
+def test_names_of_columns_do_not_widen_the_dock(qtbot, dock):
+    dock.model.table["a column whose name is longer than the dock is wide, much longer"] = 1.0
+    plot = CellsPlot()
+    qtbot.addWidget(plot)
+    plot.show_cells(dock.model)
+    assert plot.vertical.findText(dock.model.table.columns[-1]) >= 0
+    assert plot.minimumSizeHint().width() < 300
 
 
 def test_a_clicked_type_filters_gallery_and_table(dock):

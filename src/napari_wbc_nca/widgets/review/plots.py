@@ -10,10 +10,10 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector, SpanSelector
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QHBoxLayout
 
 from napari_wbc_nca.ops.differential import TOTAL, differential
-from napari_wbc_nca.widgets.layout import Column, row
+from napari_wbc_nca.widgets.layout import Column, choice_box
 from napari_wbc_nca.widgets.train import theme_colours
 
 if TYPE_CHECKING:
@@ -35,12 +35,17 @@ class CellsPlot(Column):
 
     def __init__(self) -> None:
         super().__init__()
-        self.horizontal, self.vertical = QComboBox(), QComboBox()
+        # As wide as the dock, however long the names of columns are.
+        self.horizontal = choice_box((), "Column of the horizontal axis")
+        self.vertical = choice_box((), "Column of the vertical axis, or what is counted")
         self.horizontal.setAccessibleName("Horizontal axis")
         self.vertical.setAccessibleName("Vertical axis")
         self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))  # type: ignore[no-untyped-call]
         self.canvas.setMinimumHeight(180)
-        self.rows.addWidget(row(self.horizontal, self.vertical))
+        axes = QHBoxLayout()
+        axes.addWidget(self.horizontal, 1)
+        axes.addWidget(self.vertical, 1)
+        self.rows.addLayout(axes)
         self.rows.addWidget(self.canvas)
         self._model: ReviewModel | None = None
         self._selector: LassoSelector | SpanSelector | None = None
