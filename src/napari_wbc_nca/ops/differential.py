@@ -111,6 +111,9 @@ def _column(cells: Cells, name: str, default: object) -> np.ndarray:
     if name not in cells:
         size = len(cells) if isinstance(cells, pd.DataFrame) else len(cells["class"])
         return np.full(size, default, object)
-    values = np.array(cells[name], object)
-    values[pd.isna(values)] = default
+    values = np.asarray(cells[name])
+    missing = pd.isna(values)
+    if missing.any():
+        values = values.astype(object)
+        values[missing] = default
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,10 +73,33 @@ def measure_cells(
     >>> measure_cells([[0, 7, 7]])[["centroid_x", "box_x0", "box_x1"]].loc[7].tolist()
     [1.5, 1.0, 3.0]
     """
+    columns = _measures(labels, among, origin)
+    return pd.DataFrame(columns).set_index("label")
+
+
+def measure_rows(
+    labels: npt.ArrayLike, among: Collection[int], origin: Sequence[int]
+) -> dict[int, dict[str, int | float]]:
+    """Measure a few cells as :func:`measure_cells` does: a dictionary each, by label.
+
+    A table of two rows takes ten times as long to make.
+    """
+    columns = {name: values.tolist() for name, values in _measures(labels, among, origin).items()}
+    ids = columns.pop("label")
+    return {
+        label: {name: values[row] for name, values in columns.items()}
+        for row, label in enumerate(ids)
+    }
+
+
+def _measures(
+    labels: npt.ArrayLike, among: Collection[int] | None, origin: Sequence[int]
+) -> dict[str, npt.NDArray[Any]]:
+    """Measure cells: columns of :func:`measure_cells`, and ``label``."""
     array = np.asarray(labels)
     mask = array != 0 if among is None else np.isin(array, list(among)) & (array != 0)
     at = np.flatnonzero(mask)
-    codes, ids = pd.factorize(array.reshape(-1)[at], sort=True)
+    ids, codes = np.unique(array.reshape(-1)[at], return_inverse=True)
     *lead, rows, columns = np.unravel_index(at, array.shape)
     y0, y1 = _ranges(rows, codes, ids.size)
     x0, x1 = _ranges(columns, codes, ids.size)
@@ -86,7 +109,7 @@ def measure_cells(
     measured = [values + origin[axis % 2] for axis, values in enumerate(measured)]
     table = dict(zip(COLUMNS, [*measured, area.astype(np.int64)], strict=True))
     planes = {f"axis_{axis}": _ranges(p, codes, ids.size)[0] for axis, p in enumerate(lead)}
-    return pd.DataFrame(table | planes, index=pd.Index(ids, dtype=np.int64, name="label"))
+    return {"label": ids.astype(np.int64), **table, **planes}
 
 
 def _floats(values: Sequence[float]) -> npt.NDArray[np.float64]:

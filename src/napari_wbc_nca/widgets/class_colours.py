@@ -21,7 +21,7 @@ from napari_wbc_nca.cell_types import (
     colours,
     format_count,
 )
-from napari_wbc_nca.widgets.features_table import UNKNOWN
+from napari_wbc_nca.widgets.features_table import UNKNOWN, row_box, rows_by_label
 from napari_wbc_nca.widgets.planes import OURS
 
 if TYPE_CHECKING:
@@ -168,11 +168,11 @@ def _recolour_in_place(layer: Labels, changed: Mapping[int, str]) -> bool:
         return False
     for label, colour in changed.items():
         _extend(colormap, label, twins[colour])
-    rows = table[table["index"].isin(changed)]
-    for y0, x0, y1, x1 in rows[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(int).tolist():
-        lead = (slice(0, 1),) * (layer.ndim - 2)  # napari takes the plane that is shown
-        layer._updated_slice = (*lead, slice(y0, y1), slice(x0, x1))
-        layer._partial_labels_refresh()
+    for row in rows_by_label(table, changed).values():
+        if row is not None:
+            lead = (slice(0, 1),) * (layer.ndim - 2)  # napari takes the plane that is shown
+            layer._updated_slice = (*lead, *row_box(row))
+            layer._partial_labels_refresh()
     return True
 
 

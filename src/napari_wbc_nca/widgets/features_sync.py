@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from napari_wbc_nca.cell_types import ADDED, AUTO, EDITED
-from napari_wbc_nca.ops.labels import measure_cells
+from napari_wbc_nca.ops.labels import measure_cells, measure_rows
 from napari_wbc_nca.widgets import undo_history as history
 from napari_wbc_nca.widgets.class_colours import inherit_colours, recolour
 from napari_wbc_nca.widgets.features_table import (
@@ -21,6 +21,7 @@ from napari_wbc_nca.widgets.features_table import (
     is_complete,
     pixel_area,
     replace_rows,
+    row_box,
     rows_by_label,
     show_same_rows,
     transfer_row,
@@ -167,7 +168,7 @@ class Follower:
         if self._stale or not all(map(self._is_right, rows_by_label(self.table, wanted).values())):
             self.measure_all(ADDED)
         found = rows_by_label(self.table, wanted)
-        return {label: _box(row) for label, row in found.items() if row is not None}
+        return {label: row_box(row) for label, row in found.items() if row is not None}
 
     def measure_all(self, origin: str) -> None:
         """Measure all cells; what else the table holds of them stays."""
@@ -199,7 +200,7 @@ class Follower:
     def _is_right(self, row: Row | None) -> bool:
         if row is None:
             return False
-        window = np.asarray(self.layer.data[(..., *_box(row))])
+        window = np.asarray(self.layer.data[(..., *row_box(row))])
         return bool(np.count_nonzero(window == row["index"]) == row["area_px"])
 
     def _on_data(self, event: Any = None) -> None:
@@ -270,20 +271,20 @@ class Follower:
         """Measure the labels that a step changed."""
         if change.part is None:
             return {}
-        boxes = [_box(row) for label, row in before.items() if label > 0 and row is not None]
+        boxes = [row_box(row) for label, row in before.items() if label > 0 and row is not None]
         area = history.around([change.part[-2:], *boxes])
         labels = np.asarray(self.layer.data[(..., *area)])
-        found = measure_cells(labels, change.gain, [side.start for side in area])
+        found = measure_rows(labels, change.gain, [side.start for side in area])
         after: dict[int, Row | None] = dict.fromkeys(change.gain)
-        for label, sizes in zip(found.index.tolist(), found.to_dict("records"), strict=True):
+        for label, sizes in found.items():
             row = before[label] or self._blank(label)
             origin = EDITED if row["origin"] == AUTO else row["origin"]
             after[label] = row | {"origin": origin} | self._sizes(sizes)
         return after
 
-    def _sizes(self, found: Mapping[Any, Any]) -> Row:
+    def _sizes(self, found: Mapping[str, float]) -> Row:
         table = self.layer.features
-        sizes = {str(name): found[name] for name in found if name in table}
+        sizes: Row = {name: value for name, value in found.items() if name in table}
         if "area_um2" in table:
             known, side = pixel_area(table), pixel_size(labels_source(self.layer))
             sizes["area_um2"] = found["area_px"] * (known if known > 0 or side is None else side**2)
@@ -316,11 +317,6 @@ class Follower:
         table = with_changed_values(layer.features, old, cells)
         if table is None or not show_same_rows(layer, table):
             layer.features = replace_rows(layer.features, cells)
-
-
-def _box(row: Row) -> tuple[slice, slice]:
-    y, x = (slice(int(row[f"box_{axis}0"]), int(row[f"box_{axis}1"])) for axis in "yx")
-    return y, x
 
 
 def _named(row: Row, name: str) -> Row:

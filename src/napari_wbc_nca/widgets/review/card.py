@@ -33,13 +33,16 @@ class CellCard(QWidget):
         self.picture = QLabel(alignment=Qt.AlignmentFlag.AlignTop)
         self.picture.setFixedWidth(SIZE)
         self.text = text_label()
-        self.bars = QVBoxLayout()
-        self.bars.setSpacing(2)
+        self.bars = [ProbabilityBar() for _ in range(BARS)]
+        stack = QVBoxLayout()
+        stack.setSpacing(2)
+        for bar in self.bars:
+            stack.addWidget(bar)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.picture, 0, 0, 2, 1)
         layout.addWidget(self.text, 0, 1)
-        layout.addLayout(self.bars, 1, 1)
+        layout.addLayout(stack, 1, 1)
         layout.setColumnStretch(1, 1)
         self._model: ReviewModel | None = None
         self._crops: CropSource | None = None
@@ -55,23 +58,47 @@ class CellCard(QWidget):
         self._update()
 
     def _update(self, labels: object = None) -> None:
-        while (item := self.bars.takeAt(0)) is not None:
-            if (bar := item.widget()) is not None:
-                bar.deleteLater()
+        shown: list[tuple[str, float]] = []
         if self._model is None or self._crops is None or not self._model.selection:
             self.picture.clear()
             self.text.setText("No cell is selected.")
-            return
-        label = self._model.selection[0]
-        cell = self._model.cell(label)
-        self.picture.setPixmap(self._crops.pixmap(label, cell, SIZE, outline=label > 0))
+        else:
+            shown = self._show_cell(self._model, self._crops)
+        for number, bar in enumerate(self.bars):
+            bar.setVisible(number < len(shown))
+
+    def _show_cell(self, model: ReviewModel, crops: CropSource) -> list[tuple[str, float]]:
+        """Show the selected cell or place; return the probabilities that bars show."""
+        label = model.selection[0]
+        cell = model.cell(label)
+        self.picture.setPixmap(crops.pixmap(label, cell, SIZE, outline=label > 0))
         if label < 0:
             self.text.setText(describe_place(cell))
-            return
-        self.text.setText(describe_cell(label, cell, len(self._model.selection)))
-        known = self._model.colours()
-        for name, probability in probabilities(cell)[:BARS]:
-            self.bars.addWidget(_bar(name, probability, known.get(name, "#a8a8a8")))
+            return []
+        self.text.setText(describe_cell(label, cell, len(model.selection)))
+        known = model.colours()
+        shown = probabilities(cell)[:BARS]
+        for bar, (name, probability) in zip(self.bars, shown, strict=False):
+            bar.show_probability(name, probability, known.get(name, "#a8a8a8"))
+        return shown
+
+
+class ProbabilityBar(QProgressBar):
+    """Bar of the probability of a type, in the colour of the type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(0, 1000)
+        self.setFixedHeight(16)
+        self._colour = ""
+
+    def show_probability(self, name: str, probability: float, colour: str) -> None:
+        """Show a type, its probability in 0–1, and its colour ``#rrggbb``."""
+        self.setValue(round(1000 * probability))
+        self.setFormat(f"{name} {probability:.2f}")
+        if colour != self._colour:  # reading a style sheet takes long
+            self._colour = colour
+            self.setStyleSheet(f"QProgressBar::chunk {{ background-color: {colour}; }}")
 
 
 def describe_cell(label: int, cell: pd.Series, selected: int = 1) -> str:
@@ -104,13 +131,3 @@ def probabilities(cell: pd.Series) -> list[tuple[str, float]]:
     found = {str(n)[2:]: float(cell[n]) for n in cell.index if str(n).startswith("p_")}
     shown = [(n, p) for n, p in found.items() if n != NONE and p == p]
     return sorted(shown, key=lambda item: -item[1])
-
-
-def _bar(name: str, probability: float, colour: str) -> QProgressBar:
-    bar = QProgressBar()
-    bar.setRange(0, 1000)
-    bar.setValue(round(1000 * probability))
-    bar.setFormat(f"{name} {probability:.2f}")
-    bar.setFixedHeight(16)
-    bar.setStyleSheet(f"QProgressBar::chunk {{ background-color: {colour}; }}")
-    return bar

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -114,29 +114,28 @@ class DifferentialTable(Column):
         return (one if scope == THIS else self.others(scope)) or one
 
     def _fill(self, colours: Mapping[str, str]) -> None:
-        self.table.setRowCount(len(self.counts))
-        for number, line in enumerate(self.counts.itertuples(index=False)):
-            texts = (
-                line[0],
-                str(line.n),
-                f"{line.percent:.1f}",
-                f"{line.low:.0f}\N{EN DASH}{line.high:.0f}" if line[0] != TOTAL else "",
-                str(line.doubtful),
-                str(line.border),
-            )
-            for column, text in enumerate(texts):
-                item = self.table.item(number, column)
-                if item is None:
-                    item = QTableWidgetItem()
-                    side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
-                    item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-                    self.table.setItem(number, column, item)
-                if item.text() != text:  # each change is drawn
-                    item.setText(text)
-                if not column and line[0] in colours:
-                    item.setForeground(QColor(colours[line[0]]))
-        height = self.table.horizontalHeader().sizeHint().height() + ROW * len(self.counts) + 4
-        self.table.setFixedHeight(height)
+        cells = self.table.model()
+        if self.table.rowCount() != len(self.counts):
+            self.table.setRowCount(len(self.counts))
+            header = self.table.horizontalHeader().sizeHint().height()
+            self.table.setFixedHeight(header + ROW * len(self.counts) + 4)
+        with QSignalBlocker(cells):  # columns find their widths at each change that is announced
+            for number, texts in enumerate(_texts(self.counts)):
+                for column, text in enumerate(texts):
+                    self._write(number, column, text)
+                if texts[0] in colours:
+                    self.table.item(number, 0).setForeground(QColor(colours[texts[0]]))
+        last = cells.index(len(self.counts) - 1, len(HEADERS) - 1)
+        cells.dataChanged.emit(cells.index(0, 0), last)
+
+    def _write(self, number: int, column: int, text: str) -> None:
+        item = self.table.item(number, column)
+        if item is None:
+            item = QTableWidgetItem()
+            side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+            item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+            self.table.setItem(number, column, item)
+        item.setText(text)
 
     def _on_click(self, number: int, column: int) -> None:
         name = str(self.counts["class"].iloc[number])
@@ -171,6 +170,24 @@ def _table() -> QTableWidget:
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     table.setAccessibleName("Differential count")
     return table
+
+
+def _texts(counts: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return the texts of each row of the table."""
+    names = ("class", "n", "percent", "low", "high", "doubtful", "border")
+    return [
+        (
+            str(name),
+            str(n),
+            f"{percent:.1f}",
+            f"{low:.0f}\N{EN DASH}{high:.0f}" if name != TOTAL else "",
+            str(doubtful),
+            str(border),
+        )
+        for name, n, percent, low, high, doubtful, border in zip(
+            *(counts[name].tolist() for name in names), strict=True
+        )
+    ]
 
 
 def _count(tables: Sequence[pd.DataFrame], classes: list[str]) -> pd.DataFrame:
