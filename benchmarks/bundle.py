@@ -2,10 +2,11 @@
 
 python benchmarks/bundle.py MODELS
 
-``MODELS`` is a folder that ``train_bundled.py`` or ``train_cells.py`` filled; ``metrics.json`` in
-it is what ``measure.py`` found. Beside ``wbc-fine`` stand ``calibration.json`` by ``calibrate.py``
-and ``confusion.json`` by ``measure_type_crops.py``. The SHA-256 of every bundled model is listed in
-``weights/index.json``.
+``MODELS`` is a folder that ``train_bundled.py``, ``train_cells.py``, ``train_casts.py`` or
+``train_types.py`` filled. Beside ``NAME.safetensors`` may stand ``NAME.calibration.json`` by
+``calibrate.py``, ``NAME.colours.json`` by ``colour_range.py`` and ``NAME.confusion.json`` by
+``measure_type_crops.py``; ``metrics.json`` is what ``measure.py`` found. What is not there stays
+as the model's card has it. The SHA-256 of every bundled model is listed in ``weights/index.json``.
 """
 
 from __future__ import annotations
@@ -48,27 +49,32 @@ def main(models: Path) -> None:
         path = models / f"{name}.safetensors"
         if path.exists():
             trained = load(path)
-            card = {**trained.card, "licence": licence, "metrics": metrics.get(name, {})}
+            card = {**trained.card, "licence": licence, **_measured(models, name)}
+            if name in metrics:
+                card["metrics"] = metrics[name]
             if name == "wbc-fine":
-                card |= _calibration(models) | {"never_seen": NEVER_SEEN}
+                card["never_seen"] = NEVER_SEEN
             save(replace(trained, name=name, card=card), WEIGHTS / f"{name}.safetensors")
     hashes = {path.stem: load(path).sha256 for path in sorted(WEIGHTS.glob("*.safetensors"))}
     (WEIGHTS / "index.json").write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(hashes, indent=2))
 
 
-def _calibration(models: Path) -> dict[str, Any]:
-    """Read what a card says about the types and their probabilities."""
-    found, confusion = (
-        json.loads((models / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("calibration", "confusion")
-    )
-    return {
-        "temperature": found["temperature"],
-        "unsure_threshold": found["unsure_threshold"],
-        "metrics": found["sets"],
-        "confusion": confusion,
+def _measured(models: Path, name: str) -> dict[str, Any]:
+    """Read what was measured of a model's types, their probabilities, and colours."""
+    paths = {key: models / f"{name}.{key}.json" for key in ("calibration", "colours", "confusion")}
+    found = {
+        key: json.loads(path.read_text(encoding="utf-8"))
+        for key, path in paths.items()
+        if path.exists()
     }
+    if calibration := found.pop("calibration", None):
+        found |= {key: calibration[key] for key in ("temperature", "unsure_threshold")}
+        own = {name: {**values} for name, values in calibration["sets"].items()}
+        for values in own.values():
+            values.pop("coverage")
+        found["types"] = own
+    return found
 
 
 if __name__ == "__main__":

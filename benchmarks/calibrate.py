@@ -1,11 +1,12 @@
-"""Calibrate a classifier of types on a laboratory that did not train it, and measure how well.
+"""Calibrate a model of types on cells that did not train it, and measure how well.
 
-    python benchmarks/calibrate.py TYPES.csv OUTPUT
+    python benchmarks/calibrate.py TYPES.csv OUTPUT [SET ...]
 
-``TYPES.csv`` is what ``measure_types.py`` wrote of a model that `fields` did not train: each cell
-as the program finds, outlines and types it. The temperature, and the threshold of *unsure*, the
-least above which 95 % of the cells are typed right, are fitted on ``fields``;
-the temperature is 1 or more, since to be surer in one laboratory does not make it right in another.
+``TYPES.csv`` is what ``measure_types.py`` wrote: each cell as the program finds, outlines and types
+it. The temperature, and the threshold of *unsure*, the least above which 95 % of the cells are
+typed right, are fitted on the SETs, `fields` unless others are named, none of whose cells trained
+the model; each type of each set counts alike. The temperature is 1 or more, since to be surer in
+one laboratory does not make it right in another.
 ``OUTPUT/calibration.json`` has them, and for each set the expected calibration error, the accuracy
 of the cells above the threshold, and their share; ``OUTPUT/types.md`` is the table of the docs.
 """
@@ -27,18 +28,17 @@ from napari_wbc_nca.cell_types import TYPES
 
 Values = npt.NDArray[np.float64]
 
-FITTED = "fields"
 ACCURACY = 0.95
 BINS, DRAWS = 10, 1000
 
 
-def main(predictions: Path, output: Path) -> None:
-    """Fit on one set and measure on all, from the table that ``measure_types.py`` wrote."""
+def main(predictions: Path, output: Path, fitted: list[str]) -> None:
+    """Fit on some sets and measure on all, from the table that ``measure_types.py`` wrote."""
     table = pd.read_csv(predictions)
     sets = {str(name): five(part) for name, part in table.groupby("data")}
-    temperature = max(1.0, fit_temperature(*probabilities(sets[FITTED])))
-    own, right = confidence(sets[FITTED], temperature)
-    threshold = unsure_threshold(own, right)
+    known = pd.concat([sets[name] for name in fitted])
+    temperature = max(1.0, fit_temperature(known))
+    threshold = unsure_threshold(*confidence(known, temperature))
     found: dict[str, Any] = {"temperature": temperature, "unsure_threshold": threshold, "sets": {}}
     for name, part in sets.items():
         own, right = confidence(part, temperature)
@@ -78,9 +78,13 @@ def _table(sets: dict[str, pd.DataFrame], found: dict[str, Any]) -> list[str]:
     return rows
 
 
-def probabilities(part: pd.DataFrame) -> tuple[Values, npt.NDArray[np.intp]]:
-    """``(N, 5)`` probabilities of the cells found, and the numbers of their true types."""
-    found = part.dropna(subset=[f"p_{name}" for name in TYPES])
+def found_cells(part: pd.DataFrame) -> pd.DataFrame:
+    """Keep the cells that were found."""
+    return part.dropna(subset=[f"p_{name}" for name in TYPES])
+
+
+def probabilities(found: pd.DataFrame) -> tuple[Values, npt.NDArray[np.intp]]:
+    """``(N, 5)`` probabilities of cells, and the numbers of their true types."""
     values = found[[f"p_{name}" for name in TYPES]].to_numpy(float)
     return values, np.array([TYPES.index(name) for name in found["true"]])
 
@@ -91,9 +95,11 @@ def scaled(values: Values, temperature: float) -> Values:
     return powers / powers.sum(1, keepdims=True)
 
 
-def fit_temperature(values: Values, true: npt.NDArray[np.intp]) -> float:
-    """Find the temperature of the least cross-entropy, each type counted alike."""
-    weights = 1 / np.bincount(true, minlength=len(TYPES)).clip(1)[true]
+def fit_temperature(part: pd.DataFrame) -> float:
+    """Find the temperature of the least cross-entropy, each type of each set counted alike."""
+    found = found_cells(part)
+    values, true = probabilities(found)
+    weights = 1 / found.groupby(["data", "true"])["true"].transform("size").to_numpy(float)
 
     def loss(log: float) -> float:
         chosen = scaled(values, float(np.exp(log)))[np.arange(len(true)), true]
@@ -104,7 +110,7 @@ def fit_temperature(values: Values, true: npt.NDArray[np.intp]) -> float:
 
 def confidence(part: pd.DataFrame, temperature: float) -> tuple[Values, npt.NDArray[np.bool_]]:
     """Calibrated probability of the likeliest type of each cell, and whether it is the true one."""
-    values, true = probabilities(part)
+    values, true = probabilities(found_cells(part))
     after = scaled(values, temperature)
     return after.max(1), after.argmax(1) == true
 
@@ -140,4 +146,4 @@ def coverage(own: Values, right: npt.NDArray[np.bool_]) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3]))
+    main(*map(Path, sys.argv[1:3]), sys.argv[3:] or ["fields"])

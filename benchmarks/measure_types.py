@@ -4,9 +4,11 @@
     python benchmarks/measure_types.py type FOLDER CLASSIFIER OUTPUT.csv [SET ...]
 
 ``find`` segments all images of the sets, which takes a second each, matches the cells with the true
-ones as ``evaluate`` does, and keeps the windows that a classifier reads in ``FOLDER``. ``type``
-types them, and writes a row a cell: true type, type found (``missed`` where no cell was) and
-probabilities. Balanced accuracy is over types with five cells or more; a missed cell is wrong.
+ones as ``evaluate`` does, and keeps the windows that a classifier reads, and the probabilities by
+`wbc-smear` itself, in ``FOLDER``. ``type`` types them, by `wbc-smear` itself where that is the
+classifier, and writes a row a cell: true type, type found (``missed`` where no cell was) and
+probabilities. The set ``fields_held_out`` is those of `fields` that never trained `wbc-smear`.
+Balanced accuracy is over types with five cells or more; a missed cell is wrong.
 """
 
 from __future__ import annotations
@@ -39,8 +41,11 @@ from napari_wbc_nca.types import Cell, Checkpoint
 from napari_wbc_nca.workflow.segment import run
 
 SMEARS, TYPED = "wbc,rbc,platelet", ",".join(TYPES)
+FINDER = "wbc-smear"
+SPLITS = Path(__file__).parent / "splits"
 SETS = ("fields", "typed", "cellavision", "tecom", "raabin", "pbc")
 FEWEST = 5
+OWN = [f"p_{name}" for name in TYPES]
 _NAMES = {"neutrophil_segmented": "segmented neutrophil", "neutrophil_band": "band neutrophil"}
 
 
@@ -53,6 +58,10 @@ def images_of(name: str, data: Path) -> list[EvaluationImage]:
             table = table.iloc[order]
         kept = zip(table["file"], table["class"], strict=True)
         return [_crop(data / name / file, _NAMES.get(kind, kind)) for file, kind in kept]
+    if name == "fields_held_out":
+        kept = (SPLITS / "fields_never_trained.txt").read_text(encoding="utf-8").split()
+        stems = {Path(file).stem for file in kept}
+        return [image for image in images_of("fields", data) if image.name in stems]
     folder = data / "masks" / name if name in ("tecom", "cellavision") else data / name
     classes = {"fields": SMEARS, "typed": TYPED}.get(name, "")
     images = read_images(folder, EvaluateParams(classes=classes))
@@ -71,7 +80,7 @@ def find(folder: Path, data: Path, sets: list[str]) -> None:
     The images of a set come in a random order, and the sets by turns: interrupted, it has kept a
     random part of each.
     """
-    finder = model_store.resolve("wbc-smear")
+    finder = model_store.resolve(FINDER)
     order = []
     for name in sets:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -108,6 +117,7 @@ def windows_of(image: EvaluationImage, finder: Checkpoint) -> dict[str, Any]:
         "windows": np.array(windows, np.float16),
         "image": image.name,
         "own": scores["predicted"].to_numpy(str),
+        "probabilities": boxes.loc[scores.loc[found, "label"], OWN].to_numpy(float),
     }
 
 
@@ -121,6 +131,9 @@ def _cell(row: pd.Series) -> Cell:
 def type_cells(folder: Path, classifier: Checkpoint, name: str) -> pd.DataFrame:
     """Type all windows that were kept of a set."""
     kept = [np.load(path) for path in sorted((folder / name).glob("*.npz"))]
+    if classifier.name == FINDER:
+        means = np.concatenate([k["probabilities"] for k in kept])
+        return _table(name, kept, TYPES, means / means.sum(1, keepdims=True))
     edge = (kept[0]["windows"].shape[-1] - classifier.window) // 2
     inner = slice(edge, edge + classifier.window)
     windows = np.concatenate([k["windows"] for k in kept if k["found"].any()]).astype(np.float32)
@@ -128,13 +141,20 @@ def type_cells(folder: Path, classifier: Checkpoint, name: str) -> pd.DataFrame:
     asked = TypeClassifier(network, classifier, NcaParams(), None)  # type: ignore[arg-type]
     parts = torch.from_numpy(np.ascontiguousarray(windows[:, :, inner, inner])).split(64)
     passes = [run_to_end(asked._probabilities(part, Progress(0, 1))) for part in parts]
-    means = iter(np.concatenate(passes).mean(1))
+    return _table(name, kept, classifier.classes, np.concatenate(passes).mean(1))
+
+
+def _table(
+    name: str, kept: list[Any], classes: tuple[str, ...], probabilities: np.ndarray
+) -> pd.DataFrame:
+    """Tabulate the true cells that were kept, with the probabilities of those found."""
+    means = iter(probabilities)
     rows = []
     for k in kept:
         for true, found, own in zip(k["true"], k["found"], k["own"], strict=True):
             row = {"data": name, "image": str(k["image"]), "true": str(true), "before": str(own)}
             if found:
-                fine = dict(zip(classifier.classes, next(means).tolist(), strict=True))
+                fine = dict(zip(classes, next(means).tolist(), strict=True))
                 five = five_types(fine)
                 row |= {"predicted": max(five, key=five.__getitem__)}
                 row |= {"fine": max((c for c in fine if c != NONE), key=fine.__getitem__)}

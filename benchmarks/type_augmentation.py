@@ -63,7 +63,7 @@ def stain(densities: Tensor, strength: float = 1.0) -> Tensor:
     gamma = 0.2 * torch.randn(count, 1, 1, 1) + 0.1 * torch.randn(count, 3, 1, 1)
     found = found.sign() * found.abs().clamp(min=1e-6) ** (strength * gamma).exp()
     found = found + _light(count, height, width, strength)
-    found = _focus(found)
+    found = refocus(found)
     noise = 0.06 * strength * torch.rand(count, 1, 1, 1)
     found = _pale(found + noise * torch.randn(found.shape))
     return found - _quantile(found, 0.1)
@@ -79,7 +79,7 @@ def _light(count: int, height: int, width: int, strength: float) -> Tensor:
     return strength * found
 
 
-def _focus(densities: Tensor) -> Tensor:
+def refocus(densities: Tensor) -> Tensor:
     """Blur half of the windows, sharpen some, and leave the others."""
     once = _smooth(densities)
     kind, weight = torch.rand(2, len(densities), 1, 1, 1)

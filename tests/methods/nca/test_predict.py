@@ -280,3 +280,15 @@ def test_places_where_a_cell_was_nearly_found_are_kept():
     assert "likely_missed" not in predict().provenance
     points = np.asarray([(100, 140)])
     assert "likely_missed" not in predict(field, points=points, locate="points").provenance
+
+
+def test_unusual_colours_and_calibration_stand_in_the_record():
+    card = {**CHECKPOINT.card, "temperature": 2.0, "unsure_threshold": 0.6}
+    usual = {"background_blue": (-0.1, 0.1)}
+    known = replace(CHECKPOINT, card={**card, "colours": usual})
+    found = predict(checkpoint=known)
+    assert found.provenance["calibration"] == {"temperature": 2.0, "unsure_below": 0.6}
+    assert not any("unusual" in note for note in found.provenance.get("notes", ()))
+    yellow = (FIELD * (1, 1, 0.7)).astype(np.uint8)
+    notes = predict(yellow, known).provenance["notes"]
+    assert any(note.startswith("unusual colours: the background is less blue") for note in notes)

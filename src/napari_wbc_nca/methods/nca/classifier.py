@@ -61,12 +61,26 @@ def saturated(density: Tensor) -> Tensor:
     return 1 - (-2 * density.clamp(min=-0.2)).exp()
 
 
+def standardised(density: Tensor) -> Tensor:
+    """Give each channel of ``(B, 3, h, w)`` densities mean 0 and deviation 1 in its window."""
+    deviation, mean = torch.std_mean(density, (2, 3), keepdim=True)
+    return (density - mean) / deviation.clamp(min=0.05)
+
+
 TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "nucleus_colour": relative_to_nucleus_colour,
     "nucleus_density": relative_to_nucleus_density,
     "saturated": saturated,
+    "standardised": standardised,
 }
 """Treatments of the densities of windows by the names that a classifier's card lists."""
+
+
+def calibration_record(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a record says of the calibration of a model's types; nothing without any."""
+    keys = {"temperature": "temperature", "unsure_threshold": "unsure_below"}
+    own = {name: checkpoint.card[key] for key, name in keys.items() if key in checkpoint.card}
+    return {"calibration": own} if own else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +117,8 @@ class TypeClassifier:
 
     def record(self) -> dict[str, Any]:
         """Return what the provenance of a result says about its types."""
-        card = self.checkpoint.card
-        keys = {"temperature": "temperature", "unsure_threshold": "unsure_below"}
-        calibration = {own: card[key] for key, own in keys.items() if key in card}
         named = {"name": self.checkpoint.name, "sha256": self.checkpoint.sha256}
-        return {"classifier": named} | ({"calibration": calibration} if calibration else {})
+        return {"classifier": named} | calibration_record(self.checkpoint)
 
     def window(self, cell: Cell) -> Window:
         """Read the optical density around a cell, ``(3, window, window)`` at the model's scale.

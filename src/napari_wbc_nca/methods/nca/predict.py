@@ -15,13 +15,14 @@ from napari_wbc_nca.cell_types import NONE, WBC
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import Centre, as_part, as_slices, open_field
 from napari_wbc_nca.methods.nca.cells import CellSegmenter, cell_or_evidence
-from napari_wbc_nca.methods.nca.classifier import load_classifier
+from napari_wbc_nca.methods.nca.classifier import calibration_record, load_classifier
 from napari_wbc_nca.methods.prompts import prompt_centres
 from napari_wbc_nca.methods.propagation.detect import detect, load_detector
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import load_network
+from napari_wbc_nca.ops.colour_range import unusual_colours
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Candidate
@@ -169,9 +170,9 @@ def predict(
     candidates += rejected
     if classifier is not None:
         checkpoint = replace(checkpoint, classes=classifier.classes)
-    notes += lost
+    notes += [*lost, *colour_notes(field, checkpoint)]
     result = collect(cells, image, checkpoint, params, diameter, notes=notes, candidates=candidates)
-    record = {} if classifier is None else classifier.record()
+    record = calibration_record(checkpoint) if classifier is None else classifier.record()
     return replace(result, provenance={**result.provenance, **record})
 
 
@@ -189,6 +190,17 @@ def complete_params(params: NcaParams, checkpoint: Checkpoint) -> tuple[NcaParam
         f"{DETECTOR} found them"
     )
     return replace(params, locate="detector"), [note]
+
+
+def colour_notes(field: Field, checkpoint: Checkpoint) -> list[str]:
+    """Note where a field's colours are far from all that trained its model."""
+    usual = checkpoint.card.get("colours")
+    if not usual or not (found := unusual_colours(field.sample, usual)):
+        return []
+    return [
+        f"unusual colours: {' and '.join(found[:2])} than in the images that trained "
+        f"{checkpoint.name}; check cells and types with care"
+    ]
 
 
 def _locate_unprompted(
