@@ -1,20 +1,20 @@
 """Calibrate a model of types on cells that did not train it, and measure how well.
 
-    python benchmarks/calibrate.py TYPES.csv OUTPUT [SET ...]
+    python benchmarks/calibrate.py TYPES.csv OUTPUT SET ... [--each]
 
 ``TYPES.csv`` is what ``measure_types.py`` wrote: each cell as the program finds, outlines and types
 it. The temperature, and the threshold of *unsure*, the least above which 95 % of the cells are
-typed right, are fitted on the SETs, `fields` unless others are named, none of whose cells trained
-the model; each type of each set counts alike. The temperature is 1 or more, since to be surer in
-one laboratory does not make it right in another.
+typed right, with ``--each`` of the cells of each set, are fitted on the SETs, none of whose cells
+trained the model; each type of each set counts alike in the temperature. It is 1 or more, since to
+be surer in one laboratory does not make it right in another.
 ``OUTPUT/calibration.json`` has them, and for each set the expected calibration error, the accuracy
 of the cells above the threshold, and their share; ``OUTPUT/types.md`` is the table of the docs.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,14 @@ ACCURACY = 0.95
 BINS, DRAWS = 10, 1000
 
 
-def main(predictions: Path, output: Path, fitted: list[str]) -> None:
+def main(predictions: Path, output: Path, fitted: list[str], each: bool) -> None:
     """Fit on some sets and measure on all, from the table that ``measure_types.py`` wrote."""
     table = pd.read_csv(predictions)
     sets = {str(name): five(part) for name, part in table.groupby("data")}
     known = pd.concat([sets[name] for name in fitted])
     temperature = max(1.0, fit_temperature(known))
-    threshold = unsure_threshold(*confidence(known, temperature))
+    parts = [sets[name] for name in fitted] if each else [known]
+    threshold = max(unsure_threshold(*confidence(part, temperature)) for part in parts)
     found: dict[str, Any] = {"temperature": temperature, "unsure_threshold": threshold, "sets": {}}
     for name, part in sets.items():
         own, right = confidence(part, temperature)
@@ -146,4 +147,9 @@ def coverage(own: Values, right: npt.NDArray[np.bool_]) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:3]), sys.argv[3:] or ["fields"])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("predictions", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("fitted", nargs="+")
+    parser.add_argument("--each", action="store_true")
+    main(**vars(parser.parse_args()))

@@ -33,7 +33,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import prepare, read
 from napari_wbc_nca.io.pixels import to_rgb
 from napari_wbc_nca.methods.field import BRIGHTNESS, Field
-from napari_wbc_nca.methods.nca.classifier import TypeClassifier
+from napari_wbc_nca.methods.nca.classifier import TypeClassifier, average_types
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.progress import Progress, run_to_end
@@ -133,7 +133,8 @@ def type_cells(folder: Path, classifier: Checkpoint, name: str) -> pd.DataFrame:
     kept = [np.load(path) for path in sorted((folder / name).glob("*.npz"))]
     if classifier.name == FINDER:
         means = np.concatenate([k["probabilities"] for k in kept])
-        return _table(name, kept, TYPES, means / means.sum(1, keepdims=True))
+        means /= means.sum(1, keepdims=True)
+        return _table(name, kept, [dict(zip(TYPES, row, strict=True)) for row in means.tolist()])
     edge = (kept[0]["windows"].shape[-1] - classifier.window) // 2
     inner = slice(edge, edge + classifier.window)
     windows = np.concatenate([k["windows"] for k in kept if k["found"].any()]).astype(np.float32)
@@ -141,12 +142,18 @@ def type_cells(folder: Path, classifier: Checkpoint, name: str) -> pd.DataFrame:
     asked = TypeClassifier(network, classifier, NcaParams(), None)  # type: ignore[arg-type]
     parts = torch.from_numpy(np.ascontiguousarray(windows[:, :, inner, inner])).split(64)
     passes = [run_to_end(asked._probabilities(part, Progress(0, 1))) for part in parts]
-    return _table(name, kept, classifier.classes, np.concatenate(passes).mean(1))
+    means = np.concatenate(passes).mean(1)
+    own = [dict(zip(classifier.classes, row, strict=True)) for row in means.tolist()]
+    if temperature := classifier.card.get("finder_temperature"):
+        finder = np.concatenate([k["probabilities"] for k in kept]).tolist()
+        own = [
+            average_types(fine, dict(zip(TYPES, row, strict=True)), temperature)
+            for fine, row in zip(own, finder, strict=True)
+        ]
+    return _table(name, kept, own)
 
 
-def _table(
-    name: str, kept: list[Any], classes: tuple[str, ...], probabilities: np.ndarray
-) -> pd.DataFrame:
+def _table(name: str, kept: list[Any], probabilities: list[dict[str, float]]) -> pd.DataFrame:
     """Tabulate the true cells that were kept, with the probabilities of those found."""
     means = iter(probabilities)
     rows = []
@@ -154,7 +161,7 @@ def _table(
         for true, found, own in zip(k["true"], k["found"], k["own"], strict=True):
             row = {"data": name, "image": str(k["image"]), "true": str(true), "before": str(own)}
             if found:
-                fine = dict(zip(classes, next(means).tolist(), strict=True))
+                fine = next(means)
                 five = five_types(fine)
                 row |= {"predicted": max(five, key=five.__getitem__)}
                 row |= {"fine": max((c for c in fine if c != NONE), key=fine.__getitem__)}

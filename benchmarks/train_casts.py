@@ -44,10 +44,10 @@ DATA = Path(__file__).parent / "bundled.toml"
 class Recipe:
     """Numbers of the training."""
 
-    batch: int = 16
+    batch: int = 12
     rate: float = 1.5e-3
     warm: int = 50  # steps over which the rate rises
-    average: float = 0.995  # of the moving average of the weights, a step
+    average: float = 0.99  # of the moving average of the weights, a step
     plain: float = 0.15  # share of windows without a cast
     cytoplasm: float = 2.0  # further weight of pixels that are cell and not nucleus
     overlap: float = 0.3  # weight of the Dice loss

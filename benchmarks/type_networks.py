@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from type_augmentation import DIAMETER, OUTER
 
 from napari_wbc_nca.cell_types import FINE
+from napari_wbc_nca.io.model_store import resolve
 from napari_wbc_nca.methods.nca.classifier import TREATMENTS
 from napari_wbc_nca.models.residual import ResidualClassifier
 from napari_wbc_nca.types import Checkpoint
 
 WIDTHS = (32, 64, 96)
 PIXEL_SIZE = 0.43  # µm of a model pixel, where a cell is 12.5 µm wide
+FINDER = "wbc-smear"
+"""Model whose cells are named, and whose calibrated probabilities are averaged with the own."""
 DROPPED = 0.2  # share of the features that are left out of a step
 
 
@@ -63,6 +66,7 @@ def _replaced(module: nn.Module, make: Any) -> Any:
 
 def to_checkpoint(learner: Learner, card: dict[str, Any]) -> Checkpoint:
     """Make the classifier that is bundled of a network that was trained."""
+    own = {"finder": FINDER, "finder_temperature": resolve(FINDER).card["temperature"]}
     return Checkpoint(
         "nca_max",
         {"network": "residual", "widths": "-".join(map(str, WIDTHS))},
@@ -72,6 +76,6 @@ def to_checkpoint(learner: Learner, card: dict[str, Any]) -> Checkpoint:
         PIXEL_SIZE,
         OUTER,
         {"name": "window", "treatments": list(TREATMENTS)},
-        {"density_window": OUTER, "finder": "wbc-smear", **card},
+        {"density_window": OUTER, **own, **card},
         "wbc-fine",
     )

@@ -9,7 +9,7 @@ import torch
 
 from napari_wbc_nca.cell_types import FINE, NONE, TYPES
 from napari_wbc_nca.methods.field import BRIGHTNESS, Field
-from napari_wbc_nca.methods.nca.classifier import TypeClassifier, load_classifier
+from napari_wbc_nca.methods.nca.classifier import TypeClassifier, average_types, load_classifier
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.models.residual import ResidualClassifier
 from napari_wbc_nca.progress import Progress
@@ -110,3 +110,33 @@ def test_the_record_names_the_classifier_and_its_calibration():
         "classifier": {"name": "fine", "sha256": ""},
         "calibration": {"temperature": 1.5, "unsure_below": 0.6},
     }
+
+
+def test_types_are_averaged_with_those_of_the_finder():
+    own = dict.fromkeys(FINE, 0.0)
+    own |= {"segmented neutrophil": 0.3, "band neutrophil": 0.1, "monocyte": 0.4, "myelocyte": 0.2}
+    finder = dict.fromkeys(TYPES, 0.0) | {"neutrophil": 0.45, "monocyte": 0.05, NONE: 0.5}
+    found = average_types(own, finder)
+    # Of the five types, neutrophils have 0.5 and 0.9: 0.7 of their 0.8.
+    assert found["segmented neutrophil"] == pytest.approx(0.75 * 0.7 * 0.8)
+    assert found["monocyte"] == pytest.approx(0.3 * 0.8)
+    assert found["myelocyte"] == 0.2
+    assert sum(found.values()) == pytest.approx(1)
+    # At temperature 2, 9 : 1 becomes 3 : 1, and 0.75 and 0.5 are 0.625 in the mean.
+    assert average_types(own, finder, 2)["monocyte"] == pytest.approx(0.375 * 0.8)
+
+
+def test_a_card_with_the_temperature_of_the_finder_averages_with_its_types():
+    field, place = Field(planted.smear((50, 70)), 1, BRIGHTNESS), cell(50, 70)
+    alone, both = (
+        load_classifier(checkpoint(**card), PARAMS, field)
+        for card in ({}, {"finder_temperature": 1.5})
+    )
+    assert alone is not None
+    assert both is not None
+    (first,), (second,) = (
+        planted.run(one.classify([place], Progress(0, 1)))[1] for one in (alone, both)
+    )
+    # The finder is certain.
+    mean = (first.probabilities["neutrophil"] + 1) / 2
+    assert second.probabilities["neutrophil"] == pytest.approx(mean)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from napari_wbc_nca.cell_types import NONE, TYPES, five_types
+from napari_wbc_nca.cell_types import NONE, TYPES, five_types, group
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.overlaps import mask_box
@@ -74,6 +74,19 @@ TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "standardised": standardised,
 }
 """Treatments of the densities of windows by the names that a classifier's card lists."""
+
+
+def average_types(
+    own: Mapping[str, float], finder: Mapping[str, float], temperature: float = 1.0
+) -> dict[str, float]:
+    """Average probabilities with those that the finder gives the five types, calibrated.
+
+    Classes of the same type keep their ratio, and classes of none of the five their probability.
+    """
+    before = five_types(own)
+    other = five_types({name: value ** (1 / temperature) for name, value in finder.items()})
+    factor = {name: (1 + other[name] / max(before[name], 1e-12)) / 2 for name in TYPES}
+    return {name: value * factor.get(group(name), 1.0) for name, value in own.items()}
 
 
 def calibration_record(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -173,9 +186,9 @@ class TypeClassifier:
 
     def _typed(self, cell: Cell, passes: npt.NDArray[np.float64]) -> Cell:
         """Return `cell` with the mean of the ``(passes, classes)`` probabilities."""
-        own = self._asked(passes.mean(0))
+        own = self._asked(passes.mean(0), cell)
         name = _likeliest(own)
-        same = [_likeliest(self._asked(one)) == name for one in passes]
+        same = [_likeliest(self._asked(one, cell)) == name for one in passes]
         shares = {key: float(np.mean(same)) for key in cell.measures if key in _AGREEMENTS}
         before = cell.probabilities[cell.label_class]
         outline = cell.confidence / before if before > 0 else 0.0
@@ -187,9 +200,11 @@ class TypeClassifier:
             measures={**cell.measures, **shares},
         )
 
-    def _asked(self, found: npt.NDArray[np.float64]) -> dict[str, float]:
+    def _asked(self, found: npt.NDArray[np.float64], cell: Cell) -> dict[str, float]:
         """Name the probabilities of all classes, as the differential that is chosen has them."""
         own = dict(zip(self.checkpoint.classes, found.tolist(), strict=True))
+        if temperature := self.checkpoint.card.get("finder_temperature"):
+            own = average_types(own, cell.probabilities, temperature)
         return {**five_types(own), NONE: own[NONE]} if self.params.differential == "five" else own
 
 
