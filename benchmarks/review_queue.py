@@ -87,13 +87,22 @@ def segment(folder: Path, sets: list[str], every: int) -> None:
                 continue
             found = run_to_end(run(read(image.sample.path), model, NcaParams()))
             labels = np.asarray(found.labels["cell"]).astype(np.uint16)
-            kept = Result(found.cells, labels, dict(found.provenance))
+            kept = found.cells, labels, dict(found.provenance)
             path.with_suffix(".part").write_bytes(pickle.dumps(kept))
             path.with_suffix(".part").replace(path)
 
 
+def result_of(folder: Path, name: str, image: EvaluationImage) -> Result | None:
+    """Read the result of a picture of a set; None where it was not segmented."""
+    path = folder / name / f"{image.name}.pickle"
+    return Result(*pickle.loads(path.read_bytes())) if path.exists() else None
+
+
 def items(name: str, result: Result, truth: GroundTruth) -> Iterator[dict[str, Any]]:
-    """List what a reviewer of a picture looks at or should: doubt, and what is wrong with it."""
+    """List what a reviewer of a picture looks at or should: doubt, and what is wrong with it.
+
+    Each has its `label`, 0 for none, and the number of the labelled cell it is `meant` to be.
+    """
     cells = result.cells
     cells = cells[[canonical(kind) != NONE for kind in cells["class"]]].reset_index(drop=True)
     shared = pair_scores(truth, cells, result.labels)
@@ -107,15 +116,17 @@ def items(name: str, result: Result, truth: GroundTruth) -> Iterator[dict[str, A
             wrong = "outline"
         if partner is not None and truth.names[partner] in TYPES:
             wrong = "type" if canonical(kind) != truth.names[partner] else wrong
-        yield {"image": name, "doubt": rated["doubt"].iloc[number], "wrong": wrong}
+        found = {"label": int(cells["label"].iloc[number]), "meant": partner}
+        yield {"image": name, "doubt": rated["doubt"].iloc[number], "wrong": wrong, **found}
     missed = set(range(len(truth.names))) - set(own.values())
     for place in result.record.get("likely_missed", ()):
         inside = [cell for cell in missed if holds(truth, cell, place["y"], place["x"])]
         missed -= set(inside[:1])
         rate = missed_doubt(place["score"], place["reason"])
-        yield {"image": name, "doubt": rate, "wrong": "missed" if inside else ""}
-    for _ in missed:
-        yield {"image": name, "doubt": np.nan, "wrong": "missed"}
+        found = {"label": 0, "meant": inside[0] if inside else None}
+        yield {"image": name, "doubt": rate, "wrong": "missed" if inside else "", **found}
+    for cell in missed:
+        yield {"image": name, "doubt": np.nan, "wrong": "missed", "label": 0, "meant": cell}
 
 
 def pair_scores(
@@ -161,9 +172,8 @@ def rank(folder: Path, sets: list[str]) -> None:
     for name in sets:
         rows: list[dict[str, Any]] = []
         for image in images_of(name):
-            path = folder / name / f"{image.name}.pickle"
-            if path.exists():
-                rows += items(image.name, pickle.loads(path.read_bytes()), read_ground_truth(image))
+            if (result := result_of(folder, name, image)) is not None:
+                rows += items(image.name, result, read_ground_truth(image))
         queue = pd.DataFrame(rows)
         print(f"{name}, {queue['image'].nunique()} pictures: {line(measure(queue))}", flush=True)
         if name in PARTS:

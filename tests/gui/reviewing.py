@@ -26,11 +26,11 @@ def add_cells(viewer: Any, name: str = "smear", **options: Any) -> Any:
 
 
 def cells_on(viewer: Any, image: Any, **options: Any) -> Any:
-    """Add the layer of four cells of an image that is open."""
+    """Add the layer of four cells of an image that is open, on each plane of a stack."""
     name = image.name
-    data = np.zeros(image.data.shape[:2], np.uint32)
+    data = np.zeros(image.data.shape[: image.ndim], np.uint32)
     for label, (y, x) in enumerate(CORNERS, start=1):
-        data[y : y + 20, x : x + 20] = label
+        data[..., y : y + 20, x : x + 20] = label
     labels = list(range(1, len(CORNERS) + 1))
     table = pd.DataFrame(
         {

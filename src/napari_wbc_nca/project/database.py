@@ -77,7 +77,7 @@ CREATE TABLE transactions (        -- every edit, undo and redo, in order
     head INTEGER NOT NULL,
     time TEXT NOT NULL
 );
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);  -- JSON values
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);  -- JSON; classes of LAYER
 """
 MIGRATIONS = (_SCHEMA,)
 """Script `n` brings a database from version `n` to version `n + 1`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -218,6 +218,22 @@ class Journal:
             found = json.loads(changes[number])
             apply_rows(table, {int(label): tuple(change) for label, change in found.items()})
         return table
+
+    def set_classes(self, names: Sequence[str]) -> Future[None]:
+        """Write the classes that are offered for the cells of the layer, used or not."""
+        value = f"classes of {self.layer}", _json(list(names))
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", value)
+
+        return self._database.submit(write)
+
+    def classes(self) -> list[str]:
+        """Read the classes that are offered; empty where none was added."""
+        found = self._database.query(
+            "SELECT value FROM settings WHERE name = ?", f"classes of {self.layer}"
+        )
+        return [str(name) for (value,) in found for name in json.loads(value)]
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wbc_nca.io._files import file_sha256, name_outputs, user_data, write_reason
 from napari_wbc_nca.project.database import FILE, Database, ProjectError
 from napari_wbc_nca.project.journal import Journal, Labels, Row, insert_layer
-from napari_wbc_nca.project.settings import load_settings
+from napari_wbc_nca.project.settings import load_settings, remembered_project
 from napari_wbc_nca.project.snapshot import ImageRecord, LayerRecord, write_snapshot
 
 if TYPE_CHECKING:
@@ -224,14 +224,16 @@ def default_folder(image: Path) -> Path:
     """Choose the folder of an image's project.
 
     The first of these that exists: the image's own project beside it, the one of all images of its
-    folder, and one among the user's files. Else a new one where the settings want it, but among
-    the user's files where nothing can be written beside the image.
+    folder, one among the user's files, and the one that it had last. Else a new one where the
+    settings want it, but among the user's files where nothing can be written beside the image.
     """
     beside = image.with_name(image.stem + ENDING)
     own = user_folder(f"{image.resolve().parent.name} {image.stem}")
     if beside.exists():
         return beside
-    known = next(filter(is_project, (folder_project(image.parent), own)), None)
+    last = remembered_project(image)
+    places = (folder_project(image.parent), own, *([last] if last else []))
+    known = next(filter(is_project, places), None)
     if known is not None:
         return known
     wanted = load_settings().beside and os.access(image.parent, os.W_OK)

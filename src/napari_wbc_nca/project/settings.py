@@ -1,4 +1,4 @@
-"""What a user chose for all projects: whether corrections are written, where, and by whom."""
+"""What holds for all projects: whether corrections are written, where, by whom; known ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from napari_wbc_nca.io._files import user_data, write_whole
 
 _FILE = "settings.json"
+_KNOWN, _MOST = "projects.json", 2000
+"""File of the projects that images have, and how many of them are remembered."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,29 @@ def _read(path: Path) -> JournalSettings:
     kinds = {name: type(value) for name, value in asdict(default).items()}
     known = {n: found[n] for n, kind in kinds.items() if isinstance(found.get(n), kind)}
     return JournalSettings(**known)
+
+
+def remember_project(image: Path, folder: Path) -> None:
+    """Write down which project an image file has, so that it is missed where it was moved."""
+    known = _known_projects()
+    key, value = str(image.resolve()), str(folder.resolve())
+    if known.pop(key, None) == value:
+        return
+    latest = dict(list(known.items())[1 - _MOST :])
+    with write_whole(user_data() / _KNOWN) as (part,):
+        part.write_text(json.dumps({**latest, key: value}, indent=1), encoding="utf-8")
+
+
+def remembered_project(image: Path) -> Path | None:
+    """Return the project that an image file had last; it may be there no more."""
+    folder = _known_projects().get(str(image.resolve()))
+    return None if folder is None else Path(folder)
+
+
+def _known_projects() -> dict[str, str]:
+    try:
+        found = json.loads((user_data() / _KNOWN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {key: value for key, value in pairs if isinstance(value, str)}

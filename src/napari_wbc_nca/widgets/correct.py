@@ -25,6 +25,7 @@ from napari_wbc_nca.widgets.correction_operations import CLASS_KEYS, OPERATIONS
 from napari_wbc_nca.widgets.features_sync import follow
 from napari_wbc_nca.widgets.features_table import rows_by_label
 from napari_wbc_nca.widgets.layout import grid, text_label
+from napari_wbc_nca.widgets.review.layer_journal import journal_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -142,6 +143,9 @@ class CorrectWidget(ViewerWidget):
         except ValueError as error:
             show_warning(str(error))
             return
+        if (journal := journal_of(self.layer)) is not None:
+            journal.write_classes()
+        self.layer.events.features()  # who shows the cells shows the class too
         self.new_class.clear()
         self._show()
 

@@ -91,6 +91,20 @@ def row(*widgets: QWidget) -> QWidget:
     return box
 
 
+def columns(*widgets: QWidget) -> QWidget:
+    """Put widgets side by side that share the width, but for labels."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        if isinstance(widget, QLabel):
+            layout.addWidget(widget)
+        else:
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            layout.addWidget(widget, 1)
+    return box
+
+
 def fill(parent: QWidget, first: QWidget, *others: QWidget) -> None:
     """Lay out widgets side by side in `parent`; the first one takes the room that is left."""
     layout = QHBoxLayout(parent)

@@ -13,120 +13,15 @@ import numpy as np
 import pytest
 import tifffile
 from hands import Hands
-from reviewing import CORNERS, cells_on, open_dock, press, settle
+from person import Person, corrections, folder_of, write_smear
+from reviewing import open_dock, press, settle
 from squares import smear
 
 from napari_wbc_nca.project import database
-from napari_wbc_nca.project.project import Project
-from napari_wbc_nca.widgets.review.layer_journal import journal_of, keep_journal
+from napari_wbc_nca.widgets.review.layer_journal import journal_of
 from napari_wbc_nca.widgets.review.open_projects import close_all
-from napari_wbc_nca.widgets.review.restore import offers_of
 
-STROKES = (((40, 10), (40, 30)), ((80, 10), (80, 40)), ((5, 60), (5, 100)))
-"""Lines of the brush, each beside the cells."""
-
-
-class Person:
-    """Opens images, paints and presses keys, and remembers how the labels were."""
-
-    def __init__(self, viewer: Any, qtbot: Any) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
-        offers_of(viewer)  # as the first dock that is opened does
-        self.states: list[np.ndarray] = []
-
-    def open(self, path: Path, **look: Any) -> Any:
-        """Open an image, with a layer of cells whose corrections are written."""
-        (image,) = self.viewer.open(str(path), plugin="napari")
-        layer = cells_on(self.viewer, image, **look)
-        keep_journal(layer, image)
-        self.viewer.layers.selection.active = layer
-        self.viewer.reset_view()
-        settle()
-        self.states = [layer.data.copy()]
-        return layer
-
-    def paint(self, layer: Any, number: int, label: int = 1) -> None:
-        """Draw a line with the brush."""
-        self.viewer.layers.selection.active = layer
-        layer.selected_label, layer.brush_size = label, 4
-        hands = Hands(self.viewer)
-        hands.leave()
-        hands.key("2")
-        assert layer.mode == "paint"
-        hands.drag(*STROKES[number])
-        layer.mode = "pan_zoom"
-        self.states.append(layer.data.copy())
-
-    def undo_and_redo_all(self, layer: Any) -> None:
-        """Take back all corrections by Ctrl-Z and repeat them, comparing each state."""
-        hands = Hands(self.viewer)
-        hands.leave()
-        for expected in self.states[-2::-1]:
-            hands.key("Control-Z")
-            np.testing.assert_array_equal(layer.data, expected)
-        for expected in self.states[1:]:
-            hands.key("Control-Shift-Z")
-            np.testing.assert_array_equal(layer.data, expected)
-
-    def hears(self, notes: list[str], text: str) -> None:
-        """Wait for a message."""
-        self.qtbot.waitUntil(lambda: any(text in note for note in notes), timeout=20_000)
-
-    def reopen(self, path: Path) -> Any:
-        """Close the project, open the image again and take the offer to restore."""
-        self.put_away()
-        self.viewer.open(str(path), plugin="napari")
-        offers, number = offers_of(self.viewer), len(self.viewer.layers)
-        self.qtbot.waitUntil(lambda: bool(offers.open), timeout=20_000)
-        offers.take(offers.open[-1])
-        self.qtbot.waitUntil(lambda: len(self.viewer.layers) > number, timeout=20_000)
-        return self.viewer.layers[-1]
-
-    def put_away(self) -> None:
-        """Close the projects, as leaving napari does.
-
-        The layers are hidden, not removed: software OpenGL crashes now and then on buffers that
-        were freed.
-        """
-        for layer in self.viewer.layers:
-            layer.visible = False
-        close_all()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small(window: Any) -> None:
-    """Make the picture small, which is drawn several times a stroke."""
-    shown = window.window._qt_viewer
-    for dock in (shown.dockLayerControls, shown.dockLayerList):
-        dock.hide()
-    window.window._qt_window.resize(640, 320)
-    settle()
-
-
-@pytest.fixture
-def person(viewer: Any, qtbot: Any) -> Person:
-    return Person(viewer, qtbot)
-
-
-def write_smear(path: Path, **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, smear(*CORNERS), photometric="rgb", **options)
-    return path
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return write_smear(tmp_path / "images" / "smear.tif")
-
-
-def folder_of(image: Path) -> Path:
-    return image.with_suffix(".wbcproject")
-
-
-def corrections(project: Path) -> list[str]:
-    """Kinds of the edits that a project holds."""
-    with Project(project) as opened:
-        return [kind for (kind,) in opened.database.query("SELECT kind FROM edits ORDER BY id")]
+pytestmark = pytest.mark.usefixtures("small")
 
 
 def test_two_open_images_are_corrected_in_turn(person, viewer, image):

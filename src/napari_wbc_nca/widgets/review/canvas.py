@@ -209,9 +209,8 @@ class ReviewCanvas:
         except ValueError as error:
             self._on_failed(error)
             return
-        nuclei = None if old else self._nuclei_of(layer)
-        if nuclei is not None:
-            prompts.write_nucleus(nuclei, index, found, label)
+        if (nuclei := self._nuclei_of(layer)) is not None:
+            prompts.write_nucleus(layer, nuclei, index, found, label)
         self._say(f"{'Redrew' if old else 'Added'} cell {label}.")
         if self.model is not None and self.model.layer is layer:
             self.model.refresh()

@@ -44,6 +44,7 @@ class CellCard(QWidget):
         layout.addWidget(self.text, 0, 1)
         layout.addLayout(stack, 1, 1)
         layout.setColumnStretch(1, 1)
+        self.setMinimumHeight(SIZE + 40)  # most cells' texts, so that the gallery stays in place
         self._model: ReviewModel | None = None
         self._crops: CropSource | None = None
         self._update()

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QTabWidget, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QTabWidget,
+)
 
 from napari_wbc_nca.cell_types import UNSURE
 from napari_wbc_nca.ops.review_table import rate
@@ -20,8 +27,7 @@ from napari_wbc_nca.widgets.images.dock import IMAGES, ImagesWidget
 from napari_wbc_nca.widgets.layer_boxes import LayerBox
 from napari_wbc_nca.widgets.layout import (
     Section,
-    add_row,
-    form_layout,
+    columns,
     row,
     share_place,
     text_label,
@@ -32,7 +38,7 @@ from napari_wbc_nca.widgets.review.canvas import ReviewCanvas, image_under
 from napari_wbc_nca.widgets.review.card import CellCard
 from napari_wbc_nca.widgets.review.crops import CropSource
 from napari_wbc_nca.widgets.review.differential_table import FOLDER, THIS, DifferentialTable
-from napari_wbc_nca.widgets.review.gallery import Gallery
+from napari_wbc_nca.widgets.review.gallery import CROP, Gallery
 from napari_wbc_nca.widgets.review.journal_form import JournalForm, change_settings
 from napari_wbc_nca.widgets.review.keys import (
     DOCKS,
@@ -161,22 +167,27 @@ class ReviewWidget(ViewerWidget):
 
     def _make_parts(self) -> None:
         self.layer = LayerBox(Labels, "Layer of cells to review")
-        self.reviewer = QLineEdit(placeholderText="name, written beside each decision")
+        self.reviewer = QLineEdit(placeholderText="name")
+        self.reviewer.setAccessibleName("Reviewer")
+        self.reviewer.setToolTip("Name that is written beside each decision")
         self.reviewer.setText(load_settings().reviewer)
         self.journal = Section("Settings", JournalForm())
         self.differential = DifferentialTable()
         self.differential.others = self._tables_of
-        self.order = QPushButton("Sort by doubt")
+        self.order = QPushButton("By doubt")
         self.order.setToolTip("The most doubtful cells first, instead of groups by type")
         self.order.setCheckable(True)
-        self.all = QPushButton("Show all types")
+        self.all = QPushButton("All types")
         self.all.setToolTip("Remove the filter that a click on a type has set")
         self.all.setEnabled(False)
         self.gallery, self.table, self.plot = Gallery(), CellsTable(), CellsPlot()
         self.tabs = QTabWidget()
         for part, title in ((self.gallery, "Gallery"), (self.table, "Table"), (self.plot, "Plot")):
             self.tabs.addTab(part, title)
-        self.tabs.setMinimumHeight(230)
+        self.tabs.setCornerWidget(row(self.order, self.all))
+        # As high as the window leaves them, so that the card fits into one of 720 pixels too.
+        self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)
+        self.tabs.setMinimumHeight(2 * CROP + 50)
         self.card = CellCard()
         self.status = text_label()
         self.status.hide()
@@ -197,18 +208,15 @@ class ReviewWidget(ViewerWidget):
         ]
 
     def _lay_out(self) -> None:
-        top = QWidget()
-        form = form_layout(top)
-        self.reviewer.setToolTip("Name that is written beside each decision")
-        add_row(form, "Cells", self.layer)
-        add_row(form, "Reviewer", self.reviewer)
+        top = columns(QLabel("Cells"), self.layer, QLabel("Reviewer"), self.reviewer)
         for button in (self.differential.copy, self.order, self.all, *self.buttons):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the gallery
         self.add(RestoreButton(self.viewer), top, self.differential)
-        self.add(row(self.order, self.all), self.tabs)
+        self.add(self.tabs)
         self.add(row(*self.buttons[:3]), row(*self.buttons[3:]), self.status, self.card, self.keys)
         self.add(self.journal)
         self.rows.setStretchFactor(self.tabs, 1)
+        self.rows.setStretch(self.rows.count() - 1, 0)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def _connect(self) -> None:

@@ -70,7 +70,7 @@ class Gallery(QAbstractScrollArea):
         self._dragging = False
         self.viewport().setMouseTracking(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumHeight(2 * CROP + HEADER)
+        self.setMinimumHeight(CROP + HEADER)
         self.setAccessibleName("Gallery of cells")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 

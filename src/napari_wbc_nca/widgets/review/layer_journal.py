@@ -22,9 +22,9 @@ from napari_wbc_nca.project.journal import (
     difference,
 )
 from napari_wbc_nca.project.journal import Labels as LabelArray
-from napari_wbc_nca.project.settings import load_settings
+from napari_wbc_nca.project.settings import load_settings, remember_project
 from napari_wbc_nca.widgets import undo_history as history
-from napari_wbc_nca.widgets.class_colours import recolour
+from napari_wbc_nca.widgets.class_colours import NAMED, recolour
 from napari_wbc_nca.widgets.features_sync import Recorded, follow
 from napari_wbc_nca.widgets.missed_places import MISSED
 from napari_wbc_nca.widgets.planes import OURS
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _JOURNALS: WeakKeyDictionary[Labels, LayerJournal] = WeakKeyDictionary()
 _REVIEW = {"class": "classify", "status": "review"}
 """Column that an annotation changes to the kind of its edit."""
-_KEPT = ("source", "planes", "model", "params", "provenance", "shows", MISSED)
+_KEPT = ("source", "planes", "model", "params", "provenance", "shows", MISSED, NAMED)
 """What is kept of the metadata of a layer."""
 
 
@@ -119,6 +119,12 @@ class LayerJournal:
             self._napari_redo(layer)
         elif self._apply("redo"):
             self._deep = max(self._deep - 1, 0)
+
+    def write_classes(self) -> None:
+        """Write the classes that are offered for the layer; the first correction does it else."""
+        names = self.layer.metadata.get(OURS, {}).get(NAMED, ())
+        if self._begun and not self._is_off():
+            self._write(lambda journal: journal.set_classes(names))
 
     def _apply(self, action: str) -> bool:
         """Undo or redo an edit of the journal in the layer; False where there is none."""
@@ -257,6 +263,8 @@ class LayerJournal:
             image = project.add_image(place.path, place.pixel_size, place.sha256)
             unique = project.free_name(image, name)
             self._journal = project.add_layer(image, unique, labels, rows, run)
+            if place.sha256 is None:
+                remember_project(place.path, project.folder)
 
         def check(future: Future[None]) -> None:
             self._begun = future.exception() is None

@@ -41,7 +41,7 @@ class CellsPlot(Column):
         self.horizontal.setAccessibleName("Horizontal axis")
         self.vertical.setAccessibleName("Vertical axis")
         self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))  # type: ignore[no-untyped-call]
-        self.canvas.setMinimumHeight(180)
+        self.canvas.setMinimumHeight(100)
         axes = QHBoxLayout()
         axes.addWidget(self.horizontal, 1)
         axes.addWidget(self.vertical, 1)

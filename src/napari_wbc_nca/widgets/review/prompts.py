@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from napari_wbc_nca.io.images import prepare
 from napari_wbc_nca.methods import registry
 from napari_wbc_nca.ops.edit import Edit
 from napari_wbc_nca.params import from_mapping
-from napari_wbc_nca.widgets.features_sync import follow
+from napari_wbc_nca.widgets import undo_history as history
+from napari_wbc_nca.widgets.features_sync import Recorded, follow
 from napari_wbc_nca.widgets.planes import OURS, ImagePlanes, Index
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 AROUND = 4.0
 """Side of the window over the diameter of a cell."""
+_ROUND = 0.5
+"""Least share of its box in a line that goes around a cell; an ellipse has 0.79."""
 _COLUMNS = ("class", "class_probability", "confidence", "rotation_agreement", "contrast")
 
 
@@ -44,6 +48,28 @@ class Prompt:
         """Middle of the line, y and x."""
         ends = self.line if self.is_box else self.line[:1]
         return np.asarray((ends.min(0) + ends.max(0)) / 2)
+
+    def inside(self, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Pixels ``(h, w)`` inside the line.
+
+        A line that goes around much less than its box, such as a diagonal, stands for the box.
+
+        Examples
+        --------
+        >>> Prompt(np.array([[0.0, 2], [2, 0], [4, 2], [2, 4]])).inside((5, 5))[0].tolist()
+        [False, False, True, False, False]
+        >>> Prompt(np.array([[0.0, 0], [4, 4]])).inside((5, 5)).all()
+        np.True_
+        """
+        from skimage.draw import polygon
+
+        low, high = self.line.min(0).round().astype(int), self.line.max(0).round().astype(int)
+        out = np.zeros(shape, bool)
+        out[polygon(self.line[:, 0], self.line[:, 1], shape)] = True
+        box = slice(max(low[0], 0), high[0] + 1), slice(max(low[1], 0), high[1] + 1)
+        if np.count_nonzero(out) < _ROUND * out[box].size:
+            out[box] = True
+        return out
 
     def label(self, plane: Any) -> int:
         """Label that the prompt means: under the click, or the commonest in the box; else 0."""
@@ -139,6 +165,8 @@ def find(
         return None
     row = found.cells.iloc[0]
     mask = np.asarray(found.labels["cell"]) == row["label"]
+    if prompt.is_box:
+        mask &= Prompt(line).inside(mask.shape)
     if not mask.any():
         return None
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
@@ -211,15 +239,33 @@ def write_cell(
     return label
 
 
-def write_nucleus(nuclei: Labels, index: Index, found: Found, label: int) -> None:
-    """Write the nucleus of an added cell into the layer of nuclei of the same result.
+def write_nucleus(cells: Labels, nuclei: Labels, index: Index, found: Found, label: int) -> None:
+    """Write the nucleus of a cell that was just written into the layer of nuclei of its result.
 
-    Undo of the cell hides it, as those of all cells that are gone.
+    It takes the place of the nucleus the cell had. Undo and redo of the cell take it along.
     """
     if found.nucleus is None:
         return
+    plane = nuclei.data[index]
+    own = np.array(plane == label)
     y, x = (slice(at, at + n) for at, n in zip(found.corner, found.mask.shape, strict=True))
-    inside = np.nonzero(found.nucleus & (np.asarray(nuclei.data[(*index, y, x)]) == 0))
-    if inside[0].size:
-        lead = [np.full(inside[0].size, at) for at in index]
-        nuclei.data_setitem((*lead, inside[0] + y.start, inside[1] + x.start), label)
+    new = np.zeros_like(own)
+    new[y, x] = found.nucleus & ((plane[y, x] == 0) | own[y, x])
+    where = np.nonzero(own | new)
+    before = plane[where].copy()
+    after = np.where(new[where], label, 0).astype(plane.dtype)
+    *_, last = history.undo_steps(cells)
+    number, target = history.step_id(last), ref(nuclei)
+
+    def write(values: npt.NDArray[Any]) -> None:
+        layer = target()
+        if layer is not None:
+            layer.data[(*index, *where)] = values
+            layer.refresh()
+
+    def on_step(action: str, record: Recorded) -> None:
+        if history.step_id(record.step) == number:
+            write(before if action == "undo" else after)
+
+    write(after)
+    follow(cells).listeners.append(on_step)

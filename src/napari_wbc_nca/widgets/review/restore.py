@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -13,18 +14,21 @@ from napari.layers import Image
 from napari.utils.notifications import Notification, notification_manager
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
+from napari_wbc_nca.project.database import ProjectError
 from napari_wbc_nca.project.journal import cell_rows
 from napari_wbc_nca.project.project import is_project, user_folder
+from napari_wbc_nca.project.settings import remembered_project
 from napari_wbc_nca.widgets.canvas_lines import outline_selection
-from napari_wbc_nca.widgets.class_colours import class_colours, colormap
+from napari_wbc_nca.widgets.class_colours import NAMED, class_colours, colormap
 from napari_wbc_nca.widgets.correction_keys import make_correctable
 from napari_wbc_nca.widgets.linked_layers import link_layers
 from napari_wbc_nca.widgets.missed_places import MISSED, TITLE, draw_places
 from napari_wbc_nca.widgets.planes import OURS, SHOWS, Index, placement, source_of
 from napari_wbc_nca.widgets.review.layer_journal import LayerJournal, show_rows, table_of
-from napari_wbc_nca.widgets.review.open_projects import Place, place_of
+from napari_wbc_nca.widgets.review.open_projects import Place, choose_project, place_of
+from napari_wbc_nca.widgets.worker import report
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -97,6 +101,8 @@ class Offers(QObject):
         def read(project: Project) -> None:
             for record in offer.layers:
                 journal = project.journal(record.id)
+                if classes := journal.classes():
+                    record = replace(record, run={**record.run, NAMED: classes})
                 self._read.emit(offer, record, journal, journal.restore())
 
         offer.place.project.submit(read)
@@ -108,7 +114,10 @@ class Offers(QObject):
         if layer.source.path is None and not user_folder("").parent.is_dir():
             return  # no array has a project, so that none needs to be hashed
         place = place_of(layer)
-        if place is None or not is_project(place.project.folder):
+        if place is None:
+            return
+        if not is_project(place.project.folder):
+            self._miss(layer, place)
             return
 
         def look(project: Project) -> None:
@@ -118,6 +127,31 @@ class Offers(QObject):
 
         place.project.submit(look)
         place.project.close_unused()
+
+    def _miss(self, image: Image, place: Place) -> None:
+        """Say that the project of an image is not there any more, and ask for its new place."""
+        last = None if place.sha256 is not None else remembered_project(place.path)
+        if last is None:
+            return
+        known, layer = ref(self), ref(image)
+
+        def locate(_: Any) -> None:
+            offers, chosen = known(), layer()
+            if offers is None or chosen is None:
+                return
+            found = QFileDialog.getExistingDirectory(None, f"Project of {chosen.name}")
+            if found and is_project(Path(found)):
+                choose_project(place.path, Path(found))
+                offers._look_up(chosen)
+            elif found:
+                report(ProjectError(f"{found} holds no annotation project; choose its folder"))
+
+        message = (
+            f"{image.name}: {last}, which holds its corrections, is not there any more. Open it "
+            "where it was moved to; a new project begins with the next correction else."
+        )
+        actions = (("Open moved project…", locate),)
+        notification_manager.dispatch(Notification(message, "warning", actions))
 
     def _on_found(self, offer: Offer) -> None:
         viewer = self._viewer()
