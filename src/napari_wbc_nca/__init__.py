@@ -15,14 +15,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_wbc_nca.evaluation.evaluate import evaluate
     from napari_wbc_nca.models.build import load_model
+    from napari_wbc_nca.workflow.adapt import adapt
     from napari_wbc_nca.workflow.export import export, import_labels
     from napari_wbc_nca.workflow.report import report
     from napari_wbc_nca.workflow.segment import segment
     from napari_wbc_nca.workflow.train import train
 
-__all__ = ["evaluate", "export", "import_labels", "load_model", "report", "segment", "train"]
+__all__ = [
+    "adapt",
+    "evaluate",
+    "export",
+    "import_labels",
+    "load_model",
+    "report",
+    "segment",
+    "train",
+]
 
 _TARGETS = {
+    "adapt": "napari_wbc_nca.workflow.adapt:adapt",
     "evaluate": "napari_wbc_nca.evaluation.evaluate:evaluate",
     "export": "napari_wbc_nca.workflow.export:export",
     "import_labels": "napari_wbc_nca.workflow.export:import_labels",

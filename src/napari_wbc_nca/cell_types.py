@@ -94,11 +94,11 @@ def group(name: str) -> str:
     return _GROUP_OF.get(name, name)
 
 
-def five_types(probabilities: Mapping[str, float]) -> dict[str, float]:
+def five_types(probabilities: Mapping[str, float], added: Iterable[str] = ()) -> dict[str, float]:
     """Sum probabilities of fine classes over each of the five types, and renormalise these.
 
-    Immature cells and erythroblasts, which are none of the five, do not count. All are equal
-    where none of the five is possible.
+    Immature cells and erythroblasts, which are none of the five, do not count, but classes that
+    were `added` do, each by itself. All are equal where none of these is possible.
 
     Examples
     --------
@@ -110,8 +110,9 @@ def five_types(probabilities: Mapping[str, float]) -> dict[str, float]:
     for name, value in probabilities.items():
         if name in _TYPE_OF:
             sums[_TYPE_OF[name]] += value
+    sums |= {name: probabilities[name] for name in added}
     total = sum(sums.values())
-    return {name: value / total if total else 1 / len(TYPES) for name, value in sums.items()}
+    return {name: value / total if total else 1 / len(sums) for name, value in sums.items()}
 
 
 def canonical(name: str) -> str:

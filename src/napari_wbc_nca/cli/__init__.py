@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from napari_wbc_nca.cli import (
+    adapt,
     console,
     count,
     demo,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(segment.segment)
 app.command()(train.train)
+app.command()(adapt.adapt)
 app.command()(evaluate.evaluate)
 app.command()(count.count)
 app.command()(report.report)

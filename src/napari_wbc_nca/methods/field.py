@@ -174,6 +174,14 @@ class Field:
         )
         return np.asarray(values[np.ix_(rows, columns)])
 
+    def sample_labels(self, labels: npt.NDArray[Any], part: Part) -> npt.NDArray[Any]:
+        """Sample a label image ``(Y, X)`` of the source at the pixels of `part`: the nearest."""
+        rows, columns = (
+            ((np.asarray(span) + 0.5) * self.factor).astype(int).clip(0, size - 1)
+            for span, size in zip(part, labels.shape, strict=True)
+        )
+        return np.asarray(labels[np.ix_(rows, columns)])
+
     @cached_property
     def _normalise(self) -> stain.Normalise:
         own = self.normalisation["name"] == BY_BACKGROUND

@@ -9,7 +9,7 @@ All lengths are pixels of a picture in which a white blood cell is about 56 pixe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,20 +35,76 @@ _USUAL = 0.9  # quantile of the response that is usual of other matter
 _COLOUR, _RESPONSE, _PLACE = 1.4, 0.7, 0.2  # weights; the last, of lying in a marked piece
 _DIM = 0.5  # weight of the colours of a marked piece's pixel, beside its response
 _ROUND = 0.5  # radius of the disk that fits all parts of a cell, in that of the largest which fits
+_RELATIVE, _FAINTEST = 0.98, 0.3  # quantile of density that others are divided by, and its least
+_SPAN = 28.0  # pixels of distance that count as 1: half a cell
 _MIN_WEIGHT = 20.0  # of pixels from which on their colours are known
 _BOUND = 3.0  # of the evidence of colours
 
 
-def grow_region(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> Mask:
+class BorderReadout(NamedTuple):
+    """Linear readout of the first K :data:`BORDER_TERMS`, positive in the cell."""
+
+    weights: Float  # (K,)
+    bias: float
+
+
+class BorderTerms(NamedTuple):
+    """What decides whether a pixel is the cell's: ``(h, w, K)`` values, and the stained pixels."""
+
+    values: Float
+    stained: Mask
+
+
+BORDER_TERMS = (
+    *("colour", "response", "place"),
+    *("red", "green", "blue"),
+    *("red²", "red·green", "red·blue", "green²", "green·blue", "blue²"),
+    *("distance", "distance²"),
+)
+"""Terms at a stained pixel: evidence of its colour in this window, response, whether a marked piece
+holds it; densities over the darkest, smoothed, and their products; distance from the middle."""
+BUNDLED_BORDER = BorderReadout(np.array([_COLOUR, _RESPONSE, _PLACE]), 0.0)
+"""Readout of all bundled models."""
+
+
+def grow_region(
+    response: npt.NDArray[Any],
+    density: npt.NDArray[Any],
+    border: BorderReadout = BUNDLED_BORDER,
+    middle: tuple[float, float] | None = None,
+) -> Mask:
     """Grow the pixels that an ``(h, w)`` response in 0–1 marks to the stained matter around them.
 
-    `density` is ``(h, w, 3)`` optical density.
+    `density` is ``(h, w, 3)`` optical density; `border` decides where the cell ends in it, whose
+    `middle` is that of the window by default.
     """
+    owned, stained = _marked(response, density)
+    terms = _border_terms(owned, stained, response, density)
+    if terms is not None and len(border.weights) > terms.shape[-1]:
+        terms = np.concatenate([terms, _stain_terms(density, middle)], -1)
+    return open_components(owned if terms is None else _refine_border(terms, stained, border))
+
+
+def border_terms(
+    response: npt.NDArray[Any], density: npt.NDArray[Any], middle: tuple[float, float] | None = None
+) -> BorderTerms | None:
+    """Compute the terms of :class:`BorderReadout` at each pixel.
+
+    None where nothing is marked, or hardly any other matter is there: nothing is decided then.
+    """
+    owned, stained = _marked(response, density)
+    terms = _border_terms(owned, stained, response, density)
+    if terms is None:
+        return None
+    return BorderTerms(np.concatenate([terms, _stain_terms(density, middle)], -1), stained)
+
+
+def _marked(response: npt.NDArray[Any], density: npt.NDArray[Any]) -> tuple[Mask, Mask]:
+    """Find the pieces of stained matter that are marked, and all stained matter."""
     seed = response_seed(response)
     stained = stained_mask(density) | seed
     pieces = convex_pieces(stained)
-    owned = _owned(pieces, seed)[pieces] | seed
-    return open_components(_refine_border(owned, stained, response, density))
+    return _owned(pieces, seed)[pieces] | seed, stained
 
 
 def response_seed(response: npt.NDArray[Any]) -> Mask:
@@ -87,22 +143,38 @@ def _owned(pieces: npt.NDArray[np.int32], seed: Mask) -> Mask:
     return np.asarray(owned)
 
 
-def _refine_border(
+def _refine_border(terms: Float, stained: Mask, border: BorderReadout) -> Mask:
+    """Move the border of a cell to where colour and response change in stained matter."""
+    evidence = terms @ border.weights + border.bias
+    own = (ndi.gaussian_filter(evidence, 1.5) > 0) & stained
+    return np.asarray(ndi.binary_opening(own, iterations=2))
+
+
+def _border_terms(
     mask: Mask, stained: Mask, response: npt.NDArray[Any], density: npt.NDArray[Any]
-) -> Mask:
-    """Move the border of `mask` to other stained matter to where colour and response change."""
+) -> Float | None:
+    """Compute the first three terms ``(h, w, 3)``; None where hardly any other matter is there."""
     others = stained & ~ndi.binary_dilation(mask, iterations=2)
     if not mask.any() or others.sum() < _OTHERS:
-        return mask
+        return None
     smooth = ndi.gaussian_filter(response, 1.5)
     bins = strong_colour_bins(density)
     ratio = log_likelihood_ratio(bins, mask * (smooth + _DIM), others)
     usual = float(np.quantile(smooth[others], _USUAL))
     excess = np.clip(_logit(smooth) - _logit(np.asarray(usual)), -2.5, 2.5)
-    place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, _PLACE, -_PLACE)
-    evidence = _COLOUR * np.clip(ratio, -_BOUND, _BOUND) + _RESPONSE * excess + place
-    own = (ndi.gaussian_filter(evidence, 1.5) > 0) & stained
-    return np.asarray(ndi.binary_opening(own, iterations=2))
+    place = np.where(ndi.gaussian_filter(mask.astype(float), 2) > 0.5, 1.0, -1.0)
+    return np.stack([np.clip(ratio, -_BOUND, _BOUND), excess, place], -1)
+
+
+def _stain_terms(density: npt.NDArray[Any], middle: tuple[float, float] | None) -> Float:
+    """Compute the other terms ``(h, w, 11)``: densities, their products, and distances."""
+    darkest = max(float(np.quantile(density, _RELATIVE)), _FAINTEST)
+    red, green, blue = np.moveaxis(ndi.gaussian_filter(density, (1, 1, 0)) / darkest, -1, 0)
+    at = [(size - 1) / 2 for size in red.shape] if middle is None else middle
+    y, x = (np.arange(size) - start for size, start in zip(red.shape, at, strict=True))
+    away = np.hypot(y[:, None], x) / _SPAN
+    products = (red * red, red * green, red * blue, green * green, green * blue, blue * blue)
+    return np.stack([red, green, blue, *products, away, away**2], -1).astype(np.float64)
 
 
 def _logit(probability: npt.NDArray[Any]) -> Float:

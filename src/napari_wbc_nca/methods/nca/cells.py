@@ -15,12 +15,12 @@ from torch.nn.functional import avg_pool2d
 
 from napari_wbc_nca.cell_types import NONE
 from napari_wbc_nca.methods.field import FINE, fine_part
+from napari_wbc_nca.methods.nca.outline import border_of, smoothed_growth
 from napari_wbc_nca.methods.prompts import COVERED, EMPTY, on_background, prompt_notes
 from napari_wbc_nca.methods.result import PCA
 from napari_wbc_nca.models.lrp import relevance
 from napari_wbc_nca.models.nca import NCA
 from napari_wbc_nca.ops.doubt import SMALL
-from napari_wbc_nca.ops.growth import grow_region
 from napari_wbc_nca.ops.metrics import iou
 from napari_wbc_nca.ops.outlines import outline_contrast, roundness
 from napari_wbc_nca.ops.regions import nucleus_region
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Centre, Field, Part
     from napari_wbc_nca.methods.nca.classifier import TypeClassifier
     from napari_wbc_nca.methods.nca.params import NcaParams
+    from napari_wbc_nca.ops.growth import BorderReadout
 
 
 Projection = Callable[[NCA, torch.Tensor], torch.Tensor]
@@ -298,7 +299,9 @@ class CellSegmenter:
         name = max((n for n in probabilities if n != NONE), key=probabilities.__getitem__)
         around = fine_part(part, self.fine.shape)
         density = self.fine.read_pixels(around)
-        response = self._response(self._coarse(self._projection, state), part, around, density)
+        inner = self._inner(middle, around)
+        coarse = self._coarse(self._projection, state)
+        response = self._response(coarse, part, around, density, inner)
         box = self.fine.image_part(around)
         corner = (box[0].start, box[1].start)
         sharp = self.fine.interpolate(response, around, 1, box)
@@ -325,7 +328,7 @@ class CellSegmenter:
                 **({PCA: self._pca_otsu(prediction, box) * own} if self.params.pca else {}),
             },
             measures={
-                **self._measures(prediction, around, box, mask, own, density),
+                **self._measures(prediction, around, box, mask, own, density, inner),
                 "centre_offset": self._offset(mask, at),
                 **prediction.agreement,
             },
@@ -339,6 +342,7 @@ class CellSegmenter:
         mask: npt.NDArray[np.bool_],
         own: npt.NDArray[np.bool_],
         density: Map,
+        inner: Centre,
     ) -> dict[str, float]:
         """Measure, at fine pixels, how sure a cell and its outline are.
 
@@ -366,7 +370,7 @@ class CellSegmenter:
             if projection is cell_or_evidence and ring.any():
                 measures["surroundings"] = float(found[ring].mean())
         if window.turned is not None:
-            response = self._response(window.turned, window.part, around, density)
+            response = self._response(window.turned, window.part, around, density, inner)
             centre = tuple(float(np.mean(side)) for side in np.nonzero(cell))
             response = np.where(own[at_fine], response, 0)
             other = mask_from_response(response, otsu_threshold(response), (centre[0], centre[1]))
@@ -389,16 +393,28 @@ class CellSegmenter:
         asked = self.params.projection
         return str(self.checkpoint.card.get("projection", "pca") if asked == "model" else asked)
 
+    @cached_property
+    def _border(self) -> BorderReadout:
+        return border_of(self.checkpoint)
+
     @property
     def _projection(self) -> Projection:
         return PROJECTIONS[self._chosen]
 
-    def _response(self, coarse: Map, part: Part, around: Part, density: Map) -> Map:
-        """Compute the response of a window at the fine pixels `around`, from its projection."""
+    def _inner(self, middle: Centre, around: Part) -> Centre:
+        """Return a position in image pixels as one in the fine pixels of `around`."""
+        y, x = self.fine.from_image(middle)
+        return y - around[0].start, x - around[1].start
+
+    def _response(self, coarse: Map, part: Part, around: Part, density: Map, inner: Centre) -> Map:
+        """Compute the response of a window at the fine pixels `around`, from its projection.
+
+        The cell is looked for at `inner`, in these pixels.
+        """
         response = self.view.interpolate(coarse, part, self.fine.factor, around)
         if self._chosen != GROWN:
             return response
-        return np.asarray(ndi.gaussian_filter(grow_region(response, density).astype(np.float32), 1))
+        return smoothed_growth(response, density, self._border, inner)
 
     def _project(
         self, projection: Projection, state: torch.Tensor, part: Part, around: Part

@@ -77,15 +77,19 @@ TREATMENTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def average_types(
-    own: Mapping[str, float], finder: Mapping[str, float], temperature: float = 1.0
+    own: Mapping[str, float],
+    finder: Mapping[str, float],
+    temperature: float = 1.0,
+    share: float = 0.5,
 ) -> dict[str, float]:
     """Average probabilities with those that the finder gives the five types, calibrated.
 
-    Classes of the same type keep their ratio, and classes of none of the five their probability.
+    The finder's count as `share` of the whole. Classes of the same type keep their ratio, and
+    classes of none of the five their probability.
     """
     before = five_types(own)
     other = five_types({name: value ** (1 / temperature) for name, value in finder.items()})
-    factor = {name: (1 + other[name] / max(before[name], 1e-12)) / 2 for name in TYPES}
+    factor = {n: 1 - share + share * other[n] / max(before[n], 1e-12) for n in TYPES}
     return {name: value * factor.get(group(name), 1.0) for name, value in own.items()}
 
 
@@ -113,7 +117,14 @@ class TypeClassifier:
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes of the differential that is chosen, none last."""
-        return (*TYPES, NONE) if self.params.differential == "five" else self.checkpoint.classes
+        if self.params.differential == "five":
+            return (*TYPES, *self._added, NONE)
+        return self.checkpoint.classes
+
+    @property
+    def _added(self) -> tuple[str, ...]:
+        """Return the classes that a person added."""
+        return tuple(self.checkpoint.card.get("added_classes", ()))
 
     def classify(
         self, cells: Sequence[Cell], progress: Progress
@@ -168,12 +179,12 @@ class TypeClassifier:
         # Cell by cell: sums over a batch are cut differently with its size.
         for density in densities.to(next(self.network.parameters()).device):
             with torch.inference_mode():
-                logits = self.network(self._passes(density[None]))
+                logits = self.network(self.passes(density[None]))
             found.append(logits.cpu().double().softmax(1).numpy())
             yield progress
         return np.stack(found)
 
-    def _passes(self, density: Tensor) -> Tensor:
+    def passes(self, density: Tensor) -> Tensor:
         """Make ``(passes, 3, h, w)`` views of a window, as many of each treatment."""
         names = self.checkpoint.normalisation["treatments"]
         count = math.ceil(self.params.tta_rotations / len(names)) * len(names)
@@ -204,8 +215,11 @@ class TypeClassifier:
         """Name the probabilities of all classes, as the differential that is chosen has them."""
         own = dict(zip(self.checkpoint.classes, found.tolist(), strict=True))
         if temperature := self.checkpoint.card.get("finder_temperature"):
-            own = average_types(own, cell.probabilities, temperature)
-        return {**five_types(own), NONE: own[NONE]} if self.params.differential == "five" else own
+            share = self.checkpoint.card.get("finder_share", 0.5)
+            own = average_types(own, cell.probabilities, temperature, share)
+        if self.params.differential == "five":
+            return {**five_types(own, self._added), NONE: own[NONE]}
+        return own
 
 
 def _likeliest(probabilities: Mapping[str, float]) -> str:

@@ -1,0 +1,200 @@
+"""Adapt the types of a model to the corrected and confirmed cells of an annotation project."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage as ndi
+
+from napari_wbc_nca.cell_types import AUTO, NONE, REJECTED, UNSURE
+from napari_wbc_nca.io import model_store
+from napari_wbc_nca.methods.colours import correct_channel_order
+from napari_wbc_nca.methods.nca.adapt import TypeExamples, adapt_types, type_head
+from napari_wbc_nca.methods.nca.adapt_gate import Gate, judge_types
+from napari_wbc_nca.methods.nca.cell_features import cell_features
+from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.progress import Progress, run_to_end
+from napari_wbc_nca.project.database import ProjectError
+from napari_wbc_nca.project.project import is_project
+from napari_wbc_nca.types import Cell, Checkpoint
+from napari_wbc_nca.workflow.cell_sources import ImageCells, find_sources
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_wbc_nca.project.project import Project
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """A model that was adapted to corrections.
+
+    Attributes
+    ----------
+    checkpoint
+        The adapted model, whose card has its parent's name and hash; the parent itself where
+        nothing is corrected.
+    gate
+        Comparison with the parent on cells that were left out of the fit.
+    cells
+        Number of corrected and confirmed cells by class.
+    failed
+        Images whose cells could not be used, and why.
+    """
+
+    checkpoint: Checkpoint
+    gate: Gate
+    cells: Mapping[str, int]
+    failed: Mapping[str, str]
+
+
+def adapt(
+    model: str | Path | Checkpoint,
+    project: str | Path,
+    opened: Mapping[Path, Project] | None = None,
+) -> Adaptation:
+    """Adapt the types of a model to the corrected and confirmed cells of a project.
+
+    Parameters
+    ----------
+    model
+        Name, file, or checkpoint of an automaton or of a classifier of its cells.
+    project
+        Folder of an annotation project.
+    opened
+        Projects that this program has open, by their resolved folders.
+
+    Returns
+    -------
+    Adaptation
+        The adapted model, and what it does better than its parent.
+
+    Raises
+    ------
+    ProjectError
+        When there is no project, or none of its cells can be used.
+    ValueError
+        When the model cannot be adapted.
+    """
+    return run_to_end(run(model, project, opened))
+
+
+def run(
+    model: str | Path | Checkpoint,
+    project: str | Path,
+    opened: Mapping[Path, Project] | None = None,
+) -> Generator[Progress, None, Adaptation]:
+    """Do the steps of :func:`adapt`."""
+    parent = model if isinstance(model, Checkpoint) else model_store.resolve(model)
+    type_head(parent)
+    if not is_project(Path(project)):
+        raise ProjectError(f"{project} is no annotation project; give the folder of one")
+    parts, failed = [], {}
+    for source in find_sources(project, opened):
+        try:
+            cells = source.read()
+            if len(reviewed_cells(cells.cells)):
+                parts.append((yield from read_examples(cells, parent)))
+        except (ValueError, OSError) as error:
+            failed[source.name] = str(error)
+    if failed and not parts:
+        name, why = next(iter(failed.items()))
+        raise ProjectError(f"{project}: no corrected cell can be used. {name}: {why}")
+    return conclude(parent, join_examples(parts), failed)
+
+
+def conclude(
+    parent: Checkpoint, examples: TypeExamples, failed: Mapping[str, str] | None = None
+) -> Adaptation:
+    """Fit the model to `examples`, and compare it with its parent on cells that were left out."""
+    counts = dict(zip(*np.unique(examples.names, return_counts=True), strict=True))
+    cells = {str(name): int(count) for name, count in counts.items()}
+    gate = judge_types(parent, examples)
+    adapted = adapt_types(parent, examples)
+    if adapted is not parent:
+        card = {**adapted.card, "adapted_to": cells, "gate": gate.record()}
+        if gate.temperature:
+            card["temperature"] = gate.temperature
+        adapted = replace(adapted, card=card)
+    return Adaptation(adapted, gate, cells, dict(failed or {}))
+
+
+def reviewed_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of cells that a person corrected, drew or confirmed, with a known class."""
+    known = ~table["class"].isin(["", UNSURE]) & table["class"].notna()
+    return table[known & ~table["status"].isin([AUTO, REJECTED])]
+
+
+def read_examples(source: ImageCells, model: Checkpoint) -> Generator[Progress, None, TypeExamples]:
+    """Read the features of the corrected and confirmed cells of one image.
+
+    An ImageError or ValueError says when the image is missing or cannot be used.
+    """
+    table = reviewed_cells(source.cells)
+    labels = _plane(source)
+    numbers = [int(n) for n in table.index]
+    found = dict(zip(numbers, masked_cells(labels, numbers), strict=True))
+    present = [number for number in numbers if found[number] is not None]
+    cells = [cell for cell in found.values() if cell is not None]
+    if not cells:
+        return join_examples([])
+    order = source.record.get("channel_order", "auto")
+    params = NcaParams(channel_order=order)
+    image, _, _ = correct_channel_order(source.read_image(()), model, params)
+    diameter = float(source.record.get("diameter") or typical_diameter(cells))
+    features = yield from cell_features(image, model, cells, diameter, params)
+    names = tuple(str(name) for name in table["class"].loc[present])
+    return TypeExamples(features, names, (source.name,) * len(names))
+
+
+def _plane(source: ImageCells) -> npt.NDArray[Any]:
+    """Read the labels of one plane."""
+    labels = source.read_labels()
+    if labels.ndim > 2 and labels.size != labels.shape[-2] * labels.shape[-1]:
+        raise ValueError(
+            f"its layer is a stack of shape {labels.shape}; only single planes are learnt from: "
+            "correct a layer of one plane"
+        )
+    return labels.reshape(labels.shape[-2:])
+
+
+def masked_cells(labels: npt.NDArray[Any], numbers: list[int]) -> list[Cell | None]:
+    """Make cells of the labels ``(Y, X)``; None of a number that no pixel has."""
+    places = ndi.find_objects(labels.astype(np.int64), max(numbers, default=0))
+    found: list[Cell | None] = []
+    for number in numbers:
+        part = places[number - 1]
+        if part is None:
+            found.append(None)
+            continue
+        mask = labels[part] == number
+        corner = (part[0].start, part[1].start)
+        found.append(Cell(corner, corner, mask, mask, mask.astype(np.float32), NONE, {}, 0.0))
+    return found
+
+
+def typical_diameter(cells: list[Cell]) -> float:
+    """Return the median diameter of cells in pixels, of circles as large."""
+    return float(np.median([2 * np.sqrt(cell.mask.sum() / np.pi) for cell in cells]))
+
+
+def join_examples(parts: list[TypeExamples]) -> TypeExamples:
+    """Join examples of several images."""
+    some = [part for part in parts if len(part)]
+    if not some:
+        return TypeExamples(np.zeros((0, 1, 1), np.float32), (), ())
+    return TypeExamples(
+        np.concatenate([part.features for part in some]),
+        tuple(_chain(part.names for part in some)),
+        tuple(_chain(part.groups for part in some)),
+    )
+
+
+def _chain(parts: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    for part in parts:
+        yield from part
