@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from measure_types import _cell, images_of
 from type_batches import MEASURED
 
@@ -34,23 +35,28 @@ from napari_wbc_nca.evaluation.ground_truth import EvaluationImage, read_ground_
 from napari_wbc_nca.evaluation.scores import keep_white_cells, score_cells
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
+from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.nca.adapt import (
     TypeExamples,
     adapt_types,
     named_probabilities,
+    type_head,
     type_probabilities,
 )
 from napari_wbc_nca.methods.nca.adapt_gate import judge_types
 from napari_wbc_nca.methods.nca.cell_features import cell_features
+from napari_wbc_nca.methods.nca.classifier import TypeClassifier
 from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.models.build import load_network
+from napari_wbc_nca.ops.readout import class_probabilities
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Cell, Checkpoint, Image
 from napari_wbc_nca.workflow.segment import run
 
 SETS = ("raabin", "tecom", "cellavision", "fields", "typed", "pbc")
 MODELS = ("wbc-fine", "wbc-smear")
-PICTURES = 220  # of a set, drawn at random
-CELLS = 50  # of a class of `pbc`
+PICTURES = 120  # of a set, drawn at random
+CELLS = 30  # of a class of `pbc`
 COUNTS, MORE, DRAWS, GATED = (2, 5, 10), 5, 10, 20
 BOX, MARGIN = 0.36, 0.92  # side of a box in a picture of `pbc`, and diameter of a cell over it
 
@@ -111,17 +117,24 @@ def _found_in(image: EvaluationImage) -> Any:
 
 
 def _features(picture: Image, cells: list[Cell], diameter: float) -> list[Any]:
-    models = map(model_store.resolve, MODELS)
-    steps = (cell_features(picture, model, cells, diameter, NcaParams()) for model in models)
-    return [run_to_end(one) for one in steps]
+    """Windows that ``wbc-fine`` reads of cells, and what ``wbc-smear`` pools of them."""
+    fine, smear = map(model_store.resolve, MODELS)
+    _, field = open_field(picture, smear)
+    reader = TypeClassifier(None, fine, NcaParams(), field)  # type: ignore[arg-type]
+    windows = [reader.window(cell).astype(np.float16) for cell in cells]
+    return [windows, run_to_end(cell_features(picture, smear, cells, diameter, NcaParams()))]
 
 
 class CellSet:
     """Cells of a set: true classes, five-type names and the features of a model."""
 
     def __init__(self, path: Path, model: Checkpoint) -> None:
-        kept = np.load(path)
-        self.model, self.features = model, kept[model.name]
+        kept, finder = np.load(path), model_store.resolve("wbc-smear")
+        self.model, hidden = model, kept["wbc-smear"]
+        own = model.name == finder.name
+        self.features = hidden if own else residual_features(model, kept["wbc-fine"])
+        found = class_probabilities(hidden, type_head(finder))
+        self.finder = found[:, [finder.classes.index(name) for name in TYPES]]
         self.true = np.array([name.removesuffix("_segmented") for name in kept["true"].tolist()])
         self.true = np.array([n.removesuffix("_band") for n in self.true.tolist()])
         self.images = kept["image"]
@@ -130,7 +143,10 @@ class CellSet:
         """Cells of some numbers, of their true classes or of others."""
         own = self.true[chosen] if names is None else names
         return TypeExamples(
-            self.features[chosen], tuple(own.tolist()), tuple(self.images[chosen].tolist())
+            self.features[chosen],
+            tuple(own.tolist()),
+            tuple(self.images[chosen].tolist()),
+            self.finder[chosen],
         )
 
     def draw(self, types: list[str], count: int, seed: int) -> Any:
@@ -147,14 +163,25 @@ class CellSet:
 
     def balanced(self, model: Checkpoint, numbers: Any, types: list[str]) -> float:
         """Mean share of right cells over types, as a user sees the types."""
-        found = named(model, self.features[numbers])
+        found = named(model, self.examples(numbers))
         true = self.true[numbers]
         return float(np.mean([(found[true == t] == t).mean() for t in types]))
 
 
-def named(model: Checkpoint, features: Any) -> Any:
+def residual_features(model: Checkpoint, windows: Any) -> Any:
+    """Pool the features of windows ``(N, 3, h, w)`` by ``wbc-fine``."""
+    network = load_network(model, "cpu")
+    classifier = TypeClassifier(network, model, NcaParams(), None)  # type: ignore[arg-type]
+    found = []
+    for window in torch.from_numpy(windows.astype(np.float32)):
+        with torch.inference_mode():
+            found.append(network.features(classifier.passes(window[None])).numpy())
+    return np.stack(found)
+
+
+def named(model: Checkpoint, cells: TypeExamples) -> Any:
     """Likeliest of the five types and of classes that were added."""
-    asked = named_probabilities(model, type_probabilities(model, features), five=True)
+    asked = named_probabilities(model, type_probabilities(model, cells), five=True)
     return np.array([max(own, key=own.__getitem__) for own in asked])
 
 
@@ -193,7 +220,7 @@ def new_class(folder: Path) -> list[str]:
         old = chosen[cells.true[chosen] != ERYTHROBLAST]
         adapted = adapt_types(model, cells.examples(chosen))
         without = adapt_types(model, cells.examples(old))
-        found, true = named(adapted, cells.features[rest]), cells.true[rest] == ERYTHROBLAST
+        found, true = named(adapted, cells.examples(rest)), cells.true[rest] == ERYTHROBLAST
         right = (found == ERYTHROBLAST)[true].sum()
         f1 = 2 * right / ((found == ERYTHROBLAST).sum() + true.sum())
         others = rest[~true]

@@ -11,17 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
 
-from napari_wbc_nca.cell_types import AUTO, NONE, REJECTED, UNSURE
+from napari_wbc_nca.cell_types import AUTO, NONE, REJECTED, TYPES, UNSURE
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.colours import correct_channel_order
-from napari_wbc_nca.methods.nca.adapt import TypeExamples, adapt_types, type_head
+from napari_wbc_nca.methods.nca.adapt import TypeExamples, adapt_types, averages, type_head
 from napari_wbc_nca.methods.nca.adapt_gate import Gate, judge_types
 from napari_wbc_nca.methods.nca.cell_features import cell_features
 from napari_wbc_nca.methods.nca.params import NcaParams
+from napari_wbc_nca.ops.readout import class_probabilities
 from napari_wbc_nca.progress import Progress, run_to_end
 from napari_wbc_nca.project.database import ProjectError
 from napari_wbc_nca.project.project import is_project
-from napari_wbc_nca.types import Cell, Checkpoint
+from napari_wbc_nca.types import Cell, Checkpoint, Image
 from napari_wbc_nca.workflow.cell_sources import ImageCells, find_sources
 
 if TYPE_CHECKING:
@@ -147,9 +148,28 @@ def read_examples(source: ImageCells, model: Checkpoint) -> Generator[Progress, 
     params = NcaParams(channel_order=order)
     image, _, _ = correct_channel_order(source.read_image(()), model, params)
     diameter = float(source.record.get("diameter") or typical_diameter(cells))
-    features = yield from cell_features(image, model, cells, diameter, params)
     names = tuple(str(name) for name in table["class"].loc[present])
-    return TypeExamples(features, names, (source.name,) * len(names))
+    return (yield from describe_cells(image, model, cells, names, source.name, diameter, params))
+
+
+def describe_cells(
+    image: Image,
+    model: Checkpoint,
+    cells: list[Cell],
+    names: tuple[str, ...],
+    group: str,
+    diameter: float,
+    params: NcaParams,
+) -> Generator[Progress, None, TypeExamples]:
+    """Read all of cells by which a model types them; `names` are their classes."""
+    features = yield from cell_features(image, model, cells, diameter, params)
+    finder = np.zeros((len(cells), 0))
+    if averages(model):
+        own = model_store.finder_of(model)
+        hidden = yield from cell_features(image, own, cells, diameter, params)
+        found = class_probabilities(hidden, type_head(own))
+        finder = found[:, [own.classes.index(name) for name in TYPES]]
+    return TypeExamples(features, names, (group,) * len(names), finder)
 
 
 def _plane(source: ImageCells) -> npt.NDArray[Any]:
@@ -187,11 +207,12 @@ def join_examples(parts: list[TypeExamples]) -> TypeExamples:
     """Join examples of several images."""
     some = [part for part in parts if len(part)]
     if not some:
-        return TypeExamples(np.zeros((0, 1, 1), np.float32), (), ())
+        return TypeExamples(np.zeros((0, 1, 1), np.float32), (), (), np.zeros((0, 0)))
     return TypeExamples(
         np.concatenate([part.features for part in some]),
         tuple(_chain(part.names for part in some)),
         tuple(_chain(part.groups for part in some)),
+        np.concatenate([part.finder for part in some]),
     )
 
 

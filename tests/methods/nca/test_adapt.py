@@ -13,12 +13,14 @@ from napari_wbc_nca.methods.nca.adapt import (
     adapt_types,
     allowed_classes,
     named_probabilities,
+    type_head,
     type_probabilities,
 )
 from napari_wbc_nca.methods.nca.adapt_gate import judge_types
 from napari_wbc_nca.methods.nca.cell_features import cell_features
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.models.build import check_weights
+from napari_wbc_nca.ops.readout import class_probabilities
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Cell, Image
 
@@ -34,8 +36,9 @@ def examples(model, names, seed=0) -> TypeExamples:
     width = model.weights["head.weight"].shape[1]
     middles = {name: random.normal(size=width) for name in dict.fromkeys(names)}
     features = [middles[name] + 0.3 * random.normal(size=(2, width)) for name in names]
+    none = np.zeros((len(names), 0))
     groups = tuple(f"image {number % 6}" for number in range(len(names)))
-    return TypeExamples(np.array(features, np.float32), tuple(names), groups)
+    return TypeExamples(np.array(features, np.float32), tuple(names), groups, none)
 
 
 def test_without_corrections_the_model_stays_itself(model):
@@ -45,11 +48,11 @@ def test_without_corrections_the_model_stays_itself(model):
 def test_an_adapted_model_names_the_corrected_types_and_its_parent(model):
     cells = examples(model, ["basophil"] * 4 + ["monocyte"] * 4)
     adapted = check_weights(adapt_types(model, cells))
-    found = named_probabilities(adapted, type_probabilities(adapted, cells.features), five=True)
+    found = named_probabilities(adapted, type_probabilities(adapted, cells), five=True)
     assert [max(row, key=row.__getitem__) for row in found] == list(cells.names)
     assert adapted.card["parent"] == {"name": "wbc-fine", "sha256": model.sha256}
-    assert "metrics" in model.card
-    assert "metrics" not in adapted.card
+    assert "confusion" in model.card
+    assert "confusion" not in adapted.card
     same = {name for name in model.weights if not name.startswith("head.")}
     assert all(adapted.weights[name] is model.weights[name] for name in same)
 
@@ -58,11 +61,27 @@ def test_a_class_that_the_model_never_knew_is_added_before_none(model):
     cells = examples(model, ["smudge"] * 3 + ["lymphocyte"] * 3)
     adapted = check_weights(adapt_types(model, cells))
     assert adapted.classes == (*FINE[:-1], "smudge", NONE)
-    rows = named_probabilities(adapted, type_probabilities(adapted, cells.features), five=True)
+    rows = named_probabilities(adapted, type_probabilities(adapted, cells), five=True)
     assert set(rows[0]) == {*TYPES, "smudge"}
     assert max(rows[0], key=rows[0].__getitem__) == "smudge"
     again = adapt_types(adapted, examples(adapted, ["blast"] * 3))
     assert again.card["added_classes"] == ["smudge", "blast"]
+
+
+def test_the_types_of_the_finder_count_less_with_each_corrected_cell(model):
+    cells = examples(model, ["basophil"] * 10 + ["monocyte"] * 10)
+    finder = np.tile([0.9, 0.025, 0.025, 0.025, 0.025], (20, 1))
+    averaging = replace(model, card={**model.card, "finder_temperature": 1.0})
+    adapted = adapt_types(averaging, replace(cells, finder=finder))
+    assert adapted.card["finder_share"] == 0.25
+    alone = type_probabilities(adapted, cells)
+    both = type_probabilities(adapted, replace(cells, finder=finder))
+    neutrophils = [name.endswith("neutrophil") for name in adapted.classes]
+    known = allowed_classes(list(TYPES), adapted.classes).any(0)
+    before, after = (
+        found[:, neutrophils].sum(1) / found[:, known].sum(1) for found in (alone, both)
+    )
+    np.testing.assert_allclose(after, 0.75 * before + 0.25 * 0.9)
 
 
 def test_a_type_stands_for_all_its_classes():
@@ -116,8 +135,8 @@ def test_the_features_give_the_probabilities_of_the_model(name):
     cell = Cell((50, 70), (38, 58), mask, mask, mask * np.float32(1), NONE, {}, 0.0)
     steps = cell_features(Image(pixels), model, [cell, cell], 24.0, NcaParams(device="cpu"))
     features = run_to_end(steps)
-    found = type_probabilities(model, features)
+    found = class_probabilities(features, type_head(model))
     assert found.shape == (2, len(model.classes))
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
     np.testing.assert_array_equal(features[0], features[1])
-    assert len(features[0]) == {"wbc-fine": 6, "wbc-smear": 4}[name]
+    assert features.shape[1] == 4  # rotations

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_wbc_nca.cell_types import NONE, canonical, five_types, group
+from napari_wbc_nca.cell_types import NONE, TYPES, canonical, five_types, group
+from napari_wbc_nca.methods.nca.classifier import average_types
 from napari_wbc_nca.ops.readout import Head, class_probabilities, fit_head
 from napari_wbc_nca.types import Checkpoint
 
 _STRENGTH = 0.03  # of the prior; chosen on slides of `typed`, a laboratory that trained the model
+_FINDER_CELLS = 20.0  # corrected cells that halve the share of the finder's types
 _NEW_BIAS = 0.0  # prior of a class that the model never knew
 _STALE = ("metrics", "confusion", "validation", "best_epoch")
 """Entries of a card that describe the weights before."""
@@ -31,11 +33,15 @@ class TypeExamples:
         Class of each cell, as the person calls it.
     groups
         What may not be split in cross-validation, of each cell: its image.
+    finder
+        ``(N, 5)`` probabilities that the finder of the cells gives the five types, where the model
+        averages its own with them; ``(N, 0)`` else.
     """
 
     features: npt.NDArray[np.float32]
     names: tuple[str, ...]
     groups: tuple[str, ...]
+    finder: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         """Number of cells."""
@@ -48,6 +54,7 @@ class TypeExamples:
             self.features[numbers],
             tuple(self.names[n] for n in numbers),
             tuple(self.groups[n] for n in numbers),
+            self.finder[numbers],
         )
 
 
@@ -94,6 +101,9 @@ def adapt_types(checkpoint: Checkpoint, examples: TypeExamples) -> Checkpoint:
     card = {key: value for key, value in checkpoint.card.items() if key not in _STALE}
     if added := [*card.get("added_classes", ()), *new]:
         card["added_classes"] = added
+    if averages(checkpoint):
+        share = card.get("finder_share", 0.5)
+        card["finder_share"] = share * _FINDER_CELLS / (_FINDER_CELLS + len(examples))
     card["parent"] = {"name": checkpoint.name, "sha256": checkpoint.sha256}
     return replace(
         checkpoint,
@@ -123,9 +133,28 @@ def allowed_classes(names: Sequence[str], classes: Sequence[str]) -> npt.NDArray
     return np.asarray(rows, bool).reshape(len(names), len(classes))
 
 
-def type_probabilities(checkpoint: Checkpoint, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Compute ``(N, C)`` probabilities of ``(N, P, F)`` features by a model's classifier."""
-    return class_probabilities(features, type_head(checkpoint))
+def averages(checkpoint: Checkpoint) -> bool:
+    """Return whether a model averages its types with those of the finder of its cells."""
+    return "finder_temperature" in checkpoint.card
+
+
+def type_probabilities(checkpoint: Checkpoint, cells: TypeExamples) -> npt.NDArray[np.float64]:
+    """Compute ``(N, C)`` probabilities of the classes of cells by a model."""
+    found = class_probabilities(cells.features, type_head(checkpoint))
+    if not averages(checkpoint) or not cells.finder.shape[1]:
+        return found
+    card = checkpoint.card
+    given = (card["finder_temperature"], card.get("finder_share", 0.5))
+    pairs = zip(found.tolist(), cells.finder.tolist(), strict=True)
+    rows = [
+        average_types(
+            dict(zip(checkpoint.classes, own, strict=True)),
+            dict(zip(TYPES, other, strict=True)),
+            *given,
+        )
+        for own, other in pairs
+    ]
+    return np.array([list(row.values()) for row in rows]).reshape(found.shape)
 
 
 def named_probabilities(

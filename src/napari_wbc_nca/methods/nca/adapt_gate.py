@@ -70,8 +70,8 @@ def judge_types(parent: Checkpoint, examples: TypeExamples) -> Gate:
     """Cross-validate the adaptation of `parent` to `examples` in five folds.
 
     Folds hold whole images where there are five or more and each type is in two of them, else
-    cells. Kept is a model that types the cells that were left out right as often as its parent, within
-    one standard error, and agrees with the corrections better than by chance.
+    cells. Kept is a model that types the cells that were left out right as often as its parent,
+    within one standard error, and agrees with the corrections better than by chance.
     """
     count = len(examples)
     if count < _LEAST or len(set(examples.names)) < 2:
@@ -122,7 +122,7 @@ def _folds(examples: TypeExamples) -> Iterator[Bool]:
 
 def _agreement(model: Checkpoint, examples: TypeExamples, held: Bool) -> Bool:
     """Compute whether the type found of each held cell is that of each example: ``(H, N)``."""
-    found = type_probabilities(model, examples.features[held])
+    found = type_probabilities(model, examples.subset(held))
     allowed = allowed_classes(examples.names, model.classes)
     known, sums = allowed.any(1), found @ allowed.T
     best = np.where(known, sums, -1.0)
@@ -134,7 +134,7 @@ def _class_scores(
 ) -> tuple[npt.NDArray[np.float64], Bool]:
     """Compute probabilities and allowed classes of held cells."""
     part = examples.subset(held)
-    return type_probabilities(model, part.features), allowed_classes(part.names, model.classes)
+    return type_probabilities(model, part), allowed_classes(part.names, model.classes)
 
 
 def _balanced(agreement: Bool, names: npt.NDArray[Any]) -> float:
