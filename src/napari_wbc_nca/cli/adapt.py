@@ -1,4 +1,4 @@
-"""``adapt``: adapt the types of a model to the corrections of an annotation project."""
+"""``adapt``: adapt a model to the corrections of an annotation project."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def adapt(
 ) -> None:
     """Adapt a model to corrected and confirmed cells, within seconds.
 
-    The last layer of its classifier is fitted to their types, near the weights it had; classes that
-    the model never knew are added. No file is written where the adapted model types cells that were
-    left out of the fit worse than the model did, or no better than by chance.
+    The last layer of its classifier is fitted to their types, and the border of its outlines to
+    theirs, near the weights they had; classes that the model never knew are added. No file is
+    written where the adapted model types cells that were left out of the fit worse than the model
+    did, or no better than by chance.
     """
     from napari_wbc_nca.io import weights
     from napari_wbc_nca.workflow import adapt as workflow
@@ -45,6 +46,9 @@ def adapt(
         cells = ", ".join(format_count(count, name) for name, count in found.cells.items())
         console.print_result(f"Learnt from: {cells or 'no cell'}")
         console.print_result(f"Compared with {parent.name}: {found.gate.reason}")
+        if figures := found.checkpoint.card.get("adapted_outlines"):
+            shown = f"{figures['iou']:.3f}, {figures['iou_before']:.3f} before"
+            console.print_result(f"Outlines of cells that were left out, IoU: {shown}")
         if found.gate.judged and not found.gate.keep:
             console.print_message(f"Not written: {output}; keep {parent.name}")
             raise typer.Exit(1)

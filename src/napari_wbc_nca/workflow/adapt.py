@@ -1,4 +1,4 @@
-"""Adapt the types of a model to the corrected and confirmed cells of an annotation project."""
+"""Adapt types and outlines of a model to the corrected cells of an annotation project."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from scipy import ndimage as ndi
 from napari_wbc_nca.cell_types import AUTO, NONE, REJECTED, TYPES, UNSURE
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.colours import correct_channel_order
+from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.nca.adapt import TypeExamples, adapt_types, averages, type_head
 from napari_wbc_nca.methods.nca.adapt_gate import Gate, judge_types
-from napari_wbc_nca.methods.nca.cell_features import cell_features
+from napari_wbc_nca.methods.nca.cell_features import box_middle, cell_features, outline_windows
+from napari_wbc_nca.methods.nca.cells import GROWN
+from napari_wbc_nca.methods.nca.outline import OutlineExample, adapt_outlines
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.ops.readout import class_probabilities
 from napari_wbc_nca.progress import Progress, run_to_end
@@ -54,12 +57,20 @@ class Adaptation:
     failed: Mapping[str, str]
 
 
+@dataclass(frozen=True, eq=False)
+class CorrectedCells:
+    """What is learnt from of corrected cells: their types, and their outlines."""
+
+    types: TypeExamples
+    outlines: tuple[OutlineExample, ...]
+
+
 def adapt(
     model: str | Path | Checkpoint,
     project: str | Path,
     opened: Mapping[Path, Project] | None = None,
 ) -> Adaptation:
-    """Adapt the types of a model to the corrected and confirmed cells of a project.
+    """Adapt types and outlines of a model to the corrected and confirmed cells of a project.
 
     Parameters
     ----------
@@ -96,23 +107,27 @@ def run(
     if not is_project(Path(project)):
         raise ProjectError(f"{project} is no annotation project; give the folder of one")
     parts, failed = [], {}
+    outlines: list[OutlineExample] = []
     for source in find_sources(project, opened):
         try:
             cells = source.read()
             if len(reviewed_cells(cells.cells)):
-                parts.append((yield from read_examples(cells, parent)))
+                found = yield from read_examples(cells, parent)
+                parts.append(found.types)
+                outlines += found.outlines
         except (ValueError, OSError) as error:
             failed[source.name] = str(error)
     if failed and not parts:
         name, why = next(iter(failed.items()))
         raise ProjectError(f"{project}: no corrected cell can be used. {name}: {why}")
-    return conclude(parent, join_examples(parts), failed)
+    return conclude(parent, CorrectedCells(join_examples(parts), tuple(outlines)), failed)
 
 
 def conclude(
-    parent: Checkpoint, examples: TypeExamples, failed: Mapping[str, str] | None = None
+    parent: Checkpoint, corrected: CorrectedCells, failed: Mapping[str, str] | None = None
 ) -> Adaptation:
-    """Fit the model to `examples`, and compare it with its parent on cells that were left out."""
+    """Fit the model to cells, and compare it with its parent on cells that were left out."""
+    examples = corrected.types
     counts = dict(zip(*np.unique(examples.names, return_counts=True), strict=True))
     cells = {str(name): int(count) for name, count in counts.items()}
     gate = judge_types(parent, examples)
@@ -121,7 +136,7 @@ def conclude(
         card = {**adapted.card, "adapted_to": cells, "gate": gate.record()}
         if gate.temperature:
             card["temperature"] = gate.temperature
-        adapted = replace(adapted, card=card)
+        adapted = adapt_outlines(replace(adapted, card=card), corrected.outlines)
     return Adaptation(adapted, gate, cells, dict(failed or {}))
 
 
@@ -131,8 +146,10 @@ def reviewed_cells(table: pd.DataFrame) -> pd.DataFrame:
     return table[known & ~table["status"].isin([AUTO, REJECTED])]
 
 
-def read_examples(source: ImageCells, model: Checkpoint) -> Generator[Progress, None, TypeExamples]:
-    """Read the features of the corrected and confirmed cells of one image.
+def read_examples(
+    source: ImageCells, model: Checkpoint
+) -> Generator[Progress, None, CorrectedCells]:
+    """Read what is learnt from of the corrected and confirmed cells of one image.
 
     An ImageError or ValueError says when the image is missing or cannot be used.
     """
@@ -143,13 +160,21 @@ def read_examples(source: ImageCells, model: Checkpoint) -> Generator[Progress, 
     present = [number for number in numbers if found[number] is not None]
     cells = [cell for cell in found.values() if cell is not None]
     if not cells:
-        return join_examples([])
+        return CorrectedCells(join_examples([]), ())
     order = source.record.get("channel_order", "auto")
     params = NcaParams(channel_order=order)
     image, _, _ = correct_channel_order(source.read_image(()), model, params)
     diameter = float(source.record.get("diameter") or typical_diameter(cells))
     names = tuple(str(name) for name in table["class"].loc[present])
-    return (yield from describe_cells(image, model, cells, names, source.name, diameter, params))
+    types = yield from describe_cells(image, model, cells, names, source.name, diameter, params)
+    finder = model_store.finder_of(model)
+    if finder.card.get("projection") != GROWN:
+        return CorrectedCells(types, ())
+    _, field = open_field(image, finder)
+    places = [(number, box_middle(cell)) for number, cell in found.items() if cell is not None]
+    view = field.rescaled(diameter / finder.diameter)
+    windows = yield from outline_windows(finder, view, labels, places, params)
+    return CorrectedCells(types, tuple(window.example for window in windows))
 
 
 def describe_cells(

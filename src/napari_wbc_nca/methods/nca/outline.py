@@ -26,7 +26,7 @@ from napari_wbc_nca.types import Checkpoint
 BORDER = "border"
 """Entry of a card with the adapted readout of an outline's border."""
 
-_STRENGTH, _FEW = 5e-4, 5.0  # of the prior, and cells by which it counts as much as they do
+_STRENGTH, _FEW = 2e-4, 20.0  # of the prior, and cells below which it grows by the square
 _PIXELS = 1500  # of a cell; neighbours say nearly the same
 _SCALES = np.array([1.0] * 3 + [0.25] * 9 + [0.4] * 2)  # of BORDER_TERMS; a cell's own can be 0
 _SEED = 0
@@ -77,6 +77,12 @@ def border_of(checkpoint: Checkpoint) -> BorderReadout:
     return BorderReadout(weights, float(found["bias"]))
 
 
+def with_border(finder: Checkpoint, model: Checkpoint) -> Checkpoint:
+    """Return the finder of a model's cells with the border of outlines that the model has."""
+    border = model.card.get(BORDER)
+    return replace(finder, card={**finder.card, BORDER: border}) if border else finder
+
+
 def smoothed_growth(
     response: npt.NDArray[Any],
     density: npt.NDArray[Any],
@@ -99,7 +105,7 @@ def fit_border(examples: Sequence[OutlineExample]) -> BorderReadout:
     r"""Fit the readout of an outline's border to corrected cells, near the bundled one.
 
     .. math:: \min_{w, b} H(f w + b)
-        + \lambda \frac{n + 5}{n} \big(|s (w - w_0)|^2 + b^2\big)
+        + \lambda \Big(1 + \frac{20^2}{n^2}\Big) \big(|s (w - w_0)|^2 + b^2\big)
 
     with the mean binary cross-entropy H over stained pixels of n cells, their terms f, and fixed
     scales s of the terms. Without cells, or other matter around any of them, it is the bundled one.
@@ -116,7 +122,7 @@ def fit_border(examples: Sequence[OutlineExample]) -> BorderReadout:
     standard = terms - middle
     prior = np.zeros(len(BORDER_TERMS) + 1)
     prior[:3] = BUNDLED_BORDER.weights
-    strength = _STRENGTH * (len(known) + _FEW) / len(known)
+    strength = _STRENGTH * (1 + (_FEW / len(known)) ** 2)
 
     def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         logits = standard @ parameters[:-1] + parameters[-1]
@@ -154,6 +160,8 @@ def adapt_outlines(checkpoint: Checkpoint, examples: Sequence[OutlineExample]) -
     if len(examples) >= _JUDGED and after <= before:
         return checkpoint
     border = fit_border(examples)
+    if border is BUNDLED_BORDER:
+        return checkpoint
     record = {"weights": border.weights.tolist(), "bias": border.bias}
     figures = {"cells": len(examples), "iou": round(after, 4), "iou_before": round(before, 4)}
     card = {**checkpoint.card, BORDER: record, "adapted_outlines": figures}

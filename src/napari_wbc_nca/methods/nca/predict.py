@@ -16,6 +16,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import Centre, as_part, as_slices, open_field
 from napari_wbc_nca.methods.nca.cells import CellSegmenter, cell_or_evidence
 from napari_wbc_nca.methods.nca.classifier import calibration_record, load_classifier
+from napari_wbc_nca.methods.nca.outline import with_border
 from napari_wbc_nca.methods.prompts import prompt_centres
 from napari_wbc_nca.methods.propagation.detect import detect, load_detector
 from napari_wbc_nca.methods.propagation.params import PropagationParams
@@ -150,7 +151,7 @@ def predict(
     boxes that cannot be used raise a ValueError. Where a model cannot find cells by itself, the
     detector does.
     """
-    chosen, checkpoint = checkpoint, model_store.finder_of(checkpoint)
+    chosen, checkpoint = checkpoint, with_border(model_store.finder_of(checkpoint), checkpoint)
     image, field = open_field(image, checkpoint)
     params, notes = complete_params(params, checkpoint)
     prompts = prompt_centres(params.locate, points, boxes, image.shape, "evidence")
