@@ -41,7 +41,13 @@ def class_probabilities(features: npt.NDArray[Any], head: Head) -> Float:
     return np.asarray(_softmax(features @ head.weight.T + head.bias).mean(1), np.float64)
 
 
-def fit_head(features: npt.NDArray[Any], allowed: Bool, prior: Head, strength: float) -> Head:
+def fit_head(
+    features: npt.NDArray[Any],
+    allowed: Bool,
+    prior: Head,
+    strength: float,
+    moved_classes: Bool | None = None,
+) -> Head:
     r"""Fit a classifier of frozen features to examples, as near to `prior` as they allow.
 
     .. math:: \min_{W, b} \frac{n}{n + 5} \sum_i v_i \Big(-\log \sum_{c \in S_i} p_c(f_i)\Big)
@@ -62,6 +68,8 @@ def fit_head(features: npt.NDArray[Any], allowed: Bool, prior: Head, strength: f
         The classifier before.
     strength
         λ.
+    moved_classes
+        ``(C,)``: the classes whose weights may change; all by default.
 
     Examples
     --------
@@ -78,6 +86,7 @@ def fit_head(features: npt.NDArray[Any], allowed: Bool, prior: Head, strength: f
     scale = float(np.sqrt(flat.var(0).mean())) or 1.0
     weights = _balanced(allowed) * count / (count + _FEW)
     own = allowed[:, None, :]
+    free = np.ones(shape[0], bool) if moved_classes is None else moved_classes
 
     def loss(parameters: Float) -> tuple[float, Float]:
         weight, bias = parameters[: prior.weight.size].reshape(shape), parameters[-shape[0] :]
@@ -90,7 +99,8 @@ def fit_head(features: npt.NDArray[Any], allowed: Bool, prior: Head, strength: f
         cost += strength * ((moved**2).sum() + (shifted**2).sum())
         by_weight = slope.reshape(-1, shape[0]).T @ flat + 2 * strength * scale * moved
         by_bias = slope.sum((0, 1)) + 2 * strength * shifted
-        return float(cost), np.concatenate([by_weight.ravel(), by_bias])
+        slopes = [(by_weight * free[:, None]).ravel(), by_bias * free]
+        return float(cost), np.concatenate(slopes)
 
     start = np.concatenate([prior.weight.ravel(), prior.bias]).astype(np.float64)
     options = {"maxiter": _ITERATIONS}

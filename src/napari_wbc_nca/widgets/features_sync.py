@@ -141,16 +141,17 @@ class Follower:
         """Give a cell a class, as one step of napari's undo."""
         self.annotate({label: {"class": name}})
 
-    def annotate(self, values: Mapping[int, Mapping[str, Any]]) -> None:
+    def annotate(self, values: Mapping[int, Mapping[str, Any]], operation: str = "") -> None:
         """Change columns of cells' rows, as one step of napari's undo.
 
         `values` are label to new values by column; new columns are empty for all other cells.
+        `operation` is its name in a journal, by default that of the column.
         """
-        self._annotated = self._with_columns(values)
+        self._annotated, self.operation = self._with_columns(values), operation
         try:
             history.add_empty_step(self.layer)
         finally:
-            self._annotated = {}
+            self._annotated, self.operation = {}, ""
 
     def _with_columns(
         self, values: Mapping[int, Mapping[str, Any]]

@@ -15,7 +15,13 @@ from napari_wbc_nca.cell_types import AUTO, NONE, REJECTED, TYPES, UNSURE
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.colours import correct_channel_order
 from napari_wbc_nca.methods.field import open_field
-from napari_wbc_nca.methods.nca.adapt import TypeExamples, adapt_types, averages, type_head
+from napari_wbc_nca.methods.nca.adapt import (
+    TypeExamples,
+    adapt_types,
+    averages,
+    has_new_class,
+    type_head,
+)
 from napari_wbc_nca.methods.nca.adapt_gate import Gate, judge_types
 from napari_wbc_nca.methods.nca.cell_features import box_middle, cell_features, outline_windows
 from napari_wbc_nca.methods.nca.cells import GROWN
@@ -32,6 +38,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_wbc_nca.project.project import Project
+
+
+_OTHERS = 30  # unreviewed cells of an image that show what is no new class
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +68,14 @@ class Adaptation:
 
 @dataclass(frozen=True, eq=False)
 class CorrectedCells:
-    """What is learnt from of corrected cells: their types, and their outlines."""
+    """What is learnt from of corrected cells: their types, and their outlines.
+
+    `others` are cells that nobody reviewed, where a class is new to the model.
+    """
 
     types: TypeExamples
     outlines: tuple[OutlineExample, ...]
+    others: TypeExamples
 
 
 def adapt(
@@ -108,19 +121,22 @@ def run(
         raise ProjectError(f"{project} is no annotation project; give the folder of one")
     parts, failed = [], {}
     outlines: list[OutlineExample] = []
+    others: list[TypeExamples] = []
     for source in find_sources(project, opened):
         try:
             cells = source.read()
             if len(reviewed_cells(cells.cells)):
                 found = yield from read_examples(cells, parent)
                 parts.append(found.types)
+                others.append(found.others)
                 outlines += found.outlines
         except (ValueError, OSError) as error:
             failed[source.name] = str(error)
     if failed and not parts:
         name, why = next(iter(failed.items()))
         raise ProjectError(f"{project}: no corrected cell can be used. {name}: {why}")
-    return conclude(parent, CorrectedCells(join_examples(parts), tuple(outlines)), failed)
+    corrected = CorrectedCells(join_examples(parts), tuple(outlines), join_examples(others))
+    return conclude(parent, corrected, failed)
 
 
 def conclude(
@@ -130,8 +146,8 @@ def conclude(
     examples = corrected.types
     counts = dict(zip(*np.unique(examples.names, return_counts=True), strict=True))
     cells = {str(name): int(count) for name, count in counts.items()}
-    gate = judge_types(parent, examples)
-    adapted = adapt_types(parent, examples)
+    gate = judge_types(parent, examples, corrected.others)
+    adapted = adapt_types(parent, examples, corrected.others)
     if adapted is not parent:
         card = {**adapted.card, "adapted_to": cells, "gate": gate.record()}
         if gate.temperature:
@@ -160,21 +176,28 @@ def read_examples(
     present = [number for number in numbers if found[number] is not None]
     cells = [cell for cell in found.values() if cell is not None]
     if not cells:
-        return CorrectedCells(join_examples([]), ())
+        return CorrectedCells(join_examples([]), (), join_examples([]))
     order = source.record.get("channel_order", "auto")
     params = NcaParams(channel_order=order)
     image, _, _ = correct_channel_order(source.read_image(()), model, params)
     diameter = float(source.record.get("diameter") or typical_diameter(cells))
     names = tuple(str(name) for name in table["class"].loc[present])
+    new = has_new_class(model, names)
     types = yield from describe_cells(image, model, cells, names, source.name, diameter, params)
+    waiting = source.cells.index[source.cells["status"] == AUTO].tolist() if new else []
+    unreviewed = [one for one in masked_cells(labels, waiting[:_OTHERS]) if one is not None]
+    others = join_examples([])
+    if unreviewed:
+        blank = ("",) * len(unreviewed)
+        others = yield from describe_cells(image, model, unreviewed, blank, "", diameter, params)
     finder = model_store.finder_of(model)
     if finder.card.get("projection") != GROWN:
-        return CorrectedCells(types, ())
+        return CorrectedCells(types, (), others)
     _, field = open_field(image, finder)
     places = [(number, box_middle(cell)) for number, cell in found.items() if cell is not None]
     view = field.rescaled(diameter / finder.diameter)
     windows = yield from outline_windows(finder, view, labels, places, params)
-    return CorrectedCells(types, tuple(window.example for window in windows))
+    return CorrectedCells(types, tuple(window.example for window in windows), others)
 
 
 def describe_cells(

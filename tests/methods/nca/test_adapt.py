@@ -34,7 +34,7 @@ def examples(model, names, seed=0) -> TypeExamples:
     """Cells whose features lie apart by type, not as the model expects them."""
     random = np.random.default_rng(seed)
     width = model.weights["head.weight"].shape[1]
-    middles = {name: random.normal(size=width) for name in dict.fromkeys(names)}
+    middles = {name: np.abs(random.normal(size=width)) for name in dict.fromkeys(names)}
     features = [middles[name] + 0.3 * random.normal(size=(2, width)) for name in names]
     none = np.zeros((len(names), 0))
     groups = tuple(f"image {number % 6}" for number in range(len(names)))
@@ -61,6 +61,9 @@ def test_a_class_that_the_model_never_knew_is_added_before_none(model):
     cells = examples(model, ["smudge"] * 3 + ["lymphocyte"] * 3)
     adapted = check_weights(adapt_types(model, cells))
     assert adapted.classes == (*FINE[:-1], "smudge", NONE)
+    kept = [name not in ("smudge", "lymphocyte") for name in adapted.classes]
+    before = np.insert(model.weights["head.weight"], len(FINE) - 1, 0, 0)
+    np.testing.assert_array_equal(adapted.weights["head.weight"][kept], before[kept])
     rows = named_probabilities(adapted, type_probabilities(adapted, cells), five=True)
     assert set(rows[0]) == {*TYPES, "smudge"}
     assert max(rows[0], key=rows[0].__getitem__) == "smudge"
@@ -68,12 +71,23 @@ def test_a_class_that_the_model_never_knew_is_added_before_none(model):
     assert again.card["added_classes"] == ["smudge", "blast"]
 
 
+def test_a_new_class_alone_does_not_take_the_cells_that_nobody_reviewed(model):
+    every = examples(model, ["smudge"] * 4 + ["other"] * 8)
+    cells, others = every.subset(np.arange(4)), every.subset(np.arange(4, 12))
+    named = []
+    for anchors in (None, others):
+        adapted = adapt_types(model, cells, anchors)
+        rows = named_probabilities(adapted, type_probabilities(adapted, others), five=True)
+        named.append(np.mean([row["smudge"] for row in rows]))
+    assert named[1] < 0.1 < named[0]
+
+
 def test_the_types_of_the_finder_count_less_with_each_corrected_cell(model):
     cells = examples(model, ["basophil"] * 10 + ["monocyte"] * 10)
     finder = np.tile([0.9, 0.025, 0.025, 0.025, 0.025], (20, 1))
     averaging = replace(model, card={**model.card, "finder_temperature": 1.0})
     adapted = adapt_types(averaging, replace(cells, finder=finder))
-    assert adapted.card["finder_share"] == 0.25
+    assert adapted.card["finder_share"] == 0.375
     alone = type_probabilities(adapted, cells)
     both = type_probabilities(adapted, replace(cells, finder=finder))
     neutrophils = [name.endswith("neutrophil") for name in adapted.classes]
@@ -81,7 +95,7 @@ def test_the_types_of_the_finder_count_less_with_each_corrected_cell(model):
     before, after = (
         found[:, neutrophils].sum(1) / found[:, known].sum(1) for found in (alone, both)
     )
-    np.testing.assert_allclose(after, 0.75 * before + 0.25 * 0.9)
+    np.testing.assert_allclose(after, 0.625 * before + 0.375 * 0.9)
 
 
 def test_a_type_stands_for_all_its_classes():

@@ -15,7 +15,7 @@ from napari_wbc_nca.ops.readout import Head, class_probabilities, fit_head
 from napari_wbc_nca.types import Checkpoint
 
 _STRENGTH = 0.03  # of the prior; chosen on slides of `typed`, a laboratory that trained the model
-_FINDER_CELLS = 20.0  # corrected cells that halve the share of the finder's types
+_FINDER_CELLS = 60.0  # corrected cells that halve the share of the finder's types
 _NEW_BIAS = 0.0  # prior of a class that the model never knew
 _STALE = ("metrics", "confusion", "validation", "best_epoch")
 """Entries of a card that describe the weights before."""
@@ -78,17 +78,27 @@ def type_head(checkpoint: Checkpoint) -> Head:
     return Head(weight.astype(np.float64), bias.astype(np.float64))
 
 
-def adapt_types(checkpoint: Checkpoint, examples: TypeExamples) -> Checkpoint:
+def adapt_types(
+    checkpoint: Checkpoint, examples: TypeExamples, others: TypeExamples | None = None
+) -> Checkpoint:
     """Fit the classifier to examples, as near to that of `checkpoint` as they allow.
 
-    Classes that it never knew are added, before *none*. Without examples the model is returned
-    itself. Raises as :func:`type_head`.
+    Classes that it never knew are added, before *none*. All `others`, cells that nobody reviewed,
+    are then taken for cells of any class but these: else a class of which alone there are
+    examples would take all cells. Without examples the model is returned itself. Raises as
+    :func:`type_head`.
     """
     head = type_head(checkpoint)
     if not len(examples):
         return checkpoint
     classes, head = _with_new_classes(checkpoint.classes, head, examples.names)
-    fitted = fit_head(examples.features, allowed_classes(examples.names, classes), head, _STRENGTH)
+    features, allowed = examples.features, allowed_classes(examples.names, classes)
+    named = np.asarray(allowed.any(0))  # a class without an example keeps its weights
+    if len(classes) > len(checkpoint.classes) and others is not None and len(others):
+        known = np.isin(classes, checkpoint.classes)
+        features = np.concatenate([features, others.features])
+        allowed = np.concatenate([allowed, np.tile(known, (len(others), 1))])
+    fitted = fit_head(features, allowed, head, _STRENGTH, named)
     name = head_name(checkpoint)
     weights = {
         f"{name}.weight": fitted.weight.astype(np.float32),
@@ -114,6 +124,11 @@ def adapt_types(checkpoint: Checkpoint, examples: TypeExamples) -> Checkpoint:
         name=f"{checkpoint.name}-adapted",
         sha256="",
     )
+
+
+def has_new_class(checkpoint: Checkpoint, names: Sequence[str]) -> bool:
+    """Return whether one of the names of cells is no class of a model."""
+    return not bool(allowed_classes(names, checkpoint.classes).any(1).all())
 
 
 def allowed_classes(names: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -66,7 +66,9 @@ class Gate:
         return {"cells": self.cells, **figures, "judged": self.judged, "keep": self.keep}
 
 
-def judge_types(parent: Checkpoint, examples: TypeExamples) -> Gate:
+def judge_types(
+    parent: Checkpoint, examples: TypeExamples, others: TypeExamples | None = None
+) -> Gate:
     """Cross-validate the adaptation of `parent` to `examples` in five folds.
 
     Folds hold whole images where there are five or more and each type is in two of them, else
@@ -81,7 +83,7 @@ def judge_types(parent: Checkpoint, examples: TypeExamples) -> Gate:
     likelihoods = []
     for held in _folds(examples):
         rest = ~held
-        model = adapt_types(parent, examples.subset(rest))
+        model = adapt_types(parent, examples.subset(rest), others)
         for found, used in ((before, parent), (after, model)):
             found[held] = _agreement(used, examples, held)
         likelihoods.append(_class_scores(model, examples, held))

@@ -30,7 +30,8 @@ _STRENGTH, _FEW = 2e-4, 20.0  # of the prior, and cells below which it grows by 
 _PIXELS = 1500  # of a cell; neighbours say nearly the same
 _SCALES = np.array([1.0] * 3 + [0.25] * 9 + [0.4] * 2)  # of BORDER_TERMS; a cell's own can be 0
 _SEED = 0
-_JUDGED = 3  # cells from which on outlines are judged
+_JUDGED, _FOLDS = 3, 5  # cells from which on outlines are judged, and folds of more cells
+_MOST = 30  # cells that a border is fitted to
 
 Mask = npt.NDArray[np.bool_]
 
@@ -111,7 +112,8 @@ def fit_border(examples: Sequence[OutlineExample]) -> BorderReadout:
     scales s of the terms. Without cells, or other matter around any of them, it is the bundled one.
     """
     random = np.random.default_rng(_SEED)
-    found = [_pixels(example, random) for example in examples]
+    some = random.permutation(len(examples))[:_MOST].tolist()
+    found = [_pixels(examples[number], random) for number in sorted(some)]
     known = [pair for pair in found if pair is not None]
     if not known:
         return BUNDLED_BORDER
@@ -149,15 +151,16 @@ def _pixels(
 
 
 def adapt_outlines(checkpoint: Checkpoint, examples: Sequence[OutlineExample]) -> Checkpoint:
-    """Adapt the outlines of a model to corrected cells; itself where there are none.
+    """Adapt the outlines of a model to three or more corrected cells.
 
-    From three cells on, each is left out once: where its outline is worse on average than that of
-    the model before, the model is returned itself.
+    Each is left out once, in five folds where there are more: where their outlines are worse on
+    average than those of the model before, and with fewer cells, it is returned itself. At most 30
+    cells, drawn at random, take part.
     """
-    if not examples:
+    if len(examples) < _JUDGED:
         return checkpoint
     before, after = judge_outlines(checkpoint, examples)
-    if len(examples) >= _JUDGED and after <= before:
+    if after <= before:
         return checkpoint
     border = fit_border(examples)
     if border is BUNDLED_BORDER:
@@ -171,11 +174,13 @@ def adapt_outlines(checkpoint: Checkpoint, examples: Sequence[OutlineExample]) -
 def judge_outlines(
     checkpoint: Checkpoint, examples: Sequence[OutlineExample]
 ) -> tuple[float, float]:
-    """Compute the mean IoU of each cell's outline before, and by a fit to the other cells."""
+    """Compute the mean IoU of outlines before, and by fits to cells of the other folds."""
+    order = np.random.default_rng(_SEED).permutation(len(examples))[:_MOST].tolist()
     parent, scores = border_of(checkpoint), []
-    for number, example in enumerate(examples):
-        rest = [one for other, one in enumerate(examples) if other != number]
-        readouts = (parent, fit_border(rest) if rest else parent)
-        scores.append([iou(example.inside, outline(example, one)) for one in readouts])
+    for fold in (order[start::_FOLDS] for start in range(min(_FOLDS, len(order)))):
+        rest = [examples[number] for number in order if number not in fold]
+        fitted = fit_border(rest) if rest else parent
+        for example in (examples[number] for number in fold):
+            scores.append([iou(example.inside, outline(example, b)) for b in (parent, fitted)])
     before, after = np.mean(scores, 0).tolist()
     return before, after

@@ -34,6 +34,7 @@ from napari_wbc_nca.widgets.layout import (
     with_tip,
 )
 from napari_wbc_nca.widgets.planes import content_of
+from napari_wbc_nca.widgets.review.adapt_button import AdaptButton
 from napari_wbc_nca.widgets.review.canvas import ReviewCanvas, image_under
 from napari_wbc_nca.widgets.review.card import CellCard
 from napari_wbc_nca.widgets.review.crops import CropSource
@@ -188,6 +189,7 @@ class ReviewWidget(ViewerWidget):
         # As high as the window leaves them, so that the card fits into one of 720 pixels too.
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)
         self.tabs.setMinimumHeight(2 * CROP + 50)
+        self.adapt = AdaptButton(self.viewer, lambda: self.model, self._say)
         self.card = CellCard()
         self.status = text_label()
         self.status.hide()
@@ -209,11 +211,12 @@ class ReviewWidget(ViewerWidget):
 
     def _lay_out(self) -> None:
         top = columns(QLabel("Cells"), self.layer, QLabel("Reviewer"), self.reviewer)
-        for button in (self.differential.copy, self.order, self.all, *self.buttons):
+        for button in (self.differential.copy, self.order, self.all, *self.buttons, self.adapt):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the gallery
         self.add(RestoreButton(self.viewer), top, self.differential)
         self.add(self.tabs)
-        self.add(row(*self.buttons[:3]), row(*self.buttons[3:]), self.status, self.card, self.keys)
+        self.add(row(*self.buttons[:3]), row(*self.buttons[3:]), row(self.adapt))
+        self.add(self.status, self.card, self.keys)
         self.add(self.journal)
         self.rows.setStretchFactor(self.tabs, 1)
         self.rows.setStretch(self.rows.count() - 1, 0)
