@@ -12,7 +12,7 @@ from napari_wbc_nca.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OTHERS = {"--with", "--strict"}
+OTHERS = {"--with", "--strict", "--each"}
 """Options of other programs."""
 
 

@@ -47,11 +47,12 @@ class AdaptButton(QPushButton):
         say: Callable[[str], None],
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__("Adapt to my corrections", parent)
+        super().__init__("Adapt", parent)
+        self.setAccessibleName("Adapt to my corrections")
         with_tip(
             self,
-            "Fit the model to the cells you corrected and confirmed here, and type and outline all "
-            "others by it; one undo takes it back",
+            "Adapt to my corrections: fit the model to the cells you corrected and confirmed here, "
+            "and type and outline all others by it; one undo takes it back",
         )
         self._viewer, self._model, self._say = viewer, model, say
         self._opened: WeakKeyDictionary[Labels, OpenImage] = WeakKeyDictionary()

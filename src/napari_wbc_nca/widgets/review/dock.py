@@ -215,7 +215,7 @@ class ReviewWidget(ViewerWidget):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the gallery
         self.add(RestoreButton(self.viewer), top, self.differential)
         self.add(self.tabs)
-        self.add(row(*self.buttons[:3]), row(*self.buttons[3:]), row(self.adapt))
+        self.add(row(*self.buttons[:3], self.adapt), row(*self.buttons[3:]))
         self.add(self.status, self.card, self.keys)
         self.add(self.journal)
         self.rows.setStretchFactor(self.tabs, 1)
