@@ -61,6 +61,14 @@ def evaluate(
         str,
         typer.Option(help="Second model, by name or file, to compare with.", show_default="none"),
     ] = "",
+    bias: Annotated[
+        bool,
+        typer.Option(
+            "--bias",
+            help="Instead measure where in the windows of cells an automaton finds what its types "
+            "are decided by: nucleus, cytoplasm or background.",
+        ),
+    ] = False,
     **values: Any,
 ) -> None:
     """Measure a model, compare two, or cross-validate a method, on images whose cells are known."""
@@ -71,6 +79,9 @@ def evaluate(
     if folds is not None:
         params = make(CrossValidateParams, own | {"folds": folds})
         _cross_validate(model, data, test or [], output, params, settings, train or [])
+        return
+    if bias:
+        _check_bias(load(model), data, output, make(EvaluateParams, own), settings)
         return
     models = _load_models(model, against)
     if train or test or (len(data) > 1 and not all(one.method == CLASS_METHOD for one in models)):
@@ -83,6 +94,23 @@ def evaluate(
         raise typer.BadParameter(str(error)) from error
     names = ", ".join(one.name for one in models)
     _report(steps, f"{names} on {', '.join(map(str, data))}", output)
+
+
+def _check_bias(
+    model: Checkpoint,
+    data: list[Path],
+    output: Path,
+    params: EvaluateParams,
+    settings: dict[str, Any],
+) -> None:
+    from napari_wbc_nca.evaluation.bias import check_bias
+    from napari_wbc_nca.evaluation.ground_truth import read_images
+
+    chosen: Any = make(PREDICT[model.method], drop_unset(settings))
+    with console.exit_on_error():
+        images = [image for folder in data for image in read_images(folder, params)]
+    names = ", ".join(map(str, data))
+    _report(check_bias(model, images, chosen), f"{model.name} on {names}", output)
 
 
 def _load_models(names: str, against: str) -> list[Checkpoint]:
