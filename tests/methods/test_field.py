@@ -104,3 +104,19 @@ def test_the_sample_of_a_field_is_read_once():
     assert field.reads == 1
     part = (range(10), range(12))
     np.testing.assert_array_equal(view.read(part), Field(FIELD, 1.5, DENSITY).read(part))
+
+
+def test_unusual_colours_are_restored_and_growth_sees_dark_ones_as_they_are():
+    usual = {**DENSITY, "chroma": (0.0, 0.2), "faint": (0.0, 1.0), "dark": (9.0, 1.0)}
+    plain, usual_field = Field(FIELD, 2.0, DENSITY), Field(FIELD, 2.0, usual)
+    assert not plain.restored
+    assert not usual_field.restored
+    part = plain.whole
+    np.testing.assert_array_equal(plain.read(part), usual_field.read(part))
+    faint = Field(FIELD, 2.0, {**usual, "faint": (9.0, 20.0)})
+    dark = Field(FIELD, 2.0, {**usual, "dark": (-1.0, 0.001)})
+    for field, again in ((faint, True), (dark, False)):
+        assert field.restored
+        assert field.fine_density().restored is again
+        factor = field.read(part)[:, 20, 30] / plain.read(part)[:, 20, 30]
+        assert (factor > 1).all() if again else (factor.abs() < 1).all()

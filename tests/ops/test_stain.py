@@ -100,3 +100,55 @@ def test_unknown_name_is_refused():
     message = "unknown stain normalisation 'macenko'; known are .*density, density_even, standard"
     with pytest.raises(ValueError, match=message):
         stain.fit_normalisation({"name": "macenko"}, np.zeros((2, 2, 3)))
+
+
+USUAL = {"chroma": (0.1, 0.2), "faint": (0.4, 0.55), "dark": (1.55, 1.0)}
+
+
+def dyed(strength=1.0, saturation=1.0):
+    """Draw densities of red cells and nuclei over a background, ``(N, 3)``."""
+    density = np.zeros((1000, 3))
+    density[:400] = (0.1, 0.45, 0.2)
+    density[:60] = (0.7, 0.8, 0.4)
+    mean = density.mean(1, keepdims=True)
+    return strength * (mean + saturation * (density - mean))
+
+
+def test_usual_colours_stay_as_they_are():
+    assert stain.restoring_matrix(dyed(), **USUAL) is None
+    assert stain.restoring_matrix(dyed(saturation=0), **USUAL) is None
+    assert stain.restoring_matrix(np.zeros((100, 3)), **USUAL) is None
+
+
+def test_flat_colours_are_restored_and_their_mean_stays():
+    flat = dyed(saturation=0.15)
+    found = flat @ stain.restoring_matrix(flat, **USUAL)
+    np.testing.assert_allclose(found.mean(1), flat.mean(1), atol=1e-9)
+    red = found[200] / found[200].sum()
+    assert np.linalg.norm(red - 1 / 3) == pytest.approx(0.2, abs=0.02)
+
+
+def test_faint_and_dark_stains_are_restored():
+    faint, dark = dyed(0.4), dyed(3.0)
+    found = faint @ stain.restoring_matrix(faint, **USUAL)
+    assert np.median(found[:400].sum(1)) == pytest.approx(0.55)
+    np.testing.assert_allclose(found[0] / found[0].sum(), faint[0] / faint[0].sum())
+    found = dark @ stain.restoring_matrix(dark, **USUAL)
+    assert np.quantile(found.sum(1), 0.75) == pytest.approx(1)
+
+
+def test_how_much_of_a_field_is_stained_does_not_matter_to_faint_stains():
+    sparse = np.concatenate([dyed(), np.zeros((20_000, 3))])
+    assert stain.restoring_matrix(sparse, **USUAL) is None
+
+
+def test_a_normalisation_restores_where_it_says_what_is_usual():
+    rgb = (200 * np.exp(-dyed(0.4)).reshape(50, 20, 3)).round()
+    plain, restored = (
+        stain.fit_normalisation({"name": "density_even", **own}, rgb)(rgb, (0, 0), (50, 20))
+        for own in ({}, USUAL)
+    )
+    red = (10, 10)  # a red cell's
+    assert plain[red].sum() < 0.4
+    assert restored[red].sum() == pytest.approx(0.55, abs=0.02)
+    assert stain.without_usual({"name": "density_even", **USUAL}) == {"name": "density_even"}

@@ -103,8 +103,19 @@ class Field:
         return Field(self.rgb, factor, normalisation or self.normalisation, self.sample)
 
     def fine_density(self) -> Field:
-        """Return the optical density of the field at `FINE` pixels per model pixel."""
-        return self.rescaled(self.factor / FINE, DENSITY)
+        """Return the optical density of the field at `FINE` pixels per model pixel.
+
+        It is restored as that of the field, except that dark stains stay as they are.
+        """
+        usual = {k: v for k, v in self.normalisation.items() if k in stain.USUAL}
+        if usual:
+            usual["dark"] = (np.inf, 1.0)
+        return self.rescaled(self.factor / FINE, {**DENSITY, **usual})
+
+    @property
+    def restored(self) -> bool:
+        """Whether colours were so unusual that they are restored."""
+        return getattr(self._normalise, "restoring", None) is not None
 
     def read(self, part: Part) -> torch.Tensor:
         """Read the pixels of `part` as the network needs them: ``(3, h, w)`` float32."""

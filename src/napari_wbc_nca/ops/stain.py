@@ -6,8 +6,8 @@ alike, and then applied to any part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,17 @@ Normalise = Callable[[npt.NDArray[Any], tuple[int, int], tuple[int, int]], Float
 
 STAINED_DENSITY = 0.3
 """Density, summed over colours, from which on matter is surely stained."""
+USUAL = {"chroma", "faint", "dark"}
+"""Constants of a normalisation by which unusual colours are restored."""
 _SAMPLE = 4000  # pixels
 _ITERATIONS = 12
 _ASYMMETRY = 0.85
 _RIDGE = 1e-3
+_STAINED, _OF_DENSEST = 0.2, 0.25  # summed density of stained matter; also of the 99th percentile
+_LEAST_STAINED = 20  # pixels
+_GREY = 0.02  # chroma below which an image has no colours
+_BLACK = 2.0  # summed density of stained matter from which on it is so dark that hues are lost
+_STRONGEST = 4.0  # factor that strengthens colours at most; noise grows with it
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,11 @@ class Polynomial:
     """Brightness of the empty background as ``log(rgb + 1)``, a polynomial in relative position.
 
     Its coefficients are ``(terms, 3)``: 1 term for an even background, 6 for light that falls off.
+    Densities are multiplied by ``restoring`` ``(3, 3)``, where there is one.
     """
 
     coefficients: npt.NDArray[np.float64]
+    restoring: npt.NDArray[np.float64] | None = None
 
     def __call__(
         self, rgb: npt.NDArray[Any], origin: tuple[int, int], shape: tuple[int, int]
@@ -42,6 +51,8 @@ class Polynomial:
         x = (origin[1] + np.arange(rgb.shape[1])) / shape[1] * 2 - 1
         terms = _terms(y[:, None] + 0 * x, x[None] + 0 * y[:, None], len(self.coefficients))
         density = terms @ self.coefficients - np.log(np.asarray(rgb, np.float64) + 1)
+        if self.restoring is not None:
+            density = density @ self.restoring
         return np.asarray(density, np.float32)
 
 
@@ -93,6 +104,68 @@ def _terms(y: npt.NDArray[Any], x: npt.NDArray[Any], count: int) -> npt.NDArray[
     return np.stack([np.ones_like(y), y, x, y * y, y * x, x * x][:count], -1)
 
 
+def restoring_matrix(
+    density: npt.NDArray[Any],
+    chroma: Sequence[float],
+    faint: Sequence[float],
+    dark: Sequence[float],
+) -> npt.NDArray[np.float64] | None:
+    """Find what brings colours that are flat, faint or too dark back to those of training.
+
+    Parameters
+    ----------
+    density
+        ``(N, 3)`` optical densities of a sample of a field.
+    chroma, faint, dark
+        The limit of what is usual and the value to restore: of the median distance of the shares
+        of the channels from a third over stained matter, a lower limit; of the median of the
+        summed density there, a lower limit; and of its 75th percentile over the whole field, an
+        upper one.
+
+    Returns
+    -------
+    array or None
+        ``(3, 3)``, for rows of densities: the mean over the channels is multiplied by one factor
+        and the distance from it by another. None where all is usual, and for images in grey.
+    """
+    total = density.sum(1)
+    stained = density[total > max(_STAINED, _OF_DENSEST * float(np.quantile(total, 0.99)))]
+    if len(stained) < _LEAST_STAINED:
+        return None
+    shares = stained / stained.sum(1, keepdims=True)
+    own = float(np.median(np.sqrt(((shares - 1 / 3) ** 2).sum(1))))
+    if own < _GREY:
+        return None
+    middle, upper = float(np.median(stained.sum(1))), float(np.quantile(total, 0.75))
+    hue = min(chroma[1] / own, _STRONGEST) if own < chroma[0] and middle < _BLACK else 1.0
+    gain = 1.0
+    if middle < faint[0]:
+        gain = min(faint[1] / middle, _STRONGEST)
+    elif upper > dark[0]:
+        gain = dark[1] / upper
+    if hue == gain == 1:
+        return None
+    return np.asarray(gain * (hue * np.eye(3) + (1 - hue) / 3))
+
+
+def _fit_stain(
+    sample: npt.NDArray[Any], constants: Mapping[str, Any], terms: int = 6
+) -> Polynomial:
+    """Fit the background, and restore unusual colours where the constants say what is usual."""
+    background = fit_background(sample, terms)
+    if not USUAL <= set(constants):
+        return background
+    # Of an even background: light that falls off must not make usual stains look faint.
+    density = fit_background(sample, 1)(sample, (0, 0), sample.shape[:2]).reshape(-1, 3)
+    usual = {name: constants[name] for name in USUAL}
+    return replace(background, restoring=restoring_matrix(density, **usual))
+
+
+def without_usual(normalisation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a normalisation that restores no colours."""
+    return {name: value for name, value in normalisation.items() if name not in USUAL}
+
+
 def _standard(sample: npt.NDArray[Any], _: Mapping[str, Any]) -> Affine:
     flat = np.asarray(sample, np.float64).reshape(-1, 3) / 255
     return Affine(tuple(flat.mean(0)), tuple(flat.std(0) + 1e-6))
@@ -105,9 +178,9 @@ def _maximum(sample: npt.NDArray[Any], constants: Mapping[str, Any]) -> Affine:
 
 
 NORMALISATIONS: dict[str, Callable[[npt.NDArray[Any], Mapping[str, Any]], Normalise]] = {
-    "absorptance": lambda sample, _: fit_background(sample),  # saturated later, by the field
-    "density": lambda sample, _: fit_background(sample),
-    "density_even": lambda sample, _: fit_background(sample, 1),
+    "absorptance": _fit_stain,  # saturated later, by the field
+    "density": _fit_stain,
+    "density_even": lambda sample, constants: _fit_stain(sample, constants, 1),
     "standard": _standard,
     "maximum": _maximum,
     "published": lambda _, constants: Affine(constants["mean"], constants["std"]),

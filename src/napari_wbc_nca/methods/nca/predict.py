@@ -24,6 +24,7 @@ from napari_wbc_nca.methods.result import collect
 from napari_wbc_nca.methods.scale import image_diameter
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.colour_range import unusual_colours
+from napari_wbc_nca.ops.stain import without_usual
 from napari_wbc_nca.ops.tiling import Tile, tiles
 from napari_wbc_nca.progress import Progress, map_progress
 from napari_wbc_nca.types import Candidate
@@ -152,6 +153,8 @@ def predict(
     detector does.
     """
     chosen, checkpoint = checkpoint, with_border(model_store.finder_of(checkpoint), checkpoint)
+    if params.locate == "whole":  # a crop of one cell does not show how red cells are stained
+        checkpoint = replace(checkpoint, normalisation=without_usual(checkpoint.normalisation))
     image, field = open_field(image, checkpoint)
     params, notes = complete_params(params, checkpoint)
     prompts = prompt_centres(params.locate, points, boxes, image.shape, "evidence")
@@ -194,14 +197,16 @@ def complete_params(params: NcaParams, checkpoint: Checkpoint) -> tuple[NcaParam
 
 
 def colour_notes(field: Field, checkpoint: Checkpoint) -> list[str]:
-    """Note where a field's colours are far from all that trained its model."""
-    usual = checkpoint.card.get("colours")
-    if not usual or not (found := unusual_colours(field.sample, usual)):
-        return []
-    return [
-        f"unusual colours: {' and '.join(found[:2])} than in the images that trained "
-        f"{checkpoint.name}; check cells and types with care"
-    ]
+    """Note where a field's colours are restored, or far from all that trained its model."""
+    notes = []
+    if field.restored:
+        notes.append("unusual colours: they are flat, faint or too dark, and were restored")
+    if found := unusual_colours(field.sample, checkpoint.card.get("colours", {})):
+        notes.append(
+            f"unusual colours: {' and '.join(found[:2])} than in the images that trained "
+            f"{checkpoint.name}; check cells and types with care"
+        )
+    return notes
 
 
 def _locate_unprompted(
