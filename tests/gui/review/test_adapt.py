@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -30,7 +32,9 @@ def adapted(layer, monkeypatch):
         yield Progress(0, 1)
         judged = len(calls) > 1
         gate = Gate(1, 0.0, 0.0, 1.0, 0.0, judged, False, "as asked")
-        model = model_store.resolve("wbc-smear")
+        parent = model_store.resolve("wbc-smear")
+        card = {**parent.card, "parent": {"name": parent.name, "sha256": parent.sha256}}
+        model = replace(parent, name="wbc-smear-adapted", card=card)
         own = {"neutrophil": 0.1, "lymphocyte": 0.8, "monocyte": 0.1}
         mask = np.ones((22, 22), bool)
         return ImageChanges(
@@ -64,6 +68,19 @@ def test_unreviewed_cells_change_at_once_and_one_undo_takes_it_back(
     settle()
     np.testing.assert_array_equal(layer.data, before)
     assert column("class") == classes
+
+
+def test_the_adapted_model_is_kept_under_a_free_name(dock, adapted, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setattr(model_store, "user_models_folder", lambda: tmp_path)
+    assert not dock.adapt.keep.isVisible()
+    for name in ("wbc-smear-adapted", "wbc-smear-adapted-2"):
+        adapted.clear()
+        click(dock, qtbot)
+        QTest.mouseClick(dock.adapt.keep, LEFT)
+        assert f"Kept as {name}" in dock.status.text()
+        kept = model_store.resolve(tmp_path / f"{name}.safetensors")
+        assert kept.card["parent"]["sha256"] == model_store.resolve("wbc-smear").sha256
+    assert not dock.adapt.keep.isVisible()
 
 
 def test_a_model_that_the_gate_refuses_changes_nothing(dock, layer, column, adapted, qtbot):

@@ -58,6 +58,11 @@ class AdaptButton(QPushButton):
         self._opened: WeakKeyDictionary[Labels, OpenImage] = WeakKeyDictionary()
         self._job: Job | None = None
         self.changes: ImageChanges | None = None
+        self.keep = with_tip(
+            QPushButton("Keep the adapted model"), "Save it among your models, for other images"
+        )
+        self.keep.hide()  # until there is one
+        self.keep.clicked.connect(lambda: self.keep_model())
         self.clicked.connect(lambda: self.adapt())
 
     def adapt(self) -> None:
@@ -87,6 +92,24 @@ class AdaptButton(QPushButton):
         self._say("Adapting to your corrections…")
         self.setEnabled(False)
         job.start()
+
+    def keep_model(self) -> None:
+        """Save the adapted model among the user's, under the first free name."""
+        if self.changes is None:
+            return
+        from napari_wbc_nca.io import model_store
+
+        checkpoint = self.changes.adaptation.checkpoint
+        base, taken = checkpoint.name[:56], set(model_store.names())
+        numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
+        name = base if base not in taken else next(one for one in numbered if one not in taken)
+        try:
+            model_store.register(checkpoint, name)
+        except (ValueError, OSError) as error:
+            report(error)
+            return
+        self.keep.hide()
+        self._say(f"Kept as {name}: choose it as the model of Segment WBCs.")
 
     def _open(self, layer: Labels) -> OpenImage:
         """Return the image of a layer, with what was read of its cells before."""
@@ -118,6 +141,7 @@ class AdaptButton(QPushButton):
             self._say(f"Nothing was changed: {gate.reason}.")
             return
         write_changes(layer, found)
+        self.keep.setVisible("parent" in found.adaptation.checkpoint.card)
         self._say(f"{found.text()}. {gate.reason[:1].upper()}{gate.reason[1:]}.")
         model = self._model()
         if model is not None and model.layer is layer:

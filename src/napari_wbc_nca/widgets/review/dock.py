@@ -211,12 +211,13 @@ class ReviewWidget(ViewerWidget):
 
     def _lay_out(self) -> None:
         top = columns(QLabel("Cells"), self.layer, QLabel("Reviewer"), self.reviewer)
-        for button in (self.differential.copy, self.order, self.all, *self.buttons, self.adapt):
+        own = (*self.buttons, self.adapt, self.adapt.keep)
+        for button in (self.differential.copy, self.order, self.all, *own):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the gallery
         self.add(RestoreButton(self.viewer), top, self.differential)
         self.add(self.tabs)
         self.add(row(*self.buttons[:3], self.adapt), row(*self.buttons[3:]))
-        self.add(self.status, self.card, self.keys)
+        self.add(self.status, self.adapt.keep, self.card, self.keys)
         self.add(self.journal)
         self.rows.setStretchFactor(self.tabs, 1)
         self.rows.setStretch(self.rows.count() - 1, 0)
