@@ -21,7 +21,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.propagation.detect import detect, load_detector
 from napari_wbc_nca.methods.propagation.params import PropagationParams
-from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_scale
 from napari_wbc_nca.ops.metrics import f1, match_points
 from napari_wbc_nca.progress import run_to_end
 from napari_wbc_nca.types import Image
@@ -36,7 +36,7 @@ def main(model: str, data: str, every: int, output: str | None) -> None:
     counts = np.zeros((len(checkpoint.classes), 3), int)
     for sample in read(data, CLASSES)[::every]:
         _, field = open_field(Image(read_rgb(sample)), checkpoint)
-        diameter = run_to_end(image_diameter(field, network, checkpoint, params))
+        diameter = run_to_end(image_scale(field, network, checkpoint, params)).diameter
         view = field.rescaled(diameter / checkpoint.diameter)
         peaks = run_to_end(detect(network, view, checkpoint, params)).cells
         kinds = np.asarray([detection_class(kind) for kind in sample.kinds])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_wbc_nca.methods.params import PredictParams
+    from napari_wbc_nca.methods.scale import Scale
 
 CONTRIBUTION = "contribution"
 """Name of a cell's map of what its pixels contribute, where no other cell's contribute more."""
@@ -43,7 +44,7 @@ def collect(
     image: Image,
     checkpoint: Checkpoint,
     params: PredictParams,
-    diameter: float | None = None,
+    scale: Scale | None = None,
     labels: Mapping[CellKey, int] | None = None,
     notes: Sequence[str] = (),
     candidates: Iterable[Candidate] = (),
@@ -51,7 +52,7 @@ def collect(
     """Resolve overlaps and make the labels, table and maps of one image from cells in any order.
 
     `labels` are integers that some cells have already; the others get the ones above, in raster
-    order. The provenance keeps the diameter in pixels that was used, the notes for the user, and as
+    order. The provenance keeps the scale that was used, the notes for the user, and as
     ``likely_missed`` those `candidates` that lie on no cell, of near ones the best.
     """
     disjoint = resolve_overlaps(cells, image.shape)
@@ -69,10 +70,10 @@ def collect(
             noise = getattr(params, "min_contribution", 0.0)
             _paint_contribution(cell, number, images[CONTRIBUTION], highest, noise)
     frame = _table(disjoint, numbers, checkpoint, params.pixel_size or image.pixel_size)
-    found: dict[str, Any] = {} if diameter is None else {"diameter": float(diameter)}
-    if notes:
-        found |= {"notes": list(notes)}
-    if missed := _apart(candidates, images["cell"], diameter or 0.0):
+    found = {} if scale is None else scale.record()
+    if notes := [*notes, *([] if scale is None else scale.notes())]:
+        found["notes"] = notes
+    if missed := _apart(candidates, images["cell"], found.get("diameter", 0.0)):
         found |= {"likely_missed": [asdict(candidate) for candidate in missed]}
     return Segmentation(
         labels=images,

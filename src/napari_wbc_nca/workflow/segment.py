@@ -18,7 +18,7 @@ from napari_wbc_nca.methods import registry
 from napari_wbc_nca.methods.colours import correct_channel_order
 from napari_wbc_nca.methods.field import open_field
 from napari_wbc_nca.methods.result import CONTRIBUTION, collect
-from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_scale
 from napari_wbc_nca.models.build import choose_device, load_network
 from napari_wbc_nca.params import as_dict, check, from_mapping
 from napari_wbc_nca.progress import Progress, run_to_end
@@ -114,7 +114,8 @@ def estimate_diameter(
     checkpoint = model_store.finder_of(checkpoint)
     image, field = open_field(image, checkpoint)
     network = load_network(checkpoint, params.device)
-    return (yield from image_diameter(field, network, checkpoint, params, image.pixel_size))
+    scale = yield from image_scale(field, network, checkpoint, params, image.pixel_size)
+    return scale.diameter
 
 
 def provenance(

@@ -50,7 +50,8 @@ def test_cells_of_a_field_are_found_segmented_and_typed():
         cell = planted.disc(FIELD.shape[:2], centre, 12)
         mask = found.labels["cell"] == label
         assert (mask & cell).sum() / (mask | cell).sum() > 0.75
-    assert found.provenance == {"diameter": 24, "cells": 3, "complete": True}
+    scale = {"source": "the diameter that was given", "spread": 0}
+    assert found.provenance == {"diameter": 24, "scale": scale, "cells": 3, "complete": True}
 
 
 def test_both_label_images_share_their_integers():

@@ -9,7 +9,7 @@ import pytest
 from napari_wbc_nca.cell_types import CELL_TO_BOX
 from napari_wbc_nca.methods.field import Field
 from napari_wbc_nca.methods.nca.params import NcaParams
-from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_scale
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.types import Image
 from napari_wbc_nca.workflow.segment import estimate_diameter
@@ -23,7 +23,8 @@ FIELD = planted.smear((40, 40))
 def diameter(params=PARAMS, pixel_size=None, boxes=None, rgb=FIELD):
     network = load_network(CHECKPOINT, "cpu")
     field = Field(rgb, 1, CHECKPOINT.normalisation)
-    return planted.run(image_diameter(field, network, CHECKPOINT, params, pixel_size, boxes))[1]
+    scale = image_scale(field, network, CHECKPOINT, params, pixel_size, boxes)
+    return planted.run(scale)[1].diameter
 
 
 def test_a_given_diameter_wins_over_everything():

@@ -17,7 +17,7 @@ from napari_wbc_nca.methods.cellmixer.connected_cells import (
 )
 from napari_wbc_nca.methods.field import as_slices, open_field
 from napari_wbc_nca.methods.result import blank, zeros
-from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_scale
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.labels import cell_table
 from napari_wbc_nca.ops.tiling import tiles
@@ -137,8 +137,8 @@ def predict(
     """
     image, field = open_field(image, checkpoint)
     network = load_network(checkpoint, params.device)
-    diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
-    view = field.rescaled(diameter / checkpoint.diameter)
+    scale = yield from image_scale(field, network, checkpoint, params, image.pixel_size)
+    view = field.rescaled(scale.diameter / checkpoint.diameter)
     lazy = not isinstance(image.pixels, np.ndarray)
     maps = yield from class_maps(network, view, checkpoint, params, lazy)
     connected = _connect(maps, view.shape, checkpoint, params)
@@ -151,15 +151,18 @@ def predict(
             yield Progress(label, len(connected.numbers), "Measuring the cells", latest)
     size = params.pixel_size or image.pixel_size
     rows = cell_table(list(cells.values()), checkpoint.classes[1:], size)
-    found: dict[str, Any] = {"diameter": diameter, "cells": len(cells), "complete": True}
+    found: dict[str, Any] = {**scale.record(), "cells": len(cells), "complete": True}
+    notes = scale.notes()
     if regions := clumped_regions(connected, checkpoint):
         found["cells"] -= sum(region["regions"] for region in regions.values())
-        notes = [
+        notes += [
             f"{name}: {region['regions']} connected regions, {region['area_share']:.0%} of the "
             "image; touching cells are not separated, so this is no cell count"
             for name, region in regions.items()
         ]
-        found |= {"regions": regions, "notes": notes}
+        found["regions"] = regions
+    if notes:
+        found["notes"] = notes
     return Segmentation(
         labels=labels,
         cells=rows.assign(label=np.fromiter(cells, np.int64, len(cells))),

@@ -21,7 +21,7 @@ from napari_wbc_nca.methods.prompts import prompt_centres
 from napari_wbc_nca.methods.propagation.detect import detect, load_detector
 from napari_wbc_nca.methods.propagation.params import PropagationParams
 from napari_wbc_nca.methods.result import collect
-from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_scale
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.ops.colour_range import unusual_colours
 from napari_wbc_nca.ops.stain import without_usual
@@ -159,10 +159,8 @@ def predict(
     params, notes = complete_params(params, checkpoint)
     prompts = prompt_centres(params.locate, points, boxes, image.shape, "evidence")
     network = cast("NCA", load_network(checkpoint, params.device))
-    diameter = yield from image_diameter(
-        field, network, checkpoint, params, image.pixel_size, boxes
-    )
-    view = field.rescaled(diameter / checkpoint.diameter)
+    scale = yield from image_scale(field, network, checkpoint, params, image.pixel_size, boxes)
+    view = field.rescaled(scale.diameter / checkpoint.diameter)
     candidates: list[Candidate] = []
     if prompts is None:
         centres, candidates = yield from _locate_unprompted(network, view, checkpoint, params)
@@ -175,7 +173,7 @@ def predict(
     if classifier is not None:
         checkpoint = replace(checkpoint, classes=classifier.classes)
     notes += [*lost, *colour_notes(field, checkpoint)]
-    result = collect(cells, image, checkpoint, params, diameter, notes=notes, candidates=candidates)
+    result = collect(cells, image, checkpoint, params, scale, notes=notes, candidates=candidates)
     record = calibration_record(checkpoint) if classifier is None else classifier.record()
     return replace(result, provenance={**result.provenance, **record})
 

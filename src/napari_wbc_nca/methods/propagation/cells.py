@@ -32,6 +32,7 @@ from napari_wbc_nca.types import Cell
 if TYPE_CHECKING:
     from napari_wbc_nca.methods.field import Field, Part
     from napari_wbc_nca.methods.propagation.params import PropagationParams
+    from napari_wbc_nca.methods.scale import Scale
     from napari_wbc_nca.models.unet import UNet
     from napari_wbc_nca.ops.tiling import Tile
     from napari_wbc_nca.types import Checkpoint
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class Instances:
     """Cells of a field by their numbers, and what they were computed from."""
 
-    diameter: float  # of a white blood cell in image pixels, as it was used
+    scale: Scale  # as it was used
     # Of all cells; those of kinds that were not selected are rivals.
     centroids: dict[int, Centroid] = field(default_factory=dict)
     # (kinds,) likelihood of each kind at the centroids.
@@ -56,7 +57,7 @@ class Instances:
     def copy(self) -> Instances:
         """Return a copy whose mappings can be changed; the cells themselves never are."""
         held: dict[str, Any] = {
-            name: dict(own) for name, own in vars(self).items() if name != "diameter"
+            name: dict(own) for name, own in vars(self).items() if name != "scale"
         }
         return replace(self, **held)
 

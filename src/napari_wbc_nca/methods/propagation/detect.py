@@ -13,7 +13,7 @@ import torch
 
 from napari_wbc_nca.methods.colours import correct_channel_order
 from napari_wbc_nca.methods.field import as_part, as_slices, open_field
-from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_scale
 from napari_wbc_nca.models.build import build_network, load_network
 from napari_wbc_nca.ops.centroids import find_peaks
 from napari_wbc_nca.ops.tiling import Tile, tiles
@@ -206,14 +206,14 @@ def map_likelihood(
     image, _, _ = correct_channel_order(image, checkpoint, params)
     image, field = open_field(image, checkpoint)
     network = load_detector(checkpoint, params.device)
-    diameter = yield from image_diameter(field, network, checkpoint, params, image.pixel_size)
-    view = field.rescaled(diameter / checkpoint.diameter)
+    scale = yield from image_scale(field, network, checkpoint, params, image.pixel_size)
+    view = field.rescaled(scale.diameter / checkpoint.diameter)
     values = np.empty((len(checkpoint.classes), *view.shape), np.float32)
     parts = field_tiles(network, view, params)
     for number, tile in enumerate(parts):
         yield Progress(number, len(parts), "Finding cells")
         values[:, *tile.core] = likelihood(network, view, as_part(tile.core))
-    return LikelihoodMap(values, view.factor, diameter, checkpoint)
+    return LikelihoodMap(values, view.factor, scale.diameter, checkpoint)
 
 
 def centroids(likelihood_map: LikelihoodMap, params: PropagationParams) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from napari_wbc_nca.methods.propagation.detect import (
     sigma_of,
 )
 from napari_wbc_nca.methods.result import CONTRIBUTION, blank, cell_key, collect
-from napari_wbc_nca.methods.scale import image_diameter
+from napari_wbc_nca.methods.scale import image_scale
 from napari_wbc_nca.progress import Progress
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ def predict(
     prompts = prompt_centres(params.locate, points, boxes, image.shape)
     selected = selected_kinds(checkpoint, params)
     network = load_detector(checkpoint, params.device)
-    diameter = yield from image_diameter(
-        field, network, checkpoint, params, image.pixel_size, boxes
-    )
-    view = field.rescaled(diameter / checkpoint.diameter)
+    scale = yield from image_scale(field, network, checkpoint, params, image.pixel_size, boxes)
+    view = field.rescaled(scale.diameter / checkpoint.diameter)
     given, lost = 0 if prompts is None else len(prompts), 0
     missed: list[Candidate] = []
     if prompts is None:
@@ -79,7 +77,7 @@ def predict(
         found = yield from classify_points(prompts, network, view, checkpoint, params)
         centroids = [centroid for centroid in found if centroid is not None]
         lost = given - len(centroids)
-    instances = Instances(diameter, dict(enumerate(unique_centroids(centroids))))
+    instances = Instances(scale, dict(enumerate(unique_centroids(centroids))))
     cut = {n for n, c in instances.centroids.items() if checkpoint.classes[c.kind] in selected}
     in_memory = isinstance(image.pixels, np.ndarray)
     builder = InstanceBuilder(view, network, checkpoint, params, keep=in_memory)
@@ -127,7 +125,7 @@ def update(
     image, field = open_field(image, checkpoint)
     found = previous.kept.copy()
     network = load_detector(checkpoint, params.device)
-    view = field.rescaled(found.diameter / checkpoint.diameter)
+    view = field.rescaled(found.scale.diameter / checkpoint.diameter)
     points = check_points([] if added is None else added, image.shape)
     new = yield from classify_points(points, network, view, checkpoint, params, kinds)
     fresh_centroids = [centroid for centroid in new if centroid is not None]
@@ -213,7 +211,7 @@ def to_segmentation(
     numbers = {cell_key(cell): n for n, cell in cells.items()}
     known = {cell_key(cell): found.labels[n] for n, cell in cells.items() if n in found.labels}
     result = collect(
-        [*cells.values()], image, checkpoint, params, found.diameter, known, notes, missed
+        [*cells.values()], image, checkpoint, params, found.scale, known, notes, missed
     )
     rows = result.cells[["peak_y", "peak_x", "class", "label"]].itertuples(index=False)
     found.labels = {numbers[(y, x), kind]: int(label) for y, x, kind, label in rows}

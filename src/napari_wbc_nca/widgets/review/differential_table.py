@@ -121,14 +121,13 @@ class DifferentialTable(Column):
             self.table.setFixedHeight(header + ROW * len(self.counts) + 4)
         with QSignalBlocker(cells):  # columns find their widths at each change that is announced
             for number, texts in enumerate(_texts(self.counts)):
-                for column, text in enumerate(texts):
-                    self._write(number, column, text)
+                items = [self._write(number, *cell) for cell in enumerate(texts)]
                 if texts[0] in colours:
-                    self.table.item(number, 0).setForeground(QColor(colours[texts[0]]))
+                    items[0].setForeground(QColor(colours[texts[0]]))
         last = cells.index(len(self.counts) - 1, len(HEADERS) - 1)
         cells.dataChanged.emit(cells.index(0, 0), last)
 
-    def _write(self, number: int, column: int, text: str) -> None:
+    def _write(self, number: int, column: int, text: str) -> QTableWidgetItem:
         item = self.table.item(number, column)
         if item is None:
             item = QTableWidgetItem()
@@ -136,6 +135,7 @@ class DifferentialTable(Column):
             item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
             self.table.setItem(number, column, item)
         item.setText(text)
+        return item
 
     def _on_click(self, number: int, column: int) -> None:
         name = str(self.counts["class"].iloc[number])
