@@ -85,6 +85,12 @@ def grow_region(
     return open_components(owned if terms is None else _refine_border(terms, stained, border))
 
 
+def grow_to_border(terms: BorderTerms, border: BorderReadout) -> Mask:
+    """Do what :func:`grow_region` does, by terms that are known already."""
+    values = terms.values[..., : len(border.weights)]
+    return open_components(_refine_border(values, terms.stained, border))
+
+
 def border_terms(
     response: npt.NDArray[Any], density: npt.NDArray[Any], middle: tuple[float, float] | None = None
 ) -> BorderTerms | None:

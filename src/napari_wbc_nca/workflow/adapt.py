@@ -233,7 +233,8 @@ def _plane(source: ImageCells) -> npt.NDArray[Any]:
 
 def masked_cells(labels: npt.NDArray[Any], numbers: list[int]) -> list[Cell | None]:
     """Make cells of the labels ``(Y, X)``; None of a number that no pixel has."""
-    places = ndi.find_objects(labels.astype(np.int64), max(numbers, default=0))
+    known = labels.view(np.int32) if labels.dtype == np.uint32 else labels.astype(np.int32)
+    places = ndi.find_objects(known, max(numbers, default=0))
     found: list[Cell | None] = []
     for number in numbers:
         part = places[number - 1]

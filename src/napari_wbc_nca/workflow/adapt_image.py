@@ -24,7 +24,7 @@ from napari_wbc_nca.methods.nca.cell_features import (
     outline_windows,
 )
 from napari_wbc_nca.methods.nca.cells import GROWN
-from napari_wbc_nca.methods.nca.outline import BORDER, border_of, outline, smoothed_growth
+from napari_wbc_nca.methods.nca.outline import BORDER, border_of, outline
 from napari_wbc_nca.ops.metrics import iou
 from napari_wbc_nca.ops.response import mask_from_response, otsu_threshold
 from napari_wbc_nca.workflow.adapt import (
@@ -51,10 +51,14 @@ Key = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class CellReading:
-    """What a network made of one cell: its type features, and the window of its outline."""
+    """What a network made of one cell: its type features, and the window of its outline.
+
+    `outline` is that of the model itself, in the window.
+    """
 
     types: TypeExamples
     window: OutlineWindow | None
+    outline: npt.NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +168,8 @@ def adapt_image(
             windows = yield from outline_windows(finder, view, labels, places, params)
         for at, number in enumerate(new):
             window = windows[at] if windows else None
-            opened.known[keys[number]] = CellReading(types.subset(np.array([at])), window)
+            own = None if window is None else outline(window.example, border_of(model))
+            opened.known[keys[number]] = CellReading(types.subset(np.array([at])), window, own)
     readings = {number: opened.known[key] for number, key in keys.items()}
     return _conclude(opened.model, readings, view, reviewed, [n for n in others if n in cells])
 
@@ -218,15 +223,17 @@ def _moved(
     parent: Checkpoint, adapted: Checkpoint, reading: CellReading, view: Field
 ) -> tuple[tuple[int, int], npt.NDArray[np.bool_]] | None:
     """Outline a cell by the adapted model, in image pixels; None where it stays."""
-    if reading.window is None or adapted.card.get(BORDER) == parent.card.get(BORDER):
+    if (
+        reading.window is None
+        or reading.outline is None
+        or adapted.card.get(BORDER) == parent.card.get(BORDER)
+    ):
         return None
     example, around = reading.window.example, reading.window.around
-    old, new = (outline(example, border_of(model)) for model in (parent, adapted))
-    if not new.any() or iou(old, new) >= _SAME:
+    new = outline(example, border_of(adapted))
+    if not new.any() or iou(reading.outline, new) >= _SAME:
         return None
-    response = smoothed_growth(
-        example.response, example.density, border_of(adapted), example.middle
-    )
+    response = example.grown(border_of(adapted))
     fine = view.fine_density()
     box = fine.image_part(around)
     own = np.where(example.other, 0, response)

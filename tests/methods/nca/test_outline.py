@@ -14,6 +14,7 @@ from napari_wbc_nca.methods.nca.outline import (
     border_of,
     fit_border,
     outline,
+    smoothed_growth,
     with_border,
 )
 from napari_wbc_nca.ops.growth import BORDER_TERMS, BUNDLED_BORDER, border_terms
@@ -57,6 +58,14 @@ def test_corrected_outlines_improve_others_and_more_of_them_more():
     found = [mean_iou(fit_border(train[:count]), test) for count in (0, 3, 10)]
     assert found[0] < 0.9
     assert found[2] > max(found[0] + 0.05, found[1] - 0.01)
+
+
+def test_known_terms_give_the_outline_of_a_run(model):
+    one = example(3)
+    adapted = border_of(adapt_outlines(model, [example(n) for n in range(4)]))
+    for border in (BUNDLED_BORDER, adapted):
+        whole = smoothed_growth(one.response, one.density, border, one.middle)
+        np.testing.assert_allclose(one.grown(border), whole, atol=1e-6)
 
 
 def test_without_cells_or_other_matter_the_border_stays(model):
