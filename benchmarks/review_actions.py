@@ -226,6 +226,9 @@ class Annotator:
         self.counts["drags"] += 1
         before = self.camera.zoom
         self.turn(at, 1 if zoom > before else -1)
+        if self.camera.zoom == before:  # the pointer is beyond the canvas
+            self.camera.zoom = zoom
+            return
         notch = abs(np.log(self.camera.zoom / before))
         if (left := np.log(zoom / self.camera.zoom) / notch) * (zoom - before) > 0:
             self.turn(at, left)
@@ -255,6 +258,21 @@ class Annotator:
         y, x = places[np.square(places - places.mean(0)).sum(1).argmin()]
         return float(y), float(x)
 
+    def encircle(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Draw around a cell with the brush, which fills it: one click and a movement."""
+        self.counts["drags"] += 1
+        places = np.argwhere(mask)
+        middle, spread = places.mean(0), (np.ptp(places, axis=0) + 1) / 2 * 0.9
+        turns = np.linspace(0, 2 * np.pi, 40)
+        self.viewer.layers["cells"].brush_size = 10
+        way = [self.place(*(middle + spread * (np.sin(t), np.cos(t)))) for t in turns]
+        QTest.mouseMove(self.native, way[0])
+        QTest.mouseClick(self.native, Qt.MouseButton.RightButton, HELD.NoModifier, way[0])
+        for at in way[1:]:
+            QTest.mouseMove(self.native, at)
+            QApplication.processEvents()
+        settle()
+
 
 class DockAnnotator(Annotator):
     """Reviews by the Review dock."""
@@ -268,13 +286,17 @@ class DockAnnotator(Annotator):
         self.key_to = {name: str(n) for n, name in enumerate(dock.model.classes, start=1)}
         self.gallery.setFocus()
         self.press("n")
-        while dock.model.selection and dock.model.selection[0] in dock.model.queue():
+        while min(dock.model.selection, default=0) > 0 and self.waits(dock.model.selection[0]):
             self.decide(dock.model.selection[0])
         self.look_over()
         self.add_missed()
         print("not found by any of the ways:", self.left)
         table: pd.DataFrame = dock.model.table
         return table
+
+    def waits(self, label: int) -> bool:
+        """Whether a cell waits for a decision; after the cells, the queue comes to places."""
+        return label in self.dock.model.queue()
 
     def press(self, text: str) -> None:
         """Press a plain key of the dock."""
@@ -283,17 +305,7 @@ class DockAnnotator(Annotator):
         settle()
 
     def decide(self, label: int) -> None:
-        """Decide on the cell or place that the queue shows."""
-        if label < 0:
-            place = self.dock.model.cell(label)
-            cell = int(self.slide.truth[round(place["y"]), round(place["x"])])
-            if self.left.get(-cell) == "missed":
-                self.press("\r")
-                self.wait()
-                self.finish_missed(cell)
-            else:
-                self.press(" ")
-            return
+        """Decide on the cell that the queue shows."""
         kind = self.left.pop(label, "")
         if kind == "false":
             self.press("d")
@@ -307,6 +319,11 @@ class DockAnnotator(Annotator):
     def redraw(self, cell: int) -> None:
         """Draw around a cell, so that it is segmented again."""
         self.press("r")
+        self.draw_around(cell)
+        self.wait()
+
+    def draw_around(self, cell: int) -> None:
+        """Draw a line around a true cell."""
         mask = self.slide.truth == cell
         y, x = np.argwhere(mask).min(0) - 8
         y, x = max(y, 0), max(x, 0)
@@ -316,7 +333,6 @@ class DockAnnotator(Annotator):
         if not all(self.native.rect().contains(self.place(*at)) for at in ring):
             self.wheel(self.native.rect().center(), self.camera.zoom / 2)
         self.drag(*(self.place(*at) for at in (*ring[::12], ring[0])))
-        self.wait()
 
     def look_over(self) -> None:
         """Look at all crops of the gallery, and give those in the wrong group their class."""
@@ -342,27 +358,35 @@ class DockAnnotator(Annotator):
             return
         self.key(self.native, KEY.Key_R, held=HELD.ControlModifier)  # the whole slide
         for cell in missed:
+            y, x = self.middle(self.slide.truth == cell)
+            self.wheel(self.place(y, x), 8 * self.camera.zoom)
+            first = self.gallery.cell_at(QPoint(20, 40)) or self.gallery.labels()[-1]
+            if min(self.dock.model.selection, default=1) < 0:  # A would add the place shown
+                self.click(self.gallery.viewport(), self.gallery.rectangle(first).center())
             self.gallery.setFocus()
             self.press("a")
-            y, x = self.middle(self.slide.truth == cell)
-            self.click(self.native, self.place(y, x))
+            self.draw_around(cell)
             self.wait()
-            self.finish_missed(cell)
+            label, score = self.found(cell)
+            if score < review_queue.GOOD:  # the model sees none, or little of it: draw it
+                self.native.setFocus()
+                self.key(self.native, *([] if label else [KEY.Key_M]), KEY.Key_2)
+                self.encircle(self.slide.truth == cell)
+                self.gallery.setFocus()
+            self.left.pop(-cell)
+            name = self.slide.names[cell]
+            if name not in ("", self.dock.model.cell(self.found(cell)[0])["class"]):
+                self.press(self.key_to[name])
 
-    def finish_missed(self, cell: int) -> None:
-        """Check the type of a cell that was added."""
-        self.left.pop(-cell)
-        y, x = self.middle(self.slide.truth == cell)
-        label = int(self.dock.model.layer.data[round(y), round(x)])
-        if self.slide.names[cell] not in ("", self.dock.model.cell(label)["class"]):
-            self.press(self.key_to[self.slide.names[cell]])
+    def found(self, cell: int) -> tuple[int, float]:
+        """Label that has most of a true cell, 0 for none, and its IoU with it."""
+        return best_label(self.dock.model.layer.data, self.slide.truth == cell)
 
     def wait(self) -> None:
         """Wait until a cell is segmented."""
         for _ in range(600):
             QTest.qWait(50)
-            job = self.dock.canvas._job
-            if job is None or not job.running:
+            if "Segmenting" not in self.dock.status.text():
                 return
 
 
@@ -485,21 +509,6 @@ class NapariAnnotator(Annotator):
             self.name(label, NONE)  # napari has no way to remove its row
         self.key(self.native, KEY.Key_5)
 
-    def encircle(self, mask: npt.NDArray[np.bool_]) -> None:
-        """Draw around a cell with the brush, which fills it: one click and a movement."""
-        self.counts["drags"] += 1
-        places = np.argwhere(mask)
-        middle, spread = places.mean(0), (np.ptp(places, axis=0) + 1) / 2 * 0.9
-        turns = np.linspace(0, 2 * np.pi, 40)
-        self.layer.brush_size = 10
-        way = [self.place(*(middle + spread * (np.sin(t), np.cos(t)))) for t in turns]
-        QTest.mouseMove(self.native, way[0])
-        QTest.mouseClick(self.native, Qt.MouseButton.RightButton, HELD.NoModifier, way[0])
-        for at in way[1:]:
-            QTest.mouseMove(self.native, at)
-            QApplication.processEvents()
-        settle()
-
     def name(self, label: int, name: str) -> None:
         """Write the type of a cell into its row of the table."""
         view = self.table.table
@@ -591,17 +600,21 @@ def canvas_size(viewer: Viewer) -> tuple[int, int]:
     return native.height(), native.width()
 
 
+def best_label(labels: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> tuple[int, float]:
+    """Return the label that has most of a mask, 0 for none, and its IoU with it."""
+    counts = np.bincount(labels[mask])
+    counts[0] = 0
+    label = int(counts.argmax())
+    return label, float(counts[label] / np.count_nonzero(mask | (labels == label)))
+
+
 def check(slide: Slide, labels: npt.NDArray[Any], table: pd.DataFrame) -> list[str]:
     """List what is still wrong: of labels, and of types in the table."""
     names = dict(zip(table["label"], table["class"], strict=True))
     wrong, used = [], {0}
     for cell, name in slide.names.items():
-        mask = slide.truth == cell
-        counts = np.bincount(labels[mask])
-        counts[0] = 0
-        label = int(counts.argmax())
-        union = np.count_nonzero(mask | (labels == label))
-        if counts[label] / union < review_queue.GOOD:
+        label, score = best_label(labels, slide.truth == cell)
+        if score < review_queue.GOOD:
             wrong.append(f"outline of cell {cell}")
         used.add(label)
         if name and names.get(label, name) != name:  # napari has no row for a cell that was added

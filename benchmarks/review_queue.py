@@ -38,6 +38,7 @@ from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.ops import metrics
+from napari_wbc_nca.ops.crops import BOX
 from napari_wbc_nca.ops.doubt import doubt, missed_doubt
 from napari_wbc_nca.ops.review_table import calibration
 from napari_wbc_nca.progress import run_to_end
@@ -104,7 +105,8 @@ def items(name: str, result: Result, truth: GroundTruth) -> Iterator[dict[str, A
     Each has its `label`, 0 for none, and the number of the labelled cell it is `meant` to be.
     """
     cells = result.cells
-    cells = cells[[canonical(kind) != NONE for kind in cells["class"]]].reset_index(drop=True)
+    white = np.array([canonical(kind) != NONE for kind in cells["class"]], bool)
+    cells = cells[white].reset_index(drop=True)
     shared = pair_scores(truth, cells, result.labels)
     own = {int(b): int(a) for a, b in metrics.match_scores(shared, PARTNER)}
     temperature, params = calibration(result.record)
@@ -136,7 +138,7 @@ def pair_scores(
     if truth.cell is not None:
         found = metrics.label_iou(truth.cell, labels.astype(np.uint32))
         return np.asarray(found[:, cells["label"].to_numpy(int) - 1])
-    boxes = cells[["box_y0", "box_x0", "box_y1", "box_x1"]].to_numpy(float)
+    boxes = cells[list(BOX)].to_numpy(float)
     assert truth.boxes is not None
     return np.asarray(metrics.box_iou(truth.boxes, boxes))
 

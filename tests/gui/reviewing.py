@@ -16,7 +16,7 @@ from napari_wbc_nca.widgets.planes import OURS, SHOWS
 from napari_wbc_nca.widgets.review.dock import ReviewWidget
 
 CORNERS = ((10, 10), (10, 60), (60, 60), (60, 95))
-LIKELY = (0.95, 0.62, 0.45, 0.9)
+LIKELY = (0.95, 0.52, 0.45, 0.9)
 """Probability of a neutrophil by cell: the second is doubtful, the third unsure."""
 
 
@@ -38,7 +38,7 @@ def cells_on(viewer: Any, image: Any, **options: Any) -> Any:
             "label": labels,
             "class": ["neutrophil"] * len(labels),
             "p_neutrophil": LIKELY,
-            "p_lymphocyte": [0.03, 0.36, 0.3, 0.07],
+            "p_lymphocyte": [0.03, 0.46, 0.3, 0.07],
             "p_monocyte": [0.02, 0.02, 0.25, 0.03],
             "nucleus_area_px": [100.0] * len(labels),
         }

@@ -32,7 +32,7 @@ def cells(**columns):
 @pytest.mark.parametrize(
     ("columns", "part"),
     [
-        ({"p_neutrophil": [0.5] + [0.95] * 5, "p_monocyte": [0.48] + [0.03] * 5}, "margin"),
+        ({"p_neutrophil": [0.5] + [0.95] * 5, "p_monocyte": [0.48] + [0.03] * 5}, "probability"),
         ({"rotation_agreement": [0.25] + [1] * 5}, "agreement"),
         ({"outline_agreement": [0.7] + [0.97] * 5}, "outline_agreement"),
         ({"contrast": [0.0] + [0.9] * 5}, "contrast"),

@@ -47,21 +47,23 @@ class DoubtParams:
     """How the parts of the doubt are weighted, and when a type is unsure."""
 
     probability: float = bounded(1.0, "Weight of a low probability", 0, 1)
-    margin: float = bounded(0.6, "Weight of a small margin between two types", 0, 1)
+    margin: float = bounded(0.1, "Weight of a small margin between two types", 0, 1)
     agreement: float = bounded(0.5, "Weight of types that change on rotation", 0, 1)
-    outline_agreement: float = bounded(0.7, "Weight of outlines that change on rotation", 0, 1)
-    contrast: float = bounded(0.7, "Weight of a faint outline", 0, 1)
-    roundness: float = bounded(0.7, "Weight of an outline that is not round", 0, 1)
-    offset: float = bounded(0.7, "Weight of an outline beside where the cell was found", 0, 1)
-    surroundings: float = bounded(0.7, "Weight of signs of the cell around its outline", 0, 1)
-    diameter: float = bounded(0.7, "Weight of a diameter unlike that of the run", 0, 1)
-    size: float = bounded(0.3, "Weight of a size unlike the other cells'", 0, 1)
-    nc_ratio: float = bounded(0.2, "Weight of an unusual N:C ratio", 0, 1)
-    border: float = bounded(0.1, "Weight of a cell that the border cuts", 0, 1)
+    outline_agreement: float = bounded(0.3, "Weight of outlines that change on rotation", 0, 1)
+    contrast: float = bounded(0.3, "Weight of a faint outline", 0, 1)
+    roundness: float = bounded(0.3, "Weight of an outline that is not round", 0, 1)
+    offset: float = bounded(0.3, "Weight of an outline beside where the cell was found", 0, 1)
+    surroundings: float = bounded(0.3, "Weight of signs of the cell around its outline", 0, 1)
+    diameter: float = bounded(0.3, "Weight of a diameter unlike that of the run", 0, 1)
+    size: float = bounded(0.1, "Weight of a size unlike the other cells'", 0, 1)
+    nc_ratio: float = bounded(0.1, "Weight of an unusual N:C ratio", 0, 1)
+    border: float = bounded(0.05, "Weight of a cell that the border cuts", 0, 1)
     unsure_below: float = bounded(
         0.5, "Calibrated probability below which a type is 'unsure'", 0, 1
     )
-    doubtful_above: float = bounded(0.5, "Doubt above which a cell is to be reviewed", 0, 1)
+    doubtful_above: float = bounded(
+        0.5, "Doubt above which a cell is to be reviewed, as unsure ones are", 0, 1
+    )
 
 
 def doubt(
@@ -123,12 +125,12 @@ def doubt(
     strongest = weighted.argmax(1) if len(cells) else np.zeros(0, int)
     out = pd.DataFrame({"doubt": total}, index=cells.index)
     out["reason"] = [list(REASONS.values())[n] for n in strongest]
-    out["doubtful"] = total > weights.doubtful_above
     out["touches_border"] = border
     out["probability"] = best
     out["second"] = [names[n] for n in order[:, 1]] if several else ""
     out["second_probability"] = second
     out["unsure"] = best < weights.unsure_below
+    out["doubtful"] = (total > weights.doubtful_above) | out["unsure"]
     return out.join(parts.add_prefix("doubt_"))
 
 
