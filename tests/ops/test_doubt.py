@@ -32,7 +32,7 @@ def cells(**columns):
 @pytest.mark.parametrize(
     ("columns", "part"),
     [
-        ({"p_neutrophil": [0.5] + [0.95] * 5, "p_monocyte": [0.48] + [0.03] * 5}, "probability"),
+        ({"p_neutrophil": [0.5] + [0.95] * 5, "p_monocyte": [0.48] + [0.03] * 5}, "margin"),
         ({"rotation_agreement": [0.25] + [1] * 5}, "agreement"),
         ({"outline_agreement": [0.7] + [0.97] * 5}, "outline_agreement"),
         ({"contrast": [0.0] + [0.9] * 5}, "contrast"),
@@ -46,7 +46,7 @@ def cells(**columns):
     ],
 )
 def test_the_strange_cell_is_the_most_doubtful_and_says_why(columns, part):
-    found = doubt(cells(**columns), (100, 100), DoubtParams())
+    found = doubt(cells(**columns), (100, 100), DoubtParams(**{part: 1.0}))
     assert found["doubt"].idxmax() == 11
     assert found.loc[11, "reason"] == REASONS[part]
     assert (found["doubt"].between(0, 1)).all()

@@ -162,6 +162,24 @@ def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, l
     return values / np.where(sums > 0, sums, 1), [str(name)[2:] for name in columns]
 
 
+_LISTED = 0.05
+"""Least addition to the doubt that is listed as a reason."""
+
+
+def reasons(row: Mapping[Any, Any], params: DoubtParams | None = None) -> list[tuple[str, float]]:
+    """List what makes a cell doubtful, with what each adds to its doubt, the most first.
+
+    Examples
+    --------
+    >>> reasons({"doubt_contrast": 0.5, "doubt_probability": 0.4, "doubt_margin": 0.2})
+    [('no type is likely', 0.4), ('the outline is faint', 0.15)]
+    """
+    weights = params or DoubtParams()
+    added = {name: getattr(weights, name) * row.get(f"doubt_{name}", 0.0) for name in REASONS}
+    listed = sorted((n for n in added if added[n] > _LISTED), key=lambda n: -added[n])
+    return [(REASONS[name], float(added[name])) for name in listed]
+
+
 def describe_type(row: pd.Series | Mapping[Hashable, Any]) -> str:
     """Write a type as every list shows it: an unsure one never as a bare fact.
 

@@ -15,7 +15,7 @@ from napari_wbc_nca.cell_types import AUTO, REJECTED, colours
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io._files import OutputError, file_sha256, write_whole
 from napari_wbc_nca.ops.crops import BOX, crop_side
-from napari_wbc_nca.ops.doubt import REASONS
+from napari_wbc_nca.ops.doubt import reasons
 from napari_wbc_nca.params import check
 from napari_wbc_nca.workflow.cell_sources import ImageCells, find_sources
 from napari_wbc_nca.workflow.params import ReportParams
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from napari_wbc_nca.project.project import Project
 
 WARNING = "Not for diagnosis. For research use only."
-_LISTED = 0.1
-"""Least part of the doubt that is listed as a reason."""
 _LIBRARIES = ("napari-wbc-nca", "numpy", "scikit-image", "torch")
 _CARD = ("data", "licence", "metrics", "epochs", "parent")
 
@@ -240,9 +238,7 @@ def _cell(
 ) -> ReportedCell:
     row = {str(name): value for name, value in cells.loc[label].items()}
     picture = None if pictures is None else pictures.cell(label, palette[str(row["group"])])
-    parts = {name: row.get(f"doubt_{name}", 0.0) for name in REASONS}
-    reasons = sorted((n for n in parts if parts[n] > _LISTED), key=lambda n: -parts[n])
-    return ReportedCell(label, row, picture, tuple(REASONS[name] for name in reasons))
+    return ReportedCell(label, row, picture, tuple(reason for reason, _ in reasons(row)))
 
 
 def _missed(record: Mapping[str, Any], pictures: Pictures) -> Iterator[tuple[float, str, Picture]]:

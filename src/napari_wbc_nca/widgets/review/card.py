@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_wbc_nca.cell_types import NONE
-from napari_wbc_nca.ops.doubt import REASONS
+from napari_wbc_nca.ops.doubt import reasons
 from napari_wbc_nca.widgets.layout import text_label
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ SIZE = 112
 """Screen pixels of the crop."""
 BARS = 3
 """Types whose probabilities are shown, the likeliest first."""
-_LISTED = 0.1
-"""Least part of the doubt that is listed as a reason."""
 
 
 class CellCard(QWidget):
@@ -78,7 +76,7 @@ class CellCard(QWidget):
             return []
         self.text.setText(describe_cell(label, cell, len(model.selection)))
         known = model.colours()
-        shown = probabilities(cell)[:BARS]
+        shown = probabilities(cell, model.temperature)[:BARS]
         for bar, (name, probability) in zip(self.bars, shown, strict=False):
             bar.show_probability(name, probability, known.get(name, "#a8a8a8"))
         return shown
@@ -99,7 +97,8 @@ class ProbabilityBar(QProgressBar):
         self.setFormat(f"{name} {probability:.2f}")
         if colour != self._colour:  # reading a style sheet takes long
             self._colour = colour
-            self.setStyleSheet(f"QProgressBar::chunk {{ background-color: {colour}; }}")
+            faint = f"#90{colour[1:]}"  # so that the text is readable on yellow too
+            self.setStyleSheet(f"QProgressBar::chunk {{ background-color: {faint}; }}")
 
 
 def describe_cell(label: int, cell: pd.Series, selected: int = 1) -> str:
@@ -114,10 +113,9 @@ def describe_cell(label: int, cell: pd.Series, selected: int = 1) -> str:
     size = f"{area:.0f} µm²" if known else f"{cell['area_px']:.0f} px"
     ratio = cell.get("nc_ratio")
     lines.append(size + (f", N:C {ratio:.2f}" if ratio is not None and ratio == ratio else ""))
-    parts = {name: cell.get(f"doubt_{name}", 0.0) for name in REASONS}
-    reasons = sorted((n for n in parts if parts[n] > _LISTED), key=lambda n: -parts[n])
-    lines.append(f"Doubt {cell['doubt']:.2f}" + (": " if reasons else ""))
-    lines += [f"· {REASONS[name]} ({parts[name]:.2f})" for name in reasons]
+    why = reasons(cell.to_dict())
+    lines.append(f"Doubt {cell['doubt']:.2f}" + (":" if why else ""))
+    lines += [f"· {reason} ({added:.2f})" for reason, added in why]
     return "<br>".join(lines)
 
 
@@ -127,8 +125,9 @@ def describe_place(place: pd.Series) -> str:
     return "<br>".join([*lines, "Enter adds the cell, Space or D dismisses the place."])
 
 
-def probabilities(cell: pd.Series) -> list[tuple[str, float]]:
-    """List types with their probabilities, the likeliest first."""
+def probabilities(cell: pd.Series, temperature: float = 1.0) -> list[tuple[str, float]]:
+    """List types with their calibrated probabilities, the likeliest first."""
     found = {str(n)[2:]: float(cell[n]) for n in cell.index if str(n).startswith("p_")}
-    shown = [(n, p) for n, p in found.items() if n != NONE and p == p]
-    return sorted(shown, key=lambda item: -item[1])
+    known = {n: p ** (1 / temperature) for n, p in found.items() if n != NONE and p == p}
+    total = sum(known.values()) or 1.0
+    return sorted(((n, p / total) for n, p in known.items()), key=lambda item: -item[1])

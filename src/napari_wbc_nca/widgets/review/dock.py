@@ -186,6 +186,9 @@ class ReviewWidget(ViewerWidget):
         for part, title in ((self.gallery, "Gallery"), (self.table, "Table"), (self.plot, "Plot")):
             self.tabs.addTab(part, title)
         self.tabs.setCornerWidget(row(self.order, self.all))
+        for button in (self.order, self.all):  # no higher than the tabs beside them
+            button.setStyleSheet("QPushButton { padding: 0px 6px; }")
+            button.setFixedHeight(20)
         # As high as the window leaves them, so that the card fits into one of 720 pixels too.
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)
         self.tabs.setMinimumHeight(2 * CROP + 50)
