@@ -24,7 +24,7 @@ from napari_wbc_nca.evaluation.ground_truth import EvaluationImage, read_ground_
 from napari_wbc_nca.io import model_store
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods.field import open_field
-from napari_wbc_nca.methods.nca.cell_features import outline_windows
+from napari_wbc_nca.methods.nca.cell_features import as_run, outline_windows
 from napari_wbc_nca.methods.nca.outline import (
     OutlineExample,
     adapt_outlines,
@@ -47,7 +47,7 @@ def windows(image: EvaluationImage, model: Checkpoint) -> dict[str, Any]:
     picture, truth = read(image.sample.path), read_ground_truth(image)
     settings = NcaParams(differential="model", locate="whole", tta_rotations=1)
     found = run_to_end(run(picture, model, settings))
-    _, field = open_field(picture, model)
+    _, field = open_field(picture, as_run(model, settings))
     view = field.rescaled(found.provenance["diameter"] / model.diameter)
     middle = tuple((size - 1) / 2 for size in picture.shape)
     labels = np.asarray(truth.cell)

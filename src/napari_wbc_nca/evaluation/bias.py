@@ -16,6 +16,7 @@ from napari_wbc_nca.evaluation.cells import predict
 from napari_wbc_nca.evaluation.report import Report, markdown
 from napari_wbc_nca.io.images import read
 from napari_wbc_nca.methods.field import open_field
+from napari_wbc_nca.methods.nca.cell_features import as_run
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.models.lrp import relevance
 from napari_wbc_nca.models.nca import NCA
@@ -121,7 +122,7 @@ def check_bias(
         picture = read(image.sample.path) if own is None else Image(own, image.name)
         chosen = _settings(settings, image)
         found = yield from predict(picture, checkpoint, chosen)
-        _, field = open_field(picture, checkpoint)
+        _, field = open_field(picture, as_run(checkpoint, chosen))
         view = field.rescaled(found.provenance["diameter"] / checkpoint.diameter)
         for row in found.cells.to_dict("records"):
             if row["class"] == NONE:

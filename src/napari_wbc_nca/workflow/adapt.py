@@ -23,7 +23,12 @@ from napari_wbc_nca.methods.nca.adapt import (
     type_head,
 )
 from napari_wbc_nca.methods.nca.adapt_gate import Gate, judge_types
-from napari_wbc_nca.methods.nca.cell_features import box_middle, cell_features, outline_windows
+from napari_wbc_nca.methods.nca.cell_features import (
+    as_run,
+    box_middle,
+    cell_features,
+    outline_windows,
+)
 from napari_wbc_nca.methods.nca.cells import GROWN
 from napari_wbc_nca.methods.nca.outline import OutlineExample, adapt_outlines
 from napari_wbc_nca.methods.nca.params import NcaParams
@@ -178,7 +183,8 @@ def read_examples(
     if not cells:
         return CorrectedCells(join_examples([]), (), join_examples([]))
     order = source.record.get("channel_order", "auto")
-    params = NcaParams(channel_order=order)
+    locate = source.record.get("parameters", {}).get("locate", "evidence")
+    params = NcaParams(channel_order=order, locate=locate)
     image, _, _ = correct_channel_order(source.read_image(()), model, params)
     diameter = float(source.record.get("diameter") or typical_diameter(cells))
     names = tuple(str(name) for name in table["class"].loc[present])
@@ -193,7 +199,7 @@ def read_examples(
     finder = model_store.finder_of(model)
     if finder.card.get("projection") != GROWN:
         return CorrectedCells(types, (), others)
-    _, field = open_field(image, finder)
+    _, field = open_field(image, as_run(finder, params))
     places = [(number, box_middle(cell)) for number, cell in found.items() if cell is not None]
     view = field.rescaled(diameter / finder.diameter)
     windows = yield from outline_windows(finder, view, labels, places, params)

@@ -20,6 +20,7 @@ from napari_wbc_nca.methods.nca.adapt import (
 )
 from napari_wbc_nca.methods.nca.cell_features import (
     OutlineWindow,
+    as_run,
     box_middle,
     outline_windows,
 )
@@ -142,7 +143,7 @@ def adapt_image(
         raise ValueError("no cell is corrected or confirmed; do that with some, of each type")
     finder = model_store.finder_of(opened.model)
     image, _, _ = correct_channel_order(opened.image, opened.model, opened.params)
-    _, whole = open_field(image, finder)
+    _, whole = open_field(image, as_run(finder, opened.params))
     cells = {
         number: cell
         for number, cell in zip(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,7 @@ from napari_wbc_nca.methods.nca.outline import OutlineExample
 from napari_wbc_nca.models.build import load_network
 from napari_wbc_nca.models.residual import ResidualClassifier
 from napari_wbc_nca.ops.overlaps import mask_box
+from napari_wbc_nca.ops.stain import without_usual
 from napari_wbc_nca.progress import Progress, map_progress
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def cell_features(
         and, of a residual classifier, stain treatment.
     """
     network = load_network(checkpoint, params.device)
-    _, field = open_field(image, checkpoint)
+    _, field = open_field(image, as_run(checkpoint, params))
     if isinstance(network, ResidualClassifier):
         classifier = TypeClassifier(network, checkpoint, params, field)
         return (yield from _residual_features(network, classifier, cells))
@@ -110,6 +111,13 @@ def _reported(first: int, count: int, _: tuple[int, int]) -> Progress:
 
 def _progress(done: int, count: int) -> Progress:
     return Progress(done, count, "Reading the features of cells")
+
+
+def as_run(checkpoint: Checkpoint, params: NcaParams) -> Checkpoint:
+    """Return a model as a run looks at an image by it: colours of crops are never restored."""
+    if params.locate != "whole":
+        return checkpoint
+    return replace(checkpoint, normalisation=without_usual(checkpoint.normalisation))
 
 
 def box_middle(cell: Cell) -> Centre:
