@@ -12,7 +12,7 @@ from napari_wbc_nca.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OTHERS = {"--with", "--strict", "--each"}
+OTHERS = {"--with", "--strict", "--each", "--write"}
 """Options of other programs."""
 
 
