@@ -102,7 +102,7 @@ def test_unknown_name_is_refused():
         stain.fit_normalisation({"name": "macenko"}, np.zeros((2, 2, 3)))
 
 
-USUAL = {"chroma": (0.1, 0.2), "faint": (0.4, 0.55), "dark": (1.55, 1.0)}
+USUAL = {"chroma": (0.1, 0.2), "faint": (0.4, 0.55), "dark": (1.7, 1.0)}
 
 
 def dyed(strength=1.0, saturation=1.0):
