@@ -26,11 +26,11 @@ _TYPED = (
 )
 NEVER_SEEN = "blasts, atypical lymphocytes, smudge cells, plasma cells; bone marrow"
 """What the classifier must not be asked about."""
-RESTORED = {"chroma": [0.1, 0.2], "faint": [0.4, 0.55], "dark": [1.7, 1.0]}
+RESTORED = {"chroma": [0.2, 0.2], "faint": [0.4, 0.55], "dark": [1.7, 1.0]}
 """Limits of usual colours, and what is restored beyond: see ``ops.stain.restoring_matrix``.
 
-Chroma and faint are near the 3rd and 1st percentile of ``smears/train``, restored to medians of it
-and of `typed`; dark is above the 99th. They were set after looking at the casts that measure.
+Faint is at the 1st percentile of ``smears/train``, and dark above the 99th; restored are about the
+medians. They were set after looking at the casts that measure.
 """
 LICENCES = {
     "wbc-fine": (

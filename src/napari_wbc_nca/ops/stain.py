@@ -27,6 +27,7 @@ _ASYMMETRY = 0.85
 _RIDGE = 1e-3
 _STAINED, _OF_DENSEST = 0.2, 0.25  # summed density of stained matter; also of the 99th percentile
 _LEAST_STAINED = 20  # pixels
+_COLOURFUL = 0.9  # quantile of the chroma: grey-blue red cells are pale, their nuclei are not
 _GREY = 0.02  # chroma below which an image has no colours
 _BLACK = 2.0  # summed density of stained matter from which on it is so dark that hues are lost
 _STRONGEST = 4.0  # factor that strengthens colours at most; noise grows with it
@@ -117,10 +118,10 @@ def restoring_matrix(
     density
         ``(N, 3)`` optical densities of a sample of a field.
     chroma, faint, dark
-        The limit of what is usual and the value to restore: of the median distance of the shares
-        of the channels from a third over stained matter, a lower limit; of the median of the
-        summed density there, a lower limit; and of its 75th percentile over the whole field, an
-        upper one.
+        The limit of what is usual and the value to restore. Chroma is the distance of the
+        channels' shares from a third over stained matter: a lower limit of its 90th percentile,
+        and the median to restore. Faint is the median of the summed density there, a lower limit;
+        dark its 75th percentile over the whole field, an upper one.
 
     Returns
     -------
@@ -133,11 +134,14 @@ def restoring_matrix(
     if len(stained) < _LEAST_STAINED:
         return None
     shares = stained / stained.sum(1, keepdims=True)
-    own = float(np.median(np.sqrt(((shares - 1 / 3) ** 2).sum(1))))
-    if own < _GREY:
+    own = np.sqrt(((shares - 1 / 3) ** 2).sum(1))
+    usual, most = (float(value) for value in np.quantile(own, [0.5, _COLOURFUL]))
+    if most < _GREY:
         return None
     middle, upper = float(np.median(stained.sum(1))), float(np.quantile(total, 0.75))
-    hue = min(chroma[1] / own, _STRONGEST) if own < chroma[0] and middle < _BLACK else 1.0
+    hue = 1.0
+    if most < chroma[0] and middle < _BLACK:
+        hue = min(chroma[1] / max(usual, _GREY), _STRONGEST)
     gain = 1.0
     if middle < faint[0]:
         gain = min(faint[1] / middle, _STRONGEST)
