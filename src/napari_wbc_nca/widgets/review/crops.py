@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QImage, QPainter, QPixmap
 
 from napari_wbc_nca.io.images import prepare
 from napari_wbc_nca.io.pixels import to_rgb
@@ -112,10 +112,14 @@ def _pixmap(pixels: npt.NDArray[np.uint8], size: int) -> QPixmap:
     height, width = pixels.shape[:2]
     data = np.ascontiguousarray(pixels)
     image = QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    scaled = image.scaled(
-        size,
-        size,
-        Qt.AspectRatioMode.KeepAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
-    return QPixmap.fromImage(scaled)
+    if max(height, width) > 2 * size:  # a painter would leave out pixels
+        smooth = Qt.TransformationMode.SmoothTransformation
+        return QPixmap.fromImage(
+            image.scaled(size, size, Qt.AspectRatioMode.KeepAspectRatio, smooth)
+        )
+    scaled = QPixmap(size, size)
+    painter = QPainter(scaled)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    painter.drawImage(scaled.rect(), image)
+    painter.end()
+    return scaled

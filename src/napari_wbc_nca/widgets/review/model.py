@@ -246,13 +246,14 @@ class ReviewModel(QObject):
         if (at < 0).any() or (missed and not places_of(self.layer).equals(self.places)):
             return False
         changes: dict[str, dict[int, Any]] = {}
+        columns = {str(name): number for number, name in enumerate(self.table)}
         for (label, (row, changed)), place in zip(touched.items(), at.tolist(), strict=True):
             derived = reviewed_values(row, self.layer.data.shape[-2:])
             if derived["status"] == AUTO or derived["group"] not in self.classes:
                 return False
-            known = {n: self.table[n].array[place] for n in derived if n in self.table}
             for name, value in (changed | derived).items():
-                if name in self.table and not (name in known and same_value(known[name], value)):
+                number = columns.get(name)
+                if number is not None and not same_value(self.table.iat[place, number], value):
                     changes.setdefault(name, {})[label] = value
         table = write_values(self.table, self.table.index.to_numpy(), changes)
         if table is None:
