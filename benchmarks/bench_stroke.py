@@ -81,7 +81,8 @@ def main(strokes: int = STROKES, cells: int = CELLS, side: int = SIDE) -> None:
             turns = random.uniform(-60, 60, (2, 2))
             hands.drag(*(tuple(np.clip(start + turn, 1, side - 2)) for turn in (0, *turns)))
             settle(0.3)
-            times.append(np.sum(list(_spent.values()), axis=0) * 1000)
+            if _spent:  # else the stroke stayed in the cell, and changed nothing
+                times.append(np.sum(list(_spent.values()), axis=0) * 1000)
             if number < 2:
                 print({name: round(1000 * both[0], 1) for name, both in _spent.items()})
         journal.flush()
