@@ -10,6 +10,7 @@ import planted
 
 from napari_wbc_nca.methods.nca.params import NcaParams
 from napari_wbc_nca.methods.result import collect
+from napari_wbc_nca.methods.scale import Scale
 from napari_wbc_nca.types import Candidate, Cell, Image
 
 CHECKPOINT = planted.checkpoint()
@@ -47,7 +48,8 @@ def test_cells_are_numbered_in_raster_order():
 
 
 def test_the_diameter_that_was_used_is_kept_exactly():
-    assert collect([], IMAGE, CHECKPOINT, PARAMS, 24.12345).provenance["diameter"] == 24.12345
+    scale = Scale(24.12345, "the boxes")
+    assert collect([], IMAGE, CHECKPOINT, PARAMS, scale).provenance["diameter"] == 24.12345
 
 
 def test_a_pixel_size_given_wins_over_the_images_own():
@@ -102,6 +104,8 @@ def test_of_places_near_each_other_the_best_is_listed_and_none_on_a_cell():
         Candidate(5, 40, 0.2, "alone"),
         Candidate(-3, 80, 0.1, "outside"),
     ]
-    found = collect([cell(8, 10)], IMAGE, CHECKPOINT, PARAMS, 12, candidates=places)
+    found = collect(
+        [cell(8, 10)], IMAGE, CHECKPOINT, PARAMS, Scale(12, "the boxes"), candidates=places
+    )
     listed = [place["reason"] for place in found.provenance["likely_missed"]]
     assert listed == ["better", "alone", "outside"]
