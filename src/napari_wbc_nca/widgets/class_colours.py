@@ -21,6 +21,7 @@ from napari_wbc_nca.cell_types import (
     colours,
     format_count,
 )
+from napari_wbc_nca.ops.edit import Box, union_box
 from napari_wbc_nca.widgets.features_table import UNKNOWN, row_box, rows_by_label
 from napari_wbc_nca.widgets.planes import OURS
 
@@ -103,6 +104,8 @@ def count_classes(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
+_JOINED = 6
+"""Area of a box around some cells, over that of their own boxes, up to which it is drawn whole."""
 _FEW = 200
 """Cells that are drawn again one by one; of more, the whole layer is."""
 _WIDE = 4
@@ -168,12 +171,26 @@ def _recolour_in_place(layer: Labels, changed: Mapping[int, str]) -> bool:
         return False
     for label, colour in changed.items():
         _extend(colormap, label, twins[colour])
-    for row in rows_by_label(table, changed).values():
-        if row is not None:
-            lead = (slice(0, 1),) * (layer.ndim - 2)  # napari takes the plane that is shown
-            layer._updated_slice = (*lead, *row_box(row))
-            layer._partial_labels_refresh()
+    boxes = [row_box(row) for row in rows_by_label(table, changed).values() if row is not None]
+    for box in _joined(boxes):
+        lead = (slice(0, 1),) * (layer.ndim - 2)  # napari takes the plane that is shown
+        layer._updated_slice = (*lead, *box)
+        layer._partial_labels_refresh()
     return True
+
+
+def _joined(boxes: list[Box]) -> list[Box]:
+    """Return one box around all where that is not much larger, since each takes its time."""
+    if len(boxes) < 2:
+        return boxes
+    around = union_box(boxes)
+    small = _area(around) < _JOINED * sum(map(_area, boxes))
+    return [around] if small else boxes
+
+
+def _area(box: Box) -> int:
+    y, x = box
+    return int((y.stop - y.start) * (x.stop - x.start))
 
 
 def _twins(

@@ -39,6 +39,7 @@ class CropSource:
         self.side = crop_side(table)
         self._images: dict[Index, Any] = {}
         self._pixmaps: OrderedDict[tuple[tuple[int, ...], int, int], QPixmap] = OrderedDict()
+        self._outlined: set[tuple[tuple[int, ...], int, int]] = set()
 
     def pixmap(self, label: int, row: pd.Series, size: int, outline: bool = False) -> QPixmap:
         """Crop of a cell, `size` screen pixels wide, with its outline where that is wanted."""
@@ -49,6 +50,7 @@ class CropSource:
             pixels = self.crop(row)
             if outline:
                 pixels = _outlined(pixels, self.mask(label, row))
+                self._outlined.add(key)
             self._pixmaps[key] = _pixmap(pixels, size)
             if len(self._pixmaps) > _KEPT:
                 self._pixmaps.popitem(last=False)
@@ -57,8 +59,9 @@ class CropSource:
 
     def forget_outlines(self, labels: object = None) -> None:
         """Draw outlines again when they are shown next, and crops of boxes that have changed."""
-        for key in [key for key in self._pixmaps if key[2]]:
-            del self._pixmaps[key]
+        for key in self._outlined:
+            self._pixmaps.pop(key, None)
+        self._outlined.clear()
 
     def crop(self, row: pd.Series) -> npt.NDArray[np.uint8]:
         """Return ``(side, side, 3)`` colours around a cell; white beyond the image."""

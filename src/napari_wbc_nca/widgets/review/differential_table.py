@@ -213,5 +213,5 @@ def review_progress(counts: pd.DataFrame) -> str:
     >>> review_progress(differential(cells))
     '1 of 2 white cells reviewed'
     """
-    total = counts.iloc[-1]
-    return f"{total['reviewed']} of {total['n']} white cells reviewed"
+    reviewed, total = (int(counts[name].iloc[-1]) for name in ("reviewed", "n"))
+    return f"{reviewed} of {total} white cells reviewed"
