@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from napari_wbc_nca.io._files import HOME
+from napari_wbc_nca.io._files import HOME, write_whole
 from napari_wbc_nca.project.project import default_folder
-from napari_wbc_nca.project.settings import JournalSettings, load_settings, save_settings
+from napari_wbc_nca.project.settings import (
+    JournalSettings,
+    load_settings,
+    remember_project,
+    remembered_project,
+    save_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +46,23 @@ def test_a_new_project_lies_where_the_settings_want_it(tmp_path, home):
     assert default_folder(image) == home / "projects" / "day1 smear.wbcproject"
     beside.mkdir()
     assert default_folder(image) == beside  # that there is one counts more
+
+
+def test_projects_that_begin_at_once_are_all_remembered(tmp_path):
+    """Each open project has a thread that writes."""
+    pairs = [(tmp_path / f"{n}.png", tmp_path / f"{n}.wbcproject") for n in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda pair: remember_project(*pair), pairs))
+    assert [remembered_project(image) for image, _ in pairs] == [folder for _, folder in pairs]
+
+
+def test_threads_that_write_one_file_leave_one_of_them_whole(tmp_path):
+    def write(text):
+        with write_whole(tmp_path / "a.txt") as (part,):
+            part.write_text(text)
+
+    texts = [str(n) * 1000 for n in range(10)] * 10
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, texts))
+    assert (tmp_path / "a.txt").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

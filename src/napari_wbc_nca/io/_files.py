@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import shutil
+import threading
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -213,7 +214,8 @@ def write_whole(
     >>> with write_whole(folder / "a.txt") as (part,):  # doctest: +SKIP
     ...     part.write_text("whole")
     """
-    parts = tuple(target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets)
+    own = f"{os.getpid()}-{threading.get_ident()}"
+    parts = tuple(target.with_name(f".{target.name}.{own}.part") for target in targets)
     made: list[Path] = []  # folders, the innermost first
     try:
         for target, part in zip(targets, parts, strict=True):

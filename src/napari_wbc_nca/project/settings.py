@@ -6,12 +6,14 @@ import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 from napari_wbc_nca.io._files import user_data, write_whole
 
 _FILE = "settings.json"
 _KNOWN, _MOST = "projects.json", 2000
 """File of the projects that images have, and how many of them are remembered."""
+_REMEMBERING = Lock()
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,14 @@ def _read(path: Path) -> JournalSettings:
 
 def remember_project(image: Path, folder: Path) -> None:
     """Write down which project an image file has, so that it is missed where it was moved."""
-    known = _known_projects()
     key, value = str(image.resolve()), str(folder.resolve())
-    if known.pop(key, None) == value:
-        return
-    latest = dict(list(known.items())[1 - _MOST :])
-    with write_whole(user_data() / _KNOWN) as (part,):
-        part.write_text(json.dumps({**latest, key: value}, indent=1), encoding="utf-8")
+    with _REMEMBERING:  # each open project has a thread that writes
+        known = _known_projects()
+        if known.pop(key, None) == value:
+            return
+        latest = dict(list(known.items())[1 - _MOST :])
+        with write_whole(user_data() / _KNOWN) as (part,):
+            part.write_text(json.dumps({**latest, key: value}, indent=1), encoding="utf-8")
 
 
 def remembered_project(image: Path) -> Path | None:

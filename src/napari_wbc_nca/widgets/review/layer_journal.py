@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 import pandas as pd
 
+from napari_wbc_nca.io._files import OutputError
 from napari_wbc_nca.project.journal import (
     Correction,
     Journal,
@@ -264,7 +266,8 @@ class LayerJournal:
             unique = project.free_name(image, name)
             self._journal = project.add_layer(image, unique, labels, rows, run)
             if place.sha256 is None:
-                remember_project(place.path, project.folder)
+                with suppress(OutputError):  # the corrections do not hang on it
+                    remember_project(place.path, project.folder)
 
         def check(future: Future[None]) -> None:
             self._begun = future.exception() is None
