@@ -25,6 +25,7 @@ from measure_types import balanced, five
 from scipy.optimize import minimize_scalar
 
 from napari_wbc_nca.cell_types import TYPES
+from napari_wbc_nca.ops.doubt import scale_by_temperature
 
 Values = npt.NDArray[np.float64]
 
@@ -90,12 +91,6 @@ def probabilities(found: pd.DataFrame) -> tuple[Values, npt.NDArray[np.intp]]:
     return values, np.array([TYPES.index(name) for name in found["true"]])
 
 
-def scaled(values: Values, temperature: float) -> Values:
-    """Divide logits by a temperature (Guo et al., ICML 2017)."""
-    powers = np.maximum(values, 1e-12) ** (1 / temperature)
-    return powers / powers.sum(1, keepdims=True)
-
-
 def fit_temperature(part: pd.DataFrame) -> float:
     """Find the temperature of the least cross-entropy, each type of each set counted alike."""
     found = found_cells(part)
@@ -103,7 +98,7 @@ def fit_temperature(part: pd.DataFrame) -> float:
     weights = 1 / found.groupby(["data", "true"])["true"].transform("size").to_numpy(float)
 
     def loss(log: float) -> float:
-        chosen = scaled(values, float(np.exp(log)))[np.arange(len(true)), true]
+        chosen = scale_by_temperature(values, float(np.exp(log)))[np.arange(len(true)), true]
         return float(-(weights * np.log(chosen.clip(1e-12))).sum() / weights.sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
@@ -112,7 +107,7 @@ def fit_temperature(part: pd.DataFrame) -> float:
 def confidence(part: pd.DataFrame, temperature: float) -> tuple[Values, npt.NDArray[np.bool_]]:
     """Calibrated probability of the likeliest type of each cell, and whether it is the true one."""
     values, true = probabilities(found_cells(part))
-    after = scaled(values, temperature)
+    after = scale_by_temperature(values, temperature)
     return after.max(1), after.argmax(1) == true
 
 

@@ -12,7 +12,7 @@ from type_augmentation import refocus
 
 DYES = ((0.62, 0.71, 0.33), (0.16, 0.87, 0.46), (0.55, -0.45, 0.70))
 """Directions, in red, green and blue, of azure, of eosin and of what neither explains."""
-_DARKEST = 0.004  # share of light that a camera still tells from none
+_DARKEST = 0.004  # least share of light that a camera distinguishes from none
 
 
 def cast(densities: Tensor, plain: float = 0.15) -> Tensor:

@@ -32,7 +32,13 @@ from torch import Tensor, nn
 from type_crops import COPIES, SPLITS
 
 from napari_wbc_nca.cell_types import CELL_TO_BOX
-from napari_wbc_nca.methods.scale_network import BINS, FINEST_BIN, PATCH, scale_input
+from napari_wbc_nca.methods.scale_network import (
+    BINS,
+    BINS_AN_OCTAVE,
+    FINEST_BIN,
+    PATCH,
+    scale_input,
+)
 from napari_wbc_nca.models.residual import ResidualClassifier
 
 WIDTHS = (16, 32, 64)
@@ -143,8 +149,8 @@ def vary(patches: Tensor) -> Tensor:
 
 def targets(widths: Tensor) -> Tensor:
     """Return ``(N, BINS)`` shares: a Gaussian around the bin of each width."""
-    at = (4 * (widths / FINEST_BIN).log2() + 1).clamp(0, BINS - 1)
-    away = torch.arange(BINS) + 0.5 - at[:, None] - 0.0
+    at = (BINS_AN_OCTAVE * (widths / FINEST_BIN).log2() + 1).clamp(0, BINS - 1)
+    away = torch.arange(BINS) + 0.5 - at[:, None]
     return torch.softmax(-0.5 * (away / SPREAD) ** 2, 1)
 
 

@@ -79,10 +79,10 @@ def image_scale(
 
     These are: the parameters' diameter; the pixel size in µm, of the parameters or the image, where
     the model's own is known; the median of the ``(N, 4)`` boxes; in images of more than `LARGE`
-    pixels, where white cells may be few, the shapes of all cells; where these do not tell, and in
-    smaller images, the method's own search. A model that was trained on images at their own scale
-    takes an image as it is, unless the diameter is given. Cells that are too small to be segmented
-    raise a ValueError: enlarging them could take all of the memory.
+    pixels, where white cells may be few, the shapes of all cells; where these leave it
+    uncertain, and in smaller images, the method's own search. A model that was trained on images at
+    their own scale takes an image as it is, unless the diameter is given. Cells that are too small
+    to be segmented raise a ValueError: enlarging them could take all of the memory.
     """
     if params.diameter:
         return _checked(params.diameter, "the diameter that was given")

@@ -24,6 +24,7 @@ PATCH = 64
 """Side of a patch in pixels."""
 BINS = 14
 """Outputs of the network: widths below all others, twelve of a quarter of an octave, above."""
+BINS_AN_OCTAVE = 4
 FINEST_BIN = 8.0
 """Least width in pixels of a patch that has a bin of its own."""
 _SHARES = (1.66, *(1,) * (BINS - 2), 1.29)
@@ -83,7 +84,7 @@ def read_scale(field: Field) -> Generator[Progress, None, tuple[float, float]]:
             chosen = contents.argsort(descending=True, stable=True)[:_KEPT]
             found = network(scale_input(density[chosen])).log_softmax(1).numpy()
         found = found - np.log(_SHARES)
-        at = 4 * (grid - np.log2(FINEST_BIN * factor)) + 0.5
+        at = BINS_AN_OCTAVE * (grid - np.log2(FINEST_BIN * factor)) + 0.5
         total += np.mean([np.interp(at, np.arange(BINS), one) for one in found], 0)
     shares = np.exp(total - total.max())
     shares /= shares.sum()

@@ -151,15 +151,23 @@ def missed_doubt(score: float, reason: str) -> float:
 
 
 def calibrated(cells: pd.DataFrame, temperature: float = 1.0) -> tuple[Values, list[str]]:
-    r"""Calibrate the probabilities of the types, without *none*, by a temperature.
+    """Calibrate the probabilities of the types, without *none*, by a temperature.
 
-    :math:`p_i^{1/T} / \sum_j p_j^{1/T}`, which is the softmax of the logits over T (Guo et al.,
-    ICML 2017). Returns ``(N, types)`` probabilities that sum to 1, and the types' names.
+    Returns ``(N, types)`` probabilities that sum to 1, and the types' names.
     """
     columns = [name for name in cells if str(name).startswith("p_") and name != f"p_{NONE}"]
-    values = np.maximum(cells[columns].to_numpy(float), 1e-12) ** (1 / temperature)
-    sums = values.sum(1, keepdims=True)
-    return values / np.where(sums > 0, sums, 1), [str(name)[2:] for name in columns]
+    found = scale_by_temperature(cells[columns].to_numpy(float), temperature)
+    return found, [str(name)[2:] for name in columns]
+
+
+def scale_by_temperature(probabilities: Values, temperature: float) -> Values:
+    r"""Divide the logits of probabilities ``(N, C)`` by a temperature T.
+
+    :math:`p_i^{1/T} / \sum_j p_j^{1/T}`, the softmax of the logits over T (Guo et al., ICML 2017).
+    """
+    powers = np.maximum(probabilities, 1e-12) ** (1 / temperature)
+    sums = powers.sum(1, keepdims=True)
+    return np.asarray(powers / np.where(sums > 0, sums, 1))
 
 
 _LISTED = 0.05

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,10 +177,8 @@ def read_examples(
     """
     table = reviewed_cells(source.cells)
     labels = _plane(source)
-    numbers = [int(n) for n in table.index]
-    found = dict(zip(numbers, masked_cells(labels, numbers), strict=True))
-    present = [number for number in numbers if found[number] is not None]
-    cells = [cell for cell in found.values() if cell is not None]
+    found = masked_cells(labels, [int(n) for n in table.index])
+    cells = list(found.values())
     if not cells:
         return CorrectedCells(join_examples([]), (), join_examples([]))
     order = source.record.get("channel_order", "auto")
@@ -187,11 +186,11 @@ def read_examples(
     params = NcaParams(channel_order=order, locate=locate)
     image, _, _ = correct_channel_order(source.read_image(()), model, params)
     diameter = float(source.record.get("diameter") or typical_diameter(cells))
-    names = tuple(str(name) for name in table["class"].loc[present])
+    names = tuple(str(name) for name in table["class"].loc[list(found)])
     new = has_new_class(model, names)
     types = yield from describe_cells(image, model, cells, names, source.name, diameter, params)
     waiting = source.cells.index[source.cells["status"] == AUTO].tolist() if new else []
-    unreviewed = [one for one in masked_cells(labels, waiting[:_OTHERS]) if one is not None]
+    unreviewed = list(masked_cells(labels, waiting[:_OTHERS]).values())
     others = join_examples([])
     if unreviewed:
         blank = ("",) * len(unreviewed)
@@ -200,7 +199,7 @@ def read_examples(
     if finder.card.get("projection") != GROWN:
         return CorrectedCells(types, (), others)
     _, field = open_field(image, as_run(finder, params))
-    places = [(number, box_middle(cell)) for number, cell in found.items() if cell is not None]
+    places = [(number, box_middle(cell)) for number, cell in found.items()]
     view = field.rescaled(diameter / finder.diameter)
     windows = yield from outline_windows(finder, view, labels, places, params)
     return CorrectedCells(types, tuple(window.example for window in windows), others)
@@ -237,19 +236,18 @@ def _plane(source: ImageCells) -> npt.NDArray[Any]:
     return labels.reshape(labels.shape[-2:])
 
 
-def masked_cells(labels: npt.NDArray[Any], numbers: list[int]) -> list[Cell | None]:
-    """Make cells of the labels ``(Y, X)``; None of a number that no pixel has."""
+def masked_cells(labels: npt.NDArray[Any], numbers: Sequence[int]) -> dict[int, Cell]:
+    """Make cells of the labels ``(Y, X)`` by number, of those that any pixel has."""
     known = labels.view(np.int32) if labels.dtype == np.uint32 else labels.astype(np.int32)
     places = ndi.find_objects(known, max(numbers, default=0))
-    found: list[Cell | None] = []
+    found: dict[int, Cell] = {}
     for number in numbers:
         part = places[number - 1]
-        if part is None:
-            found.append(None)
-            continue
-        mask = labels[part] == number
-        corner = (part[0].start, part[1].start)
-        found.append(Cell(corner, corner, mask, mask, mask.astype(np.float32), NONE, {}, 0.0))
+        if part is not None:
+            mask = labels[part] == number
+            corner = (part[0].start, part[1].start)
+            shown = mask.astype(np.float32)
+            found[number] = Cell(corner, corner, mask, mask, shown, NONE, {}, 0.0)
     return found
 
 
@@ -265,12 +263,7 @@ def join_examples(parts: list[TypeExamples]) -> TypeExamples:
         return TypeExamples(np.zeros((0, 1, 1), np.float32), (), (), np.zeros((0, 0)))
     return TypeExamples(
         np.concatenate([part.features for part in some]),
-        tuple(_chain(part.names for part in some)),
-        tuple(_chain(part.groups for part in some)),
+        tuple(chain.from_iterable(part.names for part in some)),
+        tuple(chain.from_iterable(part.groups for part in some)),
         np.concatenate([part.finder for part in some]),
     )
-
-
-def _chain(parts: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    for part in parts:
-        yield from part

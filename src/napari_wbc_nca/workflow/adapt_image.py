@@ -144,13 +144,7 @@ def adapt_image(
     finder = model_store.finder_of(opened.model)
     image, _, _ = correct_channel_order(opened.image, opened.model, opened.params)
     _, whole = open_field(image, as_run(finder, opened.params))
-    cells = {
-        number: cell
-        for number, cell in zip(
-            [*reviewed, *others], masked_cells(labels, [*reviewed, *others]), strict=True
-        )
-        if cell is not None
-    }
+    cells = masked_cells(labels, [*reviewed, *others])
     diameter = opened.diameter or typical_diameter(list(cells.values()))
     view = whole.rescaled(diameter / finder.diameter)
     keys = {

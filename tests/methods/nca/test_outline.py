@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import planted
 import pytest
 from scipy import ndimage as ndi
 
@@ -24,8 +25,7 @@ SIZE = 96
 
 
 def disc(y, x, radius):
-    rows, columns = np.ogrid[:SIZE, :SIZE]
-    return np.hypot(rows - y, columns - x) <= radius
+    return planted.disc((SIZE, SIZE), (y + 0.5, x + 0.5), radius)
 
 
 def example(seed) -> OutlineExample:

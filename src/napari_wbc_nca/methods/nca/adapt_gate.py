@@ -17,6 +17,7 @@ from napari_wbc_nca.methods.nca.adapt import (
     allowed_classes,
     type_probabilities,
 )
+from napari_wbc_nca.ops.doubt import scale_by_temperature
 from napari_wbc_nca.types import Checkpoint
 
 _FOLDS = 5
@@ -161,8 +162,7 @@ def _temperature(scores: list[tuple[npt.NDArray[np.float64], Bool]]) -> float:
     def loss(log: float) -> float:
         total = 0.0
         for found, allowed in scores:
-            powers = found.clip(1e-12) ** (1 / np.exp(log))
-            share = (powers * allowed).sum(1) / powers.sum(1)
+            share = (scale_by_temperature(found, float(np.exp(log))) * allowed).sum(1)
             total -= float(np.log(share.clip(1e-12)).sum())
         return total
 

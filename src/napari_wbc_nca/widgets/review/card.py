@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_wbc_nca.cell_types import NONE
-from napari_wbc_nca.ops.doubt import reasons
+from napari_wbc_nca.ops.doubt import reasons, scale_by_temperature
 from napari_wbc_nca.widgets.layout import text_label
 
 if TYPE_CHECKING:
@@ -128,6 +129,6 @@ def describe_place(place: pd.Series) -> str:
 def probabilities(cell: pd.Series, temperature: float = 1.0) -> list[tuple[str, float]]:
     """List types with their calibrated probabilities, the likeliest first."""
     found = {str(n)[2:]: float(cell[n]) for n in cell.index if str(n).startswith("p_")}
-    known = {n: p ** (1 / temperature) for n, p in found.items() if n != NONE and p == p}
-    total = sum(known.values()) or 1.0
-    return sorted(((n, p / total) for n, p in known.items()), key=lambda item: -item[1])
+    known = {n: p for n, p in found.items() if n != NONE and p == p}
+    (shares,) = scale_by_temperature(np.array([list(known.values())]), temperature).tolist()
+    return sorted(zip(known, shares, strict=True), key=lambda item: -item[1])
